@@ -1,0 +1,1 @@
+//! The configuration: as written, as run, and the one function between them.

@@ -1,0 +1,31 @@
+//! Vestibule: the ProConnect sign-in sidecar.
+//!
+//! Rooms, lowest first; a file imports from lower rooms, never upward
+//! (`docs/architecture.md` explains, `tests/it/architecture.rs` enforces):
+//!
+//! ```text
+//!  6  app · main      config/   pages/   telemetry   demo/
+//!  5  server/         listeners, proxy phases, admin: all that names Pingora
+//!  4  gate/  login/   the decision · the sign-in
+//!  3  session/        state, sealed form, limits
+//!  2  oidc/           the protocol, hidden behind Provider
+//!  1  seal  fetch  web/
+//!  0  secret  clock  random  claims
+//! ```
+
+pub mod claims;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod fetch;
+pub mod gate;
+pub mod login;
+pub mod oidc;
+pub mod pages;
+pub mod random;
+pub mod seal;
+pub mod secret;
+pub mod server;
+pub mod session;
+pub mod telemetry;
+pub mod web;

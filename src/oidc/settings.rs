@@ -1,0 +1,108 @@
+//! What the protocol needs to know of one provider and of our registration there, resolved.
+//!
+//! `config` makes these; nothing here is as written by hand. Names are those of the specifications.
+
+use crate::secret::SecretString;
+use std::time::Duration;
+use url::Url;
+
+/// One provider and our registration with it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name it has in the configuration, for logs and the session.
+    pub name: String,
+    /// The exact issuer string; compared, never normalised (OpenID Connect Core §2).
+    pub issuer: String,
+    /// Where its endpoints come from.
+    pub endpoints: Endpoints,
+    /// Our `client_id`.
+    pub client_id: String,
+    /// Our `client_secret`; none for a public client.
+    pub client_secret: Option<SecretString>,
+    /// How the secret is presented at the token endpoint.
+    pub client_authentication: ClientAuthentication,
+    /// The registered callback.
+    pub redirect_uri: Url,
+    /// The registered return address after sign-out; compared exactly by providers.
+    pub post_logout_redirect_uri: Url,
+    /// Scopes asked for; always holds `openid`.
+    pub scopes: Vec<String>,
+    /// `acr` values that are required: asked for as an essential claim and checked in the ID
+    /// token. Empty: none is required.
+    pub acr_values: Vec<String>,
+    /// Further members of the `claims` parameter (OpenID Connect Core §5.5).
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// Fixed parameters of the authorization request: `siret_hint`, `idp_hint`, or a provider's own.
+    pub parameters: Vec<(String, String)>,
+    /// Algorithms that an ID token may be signed with; empty: those that the provider announces.
+    pub id_token_algorithms: Vec<Algorithm>,
+    /// Where the claims come from besides the ID token.
+    pub userinfo: Userinfo,
+    /// How far the provider's clock may differ from ours.
+    pub clock_leeway: Duration,
+    /// How long one call to the provider may take.
+    pub timeout: Duration,
+}
+
+/// Where a provider's endpoints come from.
+#[derive(Clone, Debug)]
+pub enum Endpoints {
+    /// `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery §4).
+    Discovered,
+    /// Written by hand.
+    Given(Box<GivenEndpoints>),
+}
+
+/// A provider described by hand.
+#[derive(Clone, Debug)]
+pub struct GivenEndpoints {
+    /// Where browsers are sent to sign in.
+    pub authorization: Url,
+    /// Where a code becomes tokens.
+    pub token: Url,
+    /// The signing keys.
+    pub jwks_uri: Url,
+    /// Where claims are read, if they are.
+    pub userinfo: Option<Url>,
+    /// Where browsers are sent to sign out, if there is such a place.
+    pub end_session: Option<Url>,
+    /// Whether callbacks carry `iss` (RFC 9207).
+    pub callback_iss: bool,
+}
+
+/// How the client secret is presented (OpenID Connect Core §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthentication {
+    /// In the body of the request: what ProConnect asks for.
+    ClientSecretPost,
+    /// In the `Authorization` header.
+    ClientSecretBasic,
+}
+
+/// Whether and how userinfo is read (OpenID Connect Core §5.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Userinfo {
+    /// Not read: the ID token holds what is needed.
+    NotRead,
+    /// JSON or signed JWT, whichever the provider answers; both verified.
+    JsonOrSigned(Vec<Algorithm>),
+    /// A signed JWT only; plain JSON ends the sign-in.
+    Signed(Vec<Algorithm>),
+}
+
+/// A JWS signature algorithm (RFC 7518 §3.1). `none` does not exist here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[expect(missing_docs, reason = "the registered names say it")]
+pub enum Algorithm {
+    ES256,
+    ES384,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    EdDSA,
+    HS256,
+}

@@ -1,0 +1,3 @@
+//! Everything that names Pingora.
+pub mod settings;
+pub use settings::*;
