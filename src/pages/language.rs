@@ -41,21 +41,16 @@ impl Language {
         let named = |language| preference(header, language).or_else(|| preference(header, "*"));
         let (french, english) = (named("fr"), named("en"));
         let wanted = |preference: Option<Preference>| preference.filter(|preference| preference.weight > 0);
-        match (wanted(french), wanted(english)) {
+        let english_first = match (wanted(french), wanted(english)) {
             (Some(french), Some(english)) => {
-                if english.weight > french.weight
+                english.weight > french.weight
                     || (english.weight == french.weight && english.position < french.position)
-                {
-                    Self::English
-                } else {
-                    Self::French
-                }
             }
-            (None, Some(_)) => Self::English,
-            (Some(_), None) => Self::French,
-            (None, None) if french.is_some() && english.is_none() => Self::English,
-            (None, None) => Self::French,
-        }
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (None, None) => french.is_some() && english.is_none(),
+        };
+        if english_first { Self::English } else { Self::French }
     }
 }
 

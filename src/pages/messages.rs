@@ -50,17 +50,17 @@ const fn french(kind: ErrorKind) -> Words {
         ErrorKind::InvalidRequest => (
             "Connexion impossible",
             "Le service d’identification n’a pas accepté la demande de cette application. Vous n’y êtes pour rien.",
-            "Signalez le problème à l’assistance : la configuration de l’application est à corriger.",
+            "Signalez le problème à l’assistance\u{a0}: la configuration de l’application est à corriger.",
         ),
         ErrorKind::InvalidScope => (
             "Connexion impossible",
             "Cette application demande des informations que le service d’identification ne lui a pas accordées.",
-            "Signalez le problème à l’assistance : l’habilitation de l’application est à revoir.",
+            "Signalez le problème à l’assistance\u{a0}: l’habilitation de l’application est à revoir.",
         ),
         ErrorKind::UnsupportedResponseType => (
             "Connexion impossible",
             "Cette application et le service d’identification ne s’accordent pas sur la façon de vous connecter.",
-            "Signalez le problème à l’assistance : l’inscription de l’application est à revoir.",
+            "Signalez le problème à l’assistance\u{a0}: l’inscription de l’application est à revoir.",
         ),
         ErrorKind::ServerError => (
             "Le service d’identification a rencontré un problème",
@@ -75,7 +75,7 @@ const fn french(kind: ErrorKind) -> Words {
         ErrorKind::IdpHintNotFound => (
             "Connexion impossible",
             "L’application vous a orienté vers un fournisseur d’identité que ProConnect ne connaît pas.",
-            "Signalez le problème à l’assistance : la configuration de l’application est à corriger.",
+            "Signalez le problème à l’assistance\u{a0}: la configuration de l’application est à corriger.",
         ),
         ErrorKind::UnknownProviderError => (
             "La connexion n’a pas abouti",
@@ -132,7 +132,7 @@ const fn french(kind: ErrorKind) -> Words {
         ErrorKind::Misregistered => (
             "Connexion impossible",
             "Cette application n’est pas correctement inscrite auprès de ProConnect. Vous n’y êtes pour rien.",
-            "Signalez le problème à l’assistance : l’inscription de l’application est à corriger.",
+            "Signalez le problème à l’assistance\u{a0}: l’inscription de l’application est à corriger.",
         ),
         ErrorKind::SignInExpired => (
             "Cette connexion n’est plus valable",
@@ -181,12 +181,12 @@ const fn french(kind: ErrorKind) -> Words {
         }
         ErrorKind::AppUnavailable => (
             "L’application est momentanément indisponible",
-            "Elle est arrêtée ou en cours de redémarrage. Votre session est conservée.",
+            "Elle est arrêtée ou en cours de redémarrage.",
             "Réessayez dans quelques instants.",
         ),
         ErrorKind::AppTimeout => (
             "L’application n’a pas répondu à temps",
-            "Elle est peut-être surchargée. Votre session est conservée.",
+            "Elle est peut-être surchargée.",
             "Réessayez dans quelques instants. Avant de renvoyer un formulaire, vérifiez s’il a été pris en compte.",
         ),
         ErrorKind::Internal => (
@@ -345,12 +345,12 @@ const fn english(kind: ErrorKind) -> Words {
         }
         ErrorKind::AppUnavailable => (
             "The application is unavailable for the moment",
-            "It is stopped or restarting. Your session is kept.",
+            "It is stopped or restarting.",
             "Please try again in a moment.",
         ),
         ErrorKind::AppTimeout => (
             "The application did not answer in time",
-            "It may be overloaded. Your session is kept.",
+            "It may be overloaded.",
             "Please try again in a moment. Before you send a form again, check whether it went through.",
         ),
         ErrorKind::Internal => (
@@ -392,6 +392,15 @@ mod tests {
                 assert!(!text.title.ends_with('.'), "{kind:?}");
                 assert!(text.explanation.ends_with('.') && text.advice.ends_with('.'), "{kind:?}");
                 assert!(parts(text).iter().all(|part| !part.contains("  ") && !part.contains('\'')), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn french_has_no_break_spaces_before_its_high_marks() {
+        for kind in ErrorKind::ALL {
+            for part in parts(text(*kind, Language::French)) {
+                assert!(![" :", " ;", " ?", " !"].iter().any(|mark| part.contains(mark)), "{kind:?}");
             }
         }
     }
