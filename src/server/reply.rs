@@ -20,11 +20,13 @@ impl Reply {
         Self { status, headers: Vec::new(), body: body.into(), close: false }
     }
 
-    /// A redirect that is never cached.
-    pub(super) fn redirect(location: &str) -> Self {
+    /// A redirect that is never cached. 303 behind a POST, so that no browser sends the form again
+    /// to the provider (RFC 9700 §4.12); else the 302 that every client knows.
+    pub(super) fn redirect(method: &Method, location: &str) -> Self {
+        let status = if *method == Method::POST { StatusCode::SEE_OTHER } else { StatusCode::FOUND };
         // Locations are origins and sealed text of ours or URLs that a URL parser wrote: header text.
         let location = HeaderValue::from_str(location).unwrap_or_else(|_| HeaderValue::from_static("/"));
-        Self::new(StatusCode::SEE_OTHER, Bytes::new())
+        Self::new(status, Bytes::new())
             .header(LOCATION, location)
             .header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
