@@ -1,52 +1,189 @@
-//! Identity headers: what is stripped from every request, and what a `Permit` sets.
+//! Identity headers: what is stripped from every request, and what a [`Permit`] sets.
+//!
+//! Strip or set, with no third branch: [`Headers::must_strip`] holds for every header of every
+//! request, on public routes too, and then [`Headers::identity`] alone sets, from verified claims.
+//! Called by `gate` (the values) and by `server/proxy` at the last moment before a request leaves,
+//! behind Pingora's removal of hop-by-hop headers, so that no `Connection: x-auth-request-email`
+//! can take away what was set.
+
+use super::policy::Permit;
+use super::template::{Encoding, Template};
+use crate::web::forwarded::speaks_of_origin;
+use http::{HeaderName, HeaderValue};
+use std::collections::HashSet;
 
 /// Which identity headers the app gets.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Header names with the template of their value.
-    pub headers: Vec<(http::HeaderName, Template)>,
+    pub headers: Vec<(HeaderName, Template)>,
     /// How values that are not plain ASCII are written.
     pub encoding: Encoding,
 }
 
-/// How values that are not plain ASCII are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// UTF-8, percent-encoded where it is not printable ASCII; `%` itself becomes `%25`.
-    #[default]
-    Percent,
-    /// RFC 8187: `UTF-8''H%C3%A9l%C3%A8ne` where the value is not printable ASCII, else as it is.
-    Rfc8187,
-}
-
-/// A header value with claims in braces: `{given_name} {usual_name}`, `{preferred_username|email}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template;
-
-/// Why a text is no template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadTemplate {}
-
-impl Template {
-    /// Parses a template.
-    ///
-    /// # Errors
-    /// [`BadTemplate`], by cause.
-    pub fn parse(_text: &str) -> Result<Self, BadTemplate> {
-        todo!()
-    }
-
-    /// The claims it names.
-    pub fn claims(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
-    }
-}
-
-/// The set of identity headers of that name (`x-auth-request`, `x-forwarded`, `remote-user`).
-pub fn named_set(_name: &str) -> Option<Vec<(http::HeaderName, Template)>> {
-    todo!()
-}
-
 /// The names of all sets.
 pub const NAMED_SETS: [&str; 3] = ["x-auth-request", "x-forwarded", "remote-user"];
+
+/// The headers of a named set with their templates.
+const SETS: [(&str, &str, &str); 12] = [
+    ("x-auth-request", "x-auth-request-user", "{sub}"),
+    ("x-auth-request", "x-auth-request-email", "{email}"),
+    ("x-auth-request", "x-auth-request-preferred-username", "{preferred_username}"),
+    ("x-auth-request", "x-auth-request-groups", "{groups|roles}"),
+    ("x-forwarded", "x-forwarded-user", "{sub}"),
+    ("x-forwarded", "x-forwarded-email", "{email}"),
+    ("x-forwarded", "x-forwarded-preferred-username", "{preferred_username}"),
+    ("x-forwarded", "x-forwarded-groups", "{groups|roles}"),
+    ("remote-user", "remote-user", "{sub}"),
+    ("remote-user", "remote-email", "{email}"),
+    ("remote-user", "remote-name", "{given_name} {usual_name|family_name}"),
+    ("remote-user", "remote-groups", "{groups|roles}"),
+];
+
+/// Names that apps trust for identity, beyond those of the sets, whether or not we set them.
+const ALSO_STRIPPED: [&str; 4] =
+    ["x-remote-user", "x-auth-request-access-token", "x-forwarded-access-token", "x-forwarded-id-token"];
+
+/// Whole families of names: oauth2-proxy's and our own.
+const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
+
+/// The set of identity headers of that name (`x-auth-request`, `x-forwarded`, `remote-user`).
+pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
+    let rows = SETS.iter().filter(|(set, ..)| *set == name);
+    let headers: Vec<_> =
+        rows.filter_map(|(_, header, template)| Some((HeaderName::from_static(header), Template::parse(template).ok()?))).collect();
+    (!headers.is_empty()).then_some(headers)
+}
+
+/// One name for all spellings: servers behind us make the same variable of `X-User`, `x_user` and
+/// `X.User` (RFC 3875 §4.1.18 and what CGI, WSGI and PHP made of it).
+pub fn fold(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+/// The settings, made ready for the everyday request.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    settings: Settings,
+    stripped: HashSet<String>,
+}
+
+/// Identity headers that a permit gave: the only ones that may be set on a request.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityHeaders(Vec<(HeaderName, HeaderValue)>);
+
+impl IdentityHeaders {
+    /// Names and values, to be set on the request that goes to the app.
+    pub fn into_pairs(self) -> Vec<(HeaderName, HeaderValue)> {
+        self.0
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.0.iter()
+    }
+}
+
+impl Headers {
+    /// Prepares the settings.
+    pub fn new(settings: Settings) -> Self {
+        let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()));
+        let known = SETS.iter().map(|(_, name, _)| fold(name)).chain(ALSO_STRIPPED.iter().map(|name| fold(name)));
+        let stripped = configured.chain(known).collect();
+        Self { settings, stripped }
+    }
+
+    /// Whether a header of the client's must not reach the app.
+    pub fn must_strip(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+            self.strips(name)
+        } else {
+            self.strips(&fold(name))
+        }
+    }
+
+    fn strips(&self, folded: &str) -> bool {
+        // Most headers of most requests begin otherwise and need no look-up.
+        let family = folded.starts_with("x-") && FAMILIES.iter().any(|family| folded.starts_with(family));
+        family || speaks_of_origin(folded) || self.stripped.contains(folded)
+    }
+
+    /// The identity headers of a permit. Claims that are absent or empty give no header.
+    pub fn identity(&self, permit: Permit<'_>) -> IdentityHeaders {
+        let Some(person) = permit.person() else { return IdentityHeaders::default() };
+        let value = |(name, template): &(HeaderName, Template)| {
+            Some((name.clone(), template.render(person.claims(), self.settings.encoding)?))
+        };
+        IdentityHeaders(self.settings.headers.iter().filter_map(value).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(names: &[&'static str]) -> Headers {
+        let template = Template::parse("{email}").unwrap();
+        let headers = names.iter().map(|name| (HeaderName::from_static(name), template.clone())).collect();
+        Headers::new(Settings { headers, encoding: Encoding::Percent })
+    }
+
+    fn strips(headers: &Headers, name: &str) -> bool {
+        headers.must_strip(&HeaderName::from_bytes(name.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn every_named_set_is_complete_and_parses() {
+        for set in NAMED_SETS {
+            assert_eq!(named_set(set).unwrap().len(), 4, "{set}");
+        }
+        assert!(named_set("x-unknown").is_none());
+    }
+
+    #[test]
+    fn every_spelling_of_a_configured_name_is_stripped() {
+        let headers = headers(&["x-agent"]);
+        for name in ["x-agent", "X-Agent", "x_agent", "X.Agent", "x!agent", "X_AGENT"] {
+            assert!(strips(&headers, name), "{name}");
+        }
+        for name in ["x-agents", "agent", "xagent", "accept", "x-requested-with", "content-type", "authorization"] {
+            assert!(!strips(&headers, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_apps_trust_are_stripped_whether_or_not_we_set_them() {
+        let headers = headers(&[]);
+        for name in [
+            "remote-user",
+            "Remote_User",
+            "x-auth-request-email",
+            "x-auth-request-anything",
+            "X_Auth_Request_User",
+            "x-forwarded-email",
+            "x-forwarded-access-token",
+            "x-vestibule-session",
+            "x-forwarded-for",
+            "X_Forwarded_Proto",
+            "forwarded",
+            "x-real-ip",
+            "x-original-url",
+            "x-rewrite-url",
+        ] {
+            assert!(strips(&headers, name), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_separator_saves_a_forged_name(separators in "[-_.!#$&'*+^`|~]{3}", upper: bool) {
+            let mut separator = separators.chars();
+            let name: String = "x-auth-request-email".chars()
+                .map(|c| if c == '-' { separator.next().unwrap() } else if upper { c.to_ascii_uppercase() } else { c })
+                .collect();
+            prop_assert!(strips(&headers(&[]), &name), "{name}");
+        }
+    }
+}

@@ -1,3 +1,117 @@
-//! The decision: may this request pass, and with which identity headers.
+//! The gate: may this request pass, to which app, and as whom.
+//!
+//! Called by `server` for every request that is not for one of our own endpoints. The files in
+//! the order of a request: [`route`] → (session) → [`decide`] → [`policy`] → [`headers`]
+//! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
+
+pub mod decide;
 pub mod headers;
+pub mod policy;
 pub mod route;
+pub mod template;
+
+pub use decide::Denial;
+
+use crate::clock::Timestamp;
+use crate::random::Random;
+use crate::session::{NoSession, SessionId, Sessions};
+use crate::web::hygiene::CleanRequest;
+use crate::web::kind::Kind;
+use crate::web::public_url::PublicUrl;
+use crate::web::return_to::{Prefix, ReturnTo};
+use decide::{Decision, decide};
+use headers::{Headers, IdentityHeaders};
+use http::HeaderValue;
+use route::{Route, Table};
+use std::sync::Arc;
+
+/// Everything that a decision needs, made once.
+pub struct Gate {
+    routes: Table,
+    headers: Headers,
+    sessions: Arc<Sessions>,
+    public_url: PublicUrl,
+    prefix: Prefix,
+}
+
+/// A decision, with what it borrowed worked out.
+#[derive(Debug)]
+pub enum Verdict<'g> {
+    /// The request goes to the app.
+    Forward(Forward<'g>),
+    /// The browser is led to sign in.
+    SignIn {
+        /// Where it comes back to.
+        return_to: ReturnTo,
+        /// Why it has no session; for the log.
+        reason: NoSession,
+    },
+    /// The request is refused.
+    Deny(Denial),
+}
+
+/// A request that goes to the app.
+#[derive(Debug)]
+pub struct Forward<'g> {
+    /// Index of its route.
+    pub index: usize,
+    /// Its route.
+    pub route: &'g Route,
+    /// The headers that say who it is.
+    pub identity: IdentityHeaders,
+    /// The session it belongs to, if any.
+    pub session: Option<SessionId>,
+    /// The identity cookie with its idle limit moved on, when that is due.
+    pub renewal: Option<HeaderValue>,
+}
+
+impl Gate {
+    /// A gate of these parts.
+    pub fn new(routes: Table, headers: Headers, sessions: Arc<Sessions>, public_url: PublicUrl, prefix: Prefix) -> Self {
+        Self { routes, headers, sessions, public_url, prefix }
+    }
+
+    /// Judges a request at the moment `now`.
+    pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
+        let parts = request.parts();
+        let found = self.routes.find(request.host(), &parts.method, request.path());
+        let opened = self.sessions.open(&parts.headers);
+        let session = match &opened {
+            Ok(opened) => self.sessions.read(opened, now),
+            Err(reason) => Err(*reason),
+        };
+        // `found` borrows from the gate, the session from this call: what leaves is owned.
+        match decide(Kind::of(parts), found, session.as_ref().map_err(|reason| *reason)) {
+            Decision::Forward(index, permit) => {
+                let Some(route) = self.routes.get(index) else { return Verdict::Deny(Denial::NoRoute) };
+                let renewal = match (permit.person(), &opened) {
+                    (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, now, random),
+                    _ => None,
+                };
+                let identity = self.headers.identity(permit);
+                Verdict::Forward(Forward { index, route, identity, session: permit.person().map(|person| person.id()), renewal })
+            }
+            Decision::SignIn(reason) => {
+                // An address that cannot be carried through is no reason not to sign in.
+                let return_to = ReturnTo::parse(request.target(), &self.public_url, &self.prefix);
+                Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason }
+            }
+            Decision::Deny(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    /// What is stripped from requests, for the last moment before they leave.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The route at `index`.
+    pub fn route(&self, index: usize) -> Option<&Route> {
+        self.routes.get(index)
+    }
+
+    /// All routes in the order in which they are tried.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter()
+    }
+}

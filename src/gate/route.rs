@@ -1,4 +1,11 @@
 //! Routes: which rule a request falls under.
+//!
+//! Called by `gate` for every request, and by `config`, which makes the table. The most specific
+//! route wins: host before any host, then segment by segment a literal before `*` before `**`,
+//! then named methods before any method. What matches nothing is refused.
+
+use crate::web::path::RequestPath;
+use http::Method;
 
 /// Who may pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -19,7 +26,7 @@ pub struct Route {
     /// The host it is for, lower-case and without port; any when `None`.
     pub host: Option<String>,
     /// The methods it is for; any when empty.
-    pub methods: Vec<http::Method>,
+    pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
     /// Index of the upstream among `server::Settings::upstreams`.
@@ -29,12 +36,42 @@ pub struct Route {
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
+///
+/// `*` is one segment, not empty; `**` stands last and is whatever follows, nothing included:
+/// `/api/**` is for `/api`, `/api/` and all below. Written decoded: `/café`, not `/caf%C3%A9`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern(String);
+pub struct PathPattern {
+    written: String,
+    segments: Vec<Segment>,
+}
+
+/// Ordered from the most specific to the least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any,
+    Rest,
+}
 
 /// Why a text is no path pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadPattern {}
+pub enum BadPattern {
+    /// It does not start with a slash.
+    #[error("must start with /")]
+    NotAbsolute,
+    /// `*` beside other characters.
+    #[error("* stands for one whole segment: write /files/* or /files/**, not /files/a*")]
+    PartialWildcard,
+    /// `**` before the end.
+    #[error("** may only stand at the end, as in /files/**")]
+    RestNotLast,
+    /// `//`, `.` or `..`: no request that is served has those.
+    #[error("holds an empty or dot segment, which no request that is served can have")]
+    NeverServed,
+    /// Percent-encoding, `;`, `?`, `#`, `\`, spaces or controls.
+    #[error("holds a character that patterns cannot have: write it decoded, without query, parameters and spaces")]
+    Character,
+}
 
 impl PathPattern {
     /// Parses a pattern.
@@ -42,24 +79,300 @@ impl PathPattern {
     /// # Errors
     /// [`BadPattern`], by cause.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
-        Ok(Self(text.to_owned()))
+        let path = text.strip_prefix('/').ok_or(BadPattern::NotAbsolute)?;
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '%' | ';' | '?' | '#' | '\\')) {
+            return Err(BadPattern::Character);
+        }
+        let count = path.split('/').count();
+        let segment = |(index, text): (usize, &str)| {
+            let last = index + 1 == count;
+            match text {
+                "**" if last => Ok(Segment::Rest),
+                "**" => Err(BadPattern::RestNotLast),
+                "*" => Ok(Segment::Any),
+                "." | ".." => Err(BadPattern::NeverServed),
+                "" if !last => Err(BadPattern::NeverServed),
+                partial if partial.contains('*') => Err(BadPattern::PartialWildcard),
+                literal => Ok(Segment::Literal(literal.to_owned())),
+            }
+        };
+        let segments = path.split('/').enumerate().map(segment).collect::<Result<_, _>>()?;
+        Ok(Self { written: text.to_owned(), segments })
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether a path in one of its readings is meant.
+    pub fn matches(&self, path: &str) -> bool {
+        let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+        for expected in &self.segments {
+            match (expected, segments.next()) {
+                (Segment::Rest, _) => return true,
+                (Segment::Any, Some(segment)) if !segment.is_empty() => {}
+                (Segment::Literal(literal), Some(segment)) if literal == segment => {}
+                _ => return false,
+            }
+        }
+        segments.next().is_none()
+    }
+
+    /// What orders patterns that match the same path; smaller is more specific.
+    fn specificity(&self) -> impl Iterator<Item = u8> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Any => 1,
+            Segment::Rest => 2,
+        })
     }
 }
 
 /// All routes, most specific first.
 #[derive(Clone, Debug)]
-pub struct Table;
+pub struct Table(Vec<Route>);
 
-/// Two routes (by index) that would match the same requests with equal right.
+/// Two routes (by index, as given) that would match the same requests with equal right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clash(pub usize, pub usize);
+
+/// What the table says of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// It falls under this route, by its index in the table.
+    Route(usize, &'a Route),
+    /// No route is for it.
+    Nothing,
+    /// Its path can be read in two ways that fall under different routes.
+    Ambiguous,
+}
 
 impl Table {
     /// Orders routes from the most specific to the least.
     ///
     /// # Errors
     /// Every pair that is for the same host, path and method.
-    pub fn new(_routes: Vec<Route>) -> Result<Self, Vec<Clash>> {
-        todo!()
+    pub fn new(routes: Vec<Route>) -> Result<Self, Vec<Clash>> {
+        let mut clashes = Vec::new();
+        for (second, route) in routes.iter().enumerate() {
+            for (first, earlier) in routes.iter().enumerate().take(second) {
+                if route.clashes_with(earlier) {
+                    clashes.push(Clash(first, second));
+                }
+            }
+        }
+        if !clashes.is_empty() {
+            return Err(clashes);
+        }
+        let mut routes = routes;
+        routes.sort_by(|a, b| {
+            let host = a.host.is_none().cmp(&b.host.is_none());
+            let path = || a.path.specificity().cmp(b.path.specificity());
+            let methods = || a.methods.is_empty().cmp(&b.methods.is_empty());
+            host.then_with(path).then_with(methods)
+        });
+        Ok(Self(routes))
+    }
+
+    /// Finds the route of a request.
+    pub fn find(&self, host: &str, method: &Method, path: &RequestPath<'_>) -> Found<'_> {
+        let literal = self.position(host, method, path.literal());
+        if let Some(strict) = path.strict()
+            && self.position(host, method, strict) != literal
+        {
+            return Found::Ambiguous;
+        }
+        match literal.and_then(|index| Some((index, self.0.get(index)?))) {
+            Some((index, route)) => Found::Route(index, route),
+            None => Found::Nothing,
+        }
+    }
+
+    /// The route at `index`.
+    pub fn get(&self, index: usize) -> Option<&Route> {
+        self.0.get(index)
+    }
+
+    /// All routes in the order in which they are tried.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.0.iter()
+    }
+
+    fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
+        self.0.iter().position(|route| {
+            route.host.as_deref().is_none_or(|expected| expected == host)
+                && (route.methods.is_empty() || route.methods.contains(method))
+                && route.path.matches(path)
+        })
+    }
+}
+
+impl Route {
+    /// The target that the app gets: without the prefix, if one is stripped. `None` where nothing
+    /// that an app could take would be left (two slashes in front).
+    pub fn target_for_app(&self, target: &str) -> Option<Option<String>> {
+        let Some(prefix) = &self.strip_prefix else { return Some(None) };
+        // As many segments as the prefix has, for the client may have spelled them encoded.
+        let slashes = prefix.bytes().filter(|byte| *byte == b'/').count();
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let rest = path.match_indices('/').nth(slashes).and_then(|(at, _)| path.get(at..)).unwrap_or("/");
+        (!rest.starts_with("//")).then(|| Some(format!("{rest}{query}")))
+    }
+
+    fn clashes_with(&self, other: &Self) -> bool {
+        let methods = match (self.methods.is_empty(), other.methods.is_empty()) {
+            (true, true) => true,
+            (false, false) => self.methods.iter().any(|method| other.methods.contains(method)),
+            // Named methods win over any method.
+            _ => false,
+        };
+        self.host == other.host && self.path.segments == other.path.segments && methods
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(text: &str) -> Route {
+        // "GET,POST host/path", each part but the path optional
+        let (methods, rest) = text.split_once(' ').unwrap_or(("", text));
+        let (host, path) = rest.split_at(rest.find('/').unwrap());
+        Route {
+            path: PathPattern::parse(path).unwrap(),
+            host: (!host.is_empty()).then(|| host.to_owned()),
+            methods: methods.split(',').filter(|m| !m.is_empty()).map(|m| m.parse().unwrap()).collect(),
+            access: Access::SignedIn,
+            upstream: 0,
+            strip_prefix: None,
+        }
+    }
+
+    fn found(routes: &[&str], method: &str, host: &str, path: &str) -> String {
+        let table = Table::new(routes.iter().map(|text| route(text)).collect()).unwrap();
+        match table.find(host, &method.parse().unwrap(), &RequestPath::parse(path).unwrap()) {
+            Found::Route(_, route) => route.path.as_str().to_owned(),
+            Found::Nothing => "nothing".into(),
+            Found::Ambiguous => "ambiguous".into(),
+        }
+    }
+
+    #[test]
+    fn patterns_match_whole_segments() {
+        let cases = [
+            ("/", "/", true),
+            ("/", "/a", false),
+            ("/a", "/a", true),
+            ("/a", "/a/", false),
+            ("/a", "/ab", false),
+            ("/a", "/A", false),
+            ("/a/", "/a/", true),
+            ("/a/*", "/a/b", true),
+            ("/a/*", "/a/", false),
+            ("/a/*", "/a/b/c", false),
+            ("/*/b", "/a/b", true),
+            ("/a/**", "/a", true),
+            ("/a/**", "/a/", true),
+            ("/a/**", "/a/b/c", true),
+            ("/a/**", "/ab", false),
+            ("/**", "/", true),
+            ("/**", "/x/y", true),
+            ("/café", "/café", true),
+        ];
+        for (pattern, path, expected) in cases {
+            assert_eq!(PathPattern::parse(pattern).unwrap().matches(path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_are_refused_with_their_cause() {
+        use BadPattern::{Character, NeverServed, NotAbsolute, PartialWildcard, RestNotLast};
+        let cases = [
+            ("a", NotAbsolute),
+            ("", NotAbsolute),
+            ("/a*", PartialWildcard),
+            ("/**/a", RestNotLast),
+            ("/a//b", NeverServed),
+            ("//", NeverServed),
+            ("/a/../b", NeverServed),
+            ("/a%20b", Character),
+            ("/a?b", Character),
+            ("/a#b", Character),
+            ("/a;b", Character),
+            ("/a b", Character),
+        ];
+        for (pattern, cause) in cases {
+            assert_eq!(PathPattern::parse(pattern), Err(cause), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_route_wins_in_whatever_order_they_are_written() {
+        let mut routes = ["/**", "/a/**", "/a/*/c", "/a/b/**", "/a/b/c", "GET /a/b/c", "app.example/**", "app.example/a"];
+        for _ in 0..routes.len() {
+            routes.rotate_left(1);
+            let cases = [
+                ("GET", "x", "/z", "/**"),
+                ("GET", "x", "/a/z", "/a/**"),
+                ("GET", "x", "/a/z/c", "/a/*/c"),
+                ("GET", "x", "/a/b/z", "/a/b/**"),
+                ("PUT", "x", "/a/b/c", "/a/b/c"),
+                ("GET", "app.example", "/a", "/a"),
+                ("GET", "app.example", "/a/b/c", "/**"),
+            ];
+            for (method, host, path, expected) in cases {
+                assert_eq!(found(&routes, method, host, path), expected, "{method} {host} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_method_that_is_not_named_falls_through_to_a_less_specific_route() {
+        let routes = ["GET /a", "/**"];
+        assert_eq!(found(&routes, "GET", "x", "/a"), "/a");
+        assert_eq!(found(&routes, "POST", "x", "/a"), "/**");
+        assert_eq!(found(&["GET /a"], "POST", "x", "/a"), "nothing");
+    }
+
+    #[test]
+    fn a_path_that_apps_could_read_as_another_routes_is_ambiguous() {
+        let routes = ["/public/**", "/admin/**", "/api/**", "/hero"];
+        let cases = [
+            ("/api/v4/group%2Fproject", "/api/**"),
+            ("/api//x", "/api/**"),
+            ("/api/hero;id=1", "/api/**"),
+            ("/public%2Fx", "ambiguous"),
+            ("/;/admin/x", "ambiguous"),
+            ("/admin;x/y", "ambiguous"),
+            ("/hero;id=1", "ambiguous"),
+            ("/nowhere//x", "nothing"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(found(&routes, "GET", "x", path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn two_routes_for_the_same_requests_clash() {
+        let clash = |a: &str, b: &str| Table::new(vec![route(a), route(b)]).err();
+        let both = Some(vec![Clash(0, 1)]);
+        assert_eq!(clash("/a/**", "/a/**"), both);
+        assert_eq!(clash("GET,PUT /a", "POST,PUT /a"), both);
+        assert_eq!(clash("GET /a", "POST /a"), None);
+        assert_eq!(clash("GET /a", "/a"), None);
+        assert_eq!(clash("x/a", "/a"), None);
+    }
+
+    #[test]
+    fn a_prefix_is_stripped_by_segments_and_the_query_stays() {
+        let stripped = |target| Route { strip_prefix: Some("/api/v1".into()), ..route("/api/v1/**") }.target_for_app(target);
+        let rest = |text: &str| Some(Some(text.to_owned()));
+        assert_eq!(stripped("/api/v1/x/y?q=/z"), rest("/x/y?q=/z"));
+        assert_eq!(stripped("/api/v1"), rest("/"));
+        assert_eq!(stripped("/api/v1?q"), rest("/?q"));
+        assert_eq!(stripped("/%61pi/v1/x%2Fy"), rest("/x%2Fy"));
+        assert_eq!(stripped("/api/v1//evil.example"), None);
+        assert_eq!(route("/x").target_for_app("/x"), Some(None));
     }
 }

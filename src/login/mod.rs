@@ -1,5 +1,28 @@
-//! The sign-in: an attempt from its start to its callback, and the sign-out.
+//! The sign-in, from its start to its callback, and the sign-out.
+//!
+//! Called by `server` for our own endpoints and for navigations that the gate sends to sign in.
+//! The files in the order in which a browser meets them: [`start`] → (provider) → [`callback`],
+//! which opens the [`attempt`] first of all → session; later [`logout`].
+//!
+//! No state is kept between the two ends of a sign-in: what is needed travels sealed in `state`,
+//! which opens only together with the [`browser`]'s cookie. Any number of tabs may be under way,
+//! with replicas and restarts in between (docs/decisions/0001-stateless-sign-in.md).
 
+pub mod attempt;
+pub mod browser;
+pub mod callback;
+pub mod logout;
+mod query;
+pub mod start;
+
+use crate::oidc::Provider;
+use crate::seal::KeyRing;
+use crate::session::Sessions;
+use crate::web::cookies::Cookies;
+use crate::web::public_url::PublicUrl;
+use crate::web::return_to::Prefix;
+use attempt::UsedAttempts;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How people are led to the provider.
@@ -22,4 +45,44 @@ pub struct Settings {
     pub entry: Entry,
     /// How long a person may take at the provider.
     pub attempt_lifetime: Duration,
+}
+
+impl Default for Settings {
+    /// Straight to the provider, with an hour for it: people look for their second factor.
+    fn default() -> Self {
+        Self { entry: Entry::default(), attempt_lifetime: Duration::from_secs(3600) }
+    }
+}
+
+/// The sign-in of one site with one provider.
+pub struct Login {
+    settings: Settings,
+    provider: Provider,
+    sessions: Arc<Sessions>,
+    ring: Arc<KeyRing>,
+    cookies: Cookies,
+    public_url: PublicUrl,
+    prefix: Prefix,
+    used: UsedAttempts,
+}
+
+impl Login {
+    /// A sign-in of these parts.
+    pub fn new(
+        settings: Settings,
+        provider: Provider,
+        sessions: Arc<Sessions>,
+        ring: Arc<KeyRing>,
+        cookies: Cookies,
+        public_url: PublicUrl,
+        prefix: Prefix,
+    ) -> Self {
+        let used = UsedAttempts::new(settings.attempt_lifetime);
+        Self { settings, provider, sessions, ring, cookies, public_url, prefix, used }
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
 }

@@ -1,3 +1,12 @@
-//! HTTP as browsers and front proxies speak it: cookies, paths, forwarded headers, safe return targets.
+//! HTTP as browsers and front proxies speak it, each outside thing with its one parser.
+//!
+//! Called by every room above. Knows no session and no provider, and nothing of Pingora: requests
+//! are `http` crate types.
+
 pub mod cookies;
+pub mod forwarded;
+pub mod hygiene;
+pub mod kind;
+pub mod path;
 pub mod public_url;
+pub mod return_to;

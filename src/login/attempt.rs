@@ -1,0 +1,205 @@
+//! One attempt to sign in: what `state` carries through the provider and back.
+//!
+//! Made by `start`, opened by `callback` before it looks at anything else. `state` is sealed under
+//! our keys and bound to the browser's cookie, so it opens only in the browser that began, and
+//! holds 32 random bytes that no other attempt has. `nonce` and the PKCE verifier are derived
+//! from those bytes and the browser's secret: both are as long as a SHA-256 and neither can be
+//! known from the URL (RFC 9700 §2.1.1, OpenID Connect Core §15.5.2).
+
+use super::browser::Browser;
+use crate::clock::Timestamp;
+use crate::random::{self, NoRandomness, Random};
+use crate::seal::{KeyRing, Purpose};
+use crate::web::public_url::PublicUrl;
+use crate::web::return_to::{Prefix, ReturnTo};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// One attempt to sign in.
+#[derive(Debug)]
+pub struct Attempt {
+    id: [u8; 32],
+    started: Timestamp,
+    /// Whether the provider was asked not to show anything.
+    pub silent: bool,
+    /// Where the browser goes afterwards.
+    pub return_to: ReturnTo,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written<'a> {
+    id: [u8; 32],
+    started: Timestamp,
+    silent: bool,
+    return_to: &'a str,
+}
+
+/// Why a `state` is not an attempt of this browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAttempt {
+    /// Altered, foreign, of another browser, or sealed under a key that left the ring.
+    #[error("the state does not open for this browser")]
+    Unreadable,
+    /// The person took longer than the attempt lives.
+    #[error("the attempt to sign in is too old")]
+    Expired,
+}
+
+impl Attempt {
+    /// A new attempt.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn begin(return_to: ReturnTo, silent: bool, now: Timestamp, random: &dyn Random) -> Result<Self, NoRandomness> {
+        Ok(Self { id: random::bytes(random)?, started: now, silent, return_to })
+    }
+
+    /// The `state` that carries it.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn seal(&self, browser: &Browser, ring: &KeyRing, random: &dyn Random) -> Result<String, NoRandomness> {
+        let written = Written { id: self.id, started: self.started, silent: self.silent, return_to: self.return_to.as_str() };
+        let plaintext = postcard::to_stdvec(&written).map_err(|_| NoRandomness)?;
+        ring.seal(Purpose::SignIn, &plaintext, browser.binding(), random)
+    }
+
+    /// Opens a `state`.
+    ///
+    /// # Errors
+    /// [`NoAttempt`], by cause.
+    pub fn open(
+        state: &str,
+        browser: &Browser,
+        ring: &KeyRing,
+        lifetime: Duration,
+        now: Timestamp,
+        public_url: &PublicUrl,
+        prefix: &Prefix,
+    ) -> Result<Self, NoAttempt> {
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), browser.binding()).ok_or(NoAttempt::Unreadable)?;
+        let written: Written<'_> = postcard::from_bytes(opened.plaintext()).map_err(|_| NoAttempt::Unreadable)?;
+        if now.since(written.started) >= lifetime {
+            return Err(NoAttempt::Expired);
+        }
+        // We sealed it, and still: there is one way to make a return target.
+        let return_to = ReturnTo::parse(written.return_to, public_url, prefix).unwrap_or_else(|_| ReturnTo::root());
+        Ok(Self { id: written.id, started: written.started, silent: written.silent, return_to })
+    }
+
+    /// Its `nonce`.
+    pub fn nonce(&self, browser: &Browser) -> Zeroizing<String> {
+        browser.derive("nonce", &self.id)
+    }
+
+    /// Its PKCE verifier: 43 characters, as RFC 7636 §4.1 asks for.
+    pub fn pkce_verifier(&self, browser: &Browser) -> Zeroizing<String> {
+        browser.derive("pkce", &self.id)
+    }
+}
+
+/// The attempts whose callback was accepted: each is accepted once.
+///
+/// Filled only with attempts that opened, so nobody can flood it from outside. It is of this
+/// process; on another replica a replay ends at the provider, where a code is good once.
+pub struct UsedAttempts(moka::sync::Cache<[u8; 32], ()>);
+
+impl UsedAttempts {
+    /// Remembers attempts for as long as they could be opened.
+    pub fn new(lifetime: Duration) -> Self {
+        Self(moka::sync::Cache::builder().max_capacity(1_000_000).time_to_live(lifetime).build())
+    }
+
+    /// Marks an attempt as used. `false` when it was used before.
+    pub fn use_once(&self, attempt: &Attempt) -> bool {
+        self.0.entry(attempt.id).or_insert(()).is_fresh()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SystemRandom;
+    use crate::seal::KeyMaterial;
+    use crate::web::cookies::{Cookies, Settings};
+    use http::HeaderMap;
+    use http::header::{COOKIE, SET_COOKIE};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn site() -> (PublicUrl, Prefix, Cookies, KeyRing) {
+        let url = PublicUrl::parse("https://app.example").unwrap();
+        let cookies = Cookies::new(&url, &Settings::default());
+        let ring = KeyRing::new(vec![KeyMaterial { id: "k".into(), secret: Zeroizing::new([7; 32]) }]).unwrap();
+        (url, Prefix::default(), cookies, ring)
+    }
+
+    fn new_browser(cookies: &Cookies) -> Browser {
+        Browser::of_or_new(&HeaderMap::new(), cookies, &SystemRandom::new()).unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    #[test]
+    fn an_attempt_opens_in_its_own_browser_for_an_hour_and_in_no_other() {
+        let (url, prefix, cookies, ring) = site();
+        let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
+        let return_to = ReturnTo::parse("/a?b=c", &url, &prefix).unwrap();
+        let state = Attempt::begin(return_to.clone(), true, at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
+        let open = |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), &url, &prefix);
+        let opened = open(&mine, &state, 4599).unwrap();
+        assert_eq!((opened.return_to, opened.silent), (return_to, true));
+        assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);
+        assert_eq!(open(&other, &state, 1000).unwrap_err(), NoAttempt::Unreadable);
+        assert_eq!(open(&mine, &state[1..], 1000).unwrap_err(), NoAttempt::Unreadable);
+        assert_eq!(open(&mine, "", 1000).unwrap_err(), NoAttempt::Unreadable);
+    }
+
+    #[test]
+    fn nonce_and_verifier_are_long_and_of_one_attempt_in_one_browser() {
+        let (_, _, cookies, _) = site();
+        let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
+        let attempt = |_| Attempt::begin(ReturnTo::root(), false, at(0), &random).unwrap();
+        let [first, second] = [0, 1].map(attempt);
+        let all = [first.nonce(&mine), first.pkce_verifier(&mine), first.nonce(&other), second.nonce(&mine)];
+        for (index, value) in all.iter().enumerate() {
+            assert_eq!(value.len(), 43);
+            assert!(!all[..index].contains(value));
+        }
+    }
+
+    #[test]
+    fn an_attempt_is_used_once() {
+        let used = UsedAttempts::new(HOUR);
+        let attempt = Attempt::begin(ReturnTo::root(), false, at(0), &SystemRandom::new()).unwrap();
+        assert_eq!([used.use_once(&attempt), used.use_once(&attempt)], [true, false]);
+    }
+
+    #[test]
+    fn the_login_cookie_stays_small_and_remembers_a_silent_failure() {
+        let (_, _, cookies, _) = site();
+        let browser = new_browser(&cookies).with_silent_failure(at(1000));
+        let set = browser.cookie(&cookies, HOUR).unwrap();
+        let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
+        assert!(pair.len() < 100, "{pair}");
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, pair.parse().unwrap());
+        let back = Browser::of(&headers, &cookies).unwrap();
+        assert_eq!(back.binding(), browser.binding());
+        assert_eq!((back.may_try_silently(at(1299)), back.may_try_silently(at(1300))), (false, true));
+        assert!(!headers.contains_key(SET_COOKIE));
+    }
+
+    #[test]
+    fn a_login_cookie_of_other_making_is_no_browser() {
+        let (_, _, cookies, _) = site();
+        for value in ["", "x", "AAAA", ".", "AAAA.5", &"A".repeat(44), &"A".repeat(5000), &"=".repeat(43)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, format!("__Host-vestibule-login={value}").parse().unwrap());
+            assert!(Browser::of(&headers, &cookies).is_none(), "{value}");
+        }
+    }
+}

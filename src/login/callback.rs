@@ -1,0 +1,157 @@
+//! The way back from the provider.
+//!
+//! Called by `server` for `/oauth2/callback`. The order is the point: nothing of the answer is
+//! read before `state` has opened for this browser, and the code is redeemed only after `iss` was
+//! compared and the attempt was found unused.
+
+use super::Login;
+use super::attempt::{Attempt, NoAttempt};
+use super::browser::Browser;
+use super::query::{Parameters, Repeated};
+use crate::clock::Timestamp;
+use crate::oidc::{RedeemError, Unreachable};
+use crate::random::Random;
+use crate::session::{BeginError, SessionId};
+use http::{HeaderMap, HeaderValue};
+
+/// How a callback ends well.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Signed in.
+    SignedIn {
+        /// Where the browser goes now.
+        location: String,
+        /// The session's cookies.
+        cookies: Vec<HeaderValue>,
+        /// The new session.
+        session: SessionId,
+    },
+    /// A callback seen before, in a browser that has its session: a reload, or the back button.
+    AlreadyHere {
+        /// Where the browser goes now.
+        location: String,
+    },
+    /// The provider knows nobody in this browser; a silent attempt ends on the sign-in page.
+    NobodyKnown {
+        /// The sign-in page.
+        location: String,
+        /// Remembers it, so that the next attempt is not silent.
+        cookie: Option<HeaderValue>,
+    },
+}
+
+/// Why a callback does not sign anybody in.
+#[derive(Debug, thiserror::Error)]
+pub enum CallbackError {
+    /// A parameter is there twice.
+    #[error("the callback repeats a parameter")]
+    RepeatedParameter,
+    /// No `state` at all.
+    #[error("the callback has no state")]
+    NoState,
+    /// The browser did not bring the login cookie: blocked, lost on the way, or another browser.
+    #[error("the callback came without the login cookie")]
+    NoLoginCookie,
+    /// The `state` is not one of this browser's.
+    #[error(transparent)]
+    Attempt(#[from] NoAttempt),
+    /// The callback was accepted before, and there is no session.
+    #[error("the callback was already used")]
+    AlreadyUsed,
+    /// `iss` names another provider, or is missing where it was promised (RFC 9207 §2.4).
+    #[error("the callback's iss is not the provider's issuer")]
+    Issuer,
+    /// The provider says no (RFC 6749 §4.1.2.1).
+    #[error("the provider answered {code:?}: {description:?}")]
+    Refused {
+        /// `error`, shortened and without control characters.
+        code: String,
+        /// `error_description`, likewise.
+        description: String,
+    },
+    /// Neither a code nor an error.
+    #[error("the callback has neither a code nor an error")]
+    NoCode,
+    /// The provider's metadata cannot be had.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The code did not become a verified person.
+    #[error(transparent)]
+    Redeem(#[from] RedeemError),
+    /// The session could not begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+}
+
+impl From<Repeated> for CallbackError {
+    fn from(Repeated: Repeated) -> Self {
+        Self::RepeatedParameter
+    }
+}
+
+impl Login {
+    /// Takes the provider's answer.
+    ///
+    /// # Errors
+    /// [`CallbackError`], by cause.
+    pub async fn callback(
+        &self,
+        query: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Arrival, CallbackError> {
+        let parameters = Parameters::parse(query);
+        let state = parameters.get("state")?.ok_or(CallbackError::NoState)?;
+        let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
+        let lifetime = self.settings.attempt_lifetime;
+        let attempt = Attempt::open(state, &browser, &self.ring, lifetime, now, &self.public_url, &self.prefix)?;
+
+        if !self.provider.accepts_callback_issuer(parameters.get("iss")?, now).await? {
+            return Err(CallbackError::Issuer);
+        }
+        let (code, error) = (parameters.get("code")?, parameters.get("error")?);
+        if !self.used.use_once(&attempt) {
+            let location = attempt.return_to.location(&self.public_url);
+            return if self.has_session(headers, now) { Ok(Arrival::AlreadyHere { location }) } else { Err(CallbackError::AlreadyUsed) };
+        }
+        if let Some(error) = error {
+            let description = parameters.get("error_description")?.unwrap_or_default();
+            return self.refused(error, description, attempt, browser, now);
+        }
+        let code = code.ok_or(CallbackError::NoCode)?;
+        let signed_in = self.provider.redeem(code, &attempt.pkce_verifier(&browser), &attempt.nonce(&browser), now).await?;
+        let (session, cookies) = self.sessions.begin(&signed_in.identity, &signed_in.tokens, headers, now, random)?;
+        // The session that the browser had is over, wherever a copy of its cookie is.
+        if let Some(previous) = self.session_id(headers, now) {
+            self.sessions.end(previous);
+        }
+        Ok(Arrival::SignedIn { location: attempt.return_to.location(&self.public_url), cookies, session })
+    }
+
+    fn refused(&self, error: &str, description: &str, attempt: Attempt, browser: Browser, now: Timestamp) -> Result<Arrival, CallbackError> {
+        let nobody = matches!(error, "login_required" | "interaction_required" | "consent_required" | "account_selection_required");
+        if attempt.silent && nobody {
+            let rd: String = url::form_urlencoded::byte_serialize(attempt.return_to.as_str().as_bytes()).collect();
+            let location = format!("{}{}/sign_in?rd={rd}", self.public_url.origin(), self.prefix.as_str());
+            let cookie = browser.with_silent_failure(now).cookie(&self.cookies, self.settings.attempt_lifetime);
+            return Ok(Arrival::NobodyKnown { location, cookie });
+        }
+        Err(CallbackError::Refused { code: plain(error), description: plain(description) })
+    }
+
+    /// Whether the request has a live session.
+    pub fn has_session(&self, headers: &HeaderMap, now: Timestamp) -> bool {
+        self.session_id(headers, now).is_some()
+    }
+
+    pub(super) fn session_id(&self, headers: &HeaderMap, now: Timestamp) -> Option<SessionId> {
+        let opened = self.sessions.open(headers).ok()?;
+        self.sessions.read(&opened, now).ok().map(|session| session.id())
+    }
+}
+
+/// Outside text as it may stand in a log line and, escaped, on a page.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}

@@ -1,0 +1,109 @@
+//! Signing out: here, and at the provider.
+//!
+//! Called by `server` for `/oauth2/sign_out` and `/oauth2/signed_out`. Signing out is a change of
+//! state, so it happens only when our own page or the app asked for it; what another site causes
+//! gets a page that asks the person (CSRF). The session is over before the browser leaves, so
+//! that nothing depends on its coming back.
+
+use super::Login;
+use super::browser::Browser;
+use super::query::Parameters;
+use crate::clock::Timestamp;
+use crate::random::{self, NoRandomness, Random};
+use crate::seal::Purpose;
+use http::{HeaderMap, HeaderValue, Method};
+use std::time::Duration;
+
+/// How long the provider may take to sign a person out.
+const STATE_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How the browser goes on after signing out.
+#[derive(Debug)]
+pub struct SignedOut {
+    /// The provider's end-of-session endpoint or, where there is none to be reached, our own
+    /// page.
+    pub location: String,
+    /// What removes the session's cookies.
+    pub cookies: Vec<HeaderValue>,
+    /// Whether the provider is asked to sign the person out as well.
+    pub at_provider: bool,
+}
+
+/// What the page after signing out may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider sent the browser back with the `state` that we gave it.
+    Everywhere,
+    /// Only here: the provider has no such endpoint, or could not be asked.
+    HereOnly,
+    /// Somebody opened the page without having signed out.
+    NotSignedOut,
+}
+
+impl Login {
+    /// Whether a request to sign out comes from our own page or the app, and not from another
+    /// site, a prefetch or an image.
+    pub fn sign_out_is_meant(&self, method: &Method, headers: &HeaderMap) -> bool {
+        let is = |name: &str, expected: &str| headers.get(name).is_some_and(|value| value == expected);
+        if headers.contains_key("sec-purpose") || headers.contains_key("purpose") {
+            return false;
+        }
+        let same_origin = is("sec-fetch-site", "same-origin");
+        if *method == Method::POST {
+            // Browsers without Fetch Metadata send `Origin` with every POST.
+            let foreign = headers.contains_key("sec-fetch-site") && !same_origin;
+            return !foreign && is("origin", self.public_url.origin());
+        }
+        same_origin && is("sec-fetch-mode", "navigate")
+    }
+
+    /// Signs out: ends the session at once and says where the browser goes.
+    ///
+    /// # Errors
+    /// When no `state` can be made; the session is over all the same.
+    pub async fn sign_out(&self, headers: &HeaderMap, now: Timestamp, random: &dyn Random) -> Result<SignedOut, NoRandomness> {
+        let session = self.session_id(headers, now);
+        let id_token = session.and_then(|id| self.sessions.tokens(headers, id)).map(|tokens| tokens.id_token);
+        if let Some(id) = session {
+            self.sessions.end(id);
+        }
+        let mut cookies = self.sessions.clear(headers);
+        let browser = Browser::of_or_new(headers, &self.cookies, random)?;
+        let seal = |outcome: u8| self.seal_sign_out(outcome, &browser, now, random);
+        let state = seal(EVERYWHERE)?;
+        // A provider that cannot be asked must not keep a person signed in here.
+        let end_session = self.provider.end_session_url(id_token.as_ref(), &state, now).await.ok().flatten();
+        cookies.extend(browser.cookie(&self.cookies, STATE_LIFETIME));
+        Ok(match end_session {
+            Some(url) => SignedOut { location: url.to_string(), cookies, at_provider: true },
+            None => {
+                let page = self.provider.settings().post_logout_redirect_uri.as_str();
+                SignedOut { location: format!("{page}?state={}", seal(HERE_ONLY)?), cookies, at_provider: false }
+            }
+        })
+    }
+
+    /// What the signed-out page may say, by the `state` it was opened with.
+    pub fn signed_out(&self, query: &str, headers: &HeaderMap, now: Timestamp) -> Outcome {
+        let parameters = Parameters::parse(query);
+        let opened = parameters.get("state").ok().flatten().and_then(|state| {
+            let browser = Browser::of(headers, &self.cookies)?;
+            let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding())?;
+            postcard::from_bytes::<(u8, Timestamp, [u8; 32])>(opened.plaintext()).ok()
+        });
+        match opened {
+            Some((EVERYWHERE, made, _)) if now.since(made) < STATE_LIFETIME => Outcome::Everywhere,
+            Some((HERE_ONLY, made, _)) if now.since(made) < STATE_LIFETIME => Outcome::HereOnly,
+            _ => Outcome::NotSignedOut,
+        }
+    }
+
+    fn seal_sign_out(&self, outcome: u8, browser: &Browser, now: Timestamp, random: &dyn Random) -> Result<String, NoRandomness> {
+        let id: [u8; 32] = random::bytes(random)?;
+        let plaintext = postcard::to_stdvec(&(outcome, now, id)).map_err(|_| NoRandomness)?;
+        self.ring.seal(Purpose::SignOut, &plaintext, browser.binding(), random)
+    }
+}
+
+const EVERYWHERE: u8 = 1;
+const HERE_ONLY: u8 = 2;

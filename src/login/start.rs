@@ -1,0 +1,142 @@
+//! The way to the provider.
+//!
+//! Called by `server` for `/oauth2/start` and `/oauth2/sign_in`, and for navigations that the
+//! gate sends to sign in.
+
+use super::attempt::Attempt;
+use super::browser::Browser;
+use super::query::Parameters;
+use super::{Entry, Login};
+use crate::clock::Timestamp;
+use crate::oidc::{AuthorizationRequest, Unreachable};
+use crate::random::{NoRandomness, Random};
+use crate::web::return_to::ReturnTo;
+use http::{HeaderMap, HeaderValue};
+
+/// How the browser goes on.
+#[derive(Debug)]
+pub enum Start {
+    /// To the provider, with the login cookie that binds the attempt to this browser.
+    Provider {
+        /// The authorization request.
+        location: String,
+        /// The login cookie.
+        cookie: Option<HeaderValue>,
+    },
+    /// By the sign-in page.
+    Page {
+        /// Where it will come back to.
+        return_to: ReturnTo,
+    },
+}
+
+/// Why no sign-in can begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The provider's metadata cannot be had.
+    #[error(transparent)]
+    Provider(#[from] Unreachable),
+    /// No unguessable `state` can be made.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+/// What `/oauth2/start` and `/oauth2/sign_in` are asked for.
+#[derive(Debug)]
+pub struct Asked {
+    /// Where to go afterwards: `rd`, if it is on this site.
+    pub return_to: ReturnTo,
+    /// Whom to suggest to the provider, if it looks like an e-mail address.
+    pub login_hint: Option<String>,
+}
+
+impl Login {
+    /// Reads the query or form of `/oauth2/start` and `/oauth2/sign_in`. What cannot be used is
+    /// left out: a bad `rd` leads to the front page, never elsewhere.
+    pub fn asked(&self, query: &str) -> Asked {
+        let parameters = Parameters::parse(query);
+        let rd = parameters.get("rd").ok().flatten();
+        let return_to = rd.and_then(|rd| ReturnTo::parse(rd, &self.public_url, &self.prefix).ok());
+        let hint = parameters.get("login_hint").ok().flatten().filter(|hint| looks_like_email(hint));
+        Asked { return_to: return_to.unwrap_or_else(ReturnTo::root), login_hint: hint.map(str::to_owned) }
+    }
+
+    /// Leads a navigation without a session to sign in, in the configured way.
+    ///
+    /// # Errors
+    /// [`StartError`], by cause.
+    pub async fn enter(
+        &self,
+        headers: &HeaderMap,
+        return_to: ReturnTo,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Start, StartError> {
+        let silent = match self.settings.entry {
+            Entry::Automatic => false,
+            Entry::Page => return Ok(Start::Page { return_to }),
+            Entry::Silent => {
+                // Without its cookie a browser cannot say that a silent attempt just failed; the
+                // callback then ends on a page, so there is no loop without cookies either.
+                if Browser::of(headers, &self.cookies).is_some_and(|browser| !browser.may_try_silently(now)) {
+                    return Ok(Start::Page { return_to });
+                }
+                true
+            }
+        };
+        self.to_provider(headers, return_to, None, silent, now, random).await
+    }
+
+    /// Leads to the provider because a person asked for it.
+    ///
+    /// # Errors
+    /// [`StartError`], by cause.
+    pub async fn start(&self, headers: &HeaderMap, asked: Asked, now: Timestamp, random: &dyn Random) -> Result<Start, StartError> {
+        self.to_provider(headers, asked.return_to, asked.login_hint.as_deref(), false, now, random).await
+    }
+
+    async fn to_provider(
+        &self,
+        headers: &HeaderMap,
+        return_to: ReturnTo,
+        login_hint: Option<&str>,
+        silent: bool,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Start, StartError> {
+        let browser = Browser::of_or_new(headers, &self.cookies, random)?;
+        let attempt = Attempt::begin(return_to, silent, now, random)?;
+        let state = attempt.seal(&browser, &self.ring, random)?;
+        let request = AuthorizationRequest {
+            state: &state,
+            nonce: &attempt.nonce(&browser),
+            pkce_verifier: &attempt.pkce_verifier(&browser),
+            silent,
+            login_hint,
+        };
+        let location = self.provider.authorization_url(&request, now).await?.to_string();
+        // Set anew each time, so that it outlives the youngest attempt.
+        Ok(Start::Provider { location, cookie: browser.cookie(&self.cookies, self.settings.attempt_lifetime) })
+    }
+}
+
+/// Providers answer a malformed hint with an error page of their own (ProConnect: Y000400).
+fn looks_like_email(hint: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"@<>\"',;:\\".contains(&byte));
+    hint.len() <= 254 && hint.split_once('@').is_some_and(|(local, domain)| plain(local) && plain(domain) && domain.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_an_address_is_suggested_to_the_provider() {
+        for good in ["a@b.fr", "jean.dupont+x@interieur.gouv.fr"] {
+            assert!(looks_like_email(good), "{good}");
+        }
+        for bad in ["", "a", "a@b", "@b.fr", "a@", "a@b@c.fr", "a b@c.fr", "a@b.fr\r\n", "<a@b.fr>", &format!("{}@b.fr", "a".repeat(300))] {
+            assert!(!looks_like_email(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Who is in front of us, and what they say of the client.
+//!
+//! Called by `server`. `X-Forwarded-*` headers are believed only from `trusted_proxies`, which is
+//! nobody by default; what we tell the app is always our own finding, under the plain names only.
+
+use super::hygiene::normalise_host;
+use http::header::{HOST, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The networks whose `X-Forwarded-*` are believed.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+/// What the app is told of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The client's address as far as it can be known.
+    pub client: IpAddr,
+    /// The whole chain of addresses, for `X-Forwarded-For`.
+    chain: String,
+    scheme: &'static str,
+    host: HeaderValue,
+}
+
+impl TrustedProxies {
+    /// Believes the proxies of these networks.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks)
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        // A listener on [::] sees IPv4 peers as mapped addresses; rules are written for IPv4.
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// What is known of the client behind `peer`. Peers on a Unix socket have no address and
+    /// count as loopback.
+    pub fn resolve(&self, headers: &HeaderMap, peer: Option<IpAddr>, public_scheme: &'static str) -> Forwarded {
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.to_canonical());
+        let host = headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
+        if !self.holds(peer) {
+            return Forwarded { client: peer, chain: peer.to_string(), scheme: public_scheme, host };
+        }
+        let (client, chain) = self.client_of(headers, peer);
+        let scheme = match single(headers, &X_FORWARDED_PROTO) {
+            Some("http") => "http",
+            Some("https") => "https",
+            _ => public_scheme,
+        };
+        let forwarded_host = single(headers, &X_FORWARDED_HOST).filter(|host| normalise_host(host).is_some());
+        let host = forwarded_host.and_then(|host| HeaderValue::from_str(host).ok()).unwrap_or(host);
+        Forwarded { client, chain, scheme, host }
+    }
+
+    /// Reads the chain from its right end: each address was written by the one to its right, so
+    /// the first that is not a trusted proxy is the last that can be known.
+    fn client_of(&self, headers: &HeaderMap, peer: IpAddr) -> (IpAddr, String) {
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or("?"));
+        let claimed: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        let mut known = vec![peer];
+        for entry in claimed.iter().rev() {
+            let Ok(address) = entry.parse::<IpAddr>() else { break };
+            known.push(address.to_canonical());
+            if !self.holds(address) {
+                break;
+            }
+        }
+        let client = known.last().copied().unwrap_or(peer);
+        let chain: Vec<String> = known.iter().rev().map(IpAddr::to_string).collect();
+        (client, chain.join(", "))
+    }
+}
+
+impl Forwarded {
+    /// The headers that tell the app, with their values.
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let chain = HeaderValue::from_str(&self.chain).ok().map(|chain| (X_FORWARDED_FOR, chain));
+        let scheme = (X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme));
+        chain.into_iter().chain([scheme, (X_FORWARDED_HOST, self.host.clone())])
+    }
+}
+
+/// Whether a header speaks of where a request came from or went to: all of these are removed
+/// before ours are set, in every spelling, so that no app can be told anything else.
+pub fn speaks_of_origin(folded_name: &str) -> bool {
+    folded_name == "forwarded"
+        || folded_name == "x-real-ip"
+        || folded_name.starts_with("x-forwarded-")
+        || folded_name.starts_with("x-original-")
+        || folded_name.starts_with("x-rewrite-")
+        || folded_name == "x-client-ip"
+        || folded_name == "true-client-ip"
+        || folded_name == "x-envoy-original-path"
+}
+
+/// The value of a header that is there exactly once.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> (String, Vec<(String, String)>) {
+        let trusted = TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect());
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        let forwarded = trusted.resolve(&headers, peer.parse().ok(), "https");
+        let told = forwarded.headers().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        (forwarded.client.to_string(), told.collect())
+    }
+
+    fn told(chain: &str, proto: &str, host: &str) -> Vec<(String, String)> {
+        [("x-forwarded-for", chain), ("x-forwarded-proto", proto), ("x-forwarded-host", host)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec()
+    }
+
+    const CLAIMS: [(&str, &str); 4] =
+        [("host", "app.example"), ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "evil.example")];
+
+    #[test]
+    fn nobody_is_believed_by_default() {
+        assert_eq!(resolve(&[], "10.0.0.9", &CLAIMS), ("10.0.0.9".into(), told("10.0.0.9", "https", "app.example")));
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed() {
+        let expected = ("1.1.1.1".into(), told("1.1.1.1, 10.0.0.9", "http", "evil.example"));
+        assert_eq!(resolve(&["10.0.0.0/8"], "10.0.0.9", &CLAIMS), expected);
+        assert_eq!(resolve(&["10.0.0.0/8"], "::ffff:10.0.0.9", &CLAIMS), expected);
+    }
+
+    #[test]
+    fn the_chain_is_read_from_its_right_end_and_no_further_than_trust_goes() {
+        let cases = [
+            ("6.6.6.6, 2.2.2.2, 10.0.0.1", "2.2.2.2", "2.2.2.2, 10.0.0.1, 10.0.0.9"),
+            ("6.6.6.6, nonsense, 10.0.0.1", "10.0.0.1", "10.0.0.1, 10.0.0.9"),
+            ("", "10.0.0.9", "10.0.0.9"),
+        ];
+        for (claimed, client, chain) in cases {
+            let headers = [("host", "app.example"), ("x-forwarded-for", claimed)];
+            let expected = (client.to_owned(), told(chain, "https", "app.example"));
+            assert_eq!(resolve(&["10.0.0.0/8"], "10.0.0.9", &headers), expected, "{claimed}");
+        }
+    }
+
+    #[test]
+    fn repeated_or_malformed_claims_are_not_believed_even_from_a_trusted_proxy() {
+        let headers = [
+            ("host", "app.example"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.example/x"),
+        ];
+        assert_eq!(resolve(&["10.0.0.9/32"], "10.0.0.9", &headers).1, told("10.0.0.9", "https", "app.example"));
+    }
+}

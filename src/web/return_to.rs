@@ -1,0 +1,196 @@
+//! Where to send the browser back to: the only way to make a redirect target from outside input.
+//!
+//! Called by `gate` (the URL that was asked for), `login` (`rd`) and the sealed `state`. Part of
+//! the security perimeter: [`ReturnTo`] has private fields and [`ReturnTo::parse`] is its one
+//! constructor. It keeps a path and a query, never a host; the `Location` made of it starts with
+//! our own origin, so there is no spelling that leaves it.
+
+use super::path::RequestPath;
+use super::public_url::PublicUrl;
+
+/// Longer addresses are not carried through a sign-in: they would make the authorization URL
+/// longer than front proxies take.
+pub const MAX_LEN: usize = 2048;
+
+/// A path and query on our own origin, outside our own prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnTo(String);
+
+/// Why a text is no return target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadReturnTo {
+    /// Neither a path nor a URL on our own origin.
+    #[error("the return address is not on this site")]
+    Elsewhere,
+    /// A path that would be answered 400, or characters that do not belong in a URL.
+    #[error("the return address is malformed")]
+    Malformed,
+    /// Below our own prefix: would sign out, or start over for ever.
+    #[error("the return address is one of the sign-in's own")]
+    OwnPath,
+    /// Over [`MAX_LEN`].
+    #[error("the return address is too long")]
+    TooLong,
+}
+
+impl ReturnTo {
+    /// The site's front page.
+    pub fn root() -> Self {
+        Self("/".to_owned())
+    }
+
+    /// Takes `/path?query` or a full URL on our own origin.
+    ///
+    /// # Errors
+    /// [`BadReturnTo`], by cause.
+    pub fn parse(text: &str, public_url: &PublicUrl, prefix: &Prefix) -> Result<Self, BadReturnTo> {
+        if text.len() > MAX_LEN {
+            return Err(BadReturnTo::TooLong);
+        }
+        let local = if text.starts_with('/') {
+            text
+        } else {
+            // The rest must start a path: `https://app.example.evil.org` shares our origin's letters.
+            text.strip_prefix(public_url.origin()).filter(|rest| rest.starts_with('/')).ok_or(BadReturnTo::Elsewhere)?
+        };
+        // Browsers drop tabs and newlines from URLs and read `\` as `/`; nothing of that passes.
+        if !local.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+            return Err(BadReturnTo::Malformed);
+        }
+        let without_fragment = local.split('#').next().unwrap_or_default();
+        let path = without_fragment.split('?').next().unwrap_or_default();
+        let path = RequestPath::parse(path).map_err(|_| BadReturnTo::Malformed)?;
+        if path.any(|reading| prefix.holds(reading)) {
+            return Err(BadReturnTo::OwnPath);
+        }
+        Ok(Self(local.to_owned()))
+    }
+
+    /// The path and query.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The `Location` on our own origin.
+    pub fn location(&self, public_url: &PublicUrl) -> String {
+        format!("{}{}", public_url.origin(), self.0)
+    }
+}
+
+/// The prefix of our own paths: `/oauth2`, without a final slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(String);
+
+/// Why a text is no prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a path of plain segments, such as /oauth2")]
+pub struct BadPrefix;
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self("/oauth2".to_owned())
+    }
+}
+
+impl Prefix {
+    /// Takes `/segment` or `/several/segments` of letters, digits, `-`, `_` and `.`.
+    ///
+    /// # Errors
+    /// [`BadPrefix`] for anything else, `/` itself included.
+    pub fn parse(text: &str) -> Result<Self, BadPrefix> {
+        let segments = text.strip_prefix('/').ok_or(BadPrefix)?;
+        let plain = |segment: &str| {
+            !segment.is_empty()
+                && !segment.starts_with('.')
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if segments.split('/').all(plain) { Ok(Self(text.to_owned())) } else { Err(BadPrefix) }
+    }
+
+    /// The prefix as written in paths.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part of a decoded path behind the prefix, without its slash: `callback`.
+    pub fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&self.0)?.strip_prefix('/')
+    }
+
+    /// Whether a decoded path is ours, whatever the case of its letters: an app on a
+    /// case-blind file system must not be reached through `/OAuth2/`.
+    pub fn holds(&self, path: &str) -> bool {
+        let Some((front, rest)) = path.split_at_checked(self.0.len()) else { return false };
+        front.eq_ignore_ascii_case(&self.0) && (rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn site() -> PublicUrl {
+        PublicUrl::parse("https://app.example").unwrap()
+    }
+
+    fn parse(text: &str) -> Result<ReturnTo, BadReturnTo> {
+        ReturnTo::parse(text, &site(), &Prefix::default())
+    }
+
+    #[test]
+    fn paths_of_this_site_come_back_whole() {
+        for text in ["/", "/a?b=c&d=%2F%2Fe", "/chat#end", "/a?next=https://other.example/", "/hero;id=1", "/a%2Fb", "/@x"] {
+            assert_eq!(parse(text).unwrap().location(&site()), format!("https://app.example{text}"));
+        }
+        assert_eq!(parse("https://app.example/a?b").unwrap().as_str(), "/a?b");
+    }
+
+    #[test]
+    fn no_trick_of_open_redirects_is_taken() {
+        let tricks = include_str!("../../tests/vectors/open-redirects.txt");
+        let mut count = 0;
+        for trick in tricks.lines().filter(|line| !line.starts_with("## ")) {
+            let trick = trick.replace("<TAB>", "\t").replace("<LF>", "\n").replace("<CR>", "\r").replace("<NUL>", "\0");
+            assert!(parse(&trick).is_err(), "{trick:?}");
+            count += 1;
+        }
+        assert!(count > 100, "only {count} tricks were read");
+    }
+
+    #[test]
+    fn our_own_paths_are_refused_in_every_spelling() {
+        for own in ["/oauth2", "/oauth2/", "/oauth2/sign_out", "/%6fauth2/start", "/OAuth2/start", "/oauth2;x/start", "/oauth2%2Fstart"] {
+            assert_eq!(parse(own), Err(BadReturnTo::OwnPath), "{own}");
+        }
+        assert!(parse("/oauth2callback").is_ok());
+    }
+
+    #[test]
+    fn an_address_that_is_too_long_is_refused() {
+        assert_eq!(parse(&format!("/{}", "a".repeat(MAX_LEN))), Err(BadReturnTo::TooLong));
+    }
+
+    #[test]
+    fn prefixes_are_plain() {
+        for good in ["/oauth2", "/auth/proconnect", "/_vestibule"] {
+            assert!(Prefix::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/", "oauth2", "/oauth2/", "//x", "/a b", "/..", "/a%2F", "/a*"] {
+            assert!(Prefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_stays_on_this_origin(text in "(https://app\\.example)?[/\\\\a.@:?#%2fF;\t ]{0,20}(evil\\.example)?[/\\\\]?") {
+            if let Ok(accepted) = parse(&text) {
+                let url = url::Url::parse(&accepted.location(&site())).unwrap();
+                prop_assert_eq!(url.origin().ascii_serialization(), "https://app.example");
+                // Nor as a relative reference, should a client be handed one.
+                let relative = url::Url::parse("https://app.example/x").unwrap().join(accepted.as_str()).unwrap();
+                prop_assert_eq!(relative.host_str(), Some("app.example"));
+            }
+        }
+    }
+}
