@@ -1,0 +1,242 @@
+//! From what was written to what will run: the one function between them.
+//!
+//! Every part is resolved whatever is wrong with the others, so that all mistakes are known at
+//! once; a [`Config`] exists only when there is none. Findings (dangerous or idle settings that
+//! run) are noted on the way.
+
+mod identity;
+mod network;
+mod provider;
+mod routes;
+mod secrets;
+mod session;
+
+use super::environment::Environment;
+use super::parse::Parsed;
+use super::problem::{Fault, Finding, KeyPath};
+use super::run::{Config, Pages};
+use super::scalar::Span;
+use super::suggest::did_you_mean;
+use super::written::{self, List, Written, defaults};
+use crate::telemetry;
+use crate::web::public_url::PublicUrl;
+use std::time::Duration;
+
+/// Resolves what was written.
+///
+/// # Errors
+/// Every mistake, those of shape among them.
+pub(super) fn resolve(parsed: Parsed, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
+    let Parsed { written, faults, excused } = parsed;
+    let mut resolver = Resolver { environment, faults, excused, findings: Vec::new() };
+    let config = resolver.config(&written);
+    let Resolver { faults, findings, .. } = resolver;
+    match config {
+        Some(mut config) if faults.is_empty() => {
+            config.findings = findings;
+            Ok(config)
+        }
+        _ => Err(faults),
+    }
+}
+
+/// Collects what is wrong while the parts are resolved.
+struct Resolver<'a> {
+    environment: &'a dyn Environment,
+    faults: Vec<Fault>,
+    excused: Vec<KeyPath>,
+    findings: Vec<Finding>,
+}
+
+impl Resolver<'_> {
+    /// Notes a mistake, unless the place is already known to be faulty.
+    fn fault(&mut self, at: &KeyPath, message: impl Into<String>) {
+        if !self.is_excused(at) {
+            self.faults.push(Fault { path: at.clone(), message: message.into() });
+        }
+    }
+
+    /// Notes a setting that runs but deserves a second look.
+    fn finding(&mut self, at: &KeyPath, message: impl Into<String>) {
+        self.findings.push(Finding { path: at.clone(), line: None, message: message.into() });
+    }
+
+    /// Whether a mistake at this place, or around it, is known.
+    fn is_excused(&self, at: &KeyPath) -> bool {
+        self.excused.iter().any(|faulty| faulty.covers(at))
+    }
+
+    /// A key that must be there. `write` says what to write.
+    fn required<'w, T>(&mut self, at: &KeyPath, written: Option<&'w T>, write: &str) -> Option<&'w T> {
+        if written.is_none() {
+            self.fault(at, format!("is missing; write {write}"));
+        }
+        written
+    }
+
+    /// A text that must be there and not be blank.
+    fn required_text<'w>(&mut self, at: &KeyPath, written: Option<&'w String>, write: &str) -> Option<&'w str> {
+        let text = self.required(at, written, write)?;
+        if text.trim().is_empty() {
+            self.fault(at, format!("is empty; write {write}"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The items of a list with their places; empty ones are mistakes.
+    fn items<'w, T>(&mut self, at: &KeyPath, list: Option<&'w List<T>>) -> Vec<(KeyPath, &'w T)> {
+        let mut items = Vec::new();
+        for (index, item) in list.into_iter().flatten().enumerate() {
+            let at = at.item(index);
+            match item {
+                Some(item) => items.push((at, item)),
+                None => self.fault(&at, "is empty; write a value or remove the item"),
+            }
+        }
+        items
+    }
+
+    /// A length of time within limits.
+    fn span(&mut self, at: &KeyPath, written: Option<Span>, default: Duration, least: Duration) -> Duration {
+        let length = written.map_or(default, |span| span.0);
+        if length < least {
+            self.fault(at, format!("is too short; write {} or more", super::scalar::written_span(least)));
+        }
+        length
+    }
+
+    fn config(&mut self, written: &Written) -> Option<Config> {
+        let root = KeyPath::root();
+        let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
+        let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
+        let server = self.server(written, public_url.as_ref());
+        let provider = self.providers(&root.key("providers"), written, public_url.as_ref(), prefix.as_deref());
+        let (session, keys) = self.session(&root.key("session"), written.session.as_ref());
+        let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
+        let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
+        let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
+        let surroundings =
+            routes::Surroundings { prefix: prefix.as_deref(), public_url: public_url.as_ref(), cookie_domain: domain };
+        let routes = self.routes(&root.key("routes"), written, &surroundings);
+        let (identity, kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        let pages = self.pages(&root.key("pages"), written.pages.as_ref(), public_url.as_ref());
+        let telemetry = self.log(&root.key("log"), written.log.as_ref());
+        Some(Config {
+            public_url: public_url?,
+            prefix: prefix?,
+            server: server?,
+            provider: provider?,
+            session,
+            keys,
+            cookies: cookies?,
+            login,
+            routes: routes?,
+            identity: identity?,
+            kept_claims,
+            pages: pages?,
+            telemetry,
+            findings: Vec::new(),
+        })
+    }
+
+    fn public_url(&mut self, at: &KeyPath, written: Option<&String>) -> Option<PublicUrl> {
+        let hint = "the address that browsers use, such as https://app.example.gouv.fr";
+        let text = self.required_text(at, written, hint)?;
+        let parsed = PublicUrl::parse(text);
+        // The text is not repeated: a URL may hold a password.
+        parsed.map_err(|bad| self.fault(at, format!("{bad}; write {hint}"))).ok()
+    }
+
+    fn prefix(&mut self, at: &KeyPath, written: Option<&str>) -> Option<String> {
+        let text = written.unwrap_or(defaults::PREFIX);
+        if is_plain_path(text) {
+            return Some(text.to_owned());
+        }
+        self.fault(
+            at,
+            format!("{text:?} is no prefix; write an absolute path of plain segments with no final slash, such as /oauth2"),
+        );
+        None
+    }
+
+    fn pages(
+        &mut self,
+        at: &KeyPath,
+        written: Option<&written::Pages>,
+        public_url: Option<&PublicUrl>,
+    ) -> Option<Pages> {
+        let application = match written.and_then(|pages| pages.application.as_deref()) {
+            Some(name) => {
+                let name = name.trim();
+                if name.is_empty() || name.chars().any(char::is_control) {
+                    self.fault(&at.key("application"), "must be a name on one line");
+                }
+                name.to_owned()
+            }
+            None => public_url?.host().to_owned(),
+        };
+        let contact = written.and_then(|pages| pages.contact.clone());
+        if let Some(contact) = &contact
+            && !is_email(contact)
+            && !contact.starts_with("https://")
+        {
+            // It becomes a link: no other scheme (javascript:, data:) may get there.
+            self.fault(&at.key("contact"), "is neither an e-mail address nor a URL that begins with https://");
+        }
+        Some(Pages { application, contact })
+    }
+
+    fn log(&mut self, at: &KeyPath, written: Option<&written::Log>) -> telemetry::Settings {
+        let at = at.key("level");
+        let level = written.and_then(|log| log.level.as_deref()).unwrap_or(defaults::LEVEL);
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        for directive in level.split(',') {
+            // tracing takes an unknown word for the name of a part and logs all of it: not here.
+            let (part, level) = directive.rsplit_once('=').map_or((None, directive), |(part, level)| (Some(part), level));
+            let known = levels.contains(&level.trim());
+            let plain = |part: &str| {
+                !part.trim().is_empty() && part.trim().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'))
+            };
+            if !known || !part.is_none_or(plain) {
+                let hint = did_you_mean(level.trim(), levels);
+                let message = format!("{directive:?} is not one of {}{hint}", super::parse::listed(&levels));
+                self.fault(&at, message);
+            } else if matches!(level.trim(), "debug" | "trace") {
+                self.finding(&at, format!("{} logs much about each request: not for everyday use", level.trim()));
+            }
+        }
+        let format = written.and_then(|log| log.format).unwrap_or_default();
+        telemetry::Settings { format, level: level.to_owned() }
+    }
+}
+
+/// Whether this is an absolute path of one or more plain segments: nothing in it that could be
+/// written in two ways.
+fn is_plain_path(text: &str) -> bool {
+    let is_plain = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~'))
+    };
+    text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_plain))
+}
+
+fn is_email(text: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-._+".contains(c));
+    text.split_once('@').is_some_and(|(name, host)| plain(name) && plain(host) && host.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_path_can_be_written_in_one_way_only() {
+        for good in ["/oauth2", "/a/b", "/_v.1~x-y"] {
+            assert!(is_plain_path(good), "{good}");
+        }
+        for bad in ["", "/", "oauth2", "/oauth2/", "//a", "/a//b", "/a/../b", "/.", "/%61", "/a b", "/é", "/a?b", "/a;b", "/a*"] {
+            assert!(!is_plain_path(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Listeners, trusted proxies, upstreams: what the server needs to run.
+
+use super::Resolver;
+use crate::config::problem::KeyPath;
+use crate::config::scalar::ListenAddress;
+use crate::config::written::{self, Timeouts, Written, defaults};
+use crate::server::{ListenAddress as Address, Listener, Settings, TlsFiles, Upstream, UpstreamAddress};
+use crate::web::public_url::PublicUrl;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+impl Resolver<'_> {
+    pub(super) fn server(&mut self, written: &Written, public_url: Option<&PublicUrl>) -> Option<Settings> {
+        let root = KeyPath::root();
+        let at = root.key("listeners");
+        let (proxy_at, admin_at) = (at.key("proxy"), at.key("admin"));
+        let listeners = written.listeners.as_ref();
+        let proxy = self.listener(&proxy_at, listeners.and_then(|l| l.proxy.as_ref()), defaults::PROXY);
+        let admin = self.listener(&admin_at, listeners.and_then(|l| l.admin.as_ref()), defaults::ADMIN);
+        if let (Some(proxy), Some(admin)) = (&proxy, &admin) {
+            if same_address(&proxy.address, &admin.address) {
+                self.fault(&admin_at, "is also the address of listeners.proxy; health and metrics have their own");
+            }
+            if !is_private(&admin.address) {
+                self.finding(&admin_at, "metrics and health are reachable from other machines, without a password");
+            }
+            if !is_private(&proxy.address) && public_url.is_some_and(|url| !url.is_secure()) {
+                self.finding(&proxy_at, "other machines can reach a listener whose public_url is plain http: for trials only");
+            }
+        }
+        let trusted_proxies = self.trusted_proxies(&root.key("trusted_proxies"), written.trusted_proxies.as_ref());
+        let upstreams = self.upstreams(&root.key("upstreams"), written, proxy.as_ref());
+        let threads_at = root.key("threads");
+        if written.threads == Some(0) {
+            self.fault(&threads_at, "must be at least 1; leave the key out for one thread per processor");
+        }
+        let grace = self.span(&root.key("shutdown_grace"), written.shutdown_grace, defaults::SHUTDOWN_GRACE, Duration::ZERO);
+        Some(Settings {
+            proxy: proxy?,
+            admin: admin?,
+            trusted_proxies,
+            upstreams: upstreams?,
+            threads: written.threads.map(usize::from),
+            shutdown_grace: grace,
+        })
+    }
+
+    fn listener(&mut self, at: &KeyPath, written: Option<&written::Listener>, default: &str) -> Option<Listener> {
+        let Some(written) = written else {
+            let address = ListenAddress::parse(default).ok()?.0;
+            return Some(Listener { address, tls: None });
+        };
+        let address = self.required(&at.key("address"), written.address.as_ref(), "an address such as 0.0.0.0:4180");
+        let tls = match &written.tls {
+            Some(tls) => Some(self.tls(&at.key("tls"), tls)?),
+            None => None,
+        };
+        Some(Listener { address: address?.0.clone(), tls })
+    }
+
+    fn tls(&mut self, at: &KeyPath, written: &written::Tls) -> Option<TlsFiles> {
+        let mut pem = |key: &str, path: Option<&std::path::PathBuf>, what: &str, marker: &str| {
+            let at = at.key(key);
+            let path = self.required(&at, path, &format!("the path of the PEM file of {what}"))?;
+            match self.environment.file(path) {
+                Err(cause) => self.fault(&at, format!("the file {} {cause}", path.display())),
+                Ok(bytes) if !contains(&bytes, marker) => {
+                    self.fault(&at, format!("the file {} holds no PEM of {what}", path.display()));
+                }
+                Ok(_) => {}
+            }
+            Some(path.clone())
+        };
+        let certificate = pem("certificate", written.certificate.as_ref(), "a certificate", "-----BEGIN CERTIFICATE-----");
+        let key = pem("key", written.key.as_ref(), "a private key", "PRIVATE KEY-----");
+        Some(TlsFiles { certificate: certificate?, key: key? })
+    }
+
+    fn trusted_proxies(&mut self, at: &KeyPath, written: Option<&written::List<String>>) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for (at, text) in self.items(at, written) {
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            let Ok(network) = network else {
+                self.fault(&at, format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8"));
+                continue;
+            };
+            if network != network.trunc() {
+                self.fault(&at, format!("{text:?} has address bits beyond its length; write {} or {}", network.trunc(), network.addr()));
+            } else if network.prefix_len() == 0 {
+                self.finding(&at, "whoever connects is believed about who the client is and which address it asked for");
+            } else if network.prefix_len() < wide(&network) {
+                self.finding(&at, "a very large network is believed about who the client is");
+            }
+            networks.push(network);
+        }
+        networks
+    }
+
+    fn upstreams(&mut self, at: &KeyPath, written: &Written, proxy: Option<&Listener>) -> Option<Vec<Upstream>> {
+        let example = "{app: {url: http://127.0.0.1:8501}}";
+        let named = self.required(at, written.upstreams.as_ref(), example)?;
+        if named.is_empty() {
+            self.fault(at, format!("is empty; write {example}"));
+        }
+        let mut upstreams = Vec::new();
+        for (name, upstream) in named {
+            let at = at.key(name);
+            self.name(&at, name);
+            let url_at = at.key("url");
+            let hint = "where the app is, such as http://127.0.0.1:8501";
+            let address = match upstream {
+                Some(upstream) => self.required(&url_at, upstream.url.as_ref(), hint),
+                None => {
+                    self.fault(&at, format!("is empty; write {{url: …}}: {hint}"));
+                    None
+                }
+            };
+            let timeouts = self.timeouts(&at.key("timeouts"), upstream.as_ref().and_then(|u| u.timeouts.as_ref()));
+            let Some(address) = address.map(|url| url.0.clone()) else { continue };
+            if proxy.is_some_and(|listener| is_same_place(&listener.address, &address)) {
+                self.fault(&url_at, "is the address of listeners.proxy: requests would go round in circles");
+            }
+            upstreams.push(Upstream { name: name.clone(), address, timeouts });
+        }
+        Some(upstreams)
+    }
+
+    fn timeouts(&mut self, at: &KeyPath, written: Option<&Timeouts>) -> crate::server::Timeouts {
+        let timeouts = Timeouts::over_defaults(written);
+        for (key, length) in
+            [("connect", timeouts.connect), ("read", timeouts.read), ("websocket_idle", timeouts.websocket_idle)]
+        {
+            if length.is_zero() {
+                self.fault(&at.key(key), "must be longer than nothing");
+            }
+        }
+        timeouts
+    }
+
+    /// Refuses a name that could not stand in a log line, a metric or a message.
+    pub(super) fn name(&mut self, at: &KeyPath, name: &str) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+            self.fault(at, "is no name; write up to 64 letters, digits, dots, hyphens or underscores");
+        }
+    }
+}
+
+/// Whether only this machine can connect.
+fn is_private(address: &Address) -> bool {
+    match address {
+        Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        Address::Unix(_) => true,
+    }
+}
+
+fn same_address(a: &Address, b: &Address) -> bool {
+    match (a, b) {
+        // Port 0 is a fresh one each time.
+        (Address::Tcp(a), Address::Tcp(b)) => {
+            a.port() != 0
+                && a.port() == b.port()
+                && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// Whether an upstream at `upstream` would be the listener itself.
+fn is_same_place(listener: &Address, upstream: &UpstreamAddress) -> bool {
+    match (listener, upstream) {
+        (Address::Unix(listener), UpstreamAddress::Unix(upstream)) => listener == upstream,
+        (Address::Tcp(listener), UpstreamAddress::Tcp { host, port, .. }) => {
+            let address = if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse::<IpAddr>() };
+            *port == listener.port()
+                && address.is_ok_and(|ip| ip == listener.ip() || (listener.ip().is_unspecified() && ip.is_loopback()))
+        }
+        _ => false,
+    }
+}
+
+/// Shorter prefixes than this are nobody's own network.
+fn wide(network: &IpNet) -> u8 {
+    match network {
+        IpNet::V4(_) => 8,
+        IpNet::V6(_) => 16,
+    }
+}
+
+fn contains(bytes: &[u8], marker: &str) -> bool {
+    bytes.windows(marker.len()).any(|window| window == marker.as_bytes())
+}

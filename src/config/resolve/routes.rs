@@ -1,0 +1,148 @@
+//! Routes: each by itself, and all together.
+
+use super::Resolver;
+use super::session::is_below;
+use crate::config::problem::KeyPath;
+use crate::config::suggest::did_you_mean;
+use crate::config::written::{self, Written};
+use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
+use crate::web::public_url::PublicUrl;
+use std::collections::BTreeSet;
+
+/// What routes are judged against.
+pub(super) struct Surroundings<'a> {
+    pub(super) prefix: Option<&'a str>,
+    pub(super) public_url: Option<&'a PublicUrl>,
+    pub(super) cookie_domain: Option<&'a str>,
+}
+
+impl Resolver<'_> {
+    pub(super) fn routes(&mut self, at: &KeyPath, written: &Written, around: &Surroundings<'_>) -> Option<Table> {
+        let example = "[{path: /**, upstream: NAME}]";
+        let list = self.required(at, written.routes.as_ref(), example)?;
+        if list.is_empty() {
+            self.fault(at, format!("is empty, so every request would be refused; write {example}"));
+        }
+        // Sorted, as `server::Settings::upstreams` is.
+        let names: Vec<&str> = written.upstreams.iter().flat_map(|named| named.keys()).map(String::as_str).collect();
+        let mut used = BTreeSet::new();
+        let mut routes = Vec::new();
+        let mut places = Vec::new();
+        for (at, route) in self.items(at, Some(list)) {
+            let upstream = self.upstream_of(&at.key("upstream"), route, &names);
+            used.extend(upstream);
+            let Some(route) = self.route(&at, route, upstream, around) else { continue };
+            routes.push(route);
+            places.push(at);
+        }
+        for (index, name) in names.iter().enumerate() {
+            if !used.contains(&index) {
+                self.finding(&KeyPath::root().key("upstreams").key(name), "no route leads to it");
+            }
+        }
+        match Table::new(routes) {
+            Ok(table) => Some(table),
+            Err(clashes) => {
+                for Clash(first, second) in clashes {
+                    if let (Some(first), Some(second)) = (places.get(first), places.get(second)) {
+                        self.fault(second, format!("is for the same requests as {first}; remove one, or tell them apart by host or methods"));
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn upstream_of(&mut self, at: &KeyPath, route: &written::Route, names: &[&str]) -> Option<usize> {
+        let name = self.required_text(at, route.upstream.as_ref(), "the name of one of the upstreams")?;
+        let index = names.iter().position(|known| *known == name);
+        if index.is_none() && !self.is_excused(&KeyPath::root().key("upstreams")) {
+            let hint = did_you_mean(name, names.iter().copied());
+            self.fault(at, format!("no upstream is named {name:?}{hint}"));
+        }
+        index
+    }
+
+    fn route(
+        &mut self,
+        at: &KeyPath,
+        written: &written::Route,
+        upstream: Option<usize>,
+        around: &Surroundings<'_>,
+    ) -> Option<Route> {
+        let path_at = at.key("path");
+        let text = self.required_text(&path_at, written.path.as_ref(), "a path such as /v1/** or /**")?;
+        let path = match PathPattern::parse(text) {
+            Ok(path) => Some(path),
+            Err(bad) => {
+                self.fault(&path_at, format!("{text:?}: {bad}"));
+                None
+            }
+        };
+        if let Some(prefix) = around.prefix
+            && is_at_or_below(text, prefix)
+        {
+            self.fault(&path_at, format!("{text:?} is below {prefix}, where Vestibule's own pages are; choose another path, or another `prefix`"));
+        }
+        let access = written.access.unwrap_or_default();
+        if access == Access::Public && text == "/**" {
+            self.finding(&path_at, "everybody may make every request that no other route is for, without signing in");
+        }
+        if let Some(prefix) = &written.strip_prefix {
+            self.strip_prefix(&at.key("strip_prefix"), prefix, text);
+        }
+        let host = self.host(&at.key("host"), written.host.as_deref(), around);
+        let methods = self.methods(&at.key("methods"), written.methods.as_ref());
+        Some(Route { path: path?, host, methods, access, upstream: upstream?, strip_prefix: written.strip_prefix.clone() })
+    }
+
+    fn strip_prefix(&mut self, at: &KeyPath, prefix: &str, path: &str) {
+        if !super::is_plain_path(prefix) {
+            self.fault(at, format!("{prefix:?} is no plain prefix; write an absolute path with no pattern and no final slash, such as /api"));
+        } else if !is_at_or_below(path, prefix) {
+            self.fault(at, format!("the route's path {path:?} does not begin with {prefix:?}"));
+        }
+    }
+
+    fn host(&mut self, at: &KeyPath, written: Option<&str>, around: &Surroundings<'_>) -> Option<String> {
+        let host = written?;
+        let lower = host.to_ascii_lowercase();
+        let plain = match url::Host::parse(&lower) {
+            // Parsing also reads what browsers would (`0x7f.1`): only what stays the same is taken.
+            Ok(parsed) => parsed.to_string() == lower && !lower.ends_with('.'),
+            Err(_) => false,
+        };
+        if !plain || lower.contains('*') {
+            self.fault(at, format!("{host:?} is no host; write a name such as api.example.gouv.fr, without scheme, port or pattern"));
+            return None;
+        }
+        let shares_cookie = around.public_url.is_none_or(|url| url.host() == lower)
+            || around.cookie_domain.is_some_and(|domain| lower == domain || is_below(&lower, domain));
+        if !shares_cookie {
+            self.finding(at, "the session cookie is not sent to this host: it is neither that of public_url nor below cookies.domain");
+        }
+        Some(lower)
+    }
+
+    fn methods(&mut self, at: &KeyPath, written: Option<&written::List<String>>) -> Vec<http::Method> {
+        if written.is_some_and(Vec::is_empty) {
+            self.fault(at, "is empty, so the route would match nothing; leave the key out for every method");
+        }
+        let mut methods = Vec::new();
+        for (at, text) in self.items(at, written) {
+            let upper = text.to_ascii_uppercase();
+            match http::Method::from_bytes(text.as_bytes()) {
+                Ok(_) if upper != *text => self.fault(&at, format!("methods are in capitals; write {upper}")),
+                Ok(method) if methods.contains(&method) => self.fault(&at, format!("{method} is there twice")),
+                Ok(method) => methods.push(method),
+                Err(_) => self.fault(&at, format!("{text:?} is no HTTP method; write one such as GET or POST")),
+            }
+        }
+        methods
+    }
+}
+
+/// Whether the pattern `path` matches nothing but `prefix` and what is below it.
+fn is_at_or_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,156 @@
+//! Sessions, their keys, their cookies, and the sign-in that begins them.
+
+use super::Resolver;
+use crate::config::problem::KeyPath;
+use crate::config::scalar::written_span;
+use crate::config::written::{self, defaults};
+use crate::seal::KeyMaterial;
+use crate::secret::ExposeSecret;
+use crate::web::public_url::PublicUrl;
+use crate::{login, session, web};
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use std::collections::HashMap;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Session limits count whole seconds.
+const LEAST: Duration = Duration::from_secs(1);
+const LONG_SESSION: Duration = Duration::from_secs(30 * 86_400);
+const LONG_SIGN_IN: Duration = Duration::from_secs(2 * 3600);
+
+/// What a session key is, and where one comes from.
+const KEY: &str = "a session key is 32 random bytes in base64url, as `vestibule keys new` prints them";
+
+/// base64url with its padding or without.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+/// Domains under which anybody in France can register a name: no cookie may be for all of one.
+/// (Browsers refuse them too, and every other one of the Public Suffix List; these are the likely ones.)
+const PUBLIC_SUFFIXES: [&str; 6] = ["gouv.fr", "asso.fr", "com.fr", "nom.fr", "prd.fr", "tm.fr"];
+
+impl Resolver<'_> {
+    pub(super) fn session(
+        &mut self,
+        at: &KeyPath,
+        written: Option<&written::Session>,
+    ) -> (session::Settings, Vec<KeyMaterial>) {
+        let idle = self.span(&at.key("idle"), written.and_then(|s| s.idle), defaults::IDLE, LEAST);
+        let lifetime = self.span(&at.key("lifetime"), written.and_then(|s| s.lifetime), defaults::LIFETIME, LEAST);
+        if idle > lifetime {
+            let (idle, lifetime) = (written_span(idle), written_span(lifetime));
+            let message = format!("idle ({idle}) is longer than lifetime ({lifetime}); write {lifetime} or less");
+            let at = if written.is_some_and(|s| s.idle.is_some()) { at.key("idle") } else { at.key("lifetime") };
+            self.fault(&at, message);
+        } else if lifetime > LONG_SESSION {
+            self.finding(&at.key("lifetime"), "a stolen session works for more than 30 days");
+        }
+        let keys = self.session_keys(&at.key("keys"), written.and_then(|session| session.keys.as_ref()));
+        (session::Settings { idle, lifetime }, keys)
+    }
+
+    fn session_keys(&mut self, at: &KeyPath, written: Option<&written::List<written::SessionKey>>) -> Vec<KeyMaterial> {
+        if written.is_none_or(Vec::is_empty) {
+            let write = "[{id: \"2026-11\", secret: {file: /run/secrets/session-key}}]";
+            self.fault(at, format!("is missing; write {write}, with a secret from `vestibule keys new`"));
+        }
+        let mut keys: Vec<(KeyPath, KeyMaterial)> = Vec::new();
+        let mut ids: HashMap<&str, KeyPath> = HashMap::new();
+        for (at, key) in self.items(at, written) {
+            let id_at = at.key("id");
+            let id = self.required_text(&id_at, key.id.as_ref(), "a name, such as \"2026-11\"");
+            if let Some(id) = id {
+                let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+                if id.len() > 32 || !id.chars().all(plain) {
+                    self.fault(&id_at, "is no key name; write up to 32 letters, digits, dots, hyphens or underscores");
+                } else if let Some(first) = ids.insert(id, id_at.clone()) {
+                    self.fault(&id_at, format!("is also the name of {first}; every key has its own"));
+                }
+            }
+            let secret_at = at.key("secret");
+            let Some(secret) = self.required(&secret_at, key.secret.as_ref(), "{file: PATH} or {env: NAME}") else {
+                continue;
+            };
+            let Some(secret) = self.secret(&secret_at, secret) else { continue };
+            let Some(secret) = self.key_bytes(&secret_at, secret.expose_secret()) else { continue };
+            if let Some((first, _)) = keys.iter().find(|(_, key)| key.secret == secret) {
+                self.fault(&secret_at, format!("is the same secret as that of {first}; make a new one with `vestibule keys new`"));
+            }
+            keys.push((at, KeyMaterial { id: id.unwrap_or_default().to_owned(), secret }));
+        }
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn key_bytes(&mut self, at: &KeyPath, text: &str) -> Option<Zeroizing<[u8; 32]>> {
+        let urlsafe: Zeroizing<String> = Zeroizing::new(
+            text.trim().chars().map(|c| if c == '+' { '-' } else if c == '/' { '_' } else { c }).collect(),
+        );
+        let Ok(bytes) = BASE64.decode(urlsafe.as_bytes()).map(Zeroizing::new) else {
+            self.fault(at, format!("is not base64url; {KEY}"));
+            return None;
+        };
+        let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new) else {
+            self.fault(at, format!("holds {} bytes; {KEY}", bytes.len()));
+            return None;
+        };
+        if key.iter().all(|byte| Some(byte) == key.first()) {
+            self.fault(at, format!("is one byte repeated, which anybody can guess; {KEY}"));
+            return None;
+        }
+        // 32 random bytes are all printable once in 10^13 keys.
+        if key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+            self.finding(at, format!("looks typed, not random; {KEY}"));
+        }
+        Some(key)
+    }
+
+    pub(super) fn cookies(
+        &mut self,
+        at: &KeyPath,
+        written: Option<&written::Cookies>,
+        public_url: Option<&PublicUrl>,
+    ) -> Option<web::cookies::Settings> {
+        let Some(domain) = written.and_then(|cookies| cookies.domain.as_deref()) else {
+            return Some(web::cookies::Settings { domain: None });
+        };
+        let at = at.key("domain");
+        let host = public_url?.host();
+        let wrong = if domain.starts_with('.') {
+            Some(format!("begins with a dot; write {:?}, which means its subdomains too", domain.trim_start_matches('.')))
+        } else if domain.parse::<std::net::IpAddr>().is_ok() || domain.starts_with('[') {
+            Some("is an IP address, for which browsers take no domain; remove the key".to_owned())
+        } else if domain != domain.to_ascii_lowercase() {
+            Some(format!("is not in lower case; write {:?}", domain.to_ascii_lowercase()))
+        } else if !domain.contains('.') || PUBLIC_SUFFIXES.contains(&domain) {
+            Some(format!("{domain:?} is a domain that strangers share; write the part of it that is yours"))
+        } else if host != domain && !is_below(host, domain) {
+            Some(format!("{domain:?} is neither the host of public_url ({host}) nor a domain above it"))
+        } else {
+            None
+        };
+        if let Some(message) = wrong {
+            self.fault(&at, message);
+            return None;
+        }
+        self.finding(&at, format!("every host below {domain} gets the session cookie and can set one of its own"));
+        Some(web::cookies::Settings { domain: Some(domain.to_owned()) })
+    }
+
+    pub(super) fn sign_in(&mut self, at: &KeyPath, written: Option<&written::SignIn>) -> login::Settings {
+        let entry = written.and_then(|sign_in| sign_in.entry).unwrap_or_default();
+        let timeout = written.and_then(|sign_in| sign_in.timeout);
+        let at = at.key("timeout");
+        let attempt_lifetime = self.span(&at, timeout, defaults::SIGN_IN_TIMEOUT, Duration::from_secs(10));
+        if attempt_lifetime > LONG_SIGN_IN {
+            self.finding(&at, "a sign-in that was begun stays open for more than two hours");
+        }
+        login::Settings { entry, attempt_lifetime }
+    }
+}
+
+/// Whether `host` is a subdomain of `domain`, at a dot.
+pub(super) fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}

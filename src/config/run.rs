@@ -1,0 +1,63 @@
+//! The configuration as it will run: every setting present, checked and typed by the room it is for.
+//!
+//! `resolve` makes it; `app` takes it apart and hands each room its part.
+
+use super::problem::Finding;
+use crate::seal::KeyMaterial;
+use crate::web::public_url::PublicUrl;
+use crate::{gate, login, oidc, server, session, telemetry, web};
+use std::fmt;
+
+/// What will run.
+pub struct Config {
+    /// The address that browsers use.
+    pub public_url: PublicUrl,
+    /// Below which path our own pages are: `/oauth2`, without a final slash.
+    pub prefix: String,
+    /// Listeners, trusted proxies and upstreams.
+    pub server: server::Settings,
+    /// The provider.
+    pub provider: oidc::Settings,
+    /// When sessions end.
+    pub session: session::Settings,
+    /// The session keys, the one that seals first. Never empty.
+    pub keys: Vec<KeyMaterial>,
+    /// How cookies are set.
+    pub cookies: web::cookies::Settings,
+    /// How sign-in goes.
+    pub login: login::Settings,
+    /// Every route, most specific first.
+    pub routes: gate::route::Table,
+    /// Which identity headers the app gets.
+    pub identity: gate::headers::Settings,
+    /// The claims that a session keeps: those that the headers name, and those asked for besides.
+    /// Sorted, without `sub`, which every session has.
+    pub kept_claims: Vec<String>,
+    /// What the pages say.
+    pub pages: Pages,
+    /// What is logged, and how.
+    pub telemetry: telemetry::Settings,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What the pages say of the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// The name of the service, as people know it.
+    pub application: String,
+    /// Where people can ask for help: an e-mail address or an `https:` URL.
+    pub contact: Option<String>,
+}
+
+impl Config {
+    /// Settings that run but are dangerous, or that do nothing, in the order of the file's keys.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
