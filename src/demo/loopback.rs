@@ -68,7 +68,8 @@ impl LoopbackServer {
         let address = loopback_address(&listener)?;
         let mut stopped = stop;
         let task = tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.wait().await }).await;
+            let served =
+                axum::serve(listener, router).with_graceful_shutdown(async move { stopped.wait().await }).await;
             if let Err(error) = served {
                 tracing::error!(%address, %error, "the demo's server ended");
             }

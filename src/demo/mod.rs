@@ -66,7 +66,9 @@ pub fn start(
     redirect_uri: &str,
     post_logout_redirect_uri: &str,
 ) -> Result<Demo, DemoError> {
-    let fresh = || Ok::<_, NoRandomness>(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::bytes::<32>(&*random)?));
+    let fresh = || {
+        Ok::<_, NoRandomness>(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::bytes::<32>(&*random)?))
+    };
     let (client_id, client_secret) = (format!("demo-{}", fresh()?), SecretString::from(fresh()?));
     let client = provider::Client::new(
         &client_id,

@@ -27,7 +27,7 @@ socket.addEventListener("message", (event) => {
   const message = JSON.parse(event.data);
   if (message.kind === "tick") {
     show("socket-ticks", message.count);
-    show("socket-person", message.person ?? "personne");
+    show("socket-person", message.person ?? "—");
   } else {
     log("socket-log", "renvoyé : " + message.text);
   }
@@ -51,6 +51,6 @@ stream.addEventListener("error", () => {
 stream.addEventListener("message", (event) => {
   const message = JSON.parse(event.data);
   show("stream-count", message.count);
-  show("stream-person", message.person ?? "personne");
+  show("stream-person", message.person ?? "—");
   log("stream-log", "événement " + message.count);
 });

@@ -106,7 +106,8 @@ mod tests {
     #[tokio::test]
     async fn shows_nothing_unescaped() {
         let app = app().await;
-        let text = get(&app, "/", &[("x-auth-request-user", "%3Cscript%3Ex"), ("x-other", "<b>")]).await.text().await.unwrap();
+        let text =
+            get(&app, "/", &[("x-auth-request-user", "%3Cscript%3Ex"), ("x-other", "<b>")]).await.text().await.unwrap();
         assert!(!text.contains("<script>x") && !text.contains("<b>"), "{text}");
     }
 
@@ -119,7 +120,10 @@ mod tests {
         assert_eq!((&answer["method"], &answer["target"]), (&"GET".into(), &"/api/headers?q=1".into()));
         let listed = answer["headers"].as_array().unwrap();
         let user = listed.iter().find(|header| header["name"] == "x-auth-request-user").unwrap();
-        assert_eq!((&user["value"], &user["shown"], &user["identity"]), (&"a%C3%A9".into(), &"aé".into(), &true.into()));
+        assert_eq!(
+            (&user["value"], &user["shown"], &user["identity"]),
+            (&"a%C3%A9".into(), &"aé".into(), &true.into())
+        );
         assert_eq!(listed.iter().filter(|header| header["name"] == "x-other").count(), 2);
     }
 

@@ -1,6 +1,7 @@
 //! The people who can sign in: the test agents of the sign-in page, and whoever is typed there.
 //!
-//! All of them are invented, at ProConnect's test domain. Which claims a client hears of is
+//! All of them are invented, at ProConnect's test domain; their SIRET numbers begin with 000000,
+//! which no organisation has. Which claims a client hears of is
 //! decided by the scopes granted to it: [`Agent::claims_for`].
 
 use serde_json::{Map, Value, json};
@@ -59,7 +60,7 @@ pub struct Agent {
     pub email: String,
     /// `uid`: their identifier at the identity provider.
     pub uid: String,
-    /// `siret`: 14 digits.
+    /// `siret`: 14 digits, without spaces.
     pub siret: String,
     /// `organization_label`, where known.
     pub organization_label: Option<String>,
@@ -89,7 +90,7 @@ impl Agent {
             usual_name: usual_name.to_owned(),
             email: email.to_owned(),
             uid: email.split('@').next().unwrap_or_default().to_owned(),
-            siret: "11000001100011".to_owned(),
+            siret: "00000011700010".to_owned(),
             organization_label: Some("Direction fictive du numérique".to_owned()),
             roles: vec!["agent_public".to_owned(), "agent_public_etat".to_owned()],
             idp_id: state.0.to_owned(),
@@ -179,12 +180,12 @@ pub fn test_agents() -> Vec<TestAgent> {
         },
         TestAgent {
             key: "malo",
-            function: "Secrétaire de mairie et agent intercommunal — plusieurs rôles",
-            function_en: "Town clerk, also working for the district — several roles",
+            function: "Secrétaire de mairie, à mi-temps en préfecture — plusieurs rôles",
+            function_en: "Town clerk, half-time at the prefecture — several roles",
             agent: Agent {
-                siret: "21000000000019".to_owned(),
+                siret: "00000012500013".to_owned(),
                 organization_label: Some("Commune de Villefictive-sur-Essai".to_owned()),
-                roles: roles(&["agent_public", "agent_public_territorial", "dirigeant"]),
+                roles: roles(&["agent_public", "agent_public_territorial", "agent_public_etat"]),
                 idp_id: other_idp.0.to_owned(),
                 ..Agent::new("Malo", "Kergoat", "malo.kergoat@test.proconnect.gouv.fr")
             },
@@ -197,7 +198,7 @@ pub fn test_agents() -> Vec<TestAgent> {
                 acr: "eidas1-mfa".to_owned(),
                 amr: roles(&["pwd", "otp", "mfa"]),
                 organization_label: Some("Agence fictive de la cybersécurité".to_owned()),
-                siret: "11000002900022".to_owned(),
+                siret: "00000013300017".to_owned(),
                 ..Agent::new("Aminata", "Diallo", "aminata.diallo@test.proconnect.gouv.fr")
             },
         },
@@ -206,7 +207,7 @@ pub fn test_agents() -> Vec<TestAgent> {
             function: "Pharmacienne hospitalière",
             function_en: "Hospital pharmacist",
             agent: Agent {
-                siret: "26000000000034".to_owned(),
+                siret: "00000014100010".to_owned(),
                 organization_label: Some("Centre hospitalier de Villefictive".to_owned()),
                 roles: roles(&["agent_public", "agent_public_hospitalier"]),
                 idp_id: other_idp.0.to_owned(),
@@ -219,7 +220,7 @@ pub fn test_agents() -> Vec<TestAgent> {
             function_en: "Private-sector contractor — no role",
             agent: Agent {
                 acr: "eidas0".to_owned(),
-                siret: "90000000000047".to_owned(),
+                siret: "00000015800014".to_owned(),
                 organization_label: Some("Société Exemple SAS".to_owned()),
                 roles: Vec::new(),
                 idp_id: other_idp.0.to_owned(),
@@ -240,7 +241,7 @@ mod tests {
         let claims = agent.claims_for(&scopes);
         let names: Vec<_> = claims.keys().map(String::as_str).collect();
         assert_eq!(names, ["email", "siren", "sub"]);
-        assert_eq!(claims["siren"], "110000011");
+        assert_eq!(claims["siren"], "000000117");
     }
 
     #[test]
@@ -255,7 +256,8 @@ mod tests {
 
     #[test]
     fn an_address_is_one_person_whatever_its_case() {
-        let [one, same, other] = ["A@b.example", "a@B.example", "c@b.example"].map(|email| Agent::new("", "", email).sub);
+        let [one, same, other] =
+            ["A@b.example", "a@B.example", "c@b.example"].map(|email| Agent::new("", "", email).sub);
         assert_eq!(one, same);
         assert_ne!(one, other);
         assert_eq!((one.len(), one.as_bytes()[14]), (36, b'8'));

@@ -89,8 +89,15 @@ struct Known {
 }
 
 /// The session that answers for the person without a screen, if one does.
-fn known_person(state: &mut State, headers: &HeaderMap, request: &Request, new: FreshId, now: Timestamp) -> Option<Known> {
-    let current = cookie(headers, SESSION_COOKIE).and_then(|id| Some((id.clone(), state.session(&id, now)?.agent.clone())));
+fn known_person(
+    state: &mut State,
+    headers: &HeaderMap,
+    request: &Request,
+    new: FreshId,
+    now: Timestamp,
+) -> Option<Known> {
+    let current =
+        cookie(headers, SESSION_COOKIE).and_then(|id| Some((id.clone(), state.session(&id, now)?.agent.clone())));
     if let Some(automatic) = state.automatic.clone() {
         if !hints_allow(request, &automatic) {
             return None;
@@ -151,7 +158,7 @@ pub(super) fn issue(
 /// The value of one of our cookies.
 pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let sent = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = sent.flat_map(|text| cookie::Cookie::split_parse(text)).flatten();
+    let mut cookies = sent.flat_map(cookie::Cookie::split_parse).flatten();
     cookies.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
 }
 

@@ -9,7 +9,13 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
 /// Where to send the browser with a code.
-pub(super) fn with_code(redirect_uri: &str, state: &str, code: &str, issuer: &str, fault: Option<&CallbackFault>) -> String {
+pub(super) fn with_code(
+    redirect_uri: &str,
+    state: &str,
+    code: &str,
+    issuer: &str,
+    fault: Option<&CallbackFault>,
+) -> String {
     let code = match fault {
         Some(CallbackFault::UnknownCode) => Some("a-code-that-was-never-issued"),
         Some(CallbackFault::WithoutCode) => None,

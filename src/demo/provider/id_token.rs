@@ -106,7 +106,7 @@ fn at_hash(access_token: &str) -> String {
 mod tests {
     #[test]
     fn at_hash_is_that_of_a_published_example() {
-        // OpenID Connect Core, appendix A.3.
-        assert_eq!(super::at_hash("jHkWEdUXMU1BwAsC4vtUsZwnvTVxEofz"), "77QmUPtjPfzWtF2AnpK9RQ");
+        // OpenID Connect Core, appendix A.3 (the token of its example).
+        assert_eq!(super::at_hash("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"), "77QmUPtjPfzWtF2AnpK9RQ");
     }
 }

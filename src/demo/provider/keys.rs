@@ -70,7 +70,8 @@ impl Keys {
     pub(super) fn new(rsa_pem: Option<&str>, random: &dyn Random) -> Result<Self, KeyError> {
         #[expect(clippy::disallowed_methods, reason = "ring makes keys and signatures from its own generator only")]
         let signing = ring::rand::SystemRandom::new();
-        let rsa = rsa_pem.map(|pem| Ok::<_, KeyError>(RsaKey { kid: new_kid(random)?, pair: read_rsa(pem)? })).transpose()?;
+        let rsa =
+            rsa_pem.map(|pem| Ok::<_, KeyError>(RsaKey { kid: new_kid(random)?, pair: read_rsa(pem)? })).transpose()?;
         Ok(Self {
             current: EcKey::new(&signing, random)?,
             unpublished: EcKey::new(&signing, random)?,
@@ -98,7 +99,8 @@ impl Keys {
     /// The published keys (RFC 7517 §5).
     pub(super) fn jwks(&self) -> Value {
         let (x, y) = self.current.coordinates();
-        let ec = json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.current.kid, "x": x, "y": y});
+        let ec =
+            json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.current.kid, "x": x, "y": y});
         let rsa = self.rsa.as_ref().map(|rsa| {
             let parts = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(rsa.pair.public());
             let [n, e] = [parts.n, parts.e].map(|part| URL_SAFE_NO_PAD.encode(part));
@@ -213,7 +215,8 @@ fn read_rsa(pem: &str) -> Result<RsaKeyPair, KeyError> {
     let bad = |cause: &dyn std::fmt::Display| KeyError::BadRsaKey(cause.to_string());
     let base64: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     let der = STANDARD.decode(base64).map_err(|error| bad(&error))?;
-    let read = if pem.contains("BEGIN RSA PRIVATE KEY") { RsaKeyPair::from_der(&der) } else { RsaKeyPair::from_pkcs8(&der) };
+    let read =
+        if pem.contains("BEGIN RSA PRIVATE KEY") { RsaKeyPair::from_der(&der) } else { RsaKeyPair::from_pkcs8(&der) };
     read.map_err(|error| bad(&error))
 }
 

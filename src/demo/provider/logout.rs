@@ -35,9 +35,12 @@ pub(super) async fn end_session(
     let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
     match (ending(&shared, &parameters), shared.settings.confirm_sign_out) {
         (Err(refused), _) => refused,
-        (Ok(Ending::Client { post_logout_redirect_uri, state }), true) => {
-            pages::confirm_sign_out(&post_logout_redirect_uri, &state, parameters.get("id_token_hint"), parameters.get("client_id"))
-        }
+        (Ok(Ending::Client { post_logout_redirect_uri, state }), true) => pages::confirm_sign_out(
+            &post_logout_redirect_uri,
+            &state,
+            parameters.get("id_token_hint"),
+            parameters.get("client_id"),
+        ),
         (Ok(ending), _) => end(&shared, &headers, &ending),
     }
 }

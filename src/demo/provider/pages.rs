@@ -77,7 +77,8 @@ struct Document<'a, T: Template> {
 <span class="function">{{ test.function }}</span>
 <span class="function" lang="en">{{ test.function_en }}</span>
 <span class="detail">{{ test.agent.email }}</span>
-<span class="detail">{{ test.agent.organization_label.as_deref().unwrap_or_default() }} · SIRET {{ test.agent.siret }}</span>
+<span class="detail">{{ test.agent.organization_label.as_deref().unwrap_or_default() }}</span>
+<span class="detail">SIRET&nbsp;{{ test.agent.siret }}</span>
 <span class="tags">{% for role in test.agent.roles %}<span class="tag">{{ role }}</span> {% endfor %}<span class="tag acr">{{ test.agent.acr }}</span></span>
 </button>
 {% endfor %}

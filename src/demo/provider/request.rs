@@ -64,10 +64,7 @@ impl AcrRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Told on a page of the provider; the browser goes nowhere.
-    Page {
-        code: &'static str,
-        cause: String,
-    },
+    Page { code: &'static str, cause: String },
     /// Told to the client.
     Callback(CallbackError),
 }
@@ -105,7 +102,8 @@ impl Request {
         })?;
         let redirect_uri = required("redirect_uri")?;
         if !client.redirect_uris.iter().any(|registered| registered == redirect_uri) {
-            let cause = "the redirect_uri is not registered (oidc-provider-rendered-error:invalid_redirect_uri)".to_owned();
+            let cause =
+                "the redirect_uri is not registered (oidc-provider-rendered-error:invalid_redirect_uri)".to_owned();
             return Err(Refusal::Page { code: "Y030031", cause });
         }
         let response_type = required("response_type")?;
@@ -141,14 +139,19 @@ impl Request {
             idp_hint: parameters.get("idp_hint").map(str::to_owned),
             code_challenge: parameters.get("code_challenge").map(str::to_owned),
         };
-        request.refine(parameters, response_type, scope).map_err(|(error, description)| {
-            Refusal::Callback(request.error(error, description))
-        })?;
+        request
+            .refine(parameters, response_type, scope)
+            .map_err(|(error, description)| Refusal::Callback(request.error(error, description)))?;
         Ok(request)
     }
 
     /// The second half: what is wrong here is told to the client.
-    fn refine(&mut self, parameters: &Parameters, response_type: &str, scope: &str) -> Result<(), (&'static str, &'static str)> {
+    fn refine(
+        &mut self,
+        parameters: &Parameters,
+        response_type: &str,
+        scope: &str,
+    ) -> Result<(), (&'static str, &'static str)> {
         if response_type != "code" {
             return Err(("unsupported_response_type", "unsupported response_type requested"));
         }
@@ -174,9 +177,13 @@ impl Request {
         }
         match (&self.code_challenge, parameters.get("code_challenge_method")) {
             (None, None) => {}
-            (None, Some(_)) => return Err(("invalid_request", "code_challenge must be provided with code_challenge_method")),
+            (None, Some(_)) => {
+                return Err(("invalid_request", "code_challenge must be provided with code_challenge_method"));
+            }
             (Some(challenge), Some("S256")) if is_challenge(challenge) => {}
-            (Some(_), Some("S256")) => return Err(("invalid_request", "code_challenge must be a string with 43 characters")),
+            (Some(_), Some("S256")) => {
+                return Err(("invalid_request", "code_challenge must be a string with 43 characters"));
+            }
             (Some(_), _) => return Err(("invalid_request", "not supported value of code_challenge_method")),
         }
         let known_idp = |id: &String| IDENTITY_PROVIDERS.iter().any(|(known, _)| known == id);
@@ -193,7 +200,8 @@ impl Request {
         self.acr.asked = !wished.is_empty();
         self.acr.values.clone_from(&wished);
         let Some(text) = parameters.get("claims") else { return Ok(()) };
-        let claims: Map<String, Value> = serde_json::from_str(text).map_err(|_| "claims parameter should be a JSON object")?;
+        let claims: Map<String, Value> =
+            serde_json::from_str(text).map_err(|_| "claims parameter should be a JSON object")?;
         let member = |name: &str| match claims.get(name) {
             None => Ok(Map::new()),
             Some(Value::Object(member)) => Ok(member.clone()),
@@ -266,13 +274,18 @@ mod tests {
         ("nonce", "fedcba9876543210fedcba9876543210"),
     ];
 
+    type Changes<'a> = &'a [(&'a str, &'a str)];
+
     /// Parses the good request with `changes`: another value, or none for an empty one.
-    fn parse(changes: &[(&str, &str)]) -> Result<Request, Refusal> {
+    fn parse(changes: Changes<'_>) -> Result<Request, Refusal> {
         let client = Client::new("c1", SecretString::from("s"), "http://127.0.0.1/cb", "http://127.0.0.1/out");
         let settings = ProviderSettings { clients: vec![client], ..ProviderSettings::default() };
         let kept = GOOD.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
         let all = kept.chain(changes.iter().filter(|(_, value)| !value.is_empty()));
-        Request::parse(&settings, &Parameters(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()))
+        Request::parse(
+            &settings,
+            &Parameters(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()),
+        )
     }
 
     #[test]
@@ -284,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_concerns_client_or_form_is_told_on_a_page() {
-        let cases: [(&[(&str, &str)], &str); 14] = [
+        let cases: [(Changes, &str); 14] = [
             (&[("client_id", "")], "Y000400"),
             (&[("client_id", "c2")], "oidc-provider-rendered-error:invalid_client"),
             (&[("redirect_uri", "")], "Y000400"),
@@ -310,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_concerns_the_request_is_told_to_the_client() {
-        let cases: [(&[(&str, &str)], &str); 13] = [
+        let cases: [(Changes, &str); 13] = [
             (&[("response_type", "token")], "unsupported_response_type"),
             (&[("response_mode", "fragment")], "unsupported_response_mode"),
             (&[("scope", "openid siren")], "invalid_scope"),
@@ -320,7 +333,13 @@ mod tests {
             (&[("code_challenge_method", "S256")], "invalid_request"),
             (&[("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")], "invalid_request"),
             (&[("code_challenge", "E9Mel"), ("code_challenge_method", "S256")], "invalid_request"),
-            (&[("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"), ("code_challenge_method", "plain")], "invalid_request"),
+            (
+                &[
+                    ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+                    ("code_challenge_method", "plain"),
+                ],
+                "invalid_request",
+            ),
             (&[("idp_hint", "71144ab3")], "idp_hint_not_found"),
             (&[("claims", "[]")], "invalid_request"),
             (&[("claims", r#"{"id_token":1}"#)], "invalid_request"),
@@ -337,7 +356,7 @@ mod tests {
     fn acr_is_a_wish_unless_it_is_an_essential_claim() {
         let essential = r#"{"id_token":{"acr":{"essential":true,"values":["eidas1-mfa","eidas2"]}}}"#;
         let bare = r#"{"id_token":{"acr":{"essential":true}}}"#;
-        let cases: [(&[(&str, &str)], &str, bool); 6] = [
+        let cases: [(Changes, &str, bool); 6] = [
             (&[("acr_values", "eidas1-mfa")], "eidas1", true),
             (&[("claims", essential)], "eidas1", false),
             (&[("claims", essential)], "eidas3", false),

@@ -62,7 +62,12 @@ pub struct Client {
 
 impl Client {
     /// A client as ProConnect registers one by default, with userinfo signed like the ID token.
-    pub fn new(client_id: &str, client_secret: SecretString, redirect_uri: &str, post_logout_redirect_uri: &str) -> Self {
+    pub fn new(
+        client_id: &str,
+        client_secret: SecretString,
+        redirect_uri: &str,
+        post_logout_redirect_uri: &str,
+    ) -> Self {
         Self {
             client_id: client_id.to_owned(),
             client_secret,

@@ -59,7 +59,12 @@ impl Typed {
                 errors.push(FieldError { field, fr, en });
             }
         };
-        check("email", is_email(&self.email), "Saisissez une adresse électronique complète.", "Enter a full e-mail address.");
+        check(
+            "email",
+            is_email(&self.email),
+            "Saisissez une adresse électronique complète.",
+            "Enter a full e-mail address.",
+        );
         check("given_name", !self.given_name.is_empty(), "Saisissez un prénom.", "Enter a given name.");
         check("usual_name", !self.usual_name.is_empty(), "Saisissez un nom d’usage.", "Enter a usual name.");
         let siret = self.siret.len() == 14 && self.siret.bytes().all(|byte| byte.is_ascii_digit());
@@ -138,10 +143,10 @@ fn decide(shared: &Shared, id: &str, headers: &HeaderMap, form: &Parameters) -> 
         let error = request.error("access_denied", "User auth aborted");
         return Ok(callback::go_to(&callback::with_error(&error, &shared.issuer, fault.as_ref())));
     };
-    if let Some(former) = cookie(headers, SESSION_COOKIE) {
-        if state.session(&former, now).is_some_and(|session| session.agent.sub != person.sub) {
-            state.end_session(&former);
-        }
+    if let Some(former) = cookie(headers, SESSION_COOKIE)
+        && state.session(&former, now).is_some_and(|session| session.agent.sub != person.sub)
+    {
+        state.end_session(&former);
     }
     let session_id = state.begin_session(person, new_session, now);
     let issued = authorize::issue(&mut state, request, &session_id, new_code, now);

@@ -116,7 +116,13 @@ impl State {
         }
     }
 
-    pub(super) fn begin_interaction(&mut self, request: Request, browser: &str, FreshId(id): FreshId, now: Timestamp) -> String {
+    pub(super) fn begin_interaction(
+        &mut self,
+        request: Request,
+        browser: &str,
+        FreshId(id): FreshId,
+        now: Timestamp,
+    ) -> String {
         let expires = now.plus(INTERACTION_LIFETIME);
         self.interactions.insert(id.clone(), Interaction { request, browser: browser.to_owned(), expires });
         id
@@ -154,7 +160,13 @@ impl State {
     }
 
     /// A code for `request`, in a session that is alive.
-    pub(super) fn issue_code(&mut self, request: Request, session_id: &str, FreshId(id): FreshId, now: Timestamp) -> Option<String> {
+    pub(super) fn issue_code(
+        &mut self,
+        request: Request,
+        session_id: &str,
+        FreshId(id): FreshId,
+        now: Timestamp,
+    ) -> Option<String> {
         let session = self.session(session_id, now)?.clone();
         // One fresh name serves both: a code has one grant, and nobody is told a grant's name.
         self.grants.insert(id.clone(), Grant { request, session_id: session_id.to_owned(), session });
@@ -189,12 +201,12 @@ impl State {
         if redirect_uri != Some(grant.request.redirect_uri.as_str()) {
             return Err(NotGranted::OtherRedirectUri);
         }
-        let verified = match (&grant.request.code_challenge, verifier) {
+        let matches = match (&grant.request.code_challenge, verifier) {
             (None, None) => true,
             (Some(challenge), Some(verifier)) => *challenge == s256(verifier),
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if !verified {
+        if !matches {
             return Err(NotGranted::WrongVerifier);
         }
         let (id, grant) = (held.grant.clone(), grant.clone());
@@ -212,7 +224,8 @@ impl State {
 
     pub(super) fn issue_refresh_token(&mut self, grant: &str, FreshId(token): FreshId, now: Timestamp) -> String {
         let expires = now.plus(SESSION_LIFETIME);
-        self.refresh_tokens.insert(token.clone(), Token { grant: grant.to_owned(), issued: now, expires, spent: false });
+        self.refresh_tokens
+            .insert(token.clone(), Token { grant: grant.to_owned(), issued: now, expires, spent: false });
         token
     }
 
@@ -283,6 +296,9 @@ fn s256(verifier: &str) -> String {
 mod tests {
     #[test]
     fn the_challenge_is_that_of_rfc_7636_appendix_b() {
-        assert_eq!(super::s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(
+            super::s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
     }
 }

@@ -67,7 +67,9 @@ fn tokens(shared: &Shared, headers: &HeaderMap, form: &Parameters) -> Result<Val
         essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
     });
     if !is_form {
-        return Err(TokenError::InvalidRequest("only application/x-www-form-urlencoded content-type bodies are supported"));
+        return Err(TokenError::InvalidRequest(
+            "only application/x-www-form-urlencoded content-type bodies are supported",
+        ));
     }
     if form.repeated().is_some() {
         return Err(TokenError::InvalidRequest("parameters must not be provided twice"));

@@ -20,14 +20,17 @@ pub(super) async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap
     shared.counts.userinfo.one_more();
     let fault = shared.faults.now().userinfo;
     match &fault {
-        Some(UserinfoFault::Failing) => return respond(StatusCode::INTERNAL_SERVER_ERROR, JSON, SERVER_ERROR.to_owned()),
+        Some(UserinfoFault::Failing) => {
+            return respond(StatusCode::INTERNAL_SERVER_ERROR, JSON, SERVER_ERROR.to_owned());
+        }
         Some(UserinfoFault::Unauthorized) => return unauthorized(),
         Some(UserinfoFault::Garbage) => return respond(StatusCode::OK, JSON, "<html>not json".to_owned()),
         Some(UserinfoFault::Held(hold)) => hold.pass().await,
         _ => {}
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token =
+        bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let now = shared.now();
     let state = shared.state();
     let Some((grant, expires)) = token.and_then(|(_, token)| state.grant_of(token, now)) else {
@@ -67,7 +70,8 @@ fn claims(
             claims.insert(name.clone(), value);
         }
     }
-    let signed = request.client.userinfo_signed_response_alg.is_some() && !matches!(fault, Some(UserinfoFault::PlainJson));
+    let signed =
+        request.client.userinfo_signed_response_alg.is_some() && !matches!(fault, Some(UserinfoFault::PlainJson));
     if signed {
         claims.insert("iss".to_owned(), json!(issuer));
         claims.insert("aud".to_owned(), json!(request.client.client_id));
@@ -98,7 +102,8 @@ fn claims(
 fn unauthorized() -> Response {
     let text = r#"{"error":"invalid_token","error_description":"invalid token provided"}"#;
     let mut response = respond(StatusCode::UNAUTHORIZED, JSON, text.to_owned());
-    let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token", error_description="invalid token provided""#);
+    let challenge =
+        HeaderValue::from_static(r#"Bearer error="invalid_token", error_description="invalid token provided""#);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
