@@ -82,7 +82,8 @@ impl LoopbackServer {
         self.address
     }
 
-    /// Ends it: once this returns, connections are refused and none is open.
+    /// Ends it: once this returns, connections are refused. Answers that take longer than
+    /// [`STOP_GRACE`] are waited for no more.
     pub(in crate::demo) async fn stop(mut self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(STOP_GRACE, &mut self.task).await.is_err() {
@@ -111,5 +112,16 @@ mod tests {
         server.stop().await;
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
         drop(open);
+    }
+
+    #[tokio::test]
+    async fn ends_when_dropped() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = LoopbackServer::start(listener, axum::Router::new(), stop_sign()).unwrap();
+        let address = server.address();
+        drop(server);
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
     }
 }
