@@ -82,6 +82,39 @@ pub fn start(
     Ok(Demo { provider, app, client_id, client_secret })
 }
 
+/// The configuration that puts the proxy, on `port`, between the two: what a team would write,
+/// with its secrets under the names `DEMO_SESSION_KEY` and `DEMO_CLIENT_SECRET`.
+pub fn configuration(demo: &Demo, port: u16) -> String {
+    let extra = EXTRA_HEADERS.iter().map(|(name, template)| format!("    {name}: \"{template}\"\n")).collect::<String>();
+    format!(
+        r#"public_url: http://localhost:{port}
+listeners: {{proxy: "127.0.0.1:{port}", admin: "127.0.0.1:0"}}
+providers:
+  demo:
+    preset: proconnect
+    issuer: {issuer}
+    client_id: {client_id}
+    client_secret: {{env: DEMO_CLIENT_SECRET}}
+session:
+  keys: [{{id: demo, secret: {{env: DEMO_SESSION_KEY}}}}]
+upstreams:
+  app: {{url: "http://{app}"}}
+routes:
+  - {{path: /public, access: public, upstream: app}}
+  - {{path: /app.css, access: public, upstream: app}}
+  - {{path: /**, upstream: app}}
+identity:
+  headers:
+    X-Auth-Request-User: "{{sub}}"
+    X-Auth-Request-Email: "{{email}}"
+{extra}pages: {{application: "Application de démonstration"}}
+"#,
+        issuer = demo.provider.issuer(),
+        client_id = demo.client_id,
+        app = demo.app.address(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
