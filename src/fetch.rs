@@ -90,8 +90,7 @@ impl Fetch {
 
     /// Sends `request` once and reads the whole answer, within `timeout`.
     ///
-    /// Any status is an answer, redirects too. A closure over this method is an
-    /// `openidconnect::AsyncHttpClient`.
+    /// Any status is an answer, redirects too.
     ///
     /// # Errors
     /// [`FetchError`], when there is no whole answer.
@@ -268,10 +267,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_server_times_out_before_and_within_the_body() {
-        let routes = axum::Router::new().route("/head", get(std::future::pending::<()>)).route(
-            "/body",
-            get(|| async { Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()) }),
-        );
+        let routes = axum::Router::new()
+            .route("/head", get(std::future::pending::<()>))
+            .route("/body", get(|| async { Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()) }));
         let base = served(routes).await;
         let fetch = Fetch::new().unwrap();
         for path in ["head", "body"] {

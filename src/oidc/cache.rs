@@ -256,7 +256,10 @@ mod tests {
         let newer = |seen: Arc<Known>, seconds| {
             let asked = &asked;
             async move {
-                asked.cache.newer_keys(&seen, &asked.settings, &asked.fetch, NOW.plus(Duration::from_secs(seconds))).await
+                asked
+                    .cache
+                    .newer_keys(&seen, &asked.settings, &asked.fetch, NOW.plus(Duration::from_secs(seconds)))
+                    .await
             }
         };
         let found = join_all((0..20).map(|_| newer(Arc::clone(&seen), 1))).await;
@@ -293,7 +296,11 @@ mod tests {
         ];
         for (path, body, expected) in cases {
             let asked = Asked::new().await;
-            if body == "302" { asked.stub.redirect(path, "/elsewhere") } else { asked.stub.answer(path, "application/json", body) }
+            if body == "302" {
+                asked.stub.redirect(path, "/elsewhere")
+            } else {
+                asked.stub.answer(path, "application/json", body)
+            }
             let error = asked.known(NOW).await.unwrap_err();
             assert!(expected(&error), "{path} {body}: {error:?}");
             assert_eq!(asked.stub.hits("/elsewhere"), 0);

@@ -201,3 +201,204 @@ pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a
 fn equal(given: &str, expected: &str) -> bool {
     !expected.is_empty() && bool::from(given.as_bytes().ct_eq(expected.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oidc::keys::Keys;
+    use crate::oidc::stub::{self, CLIENT_SECRET, Signer};
+    use crate::secret::SecretString;
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const ISSUER: &str = "https://op.test/api/v2";
+    const ACCESS_TOKEN: &str = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
+
+    fn claims() -> Value {
+        let now = NOW.as_unix();
+        json!({"iss": ISSUER, "aud": "client", "sub": "s", "exp": now + 300, "iat": now, "nonce": "n"})
+    }
+
+    fn verified_by(signer: &Signer, claims: &Value, settings: &Settings) -> Result<IdToken, IdTokenError> {
+        let keys = Keys::from_json(&json!({ "keys": [signer.jwk()] }));
+        let secret = SecretString::from(CLIENT_SECRET);
+        let trust = Trust { keys: &keys, algorithms: &[signer.algorithm], client_secret: Some(&secret) };
+        let expected = Expected { nonce: "n", access_token: ACCESS_TOKEN };
+        verify(&signer.sign(claims), &trust, settings, &expected, NOW)
+    }
+
+    fn verified(claims: &Value) -> Result<IdToken, IdTokenError> {
+        verified_by(&Signer::new(Algorithm::ES256, "k"), claims, &stub::settings(ISSUER))
+    }
+
+    #[test]
+    fn a_token_that_says_what_it_must_is_accepted_and_read() {
+        let mut claims = claims();
+        claims["auth_time"] = json!(NOW.as_unix() - 10);
+        claims["acr"] = json!("eidas1");
+        let token = verified(&claims).unwrap();
+        assert_eq!(token.subject, "s");
+        assert_eq!(token.authenticated_at, Some(NOW.minus(Duration::from_secs(10))));
+        assert_eq!(token.claims["acr"], "eidas1");
+    }
+
+    /// Each case changes one claim of a good token (null takes it away).
+    #[test]
+    fn each_claim_is_checked() {
+        use IdTokenError as E;
+        let now = NOW.as_unix();
+        let long = "s".repeat(255);
+        let cases: Vec<(&str, Value, Option<E>)> = vec![
+            ("iss", json!(null), Some(E::WrongIssuer)),
+            ("iss", json!("https://op.test/api/v2/"), Some(E::WrongIssuer)),
+            ("iss", json!("https://OP.test/api/v2"), Some(E::WrongIssuer)),
+            ("iss", json!([ISSUER]), Some(E::WrongIssuer)),
+            ("aud", json!(["client"]), None),
+            ("aud", json!(null), Some(E::WrongAudience)),
+            ("aud", json!([]), Some(E::WrongAudience)),
+            ("aud", json!("Client"), Some(E::WrongAudience)),
+            ("aud", json!("client2"), Some(E::WrongAudience)),
+            ("aud", json!(["other"]), Some(E::WrongAudience)),
+            ("aud", json!(["client", 1]), Some(E::WrongAudience)),
+            ("aud", json!({"client": true}), Some(E::WrongAudience)),
+            ("aud", json!(["client", "other"]), Some(E::OtherAudiences)),
+            ("azp", json!("client"), None),
+            ("azp", json!("other"), Some(E::WrongAuthorizedParty)),
+            ("azp", json!(["client"]), Some(E::WrongAuthorizedParty)),
+            ("azp", json!(""), Some(E::WrongAuthorizedParty)),
+            ("exp", json!(null), Some(E::MalformedTime("exp"))),
+            ("exp", json!("2030-01-01T00:00:00Z"), Some(E::MalformedTime("exp"))),
+            ("exp", json!(-1), Some(E::MalformedTime("exp"))),
+            ("exp", json!(1e300), Some(E::MalformedTime("exp"))),
+            ("exp", json!(now as f64 + 0.5), None),
+            ("exp", json!(now - 59), None),
+            ("exp", json!(now - 60), Some(E::Expired)),
+            ("exp", json!(0), Some(E::Expired)),
+            ("iat", json!(null), Some(E::MalformedTime("iat"))),
+            ("iat", json!(true), Some(E::MalformedTime("iat"))),
+            ("iat", json!(now + 60), None),
+            ("iat", json!(now + 61), Some(E::NotYet("iat"))),
+            ("nbf", json!(now + 60), None),
+            ("nbf", json!(now + 61), Some(E::NotYet("nbf"))),
+            ("nonce", json!(null), Some(E::WrongNonce)),
+            ("nonce", json!(""), Some(E::WrongNonce)),
+            ("nonce", json!("N"), Some(E::WrongNonce)),
+            ("nonce", json!("n "), Some(E::WrongNonce)),
+            ("nonce", json!(["n"]), Some(E::WrongNonce)),
+            ("sub", json!(null), Some(E::MalformedSubject)),
+            ("sub", json!(""), Some(E::MalformedSubject)),
+            ("sub", json!("  "), Some(E::MalformedSubject)),
+            ("sub", json!(42), Some(E::MalformedSubject)),
+            ("sub", json!("é"), Some(E::MalformedSubject)),
+            ("sub", json!("a\r\nX-Admin: 1"), Some(E::MalformedSubject)),
+            ("sub", json!("a\u{0}"), Some(E::MalformedSubject)),
+            ("sub", json!(long), None),
+            ("sub", json!(format!("{long}s")), Some(E::MalformedSubject)),
+            ("at_hash", json!(""), Some(E::WrongAccessTokenHash)),
+            ("at_hash", json!("77QmUPtjPfzWtF2AnpK9RR"), Some(E::WrongAccessTokenHash)),
+            ("at_hash", json!(1), Some(E::WrongAccessTokenHash)),
+            ("auth_time", json!(now + 60), None),
+            ("auth_time", json!(now + 61), Some(E::NotYet("auth_time"))),
+            ("auth_time", json!("yesterday"), Some(E::MalformedTime("auth_time"))),
+        ];
+        for (name, value, expected) in cases {
+            let mut claims = claims();
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+            assert_eq!(verified(&claims).err(), expected, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_null_is_not_a_claim_that_is_absent() {
+        for name in ["azp", "at_hash", "auth_time", "exp", "nonce", "sub"] {
+            let mut claims = claims();
+            claims[name] = json!(null);
+            assert!(verified(&claims).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_audiences_are_accepted_when_azp_says_it_is_for_us() {
+        let mut claims = claims();
+        claims["aud"] = json!(["client", "other"]);
+        claims["azp"] = json!("client");
+        assert!(verified(&claims).is_ok());
+        claims["azp"] = json!("other");
+        assert_eq!(verified(&claims).unwrap_err(), IdTokenError::WrongAuthorizedParty);
+        claims["aud"] = json!(["other"]);
+        claims["azp"] = json!("client");
+        assert_eq!(verified(&claims).unwrap_err(), IdTokenError::WrongAudience);
+    }
+
+    /// The vector of OpenID Connect Core, appendix A.3 (RS256), and the same under every other
+    /// algorithm, HS256 among them.
+    #[test]
+    fn at_hash_is_checked_under_the_hash_of_the_algorithm() {
+        let mut claims = claims();
+        claims["at_hash"] = json!("77QmUPtjPfzWtF2AnpK9RQ");
+        let settings = stub::settings(ISSUER);
+        let results = |claims: &Value| {
+            [Algorithm::RS256, Algorithm::HS256, Algorithm::ES384, Algorithm::RS512, Algorithm::EdDSA]
+                .map(|algorithm| verified_by(&Signer::new(algorithm, "k"), claims, &settings).is_ok())
+        };
+        assert_eq!(results(&claims), [true, true, false, false, false]);
+        let half = |hash: &'static digest::Algorithm| {
+            let hash = digest::digest(hash, ACCESS_TOKEN.as_bytes());
+            json!(URL_SAFE_NO_PAD.encode(&hash.as_ref()[..hash.as_ref().len() / 2]))
+        };
+        claims["at_hash"] = half(&digest::SHA384);
+        assert_eq!(results(&claims), [false, false, true, false, false]);
+        claims["at_hash"] = half(&digest::SHA512);
+        assert_eq!(results(&claims), [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_required_acr_must_be_in_the_list_to_the_letter() {
+        let mut settings = stub::settings(ISSUER);
+        settings.acr_values = vec!["eidas1-mfa".into(), "eidas2".into()];
+        let signer = Signer::new(Algorithm::ES256, "k");
+        for (acr, accepted) in [
+            (json!("eidas2"), true),
+            (json!("eidas1-mfa"), true),
+            (json!("eidas1"), false),
+            (json!("eidas3"), false),
+            (json!("eidas1-mfa eidas2"), false),
+            (json!(["eidas2"]), false),
+            (json!(""), false),
+            (json!(null), false),
+        ] {
+            let mut claims = claims();
+            claims["acr"] = acr.clone();
+            let expected = (!accepted).then_some(IdTokenError::InsufficientAcr);
+            assert_eq!(verified_by(&signer, &claims, &settings).err(), expected, "{acr}");
+        }
+        assert_eq!(verified_by(&signer, &claims(), &settings).unwrap_err(), IdTokenError::InsufficientAcr);
+    }
+
+    #[test]
+    fn an_empty_nonce_of_ours_is_answered_by_nothing() {
+        let signer = Signer::new(Algorithm::ES256, "k");
+        let keys = Keys::from_json(&json!({ "keys": [signer.jwk()] }));
+        let trust = Trust { keys: &keys, algorithms: &[Algorithm::ES256], client_secret: None };
+        let mut claims = claims();
+        claims["nonce"] = json!("");
+        let expected = Expected { nonce: "", access_token: ACCESS_TOKEN };
+        let refused = verify(&signer.sign(&claims), &trust, &stub::settings(ISSUER), &expected, NOW);
+        assert_eq!(refused.unwrap_err(), IdTokenError::WrongNonce);
+    }
+
+    /// Before the signature nothing is read: a forged token is a forged token, whatever it says.
+    #[test]
+    fn the_signature_comes_first() {
+        let keys = Keys::from_json(&json!({ "keys": [Signer::new(Algorithm::ES256, "k").jwk()] }));
+        let trust = Trust { keys: &keys, algorithms: &[Algorithm::ES256], client_secret: None };
+        let forged = Signer::new(Algorithm::ES256, "k").sign(&json!({"iss": "https://evil.test"}));
+        let expected = Expected { nonce: "n", access_token: ACCESS_TOKEN };
+        let refused = verify(&forged, &trust, &stub::settings(ISSUER), &expected, NOW);
+        assert_eq!(refused.unwrap_err(), IdTokenError::Signature(JwsError::WrongSignature));
+    }
+}

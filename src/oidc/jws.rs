@@ -347,7 +347,8 @@ mod tests {
     fn a_key_inside_the_token_is_not_looked_at() {
         let provider = Signer::new(ES256, "k");
         let forger = Signer::new(ES256, "k");
-        for (name, value) in [("jwk", forger.jwk()), ("jku", json!("https://evil.test/jwks")), ("x5c", json!(["MII"]))] {
+        for (name, value) in [("jwk", forger.jwk()), ("jku", json!("https://evil.test/jwks")), ("x5c", json!(["MII"]))]
+        {
             let mut header = json!({"alg": "ES256", "kid": "k"});
             header[name] = value;
             let token = forger.sign_with(&header, &json!({"sub": "s"}));

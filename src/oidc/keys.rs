@@ -7,8 +7,11 @@ use super::Unreachable;
 use super::settings::Algorithm;
 use crate::fetch::{Fetch, FetchError};
 use openidconnect::core::{CoreJsonWebKey, CoreJsonWebKeySet};
-use openidconnect::{DiscoveryError, JsonWebKey, JsonWebKeyAlgorithm, JsonWebKeySetUrl, JsonWebKeyUse};
-use openidconnect::JwsSigningAlgorithm;
+use openidconnect::{
+    AsyncHttpClient, DiscoveryError, HttpRequest, HttpResponse, JsonWebKey, JsonWebKeyAlgorithm, JsonWebKeySetUrl,
+    JsonWebKeyUse, JwsSigningAlgorithm,
+};
+use std::pin::Pin;
 use std::time::Duration;
 use url::Url;
 
@@ -59,8 +62,24 @@ fn may_sign(key: &CoreJsonWebKey, algorithm: Algorithm) -> bool {
 /// Fetches the key set. Keys that the library does not understand are left out of it.
 pub(super) async fn fetch(fetch: &Fetch, jwks_uri: &Url, timeout: Duration) -> Result<Keys, Unreachable> {
     let url = JsonWebKeySetUrl::from_url(jwks_uri.clone());
-    let send = |request| fetch.send(request, timeout);
-    CoreJsonWebKeySet::fetch_async(&url, &send).await.map(Keys).map_err(|error| without_body(&error))
+    let client = Client { fetch, timeout };
+    CoreJsonWebKeySet::fetch_async(&url, &client).await.map(Keys).map_err(|error| without_body(&error))
+}
+
+/// [`Fetch`] as the library calls it. A type and not a closure: with a closure the future is not
+/// `Send`.
+struct Client<'a> {
+    fetch: &'a Fetch,
+    timeout: Duration,
+}
+
+impl<'c> AsyncHttpClient<'c> for Client<'_> {
+    type Error = FetchError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.fetch.send(request, self.timeout))
+    }
 }
 
 /// The library's error holds the body of the answer: it ends here.

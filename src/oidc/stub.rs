@@ -109,9 +109,7 @@ impl Signer {
         match &self.key {
             Key::Ec(pair) => pair.sign(&rng, message).unwrap().as_ref().to_vec(),
             Key::Ed(pair) => pair.sign(message).as_ref().to_vec(),
-            Key::Secret(secret) => {
-                hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec()
-            }
+            Key::Secret(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec(),
             Key::Rsa(pair) => {
                 let padding: &dyn signature::RsaEncoding = match self.algorithm {
                     Algorithm::RS256 => &signature::RSA_PKCS1_SHA256,

@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn an_answer_holds_what_it_must_or_is_malformed() {
-        let whole = json!({"access_token": "at", "token_type": "bearer", "id_token": "a.b.c", "expires_in": 3600, "x": 1});
+        let whole =
+            json!({"access_token": "at", "token_type": "bearer", "id_token": "a.b.c", "expires_in": 3600, "x": 1});
         let answer = tokens(whole.to_string().as_bytes()).unwrap();
         assert_eq!(answer.expires_in, Some(Duration::from_secs(3600)));
         assert!(answer.refresh_token.is_none());
@@ -221,7 +222,9 @@ mod tests {
         }
         let doubled = br#"{"access_token":"a","token_type":"Bearer","id_token":"1","id_token":"2"}"#;
         assert!(matches!(tokens(doubled), Err(TokenError::Malformed(_))));
-        for (expires_in, expected) in [(json!("60"), Some(60)), (json!(-1), None), (json!("x"), None), (json!(1.5), None)] {
+        for (expires_in, expected) in
+            [(json!("60"), Some(60)), (json!(-1), None), (json!("x"), None), (json!(1.5), None)]
+        {
             let mut odd = whole.clone();
             odd["expires_in"] = expires_in;
             assert_eq!(tokens(odd.to_string().as_bytes()).unwrap().expires_in, expected.map(Duration::from_secs));

@@ -123,3 +123,128 @@ pub(super) fn verify(
     }
     Ok(claims)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oidc::keys::Keys;
+    use crate::oidc::settings::Algorithm;
+    use crate::oidc::stub::{self, CLIENT_SECRET, Signer, Stub};
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const ISSUER: &str = "https://op.test/api/v2";
+
+    fn verified(answer: &Answer, signer: &Signer, userinfo: Userinfo) -> Result<Map<String, Value>, UserinfoError> {
+        let keys = Keys::from_json(&json!({ "keys": [signer.jwk()] }));
+        let secret = SecretString::from(CLIENT_SECRET);
+        let trust = Trust { keys: &keys, algorithms: &[signer.algorithm], client_secret: Some(&secret) };
+        let mut settings = stub::settings(ISSUER);
+        settings.userinfo = userinfo;
+        verify(answer, &trust, &settings, "s", NOW)
+    }
+
+    fn signed(signer: &Signer, claims: &Value) -> Answer {
+        Answer::Signed(signer.sign(claims).into())
+    }
+
+    fn claims() -> Value {
+        json!({"iss": ISSUER, "aud": "client", "sub": "s", "email": "a@b.fr"})
+    }
+
+    #[test]
+    fn signed_userinfo_is_verified_under_every_algorithm() {
+        for algorithm in
+            [Algorithm::ES256, Algorithm::ES384, Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA, Algorithm::HS256]
+        {
+            let signer = Signer::new(algorithm, "k");
+            for userinfo in [Userinfo::Signed(Vec::new()), Userinfo::JsonOrSigned(Vec::new())] {
+                let read = verified(&signed(&signer, &claims()), &signer, userinfo).unwrap();
+                assert_eq!(read["email"], "a@b.fr", "{algorithm}");
+            }
+            let forger = Signer::with_secret(b"another secret of more than 32 bytes");
+            assert!(verified(&signed(&forger, &claims()), &signer, Userinfo::JsonOrSigned(Vec::new())).is_err());
+        }
+    }
+
+    /// Each case changes one claim of a good signed answer (null takes it away).
+    #[test]
+    fn each_claim_of_a_signed_answer_is_checked() {
+        use UserinfoError as E;
+        let signer = Signer::new(Algorithm::ES256, "k");
+        let now = NOW.as_unix();
+        for (name, value, expected) in [
+            ("iss", json!(null), Some(E::WrongIssuer)),
+            ("iss", json!("https://evil.test"), Some(E::WrongIssuer)),
+            ("aud", json!(null), Some(E::WrongAudience)),
+            ("aud", json!("other"), Some(E::WrongAudience)),
+            ("aud", json!(["other", "client"]), None),
+            ("sub", json!(null), Some(E::WrongSubject)),
+            ("sub", json!("S"), Some(E::WrongSubject)),
+            ("sub", json!(["s"]), Some(E::WrongSubject)),
+            ("exp", json!(now - 59), None),
+            ("exp", json!(now - 60), Some(E::OutOfDate(IdTokenError::Expired))),
+            ("iat", json!(now + 61), Some(E::OutOfDate(IdTokenError::NotYet("iat")))),
+            ("exp", json!("never"), Some(E::OutOfDate(IdTokenError::MalformedTime("exp")))),
+        ] {
+            let mut claims = claims();
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+            let refused = verified(&signed(&signer, &claims), &signer, Userinfo::Signed(Vec::new())).err();
+            assert_eq!(refused, expected, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn plain_json_counts_only_where_it_may_and_speaks_of_the_same_person() {
+        let signer = Signer::new(Algorithm::ES256, "k");
+        let plain = |body: &str| Answer::Json(body.as_bytes().to_vec());
+        let either = Userinfo::JsonOrSigned(Vec::new());
+        let cases = [
+            (r#"{"sub":"s","email":"a@b.fr"}"#, &either, None),
+            (r#"{"sub":"s"}"#, &Userinfo::Signed(Vec::new()), Some(UserinfoError::NotSigned)),
+            (r#"{"sub":"t"}"#, &either, Some(UserinfoError::WrongSubject)),
+            (r#"{"email":"a@b.fr"}"#, &either, Some(UserinfoError::WrongSubject)),
+            (r#"{"sub":"t","sub":"s"}"#, &either, Some(UserinfoError::Malformed)),
+            (r#"[{"sub":"s"}]"#, &either, Some(UserinfoError::Malformed)),
+            ("a.b.c", &either, Some(UserinfoError::Malformed)),
+            ("", &either, Some(UserinfoError::Malformed)),
+        ];
+        for (body, userinfo, expected) in cases {
+            assert_eq!(verified(&plain(body), &signer, userinfo.clone()).err(), expected, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_content_type_decides_and_nothing_else_does() {
+        let stub = Stub::start(&[]).await;
+        let endpoint = format!("{}/userinfo", stub.issuer).parse().unwrap();
+        let ask = async |kind: &str, body: &str| {
+            stub.answer("/userinfo", kind, body);
+            let settings = stub.settings();
+            ask(&endpoint, &settings, &Fetch::new().unwrap(), &"the-token".into()).await
+        };
+        for kind in ["application/json", "Application/JSON; charset=utf-8"] {
+            assert!(matches!(ask(kind, "a.b.c").await, Ok(Answer::Json(_))), "{kind}");
+        }
+        for kind in ["application/jwt", "application/jwt; charset=utf-8"] {
+            let Ok(Answer::Signed(token)) = ask(kind, " {\"sub\":\"s\"}\n").await else { panic!("{kind}") };
+            assert_eq!(token.expose_secret(), "{\"sub\":\"s\"}");
+        }
+        for kind in ["text/html", "application/jwt+json", "application/json-seq", "text/plain", ""] {
+            assert_eq!(ask(kind, "{\"sub\":\"s\"}").await.unwrap_err(), UserinfoError::ContentType, "{kind}");
+        }
+        assert_eq!(stub.last("/userinfo"), "Bearer the-token ");
+        for status in [401, 500, 204] {
+            stub.refuse("/userinfo", status, "");
+            let refused = super::ask(&endpoint, &stub.settings(), &Fetch::new().unwrap(), &"t".into()).await;
+            assert_eq!(refused.unwrap_err(), UserinfoError::Status(status));
+        }
+        stub.redirect("/userinfo", "/stolen");
+        let refused = super::ask(&endpoint, &stub.settings(), &Fetch::new().unwrap(), &"t".into()).await;
+        assert_eq!((refused.unwrap_err(), stub.hits("/stolen")), (UserinfoError::Status(302), 0));
+    }
+}
