@@ -95,7 +95,11 @@ impl Provider {
     ///
     /// # Errors
     /// [`Unreachable`], as [`Self::prepare`].
-    pub async fn authorization_url(&self, _request: &AuthorizationRequest<'_>, _now: Timestamp) -> Result<Url, Unreachable> {
+    pub async fn authorization_url(
+        &self,
+        _request: &AuthorizationRequest<'_>,
+        _now: Timestamp,
+    ) -> Result<Url, Unreachable> {
         todo!()
     }
 
@@ -112,7 +116,13 @@ impl Provider {
     ///
     /// # Errors
     /// [`RedeemError`], one variant per cause.
-    pub async fn redeem(&self, _code: &str, _pkce_verifier: &str, _nonce: &str, _now: Timestamp) -> Result<SignedIn, RedeemError> {
+    pub async fn redeem(
+        &self,
+        _code: &str,
+        _pkce_verifier: &str,
+        _nonce: &str,
+        _now: Timestamp,
+    ) -> Result<SignedIn, RedeemError> {
         todo!()
     }
 
@@ -121,7 +131,12 @@ impl Provider {
     ///
     /// # Errors
     /// [`Unreachable`], as [`Self::prepare`].
-    pub async fn end_session_url(&self, _id_token: Option<&SecretString>, _state: &str, _now: Timestamp) -> Result<Option<Url>, Unreachable> {
+    pub async fn end_session_url(
+        &self,
+        _id_token: Option<&SecretString>,
+        _state: &str,
+        _now: Timestamp,
+    ) -> Result<Option<Url>, Unreachable> {
         todo!()
     }
 }
