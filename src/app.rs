@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::fetch::{Fetch, FetchError};
+use crate::fetch::{Fetch, FetchUnavailable};
 use crate::gate::Gate;
 use crate::gate::headers::Headers;
 use crate::login::Login;
@@ -33,7 +33,7 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// The outbound HTTP client cannot be made.
     #[error("the outbound HTTP client cannot be made: {0}")]
-    Fetch(#[from] FetchError),
+    Fetch(#[from] FetchUnavailable),
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
