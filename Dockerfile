@@ -8,7 +8,7 @@ FROM rust:1-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin vestibule
+RUN cargo build --release --locked --features jemalloc --bin vestibule
 
 FROM debian:bookworm-slim
 # The authorities that providers and upstreams are verified against.

@@ -56,13 +56,26 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`], by cause.
-    pub fn build_on(listeners: Listeners, config: Config, clock: Clock, random: Arc<dyn Random>) -> Result<Self, StartError> {
+    pub fn build_on(
+        listeners: Listeners,
+        config: Config,
+        clock: Clock,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
         let (public_url, prefix) = (config.public_url, config.prefix);
         let ring = Arc::new(KeyRing::new(config.keys).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let sessions = Arc::new(Sessions::new(Arc::clone(&ring), cookies.clone(), config.session, config.kept_claims));
         let provider = Provider::new(config.provider, Fetch::new()?);
-        let login = Login::new(config.login, provider, Arc::clone(&sessions), ring, cookies, public_url.clone(), prefix.clone());
+        let login = Login::new(
+            config.login,
+            provider,
+            Arc::clone(&sessions),
+            ring,
+            cookies,
+            public_url.clone(),
+            prefix.clone(),
+        );
 
         let branding = Branding { application: config.pages.application, contact: config.pages.contact };
         let provider_kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };

@@ -32,7 +32,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     exit(load(path).and_then(|config| {
         telemetry::init(&config.telemetry)?;
         for finding in config.findings() {
-            tracing::warn!(%finding, "a setting to think about");
+            tracing::warn!(key = %finding.path, line = finding.line, "{}", finding.message);
         }
         let threads = config.server.threads;
         on_runtime(threads, async {
@@ -46,7 +46,7 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
 pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
     exit(load(path).and_then(|config| {
         for finding in config.findings() {
-            println!("{finding}");
+            println!("{}", finding.in_file(&path.display().to_string()));
         }
         if online {
             on_runtime(Some(1), ask_provider(&config))?;
@@ -88,7 +88,8 @@ pub(crate) fn demo(port: u16) -> ExitCode {
             &format!("{public_url}/oauth2/signed_out"),
         )?;
         let text = demo::configuration(&parts, port);
-        let config = config::from_text("demo.yaml", &text, &DemoSecrets { session_key: fresh_key(&*random)?, parts: &parts })?;
+        let config =
+            config::from_text("demo.yaml", &text, &DemoSecrets { session_key: fresh_key(&*random)?, parts: &parts })?;
         let app = App::build(config, Clock::System, random)?;
         println!("Vestibule demo: open {public_url}/");
         println!("  (a ProConnect-like provider and a small app are behind it; stop with Ctrl-C)");

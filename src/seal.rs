@@ -115,7 +115,13 @@ impl KeyRing {
     ///
     /// # Errors
     /// When there is no randomness for the nonce.
-    pub fn seal(&self, purpose: Purpose, plaintext: &[u8], associated: &[u8], random: &dyn Random) -> Result<String, NoRandomness> {
+    pub fn seal(
+        &self,
+        purpose: Purpose,
+        plaintext: &[u8],
+        associated: &[u8],
+        random: &dyn Random,
+    ) -> Result<String, NoRandomness> {
         let nonce: [u8; NONCE_LEN] = random::bytes(random)?;
         let mut sealed = Vec::with_capacity(HEADER_LEN + plaintext.len() + TAG_LEN);
         sealed.push(VERSION);

@@ -50,8 +50,9 @@ const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
 /// The set of identity headers of that name (`x-auth-request`, `x-forwarded`, `remote-user`).
 pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
     let rows = SETS.iter().filter(|(set, ..)| *set == name);
-    let headers: Vec<_> =
-        rows.filter_map(|(_, header, template)| Some((HeaderName::from_static(header), Template::parse(template).ok()?))).collect();
+    let headers: Vec<_> = rows
+        .filter_map(|(_, header, template)| Some((HeaderName::from_static(header), Template::parse(template).ok()?)))
+        .collect();
     (!headers.is_empty()).then_some(headers)
 }
 

@@ -67,7 +67,13 @@ pub struct Forward<'g> {
 
 impl Gate {
     /// A gate of these parts.
-    pub fn new(routes: Table, headers: Headers, sessions: Arc<Sessions>, public_url: PublicUrl, prefix: Prefix) -> Self {
+    pub fn new(
+        routes: Table,
+        headers: Headers,
+        sessions: Arc<Sessions>,
+        public_url: PublicUrl,
+        prefix: Prefix,
+    ) -> Self {
         Self { routes, headers, sessions, public_url, prefix }
     }
 
@@ -89,7 +95,13 @@ impl Gate {
                     _ => None,
                 };
                 let identity = self.headers.identity(permit);
-                Verdict::Forward(Forward { index, route, identity, session: permit.person().map(|person| person.id()), renewal })
+                Verdict::Forward(Forward {
+                    index,
+                    route,
+                    identity,
+                    session: permit.person().map(|person| person.id()),
+                    renewal,
+                })
             }
             Decision::SignIn(reason) => {
                 // An address that cannot be carried through is no reason not to sign in.

@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_wins_in_whatever_order_they_are_written() {
-        let mut routes = ["/**", "/a/**", "/a/*/c", "/a/b/**", "/a/b/c", "GET /a/b/c", "app.example/**", "app.example/a"];
+        let mut routes =
+            ["/**", "/a/**", "/a/*/c", "/a/b/**", "/a/b/c", "GET /a/b/c", "app.example/**", "app.example/a"];
         for _ in 0..routes.len() {
             routes.rotate_left(1);
             let cases = [
@@ -366,7 +367,8 @@ mod tests {
 
     #[test]
     fn a_prefix_is_stripped_by_segments_and_the_query_stays() {
-        let stripped = |target| Route { strip_prefix: Some("/api/v1".into()), ..route("/api/v1/**") }.target_for_app(target);
+        let stripped =
+            |target| Route { strip_prefix: Some("/api/v1".into()), ..route("/api/v1/**") }.target_for_app(target);
         let rest = |text: &str| Some(Some(text.to_owned()));
         assert_eq!(stripped("/api/v1/x/y?q=/z"), rest("/x/y?q=/z"));
         assert_eq!(stripped("/api/v1"), rest("/"));

@@ -87,7 +87,8 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (names, after) = brace.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or(BadTemplate::LoneBrace)?;
+            let (names, after) =
+                brace.strip_prefix('{').and_then(|inner| inner.split_once('}')).ok_or(BadTemplate::LoneBrace)?;
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
@@ -104,10 +105,13 @@ impl Template {
 
     /// The claims it names.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|part| match part {
-            Part::Text(_) => &[][..],
-            Part::FirstOf(names) => names,
-        }).map(String::as_str)
+        self.0
+            .iter()
+            .flat_map(|part| match part {
+                Part::Text(_) => &[][..],
+                Part::FirstOf(names) => names,
+            })
+            .map(String::as_str)
     }
 
     /// The header value for these claims; none where no claim of the template is there.
@@ -137,7 +141,9 @@ impl Template {
         }
         let printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         match encoding {
-            Encoding::Rfc8187 if !printable => HeaderValue::try_from(format!("UTF-8''{}", utf8_percent_encode(value, RFC_8187))).ok(),
+            Encoding::Rfc8187 if !printable => {
+                HeaderValue::try_from(format!("UTF-8''{}", utf8_percent_encode(value, RFC_8187))).ok()
+            }
             Encoding::Percent | Encoding::Rfc8187 => HeaderValue::from_str(value).ok(),
         }
     }
@@ -145,7 +151,11 @@ impl Template {
 
 fn claim_name(name: &str) -> Result<String, BadTemplate> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':');
-    if !name.is_empty() && name.chars().all(plain) { Ok(name.to_owned()) } else { Err(BadTemplate::ClaimName(name.to_owned())) }
+    if !name.is_empty() && name.chars().all(plain) {
+        Ok(name.to_owned())
+    } else {
+        Err(BadTemplate::ClaimName(name.to_owned()))
+    }
 }
 
 fn first_of<'c, 'a>(names: &[String], claims: &'c ClaimsView<'a>) -> Option<&'c ClaimValue<'a>> {
@@ -202,7 +212,11 @@ mod tests {
         let cases = [
             ("{sub}", Some("a1"), Some("a1")),
             ("{email}", Some("h@example.gouv.fr"), Some("h@example.gouv.fr")),
-            ("{given_name} {usual_name}", Some("H%C3%A9l%C3%A8ne No%C3%ABl"), Some("UTF-8''H%C3%A9l%C3%A8ne%20No%C3%ABl")),
+            (
+                "{given_name} {usual_name}",
+                Some("H%C3%A9l%C3%A8ne No%C3%ABl"),
+                Some("UTF-8''H%C3%A9l%C3%A8ne%20No%C3%ABl"),
+            ),
             ("{absent}", None, None),
             ("{empty}", None, None),
             ("{none}", None, None),

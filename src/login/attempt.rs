@@ -60,7 +60,8 @@ impl Attempt {
     /// # Errors
     /// When there is no randomness.
     pub fn seal(&self, browser: &Browser, ring: &KeyRing, random: &dyn Random) -> Result<String, NoRandomness> {
-        let written = Written { id: self.id, started: self.started, silent: self.silent, return_to: self.return_to.as_str() };
+        let written =
+            Written { id: self.id, started: self.started, silent: self.silent, return_to: self.return_to.as_str() };
         let plaintext = postcard::to_stdvec(&written).map_err(|_| NoRandomness)?;
         ring.seal(Purpose::SignIn, &plaintext, browser.binding(), random)
     }
@@ -148,8 +149,10 @@ mod tests {
         let (url, prefix, cookies, ring) = site();
         let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
         let return_to = ReturnTo::parse("/a?b=c", &url, &prefix).unwrap();
-        let state = Attempt::begin(return_to.clone(), true, at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
-        let open = |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), &url, &prefix);
+        let state =
+            Attempt::begin(return_to.clone(), true, at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
+        let open =
+            |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), &url, &prefix);
         let opened = open(&mine, &state, 4599).unwrap();
         assert_eq!((opened.return_to, opened.silent), (return_to, true));
         assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);

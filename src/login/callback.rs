@@ -113,14 +113,19 @@ impl Login {
         let (code, error) = (parameters.get("code")?, parameters.get("error")?);
         if !self.used.use_once(&attempt) {
             let location = attempt.return_to.location(&self.public_url);
-            return if self.has_session(headers, now) { Ok(Arrival::AlreadyHere { location }) } else { Err(CallbackError::AlreadyUsed) };
+            return if self.has_session(headers, now) {
+                Ok(Arrival::AlreadyHere { location })
+            } else {
+                Err(CallbackError::AlreadyUsed)
+            };
         }
         if let Some(error) = error {
             let description = parameters.get("error_description")?.unwrap_or_default();
             return self.refused(error, description, attempt, browser, now);
         }
         let code = code.ok_or(CallbackError::NoCode)?;
-        let signed_in = self.provider.redeem(code, &attempt.pkce_verifier(&browser), &attempt.nonce(&browser), now).await?;
+        let signed_in =
+            self.provider.redeem(code, &attempt.pkce_verifier(&browser), &attempt.nonce(&browser), now).await?;
         let (session, cookies) = self.sessions.begin(&signed_in.identity, &signed_in.tokens, headers, now, random)?;
         // The session that the browser had is over, wherever a copy of its cookie is.
         if let Some(previous) = self.session_id(headers, now) {
@@ -129,8 +134,18 @@ impl Login {
         Ok(Arrival::SignedIn { location: attempt.return_to.location(&self.public_url), cookies, session })
     }
 
-    fn refused(&self, error: &str, description: &str, attempt: Attempt, browser: Browser, now: Timestamp) -> Result<Arrival, CallbackError> {
-        let nobody = matches!(error, "login_required" | "interaction_required" | "consent_required" | "account_selection_required");
+    fn refused(
+        &self,
+        error: &str,
+        description: &str,
+        attempt: Attempt,
+        browser: Browser,
+        now: Timestamp,
+    ) -> Result<Arrival, CallbackError> {
+        let nobody = matches!(
+            error,
+            "login_required" | "interaction_required" | "consent_required" | "account_selection_required"
+        );
         if attempt.silent && nobody {
             let rd: String = url::form_urlencoded::byte_serialize(attempt.return_to.as_str().as_bytes()).collect();
             let location = format!("{}{}/sign_in?rd={rd}", self.public_url.origin(), self.prefix.as_str());

@@ -61,7 +61,12 @@ impl Login {
     ///
     /// # Errors
     /// When no `state` can be made; the session is over all the same.
-    pub async fn sign_out(&self, headers: &HeaderMap, now: Timestamp, random: &dyn Random) -> Result<SignedOut, NoRandomness> {
+    pub async fn sign_out(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<SignedOut, NoRandomness> {
         let session = self.session_id(headers, now);
         let id_token = session.and_then(|id| self.sessions.tokens(headers, id)).map(|tokens| tokens.id_token);
         if let Some(id) = session {
@@ -98,7 +103,13 @@ impl Login {
         }
     }
 
-    fn seal_sign_out(&self, outcome: u8, browser: &Browser, now: Timestamp, random: &dyn Random) -> Result<String, NoRandomness> {
+    fn seal_sign_out(
+        &self,
+        outcome: u8,
+        browser: &Browser,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<String, NoRandomness> {
         let id: [u8; 32] = random::bytes(random)?;
         let plaintext = postcard::to_stdvec(&(outcome, now, id)).map_err(|_| NoRandomness)?;
         self.ring.seal(Purpose::SignOut, &plaintext, browser.binding(), random)

@@ -91,7 +91,13 @@ impl Login {
     ///
     /// # Errors
     /// [`StartError`], by cause.
-    pub async fn start(&self, headers: &HeaderMap, asked: Asked, now: Timestamp, random: &dyn Random) -> Result<Start, StartError> {
+    pub async fn start(
+        &self,
+        headers: &HeaderMap,
+        asked: Asked,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Start, StartError> {
         self.to_provider(headers, asked.return_to, asked.login_hint.as_deref(), false, now, random).await
     }
 
@@ -122,8 +128,11 @@ impl Login {
 
 /// Providers answer a malformed hint with an error page of their own (ProConnect: Y000400).
 fn looks_like_email(hint: &str) -> bool {
-    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"@<>\"',;:\\".contains(&byte));
-    hint.len() <= 254 && hint.split_once('@').is_some_and(|(local, domain)| plain(local) && plain(domain) && domain.contains('.'))
+    let plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"@<>\"',;:\\".contains(&byte))
+    };
+    hint.len() <= 254
+        && hint.split_once('@').is_some_and(|(local, domain)| plain(local) && plain(domain) && domain.contains('.'))
 }
 
 #[cfg(test)]
@@ -135,7 +144,18 @@ mod tests {
         for good in ["a@b.fr", "jean.dupont+x@interieur.gouv.fr"] {
             assert!(looks_like_email(good), "{good}");
         }
-        for bad in ["", "a", "a@b", "@b.fr", "a@", "a@b@c.fr", "a b@c.fr", "a@b.fr\r\n", "<a@b.fr>", &format!("{}@b.fr", "a".repeat(300))] {
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.fr",
+            "a@",
+            "a@b@c.fr",
+            "a b@c.fr",
+            "a@b.fr\r\n",
+            "<a@b.fr>",
+            &format!("{}@b.fr", "a".repeat(300)),
+        ] {
             assert!(!looks_like_email(bad), "{bad}");
         }
     }

@@ -50,7 +50,14 @@ pub(super) const MAX_FORM_LEN: usize = 16 * 1024;
 
 impl Endpoints {
     /// Answers a request for `name` below the prefix. `form` is the body of a POST.
-    pub(super) async fn answer(&self, name: &str, query: &str, form: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) async fn answer(
+        &self,
+        name: &str,
+        query: &str,
+        form: &str,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
         let get = parts.method == Method::GET || parts.method == Method::HEAD;
         let post = parts.method == Method::POST;
         match name {
@@ -89,7 +96,13 @@ impl Endpoints {
                     Some(asset) => Reply::new(StatusCode::OK, asset.body)
                         .header(CONTENT_TYPE, HeaderValue::from_static(asset.content_type))
                         .fixed_headers(ASSET_HEADERS),
-                    None => self.error(ErrorKind::NotFound, Level::INFO, "none of our endpoints has this name", parts, exchange),
+                    None => self.error(
+                        ErrorKind::NotFound,
+                        Level::INFO,
+                        "none of our endpoints has this name",
+                        parts,
+                        exchange,
+                    ),
                 }
             }
         }
@@ -214,7 +227,13 @@ impl Endpoints {
     }
 
     /// Answers an error as the table says.
-    pub(super) fn rescue(&self, rescue: Rescue, error: &dyn std::fmt::Display, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) fn rescue(
+        &self,
+        rescue: Rescue,
+        error: &dyn std::fmt::Display,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
         self.error(rescue.kind, rescue.level, error, parts, exchange)
     }
 

@@ -36,7 +36,10 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         metrics.in_flight.inc();
-        #[expect(clippy::disallowed_methods, reason = "durations for the log and the metrics; nothing is decided by them")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "durations for the log and the metrics; nothing is decided by them"
+        )]
         let began = Instant::now();
         Self {
             began,

@@ -150,12 +150,16 @@ fn load_tls(files: &TlsFiles) -> Result<Arc<SingleCertAndKey>, BindError> {
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| failed("key", &files.key, error.to_string()))?;
     let provider = rustls::crypto::ring::default_provider();
-    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| failed("key", &files.key, error.to_string()))?;
+    let certified =
+        CertifiedKey::from_der(chain, key, &provider).map_err(|error| failed("key", &files.key, error.to_string()))?;
     Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 /// TLS 1.2 and 1.3, HTTP/1.1.
-#[expect(clippy::expect_used, reason = "Pingora's constructor always succeeds: it only keeps the two paths, which the resolver then replaces")]
+#[expect(
+    clippy::expect_used,
+    reason = "Pingora's constructor always succeeds: it only keeps the two paths, which the resolver then replaces"
+)]
 fn tls_settings(certificate: Arc<SingleCertAndKey>) -> TlsSettings {
     let mut settings = TlsSettings::intermediate("", "").expect("keeps two paths");
     settings.set_cert_resolver(certificate);

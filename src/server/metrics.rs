@@ -30,7 +30,8 @@ impl Metrics {
         let requests = counter("vestibule_requests_total", "Requests by route and decision", &["route", "decision"])?;
         let sign_ins = counter("vestibule_sign_ins_total", "Sign-ins by outcome", &["outcome"])?;
         let sign_outs = counter("vestibule_sign_outs_total", "Sign-outs by reach", &["reach"])?;
-        let upstream_errors = counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
+        let upstream_errors =
+            counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
         // From a microsecond, what a decision should cost, to a millisecond, what it never should.
         let buckets = vec![1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 256e-6, 1e-3];
         let options = HistogramOpts::new("vestibule_decision_seconds", "Time to decide a request").buckets(buckets);

@@ -90,7 +90,8 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
     let trusted = TrustedProxies::new(settings.trusted_proxies);
-    let proxy = Proxy { gate, endpoints, sessions, upstreams: Arc::clone(&upstreams), trusted, metrics: Arc::clone(&metrics) };
+    let proxy =
+        Proxy { gate, endpoints, sessions, upstreams: Arc::clone(&upstreams), trusted, metrics: Arc::clone(&metrics) };
     let ready = Arc::clone(&login);
     let admin = Admin { metrics: Arc::clone(&metrics), is_ready: Arc::new(move || ready.provider().is_ready()) };
 
@@ -106,7 +107,10 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     });
 
     shutdown.await;
-    tracing::info!(in_flight = metrics.in_flight.get(), "shutting down: no new connections, requests under way may finish");
+    tracing::info!(
+        in_flight = metrics.in_flight.get(),
+        "shutting down: no new connections, requests under way may finish"
+    );
     // Fails only when every listener is gone already.
     let _ = stop.send(true);
     while serving.join_next().await.is_some() {}
@@ -122,7 +126,11 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
 }
 
 /// Accepts connections until told to stop.
-async fn serve<A: ServerApp + Send + Sync + 'static>(mut service: Service<A>, listener: Bound, stopped: watch::Receiver<bool>) {
+async fn serve<A: ServerApp + Send + Sync + 'static>(
+    mut service: Service<A>,
+    listener: Bound,
+    stopped: watch::Receiver<bool>,
+) {
     let descriptors: ListenFds = Arc::new(Fds::new().into());
     service.add_listener(listener.hand_over(&descriptors));
     service.start_service(Some(descriptors), stopped, 1).await;
@@ -133,7 +141,10 @@ async fn keep_prepared(login: &Login, clock: &Clock) {
     loop {
         let outcome = login.provider().prepare(clock.now()).await;
         match &outcome {
-            Ok(()) if !was_ready => tracing::info!(provider = login.provider().settings().name, "the provider's metadata and keys are there"),
+            Ok(()) if !was_ready => tracing::info!(
+                provider = login.provider().settings().name,
+                "the provider's metadata and keys are there"
+            ),
             Ok(()) => {}
             Err(error) => tracing::warn!(
                 provider = login.provider().settings().name,

@@ -21,7 +21,7 @@ use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, OrErr};
 use std::sync::Arc;
@@ -154,7 +154,8 @@ impl ProxyHttp for Proxy {
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
             Step::Endpoint { name, query } => {
-                let form = if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
+                let form =
+                    if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
                 self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
             }
             Step::Reply(reply) => reply,
@@ -184,7 +185,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         let headers = self.gate.headers();
-        let stripped: Vec<HeaderName> = request.headers.keys().filter(|name| headers.must_strip(name)).cloned().collect();
+        let stripped: Vec<HeaderName> =
+            request.headers.keys().filter(|name| headers.must_strip(name)).cloned().collect();
         for name in &stripped {
             request.remove_header(name);
         }
@@ -260,6 +262,11 @@ impl ProxyHttp for Proxy {
 
     /// Errors are in the access line, with their level; Pingora's own line would say them again.
     fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    /// Likewise: a second try is no news, and the line would hold the query.
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 

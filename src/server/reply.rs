@@ -46,7 +46,8 @@ impl Reply {
     /// Headers whose text is written in this program.
     #[must_use]
     pub(super) fn fixed_headers(mut self, headers: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {
-        let pairs = headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let pairs =
+            headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         self.headers.extend(pairs);
         self
     }

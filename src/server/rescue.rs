@@ -76,9 +76,9 @@ impl Rescue {
             CallbackError::NoCode => rescue(ErrorKind::SignInNotVerified, Level::WARN),
             CallbackError::Unreachable(unreachable) => Self::of_unreachable(unreachable),
             CallbackError::Redeem(error) => Self::of_redeem(error),
-            CallbackError::Begin(BeginError::Randomness(_) | BeginError::IdentityTooLarge(_) | BeginError::TokensTooLarge(_)) => {
-                rescue(ErrorKind::Internal, Level::ERROR)
-            }
+            CallbackError::Begin(
+                BeginError::Randomness(_) | BeginError::IdentityTooLarge(_) | BeginError::TokensTooLarge(_),
+            ) => rescue(ErrorKind::Internal, Level::ERROR),
         }
     }
 
@@ -101,12 +101,15 @@ impl Rescue {
     pub(super) fn of_proxy(error: &Error) -> Option<Self> {
         match (error.esource(), error.etype()) {
             (_, ErrorType::HTTPStatus(400..=499)) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
-            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => None,
+            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => {
+                None
+            }
             (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => None,
             (ErrorSource::Downstream, _) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
-            (ErrorSource::Upstream, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-                Some(rescue(ErrorKind::AppTimeout, Level::ERROR))
-            }
+            (
+                ErrorSource::Upstream,
+                ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,
+            ) => Some(rescue(ErrorKind::AppTimeout, Level::ERROR)),
             (ErrorSource::Upstream, _) => Some(rescue(ErrorKind::AppUnavailable, Level::ERROR)),
             (ErrorSource::Internal | ErrorSource::Unset, _) => Some(rescue(ErrorKind::Internal, Level::ERROR)),
         }

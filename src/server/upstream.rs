@@ -94,7 +94,11 @@ impl Upstreams {
             UpstreamAddress::Unix(path) => unix_peer(path)?,
             UpstreamAddress::Tcp { host, tls, .. } => {
                 let addresses = app.addresses.load();
-                let turn = if attempt == 0 { app.turn.fetch_add(1, Ordering::Relaxed) } else { app.turn.load(Ordering::Relaxed) };
+                let turn = if attempt == 0 {
+                    app.turn.fetch_add(1, Ordering::Relaxed)
+                } else {
+                    app.turn.load(Ordering::Relaxed)
+                };
                 let at = turn.wrapping_add(attempt).checked_rem(addresses.len()).unwrap_or(0);
                 let address = *addresses.get(at).ok_or_else(|| NoPeer::Unresolved(host.clone()))?;
                 // Never an empty name with TLS: it would switch the check of the certificate off.
@@ -141,7 +145,9 @@ mod tests {
         let upstreams = upstreams("localhost", false);
         assert!(upstreams.peer(0, 0).is_err());
         upstreams.resolve().await;
-        let all: Vec<_> = (0..upstreams.addresses(0)).map(|attempt| upstreams.peer(0, attempt).unwrap().address().to_string()).collect();
+        let all: Vec<_> = (0..upstreams.addresses(0))
+            .map(|attempt| upstreams.peer(0, attempt).unwrap().address().to_string())
+            .collect();
         assert!(all.iter().any(|address| address == "127.0.0.1:8000"), "{all:?}");
         let mut distinct = all.clone();
         distinct.dedup();
@@ -154,7 +160,13 @@ mod tests {
         assert_eq!(peer.sni, "192.0.2.1");
         let options = &peer.options;
         assert!(options.verify_cert && options.verify_hostname);
-        for timeout in [options.connection_timeout, options.total_connection_timeout, options.read_timeout, options.write_timeout, options.idle_timeout] {
+        for timeout in [
+            options.connection_timeout,
+            options.total_connection_timeout,
+            options.read_timeout,
+            options.write_timeout,
+            options.idle_timeout,
+        ] {
             assert!(timeout.is_some());
         }
     }

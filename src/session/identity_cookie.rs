@@ -114,7 +114,12 @@ impl Sessions {
         opened.map(OpenedSession).ok_or(NoSession::Unreadable)
     }
 
-    pub(super) fn seal_identity(&self, session: &Session<'_>, now: Timestamp, random: &dyn Random) -> Result<HeaderValue, BeginError> {
+    pub(super) fn seal_identity(
+        &self,
+        session: &Session<'_>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<HeaderValue, BeginError> {
         let name = &self.cookies.session;
         let too_large = |len| BeginError::IdentityTooLarge(len);
         let plaintext = postcard::to_stdvec(session).map_err(|_| too_large(0))?;

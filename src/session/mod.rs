@@ -60,7 +60,12 @@ pub enum BeginError {
 
 impl Sessions {
     /// `kept_claims` are the claims that sessions carry; `sub` and `acr` always are.
-    pub fn new(ring: Arc<KeyRing>, cookies: Cookies, settings: Settings, kept_claims: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(
+        ring: Arc<KeyRing>,
+        cookies: Cookies,
+        settings: Settings,
+        kept_claims: impl IntoIterator<Item = String>,
+    ) -> Self {
         let always = ["sub", "acr"].map(str::to_owned);
         Self {
             ring,
@@ -116,7 +121,13 @@ impl Sessions {
 
     /// A `Set-Cookie` that moves the idle limit forward, when enough time has passed or the
     /// cookie is under a former key; else none.
-    pub fn renewal(&self, session: &Session<'_>, opened: &OpenedSession, now: Timestamp, random: &dyn Random) -> Option<HeaderValue> {
+    pub fn renewal(
+        &self,
+        session: &Session<'_>,
+        opened: &OpenedSession,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Option<HeaderValue> {
         let due = now.since(session.last_seen()) >= self.settings.renewal_interval() || !opened.by_current_key();
         // A renewal that fails is tried again by the next request; the session goes on meanwhile.
         if due { self.seal_identity(&session.seen(now), now, random).ok() } else { None }

@@ -115,7 +115,9 @@ mod tests {
         let trusted = TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect());
         let headers: HeaderMap = headers
             .iter()
-            .map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()))
+            .map(|(name, value)| {
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            })
             .collect();
         let forwarded = trusted.resolve(&headers, peer.parse().ok(), "https");
         let told = forwarded.headers().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
@@ -128,8 +130,12 @@ mod tests {
             .to_vec()
     }
 
-    const CLAIMS: [(&str, &str); 4] =
-        [("host", "app.example"), ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "evil.example")];
+    const CLAIMS: [(&str, &str); 4] = [
+        ("host", "app.example"),
+        ("x-forwarded-for", "1.1.1.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "evil.example"),
+    ];
 
     #[test]
     fn nobody_is_believed_by_default() {

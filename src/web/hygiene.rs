@@ -73,7 +73,8 @@ impl<'a> CleanRequest<'a> {
         if parts.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
             return Err(Ambiguous::Expect);
         }
-        if parts.headers.values().any(|value| value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127))) {
+        if parts.headers.values().any(|value| value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)))
+        {
             return Err(Ambiguous::HeaderValue);
         }
         let target = std::str::from_utf8(target).map_err(|_| BadPath::Character)?;
@@ -174,7 +175,8 @@ pub fn normalise_host(text: &str) -> Option<Cow<'_, str>> {
             (name, rest)
         }
     };
-    let port_ok = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
+    let port_ok = rest.is_empty()
+        || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
     if !port_ok {
         return None;
     }
@@ -256,7 +258,18 @@ mod tests {
     #[test]
     fn the_target_is_a_path_and_a_query_and_nothing_else() {
         let host = [("host", "app.example")];
-        for bad in ["*", "x:80", "http://evil.example/", "//evil.example/", "/a/../b", "/a b", "/a?b c", "/a?b\r\nc", "/a?b#c", ""] {
+        for bad in [
+            "*",
+            "x:80",
+            "http://evil.example/",
+            "//evil.example/",
+            "/a/../b",
+            "/a b",
+            "/a?b c",
+            "/a?b\r\nc",
+            "/a?b#c",
+            "",
+        ] {
             assert!(matches!(inspect("GET", bad, &host), Err(Ambiguous::Path(_))), "{bad:?}");
         }
     }
@@ -269,7 +282,13 @@ mod tests {
 
     #[test]
     fn hosts_have_one_spelling() {
-        for (text, expected) in [("A.B:80", Some("a.b")), ("a.b.", Some("a.b")), ("[::1]:8080", Some("[::1]")), ("a..b.", Some("a..b")), (".a", None)] {
+        for (text, expected) in [
+            ("A.B:80", Some("a.b")),
+            ("a.b.", Some("a.b")),
+            ("[::1]:8080", Some("[::1]")),
+            ("a..b.", Some("a..b")),
+            (".a", None),
+        ] {
             assert_eq!(normalise_host(text).as_deref(), expected, "{text}");
         }
     }

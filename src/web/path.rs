@@ -208,7 +208,9 @@ mod tests {
 
     #[test]
     fn an_ordinary_path_has_one_reading_and_costs_no_copy() {
-        for path in ["/", "/a", "/a/b.c/", "/_stcore/health", "/@vite/client", "/a:b,c=d!$&'()*+~", "/..a", "/a..", "/a./b"] {
+        for path in
+            ["/", "/a", "/a/b.c/", "/_stcore/health", "/@vite/client", "/a:b,c=d!$&'()*+~", "/..a", "/a..", "/a./b"]
+        {
             let parsed = RequestPath::parse(path).unwrap();
             assert_eq!((parsed.literal(), parsed.strict()), (path, None));
         }

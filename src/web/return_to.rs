@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn paths_of_this_site_come_back_whole() {
-        for text in ["/", "/a?b=c&d=%2F%2Fe", "/chat#end", "/a?next=https://other.example/", "/hero;id=1", "/a%2Fb", "/@x"] {
+        for text in
+            ["/", "/a?b=c&d=%2F%2Fe", "/chat#end", "/a?next=https://other.example/", "/hero;id=1", "/a%2Fb", "/@x"]
+        {
             assert_eq!(parse(text).unwrap().location(&site()), format!("https://app.example{text}"));
         }
         assert_eq!(parse("https://app.example/a?b").unwrap().as_str(), "/a?b");
@@ -160,7 +162,15 @@ mod tests {
 
     #[test]
     fn our_own_paths_are_refused_in_every_spelling() {
-        for own in ["/oauth2", "/oauth2/", "/oauth2/sign_out", "/%6fauth2/start", "/OAuth2/start", "/oauth2;x/start", "/oauth2%2Fstart"] {
+        for own in [
+            "/oauth2",
+            "/oauth2/",
+            "/oauth2/sign_out",
+            "/%6fauth2/start",
+            "/OAuth2/start",
+            "/oauth2;x/start",
+            "/oauth2%2Fstart",
+        ] {
             assert_eq!(parse(own), Err(BadReturnTo::OwnPath), "{own}");
         }
         assert!(parse("/oauth2callback").is_ok());

@@ -1,6 +1,9 @@
-//! Tests of the whole, against real counterparts.
+//! Tests of the whole: the real sidecar against providers, apps, browsers and raw sockets.
+//!
+//! One binary, one module for each behaviour; `support` is what they stand on.
 #![cfg(test)]
 
 mod counterparts;
 mod dependencies;
+mod sign_in;
 mod support;

@@ -104,7 +104,8 @@ impl Client {
 
     /// What a program gets: no navigation, no redirect followed.
     pub(crate) async fn fetch(&self, url: &str) -> Answer {
-        self.get(url, &[("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")]).await
+        self.get(url, &[("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")])
+            .await
     }
 
     /// What a person sees first: a navigation, no redirect followed.
@@ -155,14 +156,23 @@ impl Client {
 
     /// The names of the cookies that the site has set.
     pub(crate) fn cookie_names(&self) -> Vec<String> {
-        self.jar.lock().unwrap().keys().filter(|(site, _)| site == "app.example").map(|(_, name)| name.clone()).collect()
+        self.jar
+            .lock()
+            .unwrap()
+            .keys()
+            .filter(|(site, _)| site == "app.example")
+            .map(|(_, name)| name.clone())
+            .collect()
     }
 
     /// The `Cookie` header that goes to the site.
     pub(crate) fn cookie_header(&self, site: &str) -> Option<String> {
         let jar = self.jar.lock().unwrap();
-        let pairs: Vec<String> =
-            jar.iter().filter(|((held, _), _)| held == site).map(|((_, name), value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> = jar
+            .iter()
+            .filter(|((held, _), _)| held == site)
+            .map(|((_, name), value)| format!("{name}={value}"))
+            .collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 

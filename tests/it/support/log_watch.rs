@@ -27,8 +27,8 @@ fn secrets() -> &'static Mutex<HashSet<String>> {
 pub(crate) fn begin() {
     BEGUN.call_once(|| {
         let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(|| Watch(Vec::new()));
-        let filter = tracing_subscriber::EnvFilter::new("trace,hyper=info,h2=info,mio=info,tungstenite=info,tokio_tungstenite=info");
-        tracing_subscriber::registry().with(filter).with(lines).init();
+        let lines = vestibule::telemetry::filtered(lines, "trace").unwrap();
+        tracing_subscriber::registry().with(lines).init();
     });
 }
 

@@ -132,7 +132,8 @@ impl Site {
             },
             more = setup.more,
         );
-        let mut config = config::from_text("test.yaml", &yaml, &Secrets).unwrap_or_else(|problems| panic!("{problems}\n{yaml}"));
+        let mut config =
+            config::from_text("test.yaml", &yaml, &Secrets).unwrap_or_else(|problems| panic!("{problems}\n{yaml}"));
         let any = || Listener { address: ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), tls: None };
         config.server = Settings {
             proxy: any(),
