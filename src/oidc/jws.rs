@@ -361,13 +361,13 @@ mod tests {
         let signer = Signer::new(ES256, "k");
         let keys = published(&[&signer]);
         let token = signer.sign(&json!({"sub": "s"}));
-        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let (unsigned, signature) = token.rsplit_once('.').unwrap();
         let cases = [
             (String::new(), JwsError::Malformed),
             (".".into(), JwsError::Malformed),
             ("..".into(), JwsError::Malformed),
             ("....".into(), JwsError::Encrypted),
-            (signed.to_owned(), JwsError::Malformed),
+            (unsigned.to_owned(), JwsError::Malformed),
             (format!("{token}."), JwsError::Malformed),
             (format!("{token}.{signature}"), JwsError::Malformed),
             (format!("{token}.{signature}.{signature}"), JwsError::Encrypted),
