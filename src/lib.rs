@@ -13,6 +13,7 @@
 //!  0  secret  clock  random  claims
 //! ```
 
+pub mod app;
 pub mod claims;
 pub mod clock;
 pub mod config;

@@ -1,1 +1,69 @@
-fn main(){}
+//! The command line: flags in, exit code out.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+mod commands;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// ProConnect sign-in in front of an unmodified app.
+#[derive(Parser)]
+#[command(name = "vestibule", version, about, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything on loopback with no configuration: a ProConnect-like provider, a small app and the proxy
+    Demo {
+        /// The port to open in a browser
+        #[arg(long, default_value_t = 4180)]
+        port: u16,
+    },
+    /// Run the sidecar
+    Serve(ConfigFile),
+    /// Report every mistake in a configuration at once, and list dangerous settings
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Also ask the provider for its metadata and keys
+        #[arg(long)]
+        online: bool,
+    },
+    /// Session keys
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Print the configuration's JSON Schema, for editors
+    Schema,
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Print a fresh session key
+    New,
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration, in YAML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Demo { port } => commands::demo(port),
+        Command::Serve(file) => commands::serve(&file.config),
+        Command::Check { file, online } => commands::check(&file.config, online),
+        Command::Keys { command: KeysCommand::New } => commands::new_key(),
+        Command::Schema => commands::schema(),
+    }
+}

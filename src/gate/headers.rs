@@ -7,7 +7,7 @@
 //! can take away what was set.
 
 use super::policy::Permit;
-use super::template::{Encoding, Template};
+pub use super::template::{BadTemplate, Encoding, Template};
 use crate::web::forwarded::speaks_of_origin;
 use http::{HeaderName, HeaderValue};
 use std::collections::HashSet;

@@ -1,7 +1,20 @@
 //! The verified person: made by this room's verification and by nothing else.
 
+use super::id_token::IdToken;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
+use serde_json::{Map, Value};
+
+/// Claims that speak of the token and not of the person: they end with verification.
+const OF_THE_TOKEN: &[&str] =
+    &["iss", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "s_hash"];
+
+/// Claims that are believed from the ID token only.
+///
+/// `sub` is equal in both. The others speak of one authentication, and userinfo does not say of
+/// which: ProConnect's answers for the person's latest session, which may be another than this one
+/// and a stronger one. A provider sends them in the ID token when asked by the `claims` parameter.
+const OF_THE_SIGN_IN: &[&str] = &["sub", "acr", "amr", "auth_time", "sid"];
 
 /// A person whom a provider has named, after every check of the ID token and of userinfo.
 ///
@@ -17,6 +30,17 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The person of a verified ID token and of the userinfo that was verified with it, whose
+    /// claims lie over the ID token's.
+    pub(in crate::oidc) fn verified(provider: &str, id_token: IdToken, userinfo: Map<String, Value>) -> Self {
+        let IdToken { subject, authenticated_at, mut claims } = id_token;
+        // A null is a claim that is not there: it takes nothing away.
+        let adds = |name: &str, value: &Value| !value.is_null() && !OF_THE_SIGN_IN.contains(&name);
+        claims.extend(userinfo.into_iter().filter(|(name, value)| adds(name, value)));
+        let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
+        Self { provider: provider.to_owned(), subject, claims, authenticated_at }
+    }
+
     /// The configured name of the provider that vouches.
     pub fn provider(&self) -> &str {
         &self.provider
@@ -36,5 +60,43 @@ impl Identity {
     /// `auth_time`, where the provider says it.
     pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.authenticated_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::ClaimValue;
+    use serde_json::json;
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(object) => object,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn userinfo_lies_over_the_id_token_except_for_the_sign_in_itself() {
+        let id_token = IdToken {
+            subject: "s".into(),
+            authenticated_at: None,
+            claims: object(json!({
+                "iss": "i", "aud": "a", "exp": 1, "iat": 1, "nonce": "n", "at_hash": "h", "azp": "a", "jti": "j",
+                "sub": "s", "acr": "eidas1", "email": "old@x.fr", "given_name": "kept",
+            })),
+        };
+        let userinfo = object(json!({
+            "sub": "s", "acr": "eidas3", "amr": ["mfa"], "auth_time": 9, "sid": "theirs", "iss": "forged",
+            "nonce": "x", "email": "new@x.fr", "roles": ["a", "b"], "phone_number": null, "given_name": null,
+        }));
+        let identity = Identity::verified("proconnect", id_token, userinfo);
+        let claims = identity.claims().view();
+        let names: Vec<_> = claims.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["acr", "email", "given_name", "roles", "sub"]);
+        assert_eq!(claims.text("acr"), Some("eidas1"));
+        assert_eq!(claims.text("email"), Some("new@x.fr"));
+        assert_eq!(claims.get("roles"), Some(&ClaimValue::List(vec!["a", "b"])));
+        assert_eq!((identity.provider(), identity.subject()), ("proconnect", "s"));
     }
 }

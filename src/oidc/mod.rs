@@ -3,15 +3,38 @@
 //! Called by `login`. Never writes a cookie, never decides who may enter, never reads a claim
 //! before the token that carries it is verified.
 
+mod algorithms;
+mod authorize;
+mod cache;
+mod discovery;
+mod end_session;
+mod id_token;
 mod identity;
+mod jws;
+mod keys;
+mod query;
 mod settings;
+mod strict_json;
+#[cfg(test)]
+mod stub;
+mod token;
+mod userinfo;
 
+pub use authorize::RESERVED_PARAMETERS;
+pub use id_token::IdTokenError;
 pub use identity::Identity;
+pub use jws::JwsError;
 pub use settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};
+pub use token::TokenError;
+pub use userinfo::UserinfoError;
 
 use crate::clock::Timestamp;
-use crate::fetch::Fetch;
-use crate::secret::SecretString;
+use crate::fetch::{Fetch, FetchError};
+use crate::secret::{ExposeSecret, SecretString};
+use cache::{Cache, Known};
+use id_token::{Expected, IdToken};
+use jws::Trust;
+use std::sync::Arc;
 use url::Url;
 
 /// One provider: its settings, and its metadata and keys as last fetched.
@@ -19,6 +42,7 @@ use url::Url;
 pub struct Provider {
     settings: Settings,
     fetch: Fetch,
+    cache: Cache,
 }
 
 /// What one authorization request says besides the settings (OpenID Connect Core §3.1.2.1).
@@ -58,18 +82,84 @@ pub struct Tokens {
     pub access_token_expires_at: Option<Timestamp>,
 }
 
-/// Why the provider could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreachable {}
+/// Why the provider could not be asked: its metadata or keys cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// No answer.
+    #[error("the provider's {document} could not be fetched: {cause}")]
+    NotFetched {
+        /// Which document.
+        document: &'static str,
+        /// What went wrong.
+        cause: FetchError,
+    },
+    /// An answer other than 200, redirects among them.
+    #[error("the provider's {document} was answered with status {status}")]
+    Status {
+        /// Which document.
+        document: &'static str,
+        /// The status.
+        status: u16,
+    },
+    /// An answer that is not the document.
+    #[error("the provider's {document} is malformed")]
+    Malformed {
+        /// Which document.
+        document: &'static str,
+    },
+    /// The configured issuer is no address.
+    #[error("the configured issuer is not an address")]
+    InvalidIssuer,
+    /// The document is another issuer's.
+    #[error("the discovery document names another issuer than the configured one")]
+    WrongIssuer,
+    /// An endpoint that is not https.
+    #[error("the provider's {endpoint} is not https")]
+    InsecureEndpoint {
+        /// Its name in the discovery document.
+        endpoint: &'static str,
+    },
+    /// An endpoint that is no address, or one with a fragment, a name or a password.
+    #[error("the provider's {endpoint} is not an address that can be used")]
+    InvalidEndpoint {
+        /// Its name in the discovery document.
+        endpoint: &'static str,
+    },
+}
 
-/// Why a code did not become a verified person.
-#[derive(Debug, thiserror::Error)]
-pub enum RedeemError {}
+/// Why a code did not become a verified person. Messages hold nothing that a token said.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedeemError {
+    /// The provider's metadata or keys cannot be had.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The token endpoint gave no tokens.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The person has not signed in as strongly as [`Settings::acr_values`] requires.
+    #[error("the ID token does not count: acr is none of those required")]
+    InsufficientAcr,
+    /// The ID token does not count.
+    #[error("the ID token does not count: {0}")]
+    IdToken(IdTokenError),
+    /// Userinfo does not count, or was not to be had.
+    #[error(transparent)]
+    Userinfo(#[from] UserinfoError),
+}
+
+impl From<IdTokenError> for RedeemError {
+    fn from(error: IdTokenError) -> Self {
+        match error {
+            IdTokenError::InsufficientAcr => Self::InsufficientAcr,
+            error => Self::IdToken(error),
+        }
+    }
+}
 
 impl Provider {
     /// A provider, not asked yet.
     pub fn new(settings: Settings, fetch: Fetch) -> Self {
-        Self { settings, fetch }
+        Self { settings, fetch, cache: Cache::default() }
     }
 
     /// The settings it was made with.
@@ -79,24 +169,28 @@ impl Provider {
 
     /// Whether its metadata and keys were had once: what readiness reports. Asks nothing.
     pub fn is_ready(&self) -> bool {
-        todo!()
+        self.cache.is_filled()
     }
 
     /// Fetches metadata and keys unless fresh ones are held.
     ///
     /// # Errors
     /// When they cannot be had or are not those of the configured issuer.
-    pub async fn prepare(&self, _now: Timestamp) -> Result<(), Unreachable> {
-        let _ = &self.fetch;
-        todo!()
+    pub async fn prepare(&self, now: Timestamp) -> Result<(), Unreachable> {
+        self.known(now).await.map(drop)
     }
 
     /// Where to send the browser to sign in.
     ///
     /// # Errors
     /// [`Unreachable`], as [`Self::prepare`].
-    pub async fn authorization_url(&self, _request: &AuthorizationRequest<'_>, _now: Timestamp) -> Result<Url, Unreachable> {
-        todo!()
+    pub async fn authorization_url(
+        &self,
+        request: &AuthorizationRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Url, Unreachable> {
+        let known = self.known(now).await?;
+        Ok(authorize::url(&known.metadata.authorization_endpoint, &self.settings, request))
     }
 
     /// Whether a callback with this `iss` (or none) may come from this provider (RFC 9207 §2.4).
@@ -104,16 +198,37 @@ impl Provider {
     ///
     /// # Errors
     /// [`Unreachable`], as [`Self::prepare`].
-    pub async fn accepts_callback_issuer(&self, _iss: Option<&str>, _now: Timestamp) -> Result<bool, Unreachable> {
-        todo!()
+    pub async fn accepts_callback_issuer(&self, iss: Option<&str>, now: Timestamp) -> Result<bool, Unreachable> {
+        match iss {
+            Some(iss) => Ok(iss == self.settings.issuer),
+            None => Ok(!self.known(now).await?.metadata.callback_iss),
+        }
     }
 
     /// Exchanges a code for tokens, verifies them, reads and verifies userinfo.
     ///
     /// # Errors
     /// [`RedeemError`], one variant per cause.
-    pub async fn redeem(&self, _code: &str, _pkce_verifier: &str, _nonce: &str, _now: Timestamp) -> Result<SignedIn, RedeemError> {
-        todo!()
+    pub async fn redeem(
+        &self,
+        code: &str,
+        pkce_verifier: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<SignedIn, RedeemError> {
+        let mut known = self.known(now).await?;
+        let endpoint = &known.metadata.token_endpoint;
+        let answer = token::exchange(endpoint, &self.settings, &self.fetch, code, pkce_verifier).await?;
+        let id_token = self.verified_id_token(&mut known, &answer, nonce, now).await?;
+        let userinfo = self.verified_userinfo(&mut known, &answer, &id_token, now).await?;
+        let identity = Identity::verified(&self.settings.name, id_token, userinfo);
+        let tokens = Tokens {
+            id_token: answer.id_token,
+            access_token: answer.access_token,
+            refresh_token: answer.refresh_token,
+            access_token_expires_at: answer.expires_in.map(|lifetime| now.plus(lifetime)),
+        };
+        Ok(SignedIn { identity, tokens })
     }
 
     /// Where to send the browser to sign out (OpenID Connect RP-Initiated Logout §2), if the
@@ -121,7 +236,87 @@ impl Provider {
     ///
     /// # Errors
     /// [`Unreachable`], as [`Self::prepare`].
-    pub async fn end_session_url(&self, _id_token: Option<&SecretString>, _state: &str, _now: Timestamp) -> Result<Option<Url>, Unreachable> {
-        todo!()
+    pub async fn end_session_url(
+        &self,
+        id_token: Option<&SecretString>,
+        state: &str,
+        now: Timestamp,
+    ) -> Result<Option<Url>, Unreachable> {
+        let known = self.known(now).await?;
+        let endpoint = known.metadata.end_session_endpoint.as_ref();
+        Ok(endpoint.map(|endpoint| end_session::url(endpoint, &self.settings, id_token, state)))
+    }
+
+    async fn known(&self, now: Timestamp) -> Result<Arc<Known>, Unreachable> {
+        self.cache.known(&self.settings, &self.fetch, now).await
+    }
+
+    async fn verified_id_token(
+        &self,
+        known: &mut Arc<Known>,
+        answer: &token::Answer,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<IdToken, IdTokenError> {
+        let expected = Expected { nonce, access_token: answer.access_token.expose_secret() };
+        let algorithms = self.id_token_algorithms(known);
+        let verify = |known: &Known| {
+            let trust = self.trust(known, &algorithms);
+            id_token::verify(answer.id_token.expose_secret(), &trust, &self.settings, &expected, now)
+        };
+        match verify(known) {
+            Err(IdTokenError::Signature(JwsError::UnknownKey)) if self.renew_keys(known, now).await => verify(known),
+            verified => verified,
+        }
+    }
+
+    /// The claims of userinfo; none where it is not read.
+    async fn verified_userinfo(
+        &self,
+        known: &mut Arc<Known>,
+        answer: &token::Answer,
+        id_token: &IdToken,
+        now: Timestamp,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, UserinfoError> {
+        let (Userinfo::JsonOrSigned(configured) | Userinfo::Signed(configured)) = &self.settings.userinfo else {
+            return Ok(serde_json::Map::new());
+        };
+        let endpoint = known.metadata.userinfo_endpoint.as_ref().ok_or(UserinfoError::NoEndpoint)?;
+        let answer = userinfo::ask(endpoint, &self.settings, &self.fetch, &answer.access_token).await?;
+        let algorithms = self.userinfo_algorithms(configured, known);
+        let verify = |known: &Known| {
+            let trust = self.trust(known, &algorithms);
+            userinfo::verify(&answer, &trust, &self.settings, &id_token.subject, now)
+        };
+        match verify(known) {
+            Err(UserinfoError::Signature(JwsError::UnknownKey)) if self.renew_keys(known, now).await => verify(known),
+            verified => verified,
+        }
+    }
+
+    /// Puts newer keys in the place of those in which one was not found. Whether there are any.
+    async fn renew_keys(&self, known: &mut Arc<Known>, now: Timestamp) -> bool {
+        let newer = self.cache.newer_keys(known, &self.settings, &self.fetch, now).await;
+        newer.map(|newer| *known = newer).is_some()
+    }
+
+    fn trust<'a>(&'a self, known: &'a Known, algorithms: &'a [Algorithm]) -> Trust<'a> {
+        Trust { keys: &known.keys, algorithms, client_secret: self.settings.client_secret.as_ref() }
+    }
+
+    fn id_token_algorithms(&self, known: &Known) -> Vec<Algorithm> {
+        let announced = known.metadata.id_token_algorithms.as_deref();
+        algorithms::pinned(&self.settings.id_token_algorithms, announced, self.settings.client_secret.is_some())
+    }
+
+    /// Those configured for userinfo, else those announced for it, else those of the ID token.
+    fn userinfo_algorithms(&self, configured: &[Algorithm], known: &Known) -> Vec<Algorithm> {
+        match known.metadata.userinfo_algorithms.as_deref().filter(|announced| !announced.is_empty()) {
+            None if configured.is_empty() => self.id_token_algorithms(known),
+            announced => algorithms::pinned(configured, announced, self.settings.client_secret.is_some()),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

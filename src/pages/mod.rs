@@ -1,1 +1,252 @@
-//! The pages that people see.
+//! The pages that people see: made from templates, in French and English, without a script.
+//!
+//! `server` makes [`Pages`] once at load, and asks it for each page's text and for the headers
+//! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
+//! It must never show a token, a claim or a message that came from outside; what does come from
+//! outside (a return address) stands in one hidden field, escaped, and is judged anew when the
+//! form comes back.
+
+mod assets;
+mod contact;
+mod error_kind;
+mod language;
+mod messages;
+mod response_headers;
+#[cfg(test)]
+mod tests;
+mod wording;
+
+pub use assets::Asset;
+pub use error_kind::ErrorKind;
+pub use language::Language;
+pub use messages::{Text, text};
+pub use response_headers::{ASSET_HEADERS, Header, PAGE_HEADERS, content_security_policy};
+
+use crate::web::public_url::PublicUrl;
+use askama::Template;
+use assets::Assets;
+use contact::Contact;
+use error_kind::Action;
+use wording::Wording;
+
+/// What the operator says of the application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Branding {
+    /// Its name, as people know it.
+    pub application: Option<String>,
+    /// Whom to turn to: an e-mail address, a web address, or words.
+    pub contact: Option<String>,
+}
+
+/// Which provider the pages speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// ProConnect, with its official button.
+    ProConnect,
+    /// Any other; the pages do not name it.
+    Other,
+}
+
+/// Why somebody sees the sign-in page again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// There was a session, and it has ended.
+    SessionEnded,
+    /// A form was sent after the session's end: it has not reached the app.
+    FormNotSent,
+}
+
+/// How far a sign-out went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOutReach {
+    /// Here and at the provider: we come back from its `end_session_endpoint`.
+    Provider,
+    /// Here only: the provider has no such place, or could not be reached.
+    LocalOnly,
+}
+
+/// One page, with what varies in it.
+#[derive(Clone, Copy, Debug)]
+pub enum Page<'a> {
+    /// The provider's button.
+    SignIn {
+        /// Where to go afterwards: comes back as `rd`, to be judged by `web`'s `ReturnTo` again.
+        return_to: Option<&'a str>,
+        /// Why the reader is here.
+        notice: Option<Notice>,
+    },
+    /// Asks before signing out somebody who was sent here by a link.
+    ConfirmSignOut {
+        /// As for [`Page::SignIn`].
+        return_to: Option<&'a str>,
+    },
+    /// The end of a sign-out. Never begins a sign-in by itself.
+    SignedOut {
+        /// How far it went.
+        reach: SignOutReach,
+    },
+    /// Signed in, but not admitted ([`ErrorKind::NotAdmitted`]).
+    Refused {
+        /// Who may enter, in the operator's words.
+        who_may_enter: Option<&'a str>,
+        /// The id that the log line carries too.
+        id: &'a str,
+    },
+    /// Everything else that went wrong, [`ErrorKind::AccessDenied`] included.
+    Error {
+        /// Why.
+        kind: ErrorKind,
+        /// The id that the log line carries too.
+        id: &'a str,
+    },
+}
+
+/// All pages of one instance.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    application: Option<String>,
+    contact: Option<Contact>,
+    prefix: String,
+    provider: ProviderKind,
+    secure: bool,
+    assets: Assets,
+}
+
+impl Pages {
+    /// Pages for an application; `prefix` is that of our own paths, such as `/oauth2`, without a
+    /// final slash.
+    pub fn new(branding: &Branding, prefix: &str, provider: ProviderKind, public_url: &PublicUrl) -> Self {
+        let application = branding.application.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        Self {
+            application: application.map(str::to_owned),
+            contact: branding.contact.as_deref().and_then(Contact::parse),
+            prefix: prefix.to_owned(),
+            provider,
+            secure: public_url.is_secure(),
+            assets: Assets::new(),
+        }
+    }
+
+    /// The HTML of a page.
+    pub fn render(&self, page: Page<'_>, language: Language) -> String {
+        let words = Wording::of(language);
+        match page {
+            Page::SignIn { return_to, notice } => {
+                let heading = match &self.application {
+                    Some(application) => format!("{} {application}", words.sign_in_to),
+                    None => words.sign_in.to_owned(),
+                };
+                html(&SignInPage {
+                    frame: self.frame(language, words.sign_in),
+                    heading: &heading,
+                    lead: words.sign_in_lead(self.provider),
+                    notice: notice.map(|notice| words.notice(notice)),
+                    return_to,
+                    proconnect: self.provider == ProviderKind::ProConnect,
+                })
+            }
+            Page::ConfirmSignOut { return_to } => html(&ConfirmSignOutPage {
+                frame: self.frame(language, words.confirm_sign_out),
+                lead: words.confirm_sign_out_lead(self.provider),
+                return_to,
+            }),
+            Page::SignedOut { reach } => html(&SignedOutPage {
+                frame: self.frame(language, words.signed_out),
+                lead: words.signed_out_lead(self.provider, reach),
+            }),
+            Page::Refused { who_may_enter, id } => self.error(ErrorKind::NotAdmitted, who_may_enter, id, language),
+            Page::Error { kind, id } => self.error(kind, None, id, language),
+        }
+    }
+
+    /// The headers that go with a page, `content-type` and the content security policy included.
+    /// `Retry-After` goes with the cause: [`ErrorKind::retry_after`].
+    pub fn headers(&self, language: Language) -> impl Iterator<Item = Header> + use<> {
+        let varying = [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-language", language.tag()),
+            ("content-security-policy", content_security_policy(self.secure)),
+        ];
+        varying.into_iter().chain(PAGE_HEADERS)
+    }
+
+    /// The static file at `{prefix}/static/{name}`. It goes with [`ASSET_HEADERS`] and its own
+    /// `content-type`.
+    pub fn asset(&self, name: &str) -> Option<&Asset> {
+        self.assets.find(name)
+    }
+
+    fn error(&self, kind: ErrorKind, who_may_enter: Option<&str>, id: &str, language: Language) -> String {
+        let text = text(kind, language);
+        let action = kind.action();
+        let label = Wording::of(language).action(action);
+        html(&ErrorPage { frame: self.frame(language, text.title), text, who_may_enter, action, label, id })
+    }
+
+    fn frame<'a>(&'a self, language: Language, title: &'a str) -> Frame<'a> {
+        Frame {
+            language,
+            words: Wording::of(language),
+            title,
+            application: self.application.as_deref(),
+            contact: self.contact.as_ref(),
+            prefix: &self.prefix,
+            assets: &self.assets,
+        }
+    }
+}
+
+/// What surrounds every page.
+struct Frame<'a> {
+    language: Language,
+    words: &'static Wording,
+    title: &'a str,
+    application: Option<&'a str>,
+    contact: Option<&'a Contact>,
+    prefix: &'a str,
+    assets: &'a Assets,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    frame: Frame<'a>,
+    heading: &'a str,
+    lead: &'a str,
+    notice: Option<&'a str>,
+    return_to: Option<&'a str>,
+    proconnect: bool,
+}
+
+#[derive(Template)]
+#[template(path = "confirm_sign_out.html")]
+struct ConfirmSignOutPage<'a> {
+    frame: Frame<'a>,
+    lead: &'a str,
+    return_to: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutPage<'a> {
+    frame: Frame<'a>,
+    lead: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    frame: Frame<'a>,
+    text: Text,
+    who_may_enter: Option<&'a str>,
+    action: Action,
+    label: &'a str,
+    id: &'a str,
+}
+
+fn html(page: &impl Template) -> String {
+    let mut out = String::with_capacity(4096);
+    // The only error is the writer's, and a `String` takes everything.
+    let _ = page.render_into(&mut out);
+    out
+}

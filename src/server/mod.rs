@@ -1,3 +1,155 @@
-//! Everything that names Pingora.
-pub mod settings;
-pub use settings::*;
+//! Everything that names Pingora: listeners, the proxy's phases, the admin listener, and the one
+//! table from errors to HTTP.
+//!
+//! Called by `app`, which brings the parts. Runs inside the caller's Tokio runtime, not in
+//! Pingora's own server: that one binds late, sleeps through its shutdown and takes over signals.
+
+mod admin;
+mod endpoints;
+mod exchange;
+mod listen;
+mod metrics;
+mod proxy;
+mod reply;
+mod rescue;
+mod settings;
+mod upstream;
+
+pub use endpoints::Endpoints;
+pub use listen::{BindError, Bound};
+pub use metrics::Metrics;
+pub use settings::{ListenAddress, Listener, Settings, Timeouts, TlsFiles, Upstream, UpstreamAddress};
+
+use crate::clock::Clock;
+use crate::gate::Gate;
+use crate::login::Login;
+use crate::session::Sessions;
+use crate::web::forwarded::TrustedProxies;
+use admin::Admin;
+use pingora::apps::ServerApp;
+use pingora::apps::http_app::HttpServer;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{Fds, ListenFds};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use proxy::Proxy;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use upstream::{RESOLVE_EVERY, Upstreams};
+
+/// Between two looks at whether the last request has finished, while shutting down.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// Until the provider has been reached once.
+const PREPARE_RETRY: Duration = Duration::from_secs(5);
+/// Afterwards: keeps metadata and keys fresh, so that no sign-in waits for them.
+const PREPARE_EVERY: Duration = Duration::from_secs(60);
+
+/// What a server is made of.
+pub struct Parts {
+    /// The decision.
+    pub gate: Gate,
+    /// Our own endpoints.
+    pub endpoints: Endpoints,
+    /// The sessions, as the gate has them.
+    pub sessions: Arc<Sessions>,
+    /// Listeners, upstreams, limits.
+    pub settings: Settings,
+}
+
+/// The two listeners, bound.
+pub struct Listeners {
+    /// For browsers and front proxies.
+    pub proxy: Bound,
+    /// For operators.
+    pub admin: Bound,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first that cannot be had.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        Ok(Self { proxy: Bound::bind(&settings.proxy)?, admin: Bound::bind(&settings.admin)? })
+    }
+}
+
+/// Serves until `shutdown` completes; then takes no more connections, lets requests finish for
+/// the configured time, and returns.
+pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
+    let Parts { gate, endpoints, sessions, settings } = parts;
+    let metrics = Arc::clone(&endpoints.metrics);
+    let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
+    let upstreams = Arc::new(Upstreams::new(settings.upstreams));
+    upstreams.resolve().await;
+
+    let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
+    let trusted = TrustedProxies::new(settings.trusted_proxies);
+    let proxy = Proxy { gate, endpoints, sessions, upstreams: Arc::clone(&upstreams), trusted, metrics: Arc::clone(&metrics) };
+    let ready = Arc::clone(&login);
+    let admin = Admin { metrics: Arc::clone(&metrics), is_ready: Arc::new(move || ready.provider().is_ready()) };
+
+    tracing::info!(proxy = listeners.proxy.describe(), admin = listeners.admin.describe(), "listening");
+    let (stop, stopped) = watch::channel(false);
+    let mut serving = JoinSet::new();
+    let proxy = Service::new("proxy".to_owned(), http_proxy(&configuration, proxy));
+    serving.spawn(serve(proxy, listeners.proxy, stopped.clone()));
+    let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
+    serving.spawn(serve(admin, listeners.admin, stopped));
+    let background = tokio::spawn(async move {
+        tokio::join!(keep_prepared(&login, &clock), keep_resolved(&upstreams));
+    });
+
+    shutdown.await;
+    tracing::info!(in_flight = metrics.in_flight.get(), "shutting down: no new connections, requests under way may finish");
+    // Fails only when every listener is gone already.
+    let _ = stop.send(true);
+    while serving.join_next().await.is_some() {}
+    let drained = async {
+        while metrics.in_flight.get() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(settings.shutdown_grace, drained).await.is_err() {
+        tracing::warn!(in_flight = metrics.in_flight.get(), "requests still under way are cut off");
+    }
+    background.abort();
+}
+
+/// Accepts connections until told to stop.
+async fn serve<A: ServerApp + Send + Sync + 'static>(mut service: Service<A>, listener: Bound, stopped: watch::Receiver<bool>) {
+    let descriptors: ListenFds = Arc::new(Fds::new().into());
+    service.add_listener(listener.hand_over(&descriptors));
+    service.start_service(Some(descriptors), stopped, 1).await;
+}
+
+async fn keep_prepared(login: &Login, clock: &Clock) {
+    let mut was_ready = false;
+    loop {
+        let outcome = login.provider().prepare(clock.now()).await;
+        match &outcome {
+            Ok(()) if !was_ready => tracing::info!(provider = login.provider().settings().name, "the provider's metadata and keys are there"),
+            Ok(()) => {}
+            Err(error) => tracing::warn!(
+                provider = login.provider().settings().name,
+                issuer = login.provider().settings().issuer,
+                %error,
+                "the provider cannot be asked; sessions go on, sign-ins fail until it can"
+            ),
+        }
+        was_ready = outcome.is_ok();
+        tokio::time::sleep(if was_ready { PREPARE_EVERY } else { PREPARE_RETRY }).await;
+    }
+}
+
+async fn keep_resolved(upstreams: &Upstreams) {
+    loop {
+        tokio::time::sleep(RESOLVE_EVERY).await;
+        upstreams.resolve().await;
+    }
+}

@@ -88,6 +88,10 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), read: Duration::from_secs(15 * 60), websocket_idle: Duration::from_secs(12 * 3600) }
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(15 * 60),
+            websocket_idle: Duration::from_secs(12 * 3600),
+        }
     }
 }

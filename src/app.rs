@@ -1,0 +1,92 @@
+//! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
+//!
+//! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
+//! one process.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::fetch::{Fetch, FetchUnavailable};
+use crate::gate::Gate;
+use crate::gate::headers::Headers;
+use crate::login::Login;
+use crate::oidc::Provider;
+use crate::pages::{Branding, Pages, ProviderKind};
+use crate::random::Random;
+use crate::seal::KeyRing;
+use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
+use crate::session::Sessions;
+use crate::web::cookies::Cookies;
+use std::future::Future;
+use std::sync::Arc;
+
+/// A sidecar, built and bound, about to run.
+pub struct App {
+    parts: Parts,
+    listeners: Listeners,
+}
+
+/// Why a sidecar cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The outbound HTTP client cannot be made.
+    #[error("the outbound HTTP client cannot be made: {0}")]
+    Fetch(#[from] FetchUnavailable),
+    /// No session key; `config` refuses that, other callers may not.
+    #[error("there is no session key")]
+    NoKey,
+    /// A metric is defined twice.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl App {
+    /// Builds every room and binds the listeners.
+    ///
+    /// # Errors
+    /// [`StartError`], by cause.
+    pub fn build(config: Config, clock: Clock, random: Arc<dyn Random>) -> Result<Self, StartError> {
+        let listeners = Listeners::bind(&config.server)?;
+        Self::build_on(listeners, config, clock, random)
+    }
+
+    /// Builds every room behind listeners that are bound already.
+    ///
+    /// # Errors
+    /// [`StartError`], by cause.
+    pub fn build_on(listeners: Listeners, config: Config, clock: Clock, random: Arc<dyn Random>) -> Result<Self, StartError> {
+        let (public_url, prefix) = (config.public_url, config.prefix);
+        let ring = Arc::new(KeyRing::new(config.keys).ok_or(StartError::NoKey)?);
+        let cookies = Cookies::new(&public_url, &config.cookies);
+        let sessions = Arc::new(Sessions::new(Arc::clone(&ring), cookies.clone(), config.session, config.kept_claims));
+        let provider = Provider::new(config.provider, Fetch::new()?);
+        let login = Login::new(config.login, provider, Arc::clone(&sessions), ring, cookies, public_url.clone(), prefix.clone());
+
+        let branding = Branding { application: config.pages.application, contact: config.pages.contact };
+        let provider_kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };
+        let endpoints = Endpoints {
+            login: Arc::new(login),
+            pages: Pages::new(&branding, prefix.as_str(), provider_kind, &public_url),
+            provider_kind,
+            public_url: public_url.clone(),
+            prefix: prefix.clone(),
+            clock,
+            random,
+            metrics: Arc::new(Metrics::new()?),
+        };
+        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
+        Ok(Self { parts: Parts { gate, endpoints, sessions, settings: config.server }, listeners })
+    }
+
+    /// The listeners, for their addresses.
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Serves until `shutdown` completes and the requests under way have finished.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        crate::server::run(self.parts, self.listeners, shutdown).await;
+    }
+}

@@ -1,0 +1,151 @@
+//! What each command does. Called by `main` only; prints for people, and says by its exit code
+//! whether it worked: 0, or 1 with the reason on standard error.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
+
+use base64::Engine;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use vestibule::app::App;
+use vestibule::clock::Clock;
+use vestibule::config::{self, Config, Environment, SystemEnvironment};
+use vestibule::fetch::Fetch;
+use vestibule::oidc::Provider;
+use vestibule::random::{self, Random, SystemRandom};
+use vestibule::{demo, telemetry};
+
+/// Why a command failed, in words.
+type Failure = Box<dyn std::error::Error>;
+
+fn exit(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+pub(crate) fn serve(path: &Path) -> ExitCode {
+    exit(load(path).and_then(|config| {
+        telemetry::init(&config.telemetry)?;
+        for finding in config.findings() {
+            tracing::warn!(%finding, "a setting to think about");
+        }
+        let threads = config.server.threads;
+        on_runtime(threads, async {
+            let app = App::build(config, Clock::System, Arc::new(SystemRandom::new()))?;
+            app.run(told_to_stop()?).await;
+            Ok(())
+        })
+    }))
+}
+
+pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
+    exit(load(path).and_then(|config| {
+        for finding in config.findings() {
+            println!("{finding}");
+        }
+        if online {
+            on_runtime(Some(1), ask_provider(&config))?;
+        }
+        println!("{}: the configuration is good", path.display());
+        Ok(())
+    }))
+}
+
+async fn ask_provider(config: &Config) -> Result<(), Failure> {
+    let provider = Provider::new(config.provider.clone(), Fetch::new()?);
+    provider.prepare(Clock::System.now()).await?;
+    println!("{}: the provider answers with metadata and keys", config.provider.issuer);
+    Ok(())
+}
+
+pub(crate) fn new_key() -> ExitCode {
+    exit(fresh_key(&SystemRandom::new()).map(|key| println!("{key}")).map_err(Into::into))
+}
+
+pub(crate) fn schema() -> ExitCode {
+    println!("{:#}", config::schema());
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn demo(port: u16) -> ExitCode {
+    exit(on_runtime(None, async {
+        telemetry::init(&telemetry::Settings { format: telemetry::Format::Pretty, level: "warn".to_owned() })?;
+        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+        // `localhost` and the two others are three sites to a browser, as they are in life: cookies
+        // of the app do not reach the provider although both are on one machine.
+        let public_url = format!("http://localhost:{port}");
+        let parts = demo::start(
+            Clock::System,
+            Arc::clone(&random),
+            TcpListener::bind("127.0.0.1:0").await?,
+            TcpListener::bind("127.0.0.1:0").await?,
+            &format!("{public_url}/oauth2/callback"),
+            &format!("{public_url}/oauth2/signed_out"),
+        )?;
+        let text = demo::configuration(&parts, port);
+        let config = config::from_text("demo.yaml", &text, &DemoSecrets { session_key: fresh_key(&*random)?, parts: &parts })?;
+        let app = App::build(config, Clock::System, random)?;
+        println!("Vestibule demo: open {public_url}/");
+        println!("  (a ProConnect-like provider and a small app are behind it; stop with Ctrl-C)");
+        app.run(told_to_stop()?).await;
+        Ok(())
+    }))
+}
+
+/// The two secrets of the demo, made afresh at each start.
+struct DemoSecrets<'a> {
+    session_key: String,
+    parts: &'a demo::Demo,
+}
+
+impl Environment for DemoSecrets<'_> {
+    fn variable(&self, name: &str) -> Result<vestibule::secret::SecretString, config::Unreadable> {
+        use vestibule::secret::{ExposeSecret, SecretString};
+        match name {
+            "DEMO_SESSION_KEY" => Ok(SecretString::from(self.session_key.as_str())),
+            "DEMO_CLIENT_SECRET" => Ok(SecretString::from(self.parts.client_secret.expose_secret())),
+            _ => Err(config::Unreadable::Absent),
+        }
+    }
+
+    fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, config::Unreadable> {
+        Err(config::Unreadable::Absent)
+    }
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Ok(config::load(path, &SystemEnvironment)?)
+}
+
+fn fresh_key(random: &dyn Random) -> Result<String, random::NoRandomness> {
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::bytes::<32>(random)?))
+}
+
+fn on_runtime(threads: Option<usize>, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder.enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // Live connections that outstayed the grace period must not hold the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Completes on SIGTERM or SIGINT.
+fn told_to_stop() -> Result<impl Future<Output = ()> + Send, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,117 @@
+//! `/session/end`: sign-out that a client began (OpenID Connect RP-Initiated Logout §2).
+//!
+//! Navigations by GET only, as at ProConnect. Ends the provider's session, then goes back to the
+//! exact registered address with `state`. ProConnect passes through a form that submits itself;
+//! without JavaScript the way back is direct, or, with `confirm_sign_out`, by a button. An address
+//! that is not registered is told on a page and never gone to.
+
+use super::Shared;
+use super::authorize::{SESSION_COOKIE, clear_session_cookie, cookie};
+use super::callback;
+use super::pages;
+use super::request::{Parameters, SHORTEST_STATE};
+use super::settings::Client;
+use crate::secret::ExposeSecret;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// Where a sign-out ends.
+enum Ending {
+    /// At the client.
+    Client { post_logout_redirect_uri: String, state: String },
+    /// On our own page: no client is known, or no address was given.
+    OwnPage,
+}
+
+pub(super) async fn end_session(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    shared.counts.session_end.one_more();
+    let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
+    match (ending(&shared, &parameters), shared.settings.confirm_sign_out) {
+        (Err(refused), _) => refused,
+        (Ok(Ending::Client { post_logout_redirect_uri, state }), true) => pages::confirm_sign_out(
+            &post_logout_redirect_uri,
+            &state,
+            parameters.get("id_token_hint"),
+            parameters.get("client_id"),
+        ),
+        (Ok(ending), _) => end(&shared, &headers, &ending),
+    }
+}
+
+/// The confirmation's form: says again what the query said, and is checked again.
+pub(super) async fn confirm(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    match ending(&shared, &Parameters::parse(&body)) {
+        Ok(ending) => end(&shared, &headers, &ending),
+        Err(refused) => refused,
+    }
+}
+
+fn end(shared: &Shared, headers: &HeaderMap, ending: &Ending) -> Response {
+    let mut state = shared.state();
+    if let Some(session_id) = cookie(headers, SESSION_COOKIE) {
+        state.end_session(&session_id);
+    }
+    state.automatic = None;
+    drop(state);
+    let mut response = match ending {
+        Ending::Client { post_logout_redirect_uri, state } => {
+            callback::go_to(&callback::append(post_logout_redirect_uri, &[("state", state)]))
+        }
+        Ending::OwnPage => pages::signed_out(),
+    };
+    clear_session_cookie(&mut response);
+    response
+}
+
+/// Where the sign-out goes, or the page that says why it goes nowhere.
+#[expect(clippy::result_large_err, reason = "the error is the response itself, made once")]
+fn ending(shared: &Shared, parameters: &Parameters) -> Result<Ending, Response> {
+    let malformed = |cause: &str| Err(pages::refused("Y000400", cause));
+    if parameters.repeated().is_some() {
+        return malformed("a parameter is given twice");
+    }
+    let client = match client(shared, parameters) {
+        Ok(client) => client,
+        Err(cause) => return malformed(cause),
+    };
+    let Some(client) = client else { return Ok(Ending::OwnPage) };
+    let Some(address) = parameters.get("post_logout_redirect_uri") else { return Ok(Ending::OwnPage) };
+    if !client.post_logout_redirect_uris.iter().any(|registered| registered == address) {
+        return Err(pages::refused("Y030111", "the post_logout_redirect_uri is not registered"));
+    }
+    match parameters.get("state") {
+        Some(state) if state.chars().count() >= SHORTEST_STATE => {
+            Ok(Ending::Client { post_logout_redirect_uri: address.to_owned(), state: state.to_owned() })
+        }
+        Some(_) => malformed("state has fewer than 32 characters"),
+        None => malformed("the parameter state is missing"),
+    }
+}
+
+/// Who asks: by the hint, however old, or by `client_id`; if by both, they must agree.
+fn client<'a>(shared: &'a Shared, parameters: &Parameters) -> Result<Option<&'a Client>, &'static str> {
+    let secret_of = |id: &str| Some(shared.client(id)?.client_secret.expose_secret().to_owned());
+    let by_hint = match parameters.get("id_token_hint") {
+        None => None,
+        Some(hint) => {
+            let claims = shared.state().keys.open(hint, secret_of).ok_or("id_token_hint was not issued here")?;
+            let audience = claims.get("aud").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+            Some(shared.client(&audience).ok_or("id_token_hint was not issued to a registered client")?)
+        }
+    };
+    let by_id = match parameters.get("client_id") {
+        None => None,
+        Some(id) => Some(shared.client(id).ok_or("no client has this client_id")?),
+    };
+    match (by_hint, by_id) {
+        (Some(hint), Some(id)) if hint.client_id != id.client_id => Err("id_token_hint and client_id differ"),
+        (hint, id) => Ok(hint.or(id)),
+    }
+}

@@ -1,0 +1,223 @@
+//! An OpenID Provider that behaves as ProConnect does, on loopback, for the demo and for tests.
+//!
+//! `demo::start` runs one; the integration tests run one with faults. It follows ProConnect's
+//! documentation and what its code does beyond it: endpoints below `/api/v2`, scopes and claims,
+//! no e-mail or name in the ID token, userinfo as a signed JWT or JSON, `client_secret_post` only,
+//! exact redirect URIs, a 12 h session that is reused without a screen, sign-out through
+//! `/session/end`. It leaves out introspection, revocation, `private_key_jwt` and encrypted tokens.
+//!
+//! Whoever can reach it signs in as whomever they like: it must never listen on anything but
+//! loopback.
+//!
+//! ```text
+//! authorize ─ request (checks) ─┬─ callback (code or error)
+//!                               └─ sign_in (the page) ─ callback
+//! token ─ id_token ─ keys      userinfo ─ keys      logout      metadata
+//! ```
+
+mod agents;
+mod authorize;
+mod callback;
+mod faults;
+mod id_token;
+mod keys;
+mod logout;
+mod metadata;
+mod pages;
+mod request;
+mod settings;
+mod sign_in;
+mod state;
+#[cfg(test)]
+mod tests;
+mod token;
+mod userinfo;
+
+pub use agents::{ACR_VALUES, Agent, IDENTITY_PROVIDERS, ROLES, SCOPE_CLAIMS, TestAgent, test_agents};
+pub use faults::{
+    CallbackFault, Counters, DiscoveryFault, Faults, FaultsHandle, Hold, IdTokenFault, JwksFault, TokenFault,
+    UserinfoFault,
+};
+pub use keys::KeyError;
+pub use settings::{Client, DEFAULT_SCOPES, ProviderSettings, RefreshRotation, SigningAlgorithm};
+
+use super::loopback::{BadListener, LoopbackServer, loopback_address, stop_sign};
+use crate::clock::{Clock, Timestamp};
+use crate::random::{self, NoRandomness, Random};
+use crate::secret::ExposeSecret;
+use base64::Engine;
+use state::{FreshId, State};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::net::TcpListener;
+
+/// Where all endpoints are, below the address.
+const PREFIX: &str = "/api/v2";
+
+/// A running provider. Dropping it ends it.
+#[derive(Debug)]
+pub struct Provider {
+    shared: Arc<Shared>,
+    server: LoopbackServer,
+}
+
+/// Why a provider does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The listener is not taken.
+    #[error(transparent)]
+    Listener(#[from] BadListener),
+    /// There are no keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// A client is registered for RS256, and there is no RSA key.
+    #[error("the client {client_id} is registered for RS256, which needs an RSA key in the settings")]
+    RsaKeyMissing {
+        /// Which client.
+        client_id: String,
+    },
+}
+
+impl Provider {
+    /// Starts a provider on the current runtime.
+    ///
+    /// # Errors
+    /// [`ProviderError`], by cause; a listener that is not on loopback among them.
+    pub fn start(
+        listener: TcpListener,
+        settings: ProviderSettings,
+        clock: Clock,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, ProviderError> {
+        let address = loopback_address(&listener)?;
+        let keys = keys::Keys::new(settings.rsa_private_key_pem.as_ref().map(ExposeSecret::expose_secret), &*random)?;
+        if let Some(client) = settings.clients.iter().find(|client| client.needs_rsa()).filter(|_| !keys.has_rsa()) {
+            return Err(ProviderError::RsaKeyMissing { client_id: client.client_id.clone() });
+        }
+        let shared = Arc::new(Shared {
+            issuer: format!("http://{address}{PREFIX}"),
+            settings,
+            clock,
+            random,
+            faults: FaultsHandle::default(),
+            counts: faults::Counts::default(),
+            state: Mutex::new(State::new(keys)),
+        });
+        let server = LoopbackServer::start(listener, router(Arc::clone(&shared)), stop_sign())?;
+        Ok(Self { shared, server })
+    }
+
+    /// Ends it: once this returns, connections are refused.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    /// The issuer: `http://127.0.0.1:PORT/api/v2`.
+    pub fn issuer(&self) -> &str {
+        &self.shared.issuer
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The grip on what goes wrong.
+    pub fn faults(&self) -> FaultsHandle {
+        self.shared.faults.clone()
+    }
+
+    /// How often each endpoint was called.
+    pub fn counters(&self) -> Counters {
+        self.shared.counts.snapshot()
+    }
+
+    /// From now on every browser that comes to sign in is `agent`, without a screen, as with a
+    /// session that exists already: `prompt=none` succeeds too. Hints that name somebody else
+    /// still lead to the sign-in page; an essential `acr` that the agent lacks is `access_denied`.
+    ///
+    /// Ends with [`Self::ask_people`], [`Self::end_sessions`] or a sign-out.
+    pub fn sign_in_as(&self, agent: Agent) {
+        self.shared.state().automatic = Some(agent);
+    }
+
+    /// From now on the sign-in page asks who people are.
+    pub fn ask_people(&self) {
+        self.shared.state().automatic = None;
+    }
+
+    /// Loses every session, as after an outage of the provider's store: refresh tokens and
+    /// userinfo fail from now on.
+    pub fn end_sessions(&self) {
+        self.shared.state().end_all_sessions();
+    }
+
+    /// Signs with a new key under a new `kid` from now on, and no longer publishes the former.
+    ///
+    /// # Errors
+    /// [`KeyError`], as at the start.
+    pub fn rotate_keys(&self) -> Result<(), KeyError> {
+        self.shared.state().keys.rotate(&*self.shared.random)
+    }
+}
+
+impl Client {
+    fn needs_rsa(&self) -> bool {
+        self.id_token_signed_response_alg == SigningAlgorithm::RS256
+            || self.userinfo_signed_response_alg == Some(SigningAlgorithm::RS256)
+    }
+}
+
+/// What every exchange needs.
+struct Shared {
+    issuer: String,
+    settings: ProviderSettings,
+    clock: Clock,
+    random: Arc<dyn Random>,
+    faults: FaultsHandle,
+    counts: faults::Counts,
+    state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A poisoned lock is taken all the same: a demo that panicked once goes on.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// 32 random bytes as text.
+    fn fresh_id(&self) -> Result<FreshId, NoRandomness> {
+        let bytes = random::bytes::<32>(&*self.random)?;
+        Ok(FreshId(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    fn client(&self, client_id: &str) -> Option<&Client> {
+        self.settings.clients.iter().find(|client| client.client_id == client_id)
+    }
+}
+
+fn router(shared: Arc<Shared>) -> axum::Router {
+    use axum::routing::{get, post};
+    let endpoints = axum::Router::new()
+        .route("/.well-known/openid-configuration", get(metadata::discovery))
+        .route("/jwks", get(metadata::jwks))
+        .route("/authorize", get(authorize::by_get).post(authorize::by_post))
+        .route("/interaction/{id}", post(sign_in::answer))
+        .route("/token", post(token::exchange))
+        .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
+        .route("/session/end", get(logout::end_session))
+        .route("/session/end/confirm", post(logout::confirm))
+        .route("/style.css", get(pages::style))
+        .with_state(shared);
+    axum::Router::new().nest(PREFIX, endpoints).fallback(pages::not_found)
+}

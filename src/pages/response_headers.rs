@@ -1,0 +1,85 @@
+//! The headers that go with every page and every static file, each with its reason.
+//!
+//! `server` adds them in one place. They say nothing of the app's own answers, which keep theirs.
+
+/// A header's name, in lower case, and its value.
+pub type Header = (&'static str, &'static str);
+
+/// With every page, besides `content-security-policy`, `content-type` and `content-language`.
+pub const PAGE_HEADERS: [Header; 9] = [
+    // A page can show a return address or an error of this one person.
+    ("cache-control", "no-store"),
+    ("vary", "Accept-Language"),
+    ("x-content-type-options", "nosniff"),
+    // Not `no-referrer`: with it browsers send `Origin: null` with our own POST forms, which the
+    // cross-site check refuses. Other sites, the provider among them, learn no address of ours.
+    ("referrer-policy", "same-origin"),
+    // For what does not know `frame-ancestors`.
+    ("x-frame-options", "DENY"),
+    // Whoever opened us in a window keeps no handle on it. Costs an app that opens `sign_in` in a
+    // pop-up its `window.opener` once one of our pages is shown there; such an app sends its
+    // pop-up to `start`, which redirects and shows no page.
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("x-robots-tag", "noindex"),
+];
+
+/// With every static file, besides `content-type`. A file's name holds the hash of its content:
+/// it can be kept for ever.
+pub const ASSET_HEADERS: [Header; 4] = [
+    ("cache-control", "public, max-age=31536000, immutable"),
+    ("x-content-type-options", "nosniff"),
+    ("cross-origin-resource-policy", "same-origin"),
+    // An SVG that is opened by itself is a document.
+    ("content-security-policy", "default-src 'none'; sandbox"),
+];
+
+/// The policy of pages on an `https` address.
+///
+/// No script, no frame, nothing from elsewhere. `form-action` cannot be `'self'` alone: Chromium
+/// applies it to every redirect that follows a form, and ours lead to the provider, from there
+/// to the identity provider of the person's organisation, which we cannot know, and back.
+/// Whatever the form carries (a return address) is ours to redirect, and stays with us.
+const OVER_HTTPS: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                          frame-ancestors 'none'; form-action 'self' https:";
+
+/// The same on `http`, which exists on loopback only, where the provider is often on `http` too.
+const OVER_HTTP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+                         frame-ancestors 'none'; form-action 'self' https: http:";
+
+/// The content security policy of pages; `secure` where the public address is `https`.
+pub const fn content_security_policy(secure: bool) -> &'static str {
+    if secure { OVER_HTTPS } else { OVER_HTTP }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_policy_lets_a_script_or_a_frame_in() {
+        for policy in [content_security_policy(true), content_security_policy(false)] {
+            assert!(policy.starts_with("default-src 'none';"));
+            assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"));
+            for word in ["script-src", "unsafe", "*", "data:", "  ", "connect-src", "frame-src"] {
+                assert!(!policy.contains(word), "{word} in {policy}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_http_is_a_form_s_target_on_loopback_only() {
+        assert!(!content_security_policy(true).contains("http:"));
+        assert!(content_security_policy(false).ends_with("form-action 'self' https: http:"));
+    }
+
+    #[test]
+    fn header_names_are_lower_case_and_valid() {
+        for (name, value) in PAGE_HEADERS.iter().chain(&ASSET_HEADERS) {
+            assert_eq!(name.to_lowercase(), *name);
+            assert!(http::HeaderName::from_bytes(name.as_bytes()).is_ok());
+            assert!(http::HeaderValue::from_str(value).is_ok());
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! What holds for every page in every language, and for every string that someone else chose.
+
+use super::*;
+use proptest::prelude::*;
+use std::fmt::Write as _;
+
+const HOSTILE: &[&str] = &[
+    "<script>alert(1)</script>",
+    "</title></head><body onload=alert(1)>",
+    "\"><script>alert(1)</script>",
+    "\" autofocus onfocus=\"alert(1)",
+    "' onmouseover='alert(1)",
+    "` onclick=`alert(1)",
+    "--><img src=x onerror=alert(1)>",
+    "</main></form><form action=https://elsewhere.example>",
+    "javascript:alert(1)",
+    "&quot;&gt;&lt;script&gt;",
+    "&#34; onclick=alert(1) ",
+    "\u{0}\u{1b}\u{202e}\u{2028}<b",
+    "{{ 7 * 7 }}{% raw %}",
+    "<!--",
+    "]]><style>*{background:red}",
+    "/a\r\nSet-Cookie: x=y",
+];
+
+fn pages_of(provider: ProviderKind, application: Option<&str>, contact: Option<&str>) -> Pages {
+    let branding = Branding { application: application.map(str::to_owned), contact: contact.map(str::to_owned) };
+    Pages::new(&branding, "/oauth2", provider, &PublicUrl::parse("https://app.example.gouv.fr").unwrap())
+}
+
+/// One of each page and variant, with `outside` wherever a string comes from elsewhere.
+fn all_pages(outside: &str) -> Vec<Page<'_>> {
+    let mut pages = vec![
+        Page::SignIn { return_to: None, notice: None },
+        Page::SignIn { return_to: Some(outside), notice: Some(Notice::SessionEnded) },
+        Page::SignIn { return_to: Some(outside), notice: Some(Notice::FormNotSent) },
+        Page::ConfirmSignOut { return_to: None },
+        Page::ConfirmSignOut { return_to: Some(outside) },
+        Page::SignedOut { reach: SignOutReach::Provider },
+        Page::SignedOut { reach: SignOutReach::LocalOnly },
+        Page::Refused { who_may_enter: Some(outside), id: outside },
+        Page::Refused { who_may_enter: None, id: outside },
+    ];
+    pages.extend(ErrorKind::ALL.iter().map(|kind| Page::Error { kind: *kind, id: outside }));
+    pages
+}
+
+/// Every page in every language for both providers, rendered, with a name for messages.
+fn rendered(outside: &str, application: Option<&str>, contact: Option<&str>) -> Vec<(String, Language, String)> {
+    let mut all = Vec::new();
+    for provider in [ProviderKind::ProConnect, ProviderKind::Other] {
+        let pages = pages_of(provider, application, contact);
+        for page in all_pages(outside) {
+            for language in Language::ALL {
+                all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
+            }
+        }
+    }
+    all
+}
+
+/// A start tag, as a browser would read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tag {
+    name: String,
+    attributes: Vec<(String, String)>,
+}
+
+impl Tag {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The tags of a page (end tags as `/name`). Reads the HTML that we write: quoted attributes, no
+/// comments; anything else is a failure.
+fn tags(html: &str) -> Vec<Tag> {
+    let mut found = Vec::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let name_end = rest.find(|c: char| c.is_whitespace() || c == '>').expect("a tag ends");
+        let name = rest[..name_end].to_owned();
+        assert!(name.trim_start_matches('/').chars().all(|c| c.is_ascii_alphanumeric() || c == '!'), "<{name}");
+        rest = rest[name_end..].trim_start();
+        let mut attributes = Vec::new();
+        while !rest.starts_with('>') {
+            let end = rest.find(['=', '>', ' ']).expect("an attribute ends");
+            let attribute = rest[..end].to_owned();
+            rest = &rest[end..];
+            let value = match rest.strip_prefix("=\"") {
+                Some(quoted) => {
+                    let end = quoted.find('"').expect("a value ends");
+                    rest = &quoted[end + 1..];
+                    quoted[..end].to_owned()
+                }
+                None => String::new(),
+            };
+            attributes.push((attribute, value));
+            rest = rest.trim_start();
+        }
+        found.push(Tag { name, attributes });
+    }
+    found
+}
+
+/// A page's skeleton: names of tags and attributes, without values and text.
+fn skeleton(html: &str) -> String {
+    let mut out = String::new();
+    for tag in tags(html) {
+        let names: Vec<_> = tag.attributes.iter().map(|(name, _)| name.as_str()).collect();
+        writeln!(out, "{} {}", tag.name, names.join(" ")).unwrap();
+    }
+    out
+}
+
+fn named<'t>(tags: &'t [Tag], name: &str) -> Vec<&'t Tag> {
+    tags.iter().filter(|tag| tag.name == name).collect()
+}
+
+/// The text between tags, one space between words.
+fn visible_text(html: &str) -> String {
+    let mut out = String::new();
+    for piece in html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, text)| text)) {
+        out.push_str(piece);
+    }
+    out.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_page_is_a_whole_document_with_one_heading_in_its_language() {
+    for (name, language, html) in rendered("id-1", Some("Assistant"), Some("aide@example.gouv.fr")) {
+        let tags = tags(&html);
+        assert!(html.starts_with("<!doctype html>\n<html "), "{name}");
+        assert_eq!(named(&tags, "html")[0].get("lang"), Some(language.tag()), "{name}");
+        for once in ["html", "head", "title", "body", "main", "h1", "header", "footer"] {
+            assert_eq!(named(&tags, once).len(), 1, "{once} in {name}");
+            assert_eq!(named(&tags, &format!("/{once}")).len(), 1, "/{once} in {name}");
+        }
+        for (open, close) in [("<title>", "</title>"), ("<h1>", "</h1>"), ("<main>", "</main>")] {
+            let inner = html.split_once(open).unwrap().1.split_once(close).unwrap().0;
+            assert!(!inner.trim().is_empty(), "{open} in {name}");
+        }
+    }
+}
+
+#[test]
+fn elements_are_closed_in_order() {
+    const VOID: [&str; 6] = ["!doctype", "meta", "link", "input", "img", "br"];
+    for (name, _, html) in rendered("id-1", Some("Assistant"), Some("poste 4321")) {
+        let mut open = Vec::new();
+        for tag in tags(&html) {
+            match tag.name.strip_prefix('/') {
+                Some(closed) => assert_eq!(open.pop().as_deref(), Some(closed), "{name}"),
+                None if VOID.contains(&tag.name.as_str()) => {}
+                None => open.push(tag.name),
+            }
+        }
+        assert!(open.is_empty(), "{open:?} in {name}");
+    }
+}
+
+#[test]
+fn no_page_holds_a_script_a_style_or_anything_from_elsewhere() {
+    for (name, _, html) in rendered("id-1", Some("Assistant"), None) {
+        for tag in tags(&html) {
+            assert!(!["script", "style", "iframe", "object", "embed", "base"].contains(&tag.name.as_str()), "{name}");
+            for (attribute, value) in &tag.attributes {
+                assert!(!attribute.starts_with("on") && attribute != "style", "{attribute} in {name}");
+                let fetched =
+                    attribute == "src" || (tag.name == "link" && attribute == "href") || attribute == "action";
+                assert!(!fetched || value.starts_with("/oauth2/"), "{value} in {name}");
+            }
+            assert_ne!(tag.get("http-equiv"), Some("refresh"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_file_that_a_page_names_is_served() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    for page in all_pages("id-1") {
+        let html = pages.render(page, Language::French);
+        let mut count = 0;
+        for tag in tags(&html) {
+            for value in [tag.get("src"), tag.get("href")].into_iter().flatten() {
+                if let Some(file) = value.strip_prefix("/oauth2/static/") {
+                    assert!(pages.asset(file).is_some(), "{file}");
+                    count += 1;
+                }
+            }
+        }
+        assert!(count >= 2, "{page:?}");
+    }
+}
+
+#[test]
+fn every_control_is_labelled() {
+    for (name, _, html) in rendered("id-1", None, None) {
+        for element in ["button", "a"] {
+            let close = format!("</{element}>");
+            for piece in html.split(&format!("<{element} ")).skip(1) {
+                let inner = piece.split_once('>').unwrap().1.split_once(&close).unwrap().0;
+                assert!(visible_text(inner).len() > 4, "{element} in {name}");
+            }
+        }
+        let tags = tags(&html);
+        assert!(named(&tags, "input").iter().all(|input| input.get("type") == Some("hidden")), "{name}");
+        assert!(named(&tags, "button").iter().all(|button| button.get("type") == Some("submit")), "{name}");
+        assert!(named(&tags, "img").iter().all(|image| image.get("alt") == Some("")), "{name}");
+        assert!(named(&tags, "form").iter().all(|form| form.get("method") == Some("post")), "{name}");
+    }
+}
+
+#[test]
+fn the_official_button_is_a_button_with_the_official_text_and_link() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    for language in Language::ALL {
+        let html = pages.render(Page::SignIn { return_to: Some("/chat?a=1&b=2"), notice: None }, language);
+        let form = html.split_once("<form method=\"post\" action=\"/oauth2/start\">").unwrap().1;
+        let (form, after) = form.split_once("</form>").unwrap();
+        assert!(form.contains("<input type=\"hidden\" name=\"rd\" value=\"/chat?a=1&#38;b=2\">"));
+        assert_eq!(visible_text(form), "S'identifier avec ProConnect");
+        let link = &tags(after)[1];
+        assert_eq!(link.name, "a");
+        assert_eq!(link.get("href"), Some("https://www.proconnect.gouv.fr/"));
+        assert_eq!((link.get("target"), link.get("rel")), (Some("_blank"), Some("noopener noreferrer")));
+        let (window, label) = match language {
+            Language::French => ("nouvelle fenêtre", "Qu&#39;est-ce que ProConnect\u{a0}?"),
+            Language::English => ("new window", "What is ProConnect?"),
+        };
+        assert!(link.get("title").unwrap().contains(window));
+        assert!(visible_text(after).starts_with(label));
+    }
+}
+
+#[test]
+fn another_provider_gets_a_plain_button_and_no_word_of_proconnect() {
+    let pages = pages_of(ProviderKind::Other, Some("Assistant"), None);
+    for (language, label) in [(Language::French, "Se connecter"), (Language::English, "Sign in")] {
+        let html = pages.render(Page::SignIn { return_to: None, notice: None }, language);
+        assert!(html.contains(&format!("<button type=\"submit\">{label}</button>")));
+        for page in [
+            Page::SignIn { return_to: None, notice: None },
+            Page::ConfirmSignOut { return_to: None },
+            Page::SignedOut { reach: SignOutReach::Provider },
+            Page::SignedOut { reach: SignOutReach::LocalOnly },
+        ] {
+            assert!(!pages.render(page, language).to_lowercase().contains("proconnect"), "{page:?}");
+        }
+    }
+}
+
+#[test]
+fn the_sign_out_pages_sign_nobody_in_or_out_by_themselves() {
+    for (name, _, html) in rendered("id-1", None, None) {
+        for tag in tags(&html) {
+            if let Some(href) = tag.get("href").filter(|_| tag.name == "a") {
+                let own = href.starts_with("/oauth2");
+                assert!(!own, "a link to {href} acts on GET in {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_configured_appears() {
+    let pages = pages_of(ProviderKind::ProConnect, Some("  Assistant IA "), Some("aide@example.gouv.fr"));
+    let html = pages.render(Page::SignIn { return_to: None, notice: None }, Language::French);
+    assert!(html.contains("<title>Connexion - Assistant IA</title>"));
+    assert!(html.contains("<h1>Connexion à Assistant IA</h1>"));
+    assert!(html.contains("<a href=\"mailto:aide@example.gouv.fr\">aide@example.gouv.fr</a>"));
+    let html =
+        pages.render(Page::Refused { who_may_enter: Some("les agents du service"), id: "7f3a" }, Language::French);
+    assert!(html.contains("les agents du service") && html.contains("<code>7f3a</code>"));
+}
+
+#[test]
+fn blank_branding_leaves_no_empty_element() {
+    for blank in [None, Some(""), Some("  ")] {
+        let pages = pages_of(ProviderKind::ProConnect, blank, blank);
+        let html = pages.render(Page::SignIn { return_to: None, notice: None }, Language::English);
+        assert!(!html.contains("<header") && !html.contains("<footer"));
+        assert!(html.contains("<title>Sign in</title>") && html.contains("<h1>Sign in</h1>"));
+    }
+}
+
+#[test]
+fn hostile_strings_change_no_page() {
+    let plain = rendered("plain", Some("plain"), Some("plain"));
+    for hostile in HOSTILE {
+        for ((name, _, plain), (_, _, html)) in plain.iter().zip(rendered(hostile, Some(hostile), Some(hostile))) {
+            assert_eq!(skeleton(&html), skeleton(plain), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_hostile_address_of_a_contact_stays_in_its_link() {
+    let plain = rendered("plain", None, Some("https://aide.example/"));
+    let html = rendered("plain", None, Some("https://aide.example/\" onclick=\"alert(1)"));
+    for ((name, _, plain), (_, _, html)) in plain.iter().zip(html) {
+        assert_eq!(skeleton(&html), skeleton(plain), "{name}");
+    }
+}
+
+#[test]
+fn a_hostile_prefix_changes_no_page() {
+    let url = PublicUrl::parse("http://localhost:4180").unwrap();
+    let of = |prefix: &str| Pages::new(&Branding::default(), prefix, ProviderKind::ProConnect, &url);
+    for page in all_pages("id-1") {
+        let plain = of("/oauth2").render(page, Language::French);
+        let hostile = of("/\"><script>alert(1)</script>").render(page, Language::French);
+        assert_eq!(skeleton(&hostile), skeleton(&plain), "{page:?}");
+    }
+}
+
+#[test]
+fn templates_trust_nothing() {
+    let templates = [
+        include_str!("templates/base.html"),
+        include_str!("templates/sign_in.html"),
+        include_str!("templates/confirm_sign_out.html"),
+        include_str!("templates/signed_out.html"),
+        include_str!("templates/error.html"),
+    ];
+    for template in templates {
+        for word in ["safe", "escape", "<script", "<style", " style=", " on"] {
+            assert!(!template.contains(word), "{word}");
+        }
+        // An expression in an unquoted attribute could be left by a space.
+        assert!(!template.contains("={{"));
+    }
+}
+
+#[test]
+fn headers_are_complete_and_none_comes_twice() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    for language in Language::ALL {
+        let headers: Vec<_> = pages.headers(language).collect();
+        let value = |name| headers.iter().find(|(held, _)| *held == name).map(|(_, value)| *value);
+        assert_eq!(value("content-language"), Some(language.tag()));
+        assert_eq!(value("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(value("cache-control"), Some("no-store"));
+        assert_eq!(value("referrer-policy"), Some("same-origin"));
+        assert_eq!(value("content-security-policy"), Some(content_security_policy(true)));
+        let mut names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), headers.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever anyone writes anywhere, the page is built of the same elements and attributes.
+    #[test]
+    fn no_string_breaks_out(
+        outside in hostile_string(),
+        application in hostile_string(),
+        contact in hostile_string(),
+    ) {
+        // A contact that is plainly an address is a link, as it should be.
+        prop_assume!(matches!(Contact::parse(&contact), Some(Contact::Words(_))));
+        prop_assume!(!application.trim().is_empty());
+        for provider in [ProviderKind::ProConnect, ProviderKind::Other] {
+            let plain = pages_of(provider, Some("plain"), Some("plain"));
+            let hostile = pages_of(provider, Some(&application), Some(&contact));
+            for (plain_page, hostile_page) in all_pages("plain").into_iter().zip(all_pages(&outside)) {
+                let html = hostile.render(hostile_page, Language::English);
+                prop_assert_eq!(skeleton(&html), skeleton(&plain.render(plain_page, Language::English)));
+                prop_assert!(!html.contains("<script"));
+            }
+        }
+    }
+}
+
+/// Anything, rich in the characters that mean something in HTML.
+fn hostile_string() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        proptest::sample::select(HOSTILE).prop_map(str::to_owned),
+        "[<>\"'`=/&;# \n\t!-]{0,8}",
+        "\\PC{0,8}",
+        any::<char>().prop_map(String::from),
+    ];
+    proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}

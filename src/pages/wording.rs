@@ -1,0 +1,179 @@
+//! The words of all pages but the explanations of errors: headings, buttons, notices.
+//!
+//! Read by the templates. The text of ProConnect's button is not here but in its template: it is
+//! official, and the same in every language.
+
+use super::error_kind::Action;
+use super::language::Language;
+use super::{Notice, ProviderKind, SignOutReach};
+
+/// The fixed words of one language.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wording {
+    pub(super) sign_in: &'static str,
+    /// The heading, before the application's name.
+    pub(super) sign_in_to: &'static str,
+    pub(super) sign_in_with_proconnect: &'static str,
+    pub(super) sign_in_with_other: &'static str,
+    pub(super) sign_in_button: &'static str,
+    pub(super) about_proconnect: &'static str,
+    pub(super) about_proconnect_title: &'static str,
+    pub(super) session_ended: &'static str,
+    pub(super) form_not_sent: &'static str,
+    pub(super) confirm_sign_out: &'static str,
+    pub(super) confirm_sign_out_of_proconnect: &'static str,
+    pub(super) confirm_sign_out_of_other: &'static str,
+    pub(super) sign_out_button: &'static str,
+    pub(super) cancel: &'static str,
+    pub(super) signed_out: &'static str,
+    pub(super) signed_out_of_proconnect: &'static str,
+    pub(super) signed_out_of_other: &'static str,
+    pub(super) signed_out_locally: &'static str,
+    pub(super) sign_in_again: &'static str,
+    pub(super) start_again: &'static str,
+    pub(super) retry: &'static str,
+    pub(super) home: &'static str,
+    pub(super) switch_account: &'static str,
+    pub(super) who_may_enter: &'static str,
+    pub(super) reference: &'static str,
+    pub(super) reference_hint: &'static str,
+    pub(super) contact: &'static str,
+}
+
+/// No-break spaces stand before `:` and `?`, as French typography has it.
+const FRENCH: Wording = Wording {
+    sign_in: "Connexion",
+    sign_in_to: "Connexion à",
+    sign_in_with_proconnect: "Identifiez-vous avec votre compte professionnel pour continuer.",
+    sign_in_with_other: "Identifiez-vous pour continuer.",
+    sign_in_button: "Se connecter",
+    about_proconnect: "Qu'est-ce que ProConnect\u{a0}?",
+    about_proconnect_title: "Qu'est-ce que ProConnect\u{a0}? - nouvelle fenêtre",
+    session_ended: "Votre session est terminée.",
+    form_not_sent: "Votre formulaire n’a pas été envoyé, car votre session était terminée. Après la connexion, \
+                    remplissez-le à nouveau.",
+    confirm_sign_out: "Se déconnecter\u{a0}?",
+    confirm_sign_out_of_proconnect: "Votre session ici et votre session ProConnect seront fermées.",
+    confirm_sign_out_of_other: "Votre session sera fermée.",
+    sign_out_button: "Se déconnecter",
+    cancel: "Annuler",
+    signed_out: "Déconnexion effectuée",
+    signed_out_of_proconnect: "Votre session ici et votre session ProConnect sont fermées. Les autres services que vous \
+                               avez ouverts avec ProConnect peuvent le rester.",
+    signed_out_of_other: "Votre session ici et votre session auprès du service d’identification sont fermées.",
+    signed_out_locally: "Votre session ici est fermée. Celle du service d’identification peut rester ouverte\u{a0}: sur \
+                         un poste partagé, fermez toutes les fenêtres du navigateur.",
+    sign_in_again: "Se reconnecter",
+    start_again: "Recommencer la connexion",
+    retry: "Réessayer",
+    home: "Revenir à l’accueil",
+    switch_account: "Changer de compte",
+    who_may_enter: "Qui peut entrer\u{a0}:",
+    reference: "Référence de l’incident\u{a0}:",
+    reference_hint: "À communiquer à l’assistance si vous la contactez.",
+    contact: "Assistance\u{a0}:",
+};
+
+const ENGLISH: Wording = Wording {
+    sign_in: "Sign in",
+    sign_in_to: "Sign in to",
+    sign_in_with_proconnect: "Identify yourself with your work account to continue.",
+    sign_in_with_other: "Identify yourself to continue.",
+    sign_in_button: "Sign in",
+    about_proconnect: "What is ProConnect?",
+    about_proconnect_title: "What is ProConnect? - new window",
+    session_ended: "Your session has ended.",
+    form_not_sent: "Your form was not sent, because your session had ended. After signing in, please fill it in again.",
+    confirm_sign_out: "Sign out?",
+    confirm_sign_out_of_proconnect: "Your session here and your ProConnect session will be closed.",
+    confirm_sign_out_of_other: "Your session will be closed.",
+    sign_out_button: "Sign out",
+    cancel: "Cancel",
+    signed_out: "You are signed out",
+    signed_out_of_proconnect: "Your session here and your ProConnect session are closed. Other services that you opened \
+                               with ProConnect may still be open.",
+    signed_out_of_other: "Your session here and your session with the sign-in service are closed.",
+    signed_out_locally: "Your session here is closed. The one with the sign-in service may still be open: on a shared \
+                         computer, close all windows of the browser.",
+    sign_in_again: "Sign in again",
+    start_again: "Start again",
+    retry: "Try again",
+    home: "Go to the home page",
+    switch_account: "Use another account",
+    who_may_enter: "Who may enter:",
+    reference: "Incident reference:",
+    reference_hint: "Please quote it if you contact support.",
+    contact: "Support:",
+};
+
+impl Wording {
+    pub(super) const fn of(language: Language) -> &'static Self {
+        match language {
+            Language::French => &FRENCH,
+            Language::English => &ENGLISH,
+        }
+    }
+
+    pub(super) const fn sign_in_lead(&self, provider: ProviderKind) -> &'static str {
+        match provider {
+            ProviderKind::ProConnect => self.sign_in_with_proconnect,
+            ProviderKind::Other => self.sign_in_with_other,
+        }
+    }
+
+    pub(super) const fn notice(&self, notice: Notice) -> &'static str {
+        match notice {
+            Notice::SessionEnded => self.session_ended,
+            Notice::FormNotSent => self.form_not_sent,
+        }
+    }
+
+    pub(super) const fn confirm_sign_out_lead(&self, provider: ProviderKind) -> &'static str {
+        match provider {
+            ProviderKind::ProConnect => self.confirm_sign_out_of_proconnect,
+            ProviderKind::Other => self.confirm_sign_out_of_other,
+        }
+    }
+
+    pub(super) const fn signed_out_lead(&self, provider: ProviderKind, reach: SignOutReach) -> &'static str {
+        match (reach, provider) {
+            (SignOutReach::Provider, ProviderKind::ProConnect) => self.signed_out_of_proconnect,
+            (SignOutReach::Provider, ProviderKind::Other) => self.signed_out_of_other,
+            (SignOutReach::LocalOnly, _) => self.signed_out_locally,
+        }
+    }
+
+    pub(super) const fn action(&self, action: Action) -> &'static str {
+        match action {
+            Action::SignInAgain => self.start_again,
+            Action::SwitchAccount => self.switch_account,
+            Action::Retry => self.retry,
+            Action::Home => self.home,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field, by way of `Debug`: a new one cannot be forgotten.
+    fn entries(wording: &Wording) -> Vec<(String, String)> {
+        let shown = format!("{wording:#?}");
+        let entry = |line: &str| {
+            let (name, value) = line.trim().split_once(": ")?;
+            Some((name.to_owned(), value.trim_end_matches(',').to_owned()))
+        };
+        shown.lines().filter_map(entry).collect()
+    }
+
+    #[test]
+    fn every_word_exists_in_both_languages() {
+        let (french, english) = (entries(&FRENCH), entries(&ENGLISH));
+        assert!(french.len() > 25);
+        for ((name, french), (_, english)) in french.iter().zip(&english) {
+            assert!(french.len() > 5 && english.len() > 5, "{name}");
+            assert_ne!(french, english, "{name}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Our own endpoints, and every answer that we give ourselves.
+//!
+//! Called by `server/proxy` for paths below the prefix and for whatever the gate does not
+//! forward. Chooses between page and JSON in one place, and puts an id on every error that the
+//! log line carries too.
+
+use super::exchange::Exchange;
+use super::metrics::Metrics;
+use super::reply::Reply;
+use super::rescue::Rescue;
+use crate::clock::Clock;
+use crate::gate::Denial;
+use crate::login::Login;
+use crate::login::callback::Arrival;
+use crate::login::logout::Outcome;
+use crate::login::start::{Asked, Start, StartError};
+use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
+use crate::random::{self, Random};
+use crate::web::kind::Kind;
+use crate::web::public_url::PublicUrl;
+use crate::web::return_to::{Prefix, ReturnTo};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use std::sync::Arc;
+use tracing::Level;
+
+/// What answers for us.
+pub struct Endpoints {
+    /// The sign-in.
+    pub login: Arc<Login>,
+    /// What people see.
+    pub pages: Pages,
+    /// Which provider the pages speak of.
+    pub provider_kind: ProviderKind,
+    /// The address that browsers use.
+    pub public_url: PublicUrl,
+    /// The prefix of our paths.
+    pub prefix: Prefix,
+    /// The clock.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The longest form that our own pages send.
+pub(super) const MAX_FORM_LEN: usize = 16 * 1024;
+
+impl Endpoints {
+    /// Answers a request for `name` below the prefix. `form` is the body of a POST.
+    pub(super) async fn answer(&self, name: &str, query: &str, form: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let get = parts.method == Method::GET || parts.method == Method::HEAD;
+        let post = parts.method == Method::POST;
+        match name {
+            "start" if get || post => {
+                exchange.decision = "start";
+                self.start(if post { form } else { query }, parts, exchange).await
+            }
+            "sign_in" if post => {
+                exchange.decision = "start";
+                self.start(form, parts, exchange).await
+            }
+            "sign_in" if get => {
+                exchange.decision = "sign_in_page";
+                self.sign_in(query, parts)
+            }
+            "callback" if get => {
+                exchange.decision = "callback";
+                self.callback(query, parts, exchange).await
+            }
+            "sign_out" if get || post => {
+                exchange.decision = "sign_out";
+                self.sign_out(parts, exchange).await
+            }
+            "signed_out" if get => {
+                exchange.decision = "signed_out";
+                self.signed_out(query, parts)
+            }
+            "start" | "sign_in" | "callback" | "sign_out" | "signed_out" => {
+                exchange.decision = "method_not_allowed";
+                let allow = if matches!(name, "callback" | "signed_out") { "GET, HEAD" } else { "GET, HEAD, POST" };
+                Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").header(ALLOW, HeaderValue::from_static(allow))
+            }
+            _ => {
+                exchange.decision = "static";
+                match name.strip_prefix("static/").and_then(|file| self.pages.asset(file)).filter(|_| get) {
+                    Some(asset) => Reply::new(StatusCode::OK, asset.body)
+                        .header(CONTENT_TYPE, HeaderValue::from_static(asset.content_type))
+                        .fixed_headers(ASSET_HEADERS),
+                    None => self.error(ErrorKind::NotFound, Level::INFO, "none of our endpoints has this name", parts, exchange),
+                }
+            }
+        }
+    }
+
+    async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let asked = self.login.asked(asked);
+        let started = self.login.start(&parts.headers, asked, self.clock.now(), &*self.random).await;
+        self.started(started, parts, exchange)
+    }
+
+    /// Leads a navigation without a session to sign in.
+    pub(super) async fn enter(&self, return_to: ReturnTo, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let started = self.login.enter(&parts.headers, return_to, self.clock.now(), &*self.random).await;
+        self.started(started, parts, exchange)
+    }
+
+    fn started(&self, started: Result<Start, StartError>, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        match started {
+            Ok(Start::Provider { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
+            Ok(Start::Page { return_to }) => self.sign_in_page(&return_to, None, parts),
+            Err(error) => self.rescue(Rescue::of_start(&error), &error, parts, exchange),
+        }
+    }
+
+    fn sign_in(&self, query: &str, parts: &Parts) -> Reply {
+        let Asked { return_to, .. } = self.login.asked(query);
+        if self.login.has_session(&parts.headers, self.clock.now()) {
+            return Reply::redirect(&parts.method, &return_to.location(&self.public_url));
+        }
+        let page = Page::SignIn { return_to: Some(return_to.as_str()), notice: None };
+        self.page(StatusCode::OK, page, parts)
+    }
+
+    /// The sign-in page in the place of what was asked for.
+    fn sign_in_page(&self, return_to: &ReturnTo, notice: Option<Notice>, parts: &Parts) -> Reply {
+        let page = Page::SignIn { return_to: Some(return_to.as_str()), notice };
+        self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
+    }
+
+    async fn callback(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let outcome = self.login.callback(query, &parts.headers, self.clock.now(), &*self.random).await;
+        let label = match &outcome {
+            Ok(Arrival::SignedIn { .. }) => "signed_in",
+            Ok(Arrival::AlreadyHere { .. }) => "already_signed_in",
+            Ok(Arrival::NobodyKnown { .. }) => "silent_nobody_known",
+            Err(_) => "failed",
+        };
+        self.metrics.sign_ins.with_label_values(&[label]).inc();
+        match outcome {
+            Ok(Arrival::SignedIn { location, cookies, session }) => {
+                exchange.session = Some(session);
+                Reply::redirect(&parts.method, &location).cookies(cookies)
+            }
+            Ok(Arrival::AlreadyHere { location }) => Reply::redirect(&parts.method, &location),
+            Ok(Arrival::NobodyKnown { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
+            Err(error) => self.rescue(Rescue::of_callback(&error, self.provider_kind), &error, parts, exchange),
+        }
+    }
+
+    async fn sign_out(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        if !self.login.sign_out_is_meant(&parts.method, &parts.headers) {
+            exchange.decision = "confirm_sign_out";
+            return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
+        }
+        match self.login.sign_out(&parts.headers, self.clock.now(), &*self.random).await {
+            Ok(out) => {
+                self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();
+                Reply::redirect(&parts.method, &out.location).cookies(out.cookies)
+            }
+            Err(error) => self.error(ErrorKind::Internal, Level::ERROR, &error, parts, exchange),
+        }
+    }
+
+    fn signed_out(&self, query: &str, parts: &Parts) -> Reply {
+        let now = self.clock.now();
+        if self.login.has_session(&parts.headers, now) {
+            return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
+        }
+        let reach = match self.login.signed_out(query, &parts.headers, now) {
+            Outcome::Everywhere => SignOutReach::Provider,
+            // Without our `state` nothing is known of the provider: only what is true here is said.
+            Outcome::HereOnly | Outcome::NotSignedOut => SignOutReach::LocalOnly,
+        };
+        self.page(StatusCode::OK, Page::SignedOut { reach }, parts)
+    }
+
+    /// Answers what the gate denies.
+    pub(super) fn deny(&self, denial: Denial, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        match (denial, Rescue::of_denial(denial)) {
+            (_, Some(rescue)) => self.rescue(rescue, &denial, parts, exchange),
+            (Denial::FormWithoutSession(_), None) => {
+                exchange.because(denial);
+                // The page that the form was on; not the address that it was sent to.
+                let from = parts.headers.get(REFERER).and_then(|referer| referer.to_str().ok());
+                let return_to = from.and_then(|from| ReturnTo::parse(from, &self.public_url, &self.prefix).ok());
+                self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts)
+            }
+            (_, None) => {
+                exchange.because(denial);
+                let sign_in = format!("{}{}/sign_in", self.public_url.origin(), self.prefix.as_str());
+                let body = serde_json::json!({
+                    "error": "not_signed_in",
+                    "message": "There is no session. Lead the browser to sign_in and try again.",
+                    "sign_in": sign_in,
+                });
+                Reply::json(StatusCode::UNAUTHORIZED, &body).header(WWW_AUTHENTICATE, self.challenge())
+            }
+        }
+    }
+
+    /// Says what to do: RFC 9110 §11.6.1 wants a challenge with every 401. The scheme is our own,
+    /// so that no browser asks for a password.
+    fn challenge(&self) -> HeaderValue {
+        let challenge = format!(
+            r#"Vestibule realm="{host}", sign_in="{origin}{prefix}/sign_in""#,
+            host = self.public_url.host(),
+            origin = self.public_url.origin(),
+            prefix = self.prefix.as_str(),
+        );
+        HeaderValue::from_str(&challenge).unwrap_or_else(|_| HeaderValue::from_static("Vestibule"))
+    }
+
+    /// Answers an error as the table says.
+    pub(super) fn rescue(&self, rescue: Rescue, error: &dyn std::fmt::Display, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        self.error(rescue.kind, rescue.level, error, parts, exchange)
+    }
+
+    fn error(
+        &self,
+        kind: ErrorKind,
+        level: Level,
+        error: impl std::fmt::Display,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        // Enough to find a line; made even where randomness fails, for the line is found by time then.
+        let id = random::bytes::<6>(&*self.random).map_or_else(|_| "000000000000".to_owned(), hexadecimal);
+        exchange.because(error);
+        exchange.level = level;
+        let reply = if Kind::of(parts).shows_pages() {
+            self.page(kind.status(), Page::Error { kind, id: &id }, parts)
+        } else {
+            let message = text(kind, Language::English);
+            let body = serde_json::json!({ "error": snake_case(kind), "message": message.explanation, "id": id });
+            Reply::json(kind.status(), &body)
+        };
+        exchange.error_id = Some(id);
+        match kind.retry_after() {
+            Some(seconds) => reply.header(RETRY_AFTER, HeaderValue::from_static(seconds)),
+            None => reply,
+        }
+    }
+
+    fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
+        let language = language_of(&parts.headers);
+        Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(language))
+    }
+}
+
+fn language_of(headers: &HeaderMap) -> Language {
+    Language::from_accept_language(headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
+}
+
+fn hexadecimal(bytes: [u8; 6]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The cause as programs read it: `AppTimeout` → `app_timeout`.
+fn snake_case(kind: ErrorKind) -> String {
+    let mut out = String::new();
+    for c in format!("{kind:?}").chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}

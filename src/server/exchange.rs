@@ -1,0 +1,122 @@
+//! One request and its answer: what is learnt on the way, and the one log line at the end.
+
+use super::metrics::Metrics;
+use crate::gate::headers::IdentityHeaders;
+use crate::session::SessionId;
+use crate::web::forwarded::Forwarded;
+use http::HeaderValue;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Level;
+
+/// What is learnt of a request on its way.
+pub(super) struct Exchange {
+    pub(super) began: Instant,
+    /// `forward`, `sign_in`, `deny`, `bad_request`, or the endpoint of ours that answered.
+    pub(super) decision: &'static str,
+    pub(super) route: Option<usize>,
+    pub(super) session: Option<SessionId>,
+    pub(super) identity: IdentityHeaders,
+    pub(super) renewal: Option<HeaderValue>,
+    pub(super) forwarded: Option<Forwarded>,
+    /// The path and query that the app gets, where a prefix was stripped.
+    pub(super) target: Option<String>,
+    pub(super) upgrade: bool,
+    /// How many addresses of the upstream were tried in vain.
+    pub(super) failed_connects: usize,
+    /// Why it was refused or failed.
+    pub(super) reason: Option<Cow<'static, str>>,
+    /// On the page and in the log line.
+    pub(super) error_id: Option<String>,
+    pub(super) level: Level,
+    metrics: Arc<Metrics>,
+}
+
+impl Exchange {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.in_flight.inc();
+        #[expect(clippy::disallowed_methods, reason = "durations for the log and the metrics; nothing is decided by them")]
+        let began = Instant::now();
+        Self {
+            began,
+            decision: "unread",
+            route: None,
+            session: None,
+            identity: IdentityHeaders::default(),
+            renewal: None,
+            forwarded: None,
+            target: None,
+            upgrade: false,
+            failed_connects: 0,
+            reason: None,
+            error_id: None,
+            level: Level::INFO,
+            metrics,
+        }
+    }
+
+    pub(super) fn because(&mut self, reason: impl std::fmt::Display) {
+        self.reason = Some(Cow::Owned(reason.to_string()));
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+    }
+}
+
+/// The fields of an access line. Never the query: it can hold a code, a `state`, or what an app
+/// put there. Never a header: those hold cookies.
+pub(super) struct AccessLine<'a> {
+    pub(super) method: &'a str,
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) status: u16,
+    pub(super) route: &'a str,
+    pub(super) upstream: &'a str,
+    pub(super) bytes: usize,
+}
+
+impl Exchange {
+    /// Writes the one line of this request.
+    pub(super) fn log(&self, line: &AccessLine<'_>) {
+        // `tracing` wants the level at compile time.
+        match self.level {
+            Level::ERROR => self.line::<1>(line),
+            Level::WARN => self.line::<2>(line),
+            _ => self.line::<3>(line),
+        }
+    }
+
+    fn line<const LEVEL: u8>(&self, line: &AccessLine<'_>) {
+        macro_rules! at {
+            ($level:expr) => {
+                tracing::event!(
+                    target: "vestibule::access",
+                    $level,
+                    method = line.method,
+                    host = line.host,
+                    path = line.path,
+                    status = line.status,
+                    decision = self.decision,
+                    route = line.route,
+                    upstream = line.upstream,
+                    session = self.session.map(|id| id.short()),
+                    client = self.forwarded.as_ref().map(|forwarded| tracing::field::display(forwarded.client)),
+                    ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    bytes = line.bytes,
+                    reason = self.reason.as_deref(),
+                    error_id = self.error_id,
+                    "request"
+                )
+            };
+        }
+        match LEVEL {
+            1 => at!(Level::ERROR),
+            2 => at!(Level::WARN),
+            _ => at!(Level::INFO),
+        }
+    }
+}

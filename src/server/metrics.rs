@@ -1,0 +1,48 @@
+//! What is counted, and its text form for Prometheus.
+//!
+//! One registry an instance, never the global one: two instances run in one test process.
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    pub(super) requests: IntCounterVec,
+    pub(super) decision_seconds: Histogram,
+    pub(super) sign_ins: IntCounterVec,
+    pub(super) sign_outs: IntCounterVec,
+    pub(super) upstream_errors: IntCounterVec,
+    pub(super) in_flight: IntGauge,
+}
+
+impl Metrics {
+    /// A registry of its own.
+    ///
+    /// # Errors
+    /// When a metric's name is invalid or taken: a mistake in this file.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let requests = counter("vestibule_requests_total", "Requests by route and decision", &["route", "decision"])?;
+        let sign_ins = counter("vestibule_sign_ins_total", "Sign-ins by outcome", &["outcome"])?;
+        let sign_outs = counter("vestibule_sign_outs_total", "Sign-outs by reach", &["reach"])?;
+        let upstream_errors = counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
+        // From a microsecond, what a decision should cost, to a millisecond, what it never should.
+        let buckets = vec![1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 256e-6, 1e-3];
+        let options = HistogramOpts::new("vestibule_decision_seconds", "Time to decide a request").buckets(buckets);
+        let decision_seconds = Histogram::with_opts(options)?;
+        registry.register(Box::new(decision_seconds.clone()))?;
+        let in_flight = IntGauge::new("vestibule_requests_in_flight", "Requests under way, open WebSockets included")?;
+        registry.register(Box::new(in_flight.clone()))?;
+        Ok(Self { registry, requests, decision_seconds, sign_ins, sign_outs, upstream_errors, in_flight })
+    }
+
+    /// The text exposition format.
+    pub(super) fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,305 @@
+//! The request on its way to the app and back: Pingora's phases in the order in which they run.
+//!
+//! hygiene → our own endpoints, or the gate → (upstream) strip, set, send → stream. The decision
+//! itself is in `gate/decide`; this file does what it says.
+
+use super::endpoints::{Endpoints, MAX_FORM_LEN};
+use super::exchange::{AccessLine, Exchange};
+use super::metrics::Metrics;
+use super::reply::Reply;
+use super::rescue::Rescue;
+use super::upstream::Upstreams;
+use crate::gate::{Gate, Verdict};
+use crate::session::Sessions;
+use crate::web::cookies::{self, ForApp};
+use crate::web::forwarded::TrustedProxies;
+use crate::web::hygiene::CleanRequest;
+use crate::web::return_to::ReturnTo;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, Method};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, OrErr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a browser's connection may rest between two requests. Longer than the front proxies
+/// that keep theirs for 60 s, so that it is never we who close while they send.
+const KEEP_ALIVE_SECONDS: u64 = 75;
+/// Between two pieces of a request body, and for a client to take a piece of the answer.
+const CLIENT_STALL: Duration = Duration::from_secs(60);
+
+pub(super) struct Proxy {
+    pub(super) gate: Gate,
+    pub(super) endpoints: Endpoints,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) trusted: TrustedProxies,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// What to do with a request once it was looked at.
+enum Step {
+    Forward,
+    SignIn(ReturnTo),
+    Endpoint { name: String, query: String },
+    Reply(Reply),
+}
+
+impl Proxy {
+    fn look(&self, session: &Session, exchange: &mut Exchange) -> Step {
+        let header = session.req_header();
+        let parts = header.as_ref();
+        let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        let scheme = if self.endpoints.public_url.is_secure() { "https" } else { "http" };
+        exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
+        exchange.upgrade = session.is_upgrade_req();
+
+        let head_len = session.as_downstream().as_http1().map_or(0, |http1| http1.get_headers_raw_bytes().len());
+        let request = match CleanRequest::inspect(parts, header.raw_path(), head_len) {
+            Ok(request) => request,
+            Err(cause) => {
+                exchange.decision = "bad_request";
+                let reply = self.endpoints.rescue(Rescue::of_ambiguous(cause), &cause, parts, exchange);
+                return Step::Reply(reply.closing());
+            }
+        };
+        let prefix = &self.endpoints.prefix;
+        if request.path().any(|reading| prefix.holds(reading)) {
+            // Only the plain spelling names an endpoint; any other is ours too, and nothing.
+            let name = if request.path().strict().is_none() { prefix.below(request.path().literal()) } else { None };
+            return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
+        }
+        self.judge(&request, exchange)
+    }
+
+    fn judge(&self, request: &CleanRequest<'_>, exchange: &mut Exchange) -> Step {
+        #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
+        let began = Instant::now();
+        let verdict = self.gate.judge(request, self.endpoints.clock.now(), &*self.endpoints.random);
+        self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
+        match verdict {
+            Verdict::Forward(forward) => {
+                exchange.decision = "forward";
+                exchange.route = Some(forward.index);
+                exchange.session = forward.session;
+                exchange.identity = forward.identity;
+                exchange.renewal = forward.renewal;
+                match forward.route.target_for_app(request.target()) {
+                    Some(target) => {
+                        exchange.target = target;
+                        Step::Forward
+                    }
+                    None => {
+                        exchange.decision = "bad_request";
+                        let cause = crate::gate::Denial::AmbiguousPath;
+                        Step::Reply(self.endpoints.deny(cause, request.parts(), exchange).closing())
+                    }
+                }
+            }
+            Verdict::SignIn { return_to, reason } => {
+                exchange.decision = "sign_in";
+                exchange.because(reason);
+                Step::SignIn(return_to)
+            }
+            Verdict::Deny(denial) => {
+                exchange.decision = "deny";
+                Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
+            }
+        }
+    }
+
+    fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
+        self.gate.route(exchange.route?).map(|route| route.upstream)
+    }
+
+    fn upstream_name(&self, exchange: &Exchange) -> &str {
+        let upstream = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index));
+        upstream.map_or("", |upstream| upstream.name.as_str())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(Arc::clone(&self.metrics))
+    }
+
+    /// None: the default one compresses, and holds event streams back to their end.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _exchange: &mut Exchange) -> pingora::Result<()> {
+        // Without these a connection rests for ever, and a WebSocket ends after a minute.
+        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        session.set_read_timeout(Some(CLIENT_STALL));
+        session.set_write_timeout(Some(CLIENT_STALL));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        let reply = match self.look(session, exchange) {
+            Step::Forward => {
+                if exchange.upgrade
+                    && let Some(upstream) = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index))
+                {
+                    session.set_read_timeout(Some(upstream.timeouts.websocket_idle));
+                }
+                return Ok(false);
+            }
+            Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
+            Step::Endpoint { name, query } => {
+                let form = if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
+                self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
+            }
+            Step::Reply(reply) => reply,
+        };
+        reply.send(session).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
+        let index = self.upstream_of(exchange).unwrap_or(usize::MAX);
+        let mut peer = self.upstreams.peer(index, exchange.failed_connects).map_err(|cause| {
+            let mut error = Error::explain(ErrorType::ConnectNoRoute, cause.to_string());
+            error.esource = ErrorSource::Upstream;
+            error
+        })?;
+        if let (true, Some(upstream)) = (exchange.upgrade, self.upstreams.settings(index)) {
+            peer.options.read_timeout = Some(upstream.timeouts.websocket_idle);
+        }
+        Ok(Box::new(peer))
+    }
+
+    /// The last moment before the request leaves, behind Pingora's removal of hop-by-hop headers.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let headers = self.gate.headers();
+        let stripped: Vec<HeaderName> = request.headers.keys().filter(|name| headers.must_strip(name)).cloned().collect();
+        for name in &stripped {
+            request.remove_header(name);
+        }
+        match cookies::for_app(&session.req_header().headers) {
+            ForApp::Unchanged => {}
+            ForApp::Nothing => drop(request.remove_header(&COOKIE)),
+            ForApp::Others(others) => request.insert_header(COOKIE, others)?,
+        }
+        for (name, value) in exchange.identity.iter() {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+        for (name, value) in exchange.forwarded.iter().flat_map(crate::web::forwarded::Forwarded::headers) {
+            request.insert_header(name, value)?;
+        }
+        if let Some(target) = &exchange.target {
+            request.set_raw_path(target.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if let Some(cookie) = exchange.renewal.take()
+            // A session that ended meanwhile must not come back, and a shared cache must not hand
+            // one person's cookie to another: the next answer will do.
+            && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
+            && !is_shared(&response.headers)
+        {
+            response.append_header(SET_COOKIE, cookie)?;
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        exchange.failed_connects += 1;
+        // Nothing was sent yet: an app behind a name with several addresses gets another try.
+        let addresses = self.upstream_of(exchange).map_or(0, |index| self.upstreams.addresses(index));
+        error.set_retry(exchange.failed_connects < addresses);
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Some(rescue) = Rescue::of_proxy(error) else {
+            exchange.because(format_args!("the client went away: {}", error.etype().as_str()));
+            return gone;
+        };
+        if *error.esource() == ErrorSource::Upstream {
+            let labels = [self.upstream_name(exchange), error.etype().as_str()];
+            self.metrics.upstream_errors.with_label_values(&labels).inc();
+        }
+        if session.response_written().is_some() {
+            exchange.level = rescue.level;
+            exchange.because(format_args!("the answer broke off: {error}"));
+            return gone;
+        }
+        let reply = self.endpoints.rescue(rescue, &error, session.req_header().as_ref(), exchange).closing();
+        let error_code = reply.status().as_u16();
+        // A client that left in the meantime is no further error.
+        let _ = reply.send(session).await;
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// Errors are in the access line, with their level; Pingora's own line would say them again.
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let route = exchange.route.and_then(|index| self.gate.route(index)).map_or("", |route| route.path.as_str());
+        self.metrics.requests.with_label_values(&[route, exchange.decision]).inc();
+        if let (Some(error), None) = (error, &exchange.reason) {
+            exchange.because(error);
+        }
+        let request = session.req_header();
+        exchange.log(&AccessLine {
+            method: request.method.as_str(),
+            host: request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+            path: request.uri.path(),
+            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            route,
+            upstream: self.upstream_name(exchange),
+            bytes: session.body_bytes_sent(),
+        });
+    }
+}
+
+/// Whether an answer may be kept by caches that serve several people.
+fn is_shared(headers: &HeaderMap) -> bool {
+    let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    directives.flat_map(|value| value.split(',')).map(str::trim).any(|directive| {
+        let name = directive.split('=').next().unwrap_or_default();
+        name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
+    })
+}
+
+/// The body of a form of ours.
+async fn read_form(session: &mut Session) -> pingora::Result<String> {
+    let mut form: Vec<u8> = Vec::new();
+    while let Some(piece) = session.as_downstream_mut().read_request_body().await? {
+        let piece: Bytes = piece;
+        if form.len() + piece.len() > MAX_FORM_LEN {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the form is too long"));
+        }
+        form.extend_from_slice(&piece);
+    }
+    String::from_utf8(form).or_err(ErrorType::HTTPStatus(400), "the form is not UTF-8")
+}

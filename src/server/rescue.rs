@@ -1,0 +1,114 @@
+//! The one table from errors to HTTP: what a person sees, and how loud the log is.
+//!
+//! Called wherever `server` has an error in its hand. Exhaustive on purpose: a new cause does not
+//! compile until it has a page and a level. `Error` is for what an operator must mend, `Warn` for
+//! what may become that or may be an attack, `Info` for what people and scanners do all day.
+
+use crate::gate::Denial;
+use crate::login::attempt::NoAttempt;
+use crate::login::callback::CallbackError;
+use crate::login::start::StartError;
+use crate::oidc::{RedeemError, Unreachable};
+use crate::pages::{ErrorKind, ProviderKind};
+use crate::session::BeginError;
+use crate::web::hygiene::Ambiguous;
+use pingora::{Error, ErrorSource, ErrorType};
+use tracing::Level;
+
+/// What becomes of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rescue {
+    /// The page, which has the status.
+    pub(super) kind: ErrorKind,
+    /// How loud the log line is.
+    pub(super) level: Level,
+}
+
+const fn rescue(kind: ErrorKind, level: Level) -> Rescue {
+    Rescue { kind, level }
+}
+
+impl Rescue {
+    pub(super) fn of_ambiguous(error: Ambiguous) -> Self {
+        match error {
+            Ambiguous::Path(_)
+            | Ambiguous::Method
+            | Ambiguous::Host
+            | Ambiguous::BodyLength
+            | Ambiguous::TransferEncoding
+            | Ambiguous::Expect
+            | Ambiguous::Upgrade
+            | Ambiguous::TooLong
+            | Ambiguous::HeaderValue => rescue(ErrorKind::BadRequest, Level::INFO),
+        }
+    }
+
+    /// `None` for those that are no error but a request to sign in.
+    pub(super) fn of_denial(denial: Denial) -> Option<Self> {
+        match denial {
+            Denial::NoRoute => Some(rescue(ErrorKind::NotFound, Level::INFO)),
+            Denial::AmbiguousPath => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
+            Denial::NotSignedIn(_) | Denial::FormWithoutSession(_) => None,
+        }
+    }
+
+    pub(super) fn of_start(error: &StartError) -> Self {
+        match error {
+            StartError::Provider(unreachable) => Self::of_unreachable(unreachable),
+            StartError::Randomness(_) => rescue(ErrorKind::Internal, Level::ERROR),
+        }
+    }
+
+    pub(super) fn of_callback(error: &CallbackError, provider: ProviderKind) -> Self {
+        match error {
+            CallbackError::RepeatedParameter => rescue(ErrorKind::BadRequest, Level::WARN),
+            CallbackError::NoState => rescue(ErrorKind::CallbackWithoutState, Level::INFO),
+            CallbackError::NoLoginCookie => rescue(ErrorKind::CookieMissing, Level::WARN),
+            CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired) | CallbackError::AlreadyUsed => {
+                rescue(ErrorKind::SignInExpired, Level::INFO)
+            }
+            CallbackError::Issuer => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
+            CallbackError::Refused { code, description } => {
+                let kind = ErrorKind::from_callback(provider, code, Some(description));
+                let ours = kind.status().is_server_error();
+                rescue(kind, if ours { Level::ERROR } else { Level::INFO })
+            }
+            CallbackError::NoCode => rescue(ErrorKind::SignInNotVerified, Level::WARN),
+            CallbackError::Unreachable(unreachable) => Self::of_unreachable(unreachable),
+            CallbackError::Redeem(error) => Self::of_redeem(error),
+            CallbackError::Begin(BeginError::Randomness(_) | BeginError::IdentityTooLarge(_) | BeginError::TokensTooLarge(_)) => {
+                rescue(ErrorKind::Internal, Level::ERROR)
+            }
+        }
+    }
+
+    fn of_redeem(error: &RedeemError) -> Self {
+        match error {
+            RedeemError::Unreachable(unreachable) => Self::of_unreachable(unreachable),
+            RedeemError::InsufficientAcr => rescue(ErrorKind::AuthenticationLevelNotReached, Level::INFO),
+            RedeemError::Token(_) | RedeemError::IdToken(_) | RedeemError::Userinfo(_) => {
+                rescue(ErrorKind::SignInNotVerified, Level::ERROR)
+            }
+        }
+    }
+
+    fn of_unreachable(_: &Unreachable) -> Self {
+        rescue(ErrorKind::ProviderUnreachable, Level::ERROR)
+    }
+
+    /// For errors while a request was under way to the app. `None` when the client is gone and
+    /// nobody is there to be told.
+    pub(super) fn of_proxy(error: &Error) -> Option<Self> {
+        match (error.esource(), error.etype()) {
+            (_, ErrorType::HTTPStatus(400..=499)) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
+            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => None,
+            (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => None,
+            (ErrorSource::Downstream, _) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
+            (ErrorSource::Upstream, ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+                Some(rescue(ErrorKind::AppTimeout, Level::ERROR))
+            }
+            (ErrorSource::Upstream, _) => Some(rescue(ErrorKind::AppUnavailable, Level::ERROR)),
+            (ErrorSource::Internal | ErrorSource::Unset, _) => Some(rescue(ErrorKind::Internal, Level::ERROR)),
+        }
+    }
+}

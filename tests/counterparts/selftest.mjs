@@ -1,0 +1,231 @@
+// Does the provider beside this file behave as ProConnect is known to? `node --test selftest.mjs`
+// walks it as a browser and a service would, so that a failure of the real suite is not its fault.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { compactVerify, createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+
+const CALLBACK = 'http://localhost:4180/oauth2/callback';
+const SIGNED_OUT = 'http://localhost:4180/oauth2/signed_out';
+const SCOPE = 'openid given_name usual_name email uid siret idp_id roles organization_label';
+const long = () => randomBytes(32).toString('base64url');
+
+let provider;
+let issuer;
+let clients;
+
+before(async () => {
+  const settings = { redirect_uris: [CALLBACK], post_logout_redirect_uris: [SIGNED_OUT] };
+  const script = new URL('oidc-provider.cjs', import.meta.url).pathname;
+  provider = spawn(process.execPath, [script, JSON.stringify(settings)], { stdio: ['ignore', 'pipe', 'ignore'] });
+  for await (const line of createInterface({ input: provider.stdout })) {
+    ({ issuer, clients } = JSON.parse(line));
+    break;
+  }
+});
+after(() => provider.kill());
+
+/** A browser: keeps cookies by path, follows redirects up to the service's own addresses. */
+function browser() {
+  const jar = new Map();
+  return async function go(address, body) {
+    let [url, init] = [address, body ? { method: 'POST', body: new URLSearchParams(body) } : {}];
+    for (;;) {
+      const { pathname } = new URL(url);
+      const cookie = [...jar.values()].filter(({ path }) => pathname.startsWith(path)).map(({ pair }) => pair);
+      const answer = await fetch(url, { ...init, redirect: 'manual', headers: { cookie: cookie.join('; '), accept: 'text/html' } });
+      for (const line of answer.headers.getSetCookie()) {
+        const [pair, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+        const path = /path=([^;]+)/i.exec(line)?.[1] ?? '/';
+        if (value) jar.set(`${name} ${path}`, { pair, path });
+        else jar.delete(`${name} ${path}`);
+      }
+      const location = answer.headers.get('location');
+      if (!location) return { status: answer.status, url, text: await answer.text() };
+      const next = new URL(location, url);
+      if (next.port === '4180') return { status: answer.status, callback: next.searchParams, url: next.href };
+      [url, init] = [next.href, {}];
+    }
+  };
+}
+
+function authorization(client, more = {}) {
+  const verifier = long();
+  const params = {
+    response_type: 'code', client_id: client.client_id, redirect_uri: CALLBACK, scope: SCOPE, state: long(), nonce: long(),
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256', ...more,
+  };
+  return { verifier, params, url: `${issuer}/authorize?${new URLSearchParams(params)}` };
+}
+
+const post = (path, fields, headers = {}) => fetch(issuer + path, { method: 'POST', body: new URLSearchParams(fields), headers });
+
+const redeem = (client, code, verifier) => post('/token', {
+  grant_type: 'authorization_code', code, redirect_uri: CALLBACK, code_verifier: verifier,
+  client_id: client.client_id, client_secret: client.client_secret,
+});
+
+const keyFor = (client, alg) => (alg === 'HS256' ? Buffer.from(client.client_secret) : createRemoteJWKSet(new URL(`${issuer}/jwks`)));
+
+const submit = async (go, form, fields) => go(new URL(/action="([^"]+)"/.exec(form.text)[1].replaceAll('&#47;', '/'), form.url).href, fields);
+
+test('discovery is as the federation announces it', async () => {
+  const found = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+  assert.equal(found.issuer, issuer);
+  assert.equal(found.authorization_endpoint, `${issuer}/authorize`);
+  assert.equal(found.end_session_endpoint, `${issuer}/session/end`);
+  assert.deepEqual(found.token_endpoint_auth_methods_supported, ['client_secret_post', 'private_key_jwt']);
+  assert.deepEqual(found.response_types_supported, ['code']);
+  assert.deepEqual(found.code_challenge_methods_supported, ['S256']);
+  assert.equal(found.authorization_response_iss_parameter_supported, true);
+  assert.deepEqual([...found.userinfo_signing_alg_values_supported].sort(), ['ES256', 'HS256', 'RS256']);
+});
+
+for (const alg of ['HS256', 'ES256', 'RS256']) {
+  test(`a whole sign-in and sign-out with ${alg}`, async () => {
+    const client = clients.find((one) => one.id_token_signed_response_alg === alg);
+    const go = browser();
+    const { params, url, verifier } = authorization(client);
+
+    const form = await go(url);
+    assert.equal(form.status, 200);
+    const { callback } = await submit(go, form, {
+      email: 'Chloé.test@exemple.gouv.fr'.normalize('NFC'), siret: '130 025 265 00013', acr: 'eidas1-mfa', roles: 'agent_public', action: 'sign-in',
+    });
+    assert.equal(callback.get('state'), params.state);
+    assert.equal(callback.get('iss'), issuer);
+
+    const answer = await redeem(client, callback.get('code'), verifier);
+    assert.equal(answer.status, 200);
+    const tokens = await answer.json();
+    assert.equal(tokens.expires_in, 3600);
+    assert.ok(tokens.refresh_token);
+    assert.equal(decodeProtectedHeader(tokens.id_token).alg, alg);
+    const { payload } = await jwtVerify(tokens.id_token, keyFor(client, alg), { issuer, audience: client.client_id });
+    assert.equal(payload.nonce, params.nonce);
+    assert.ok(payload.at_hash && payload.auth_time);
+    assert.equal(payload.email, undefined, 'no e-mail in the ID token');
+
+    const userinfo = await fetch(`${issuer}/userinfo`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
+    let claims;
+    if (client.userinfo_signed_response_alg) {
+      assert.match(userinfo.headers.get('content-type'), /^application\/jwt/);
+      ({ payload: claims } = await jwtVerify(await userinfo.text(), keyFor(client, alg), { issuer, audience: client.client_id }));
+    } else {
+      assert.match(userinfo.headers.get('content-type'), /^application\/json/);
+      claims = await userinfo.json();
+    }
+    assert.equal(claims.sub, payload.sub);
+    assert.equal(claims.email, 'Chloé.test@exemple.gouv.fr');
+    assert.equal(claims.siret, '13002526500013');
+    assert.deepEqual(claims.roles, ['agent_public']);
+    assert.equal(claims.phone_number, undefined, 'not asked for');
+
+    const refreshed = await post('/token', {
+      grant_type: 'refresh_token', refresh_token: tokens.refresh_token, client_id: client.client_id, client_secret: client.client_secret,
+    });
+    assert.equal(refreshed.status, 200);
+
+    const state = long();
+    const out = new URLSearchParams({ id_token_hint: tokens.id_token, post_logout_redirect_uri: SIGNED_OUT, state });
+    const leaving = await go(`${issuer}/session/end?${out}`);
+    assert.match(leaving.text, /submit\(\)/);
+    const xsrf = /name="xsrf" value="([^"]+)"/.exec(leaving.text)[1];
+    const gone = await go(`${issuer}/session/end/confirm`, { xsrf, logout: 'yes' });
+    assert.equal(gone.url, `${SIGNED_OUT}?state=${state}`);
+
+    const late = await fetch(`${issuer}/userinfo`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
+    assert.equal(late.status, 401, 'userinfo needs the session');
+    const again = await post('/token', {
+      grant_type: 'refresh_token', refresh_token: tokens.refresh_token, client_id: client.client_id, client_secret: client.client_secret,
+    });
+    assert.equal((await again.json()).error, 'invalid_grant');
+  });
+}
+
+test('a login_hint signs in without a page, and the session is reused without one', async () => {
+  const [client] = clients;
+  const go = browser();
+  const hinted = await go(authorization(client, { login_hint: 'agent.un@exemple.gouv.fr' }).url);
+  assert.ok(hinted.callback.get('code'));
+  assert.ok((await go(authorization(client).url)).callback.get('code'), 'reused');
+  assert.ok((await go(authorization(client, { prompt: 'none' }).url)).callback.get('code'), 'silent');
+  assert.equal((await go(authorization(client, { login_hint: 'autre@exemple.gouv.fr' }).url)).callback.get('code').length > 0, true);
+  assert.equal((await go(authorization(client, { acr_values: 'eidas2' }).url)).status, 200, 'eidas2 always asks anew');
+});
+
+test('two tabs sign in side by side', async () => {
+  const [client] = clients;
+  const go = browser();
+  const [first, second] = [await go(authorization(client).url), await go(authorization(client).url)];
+  for (const form of [second, first]) {
+    const { callback, text } = await submit(go, form, { email: 'agent@exemple.gouv.fr', action: 'sign-in' });
+    assert.ok(callback?.get('code'), text);
+  }
+});
+
+test('prompt=none without a session is login_required', async () => {
+  const { callback } = await browser()(authorization(clients[0], { prompt: 'none' }).url);
+  assert.equal(callback.get('error'), 'login_required');
+  assert.equal(callback.get('iss'), issuer);
+});
+
+test('an essential acr is met, or access is denied', async () => {
+  const claims = JSON.stringify({ id_token: { acr: { essential: true, values: ['eidas1-mfa', 'eidas2'] }, amr: null } });
+  const [client] = clients;
+  const met = browser();
+  const { url, verifier } = authorization(client, { claims });
+  const { callback } = await submit(met, await met(url), { email: 'agent@exemple.gouv.fr', acr: 'eidas1-mfa', action: 'sign-in' });
+  const { id_token } = await (await redeem(client, callback.get('code'), verifier)).json();
+  const payload = JSON.parse(new TextDecoder().decode((await compactVerify(id_token, keyFor(client, 'HS256'))).payload));
+  assert.equal(payload.acr, 'eidas1-mfa');
+  assert.deepEqual(payload.amr, ['pwd', 'otp', 'mfa']);
+
+  const unmet = browser();
+  const denied = await submit(unmet, await unmet(url), { email: 'agent@exemple.gouv.fr', acr: 'eidas0', action: 'sign-in' });
+  assert.equal(denied.callback.get('error'), 'access_denied');
+});
+
+test('the form can be refused, and an unknown idp_hint is', async () => {
+  const go = browser();
+  const refused = await submit(go, await go(authorization(clients[0]).url), { action: 'refuse' });
+  assert.equal(refused.callback.get('error'), 'access_denied');
+  const { callback } = await browser()(authorization(clients[0], { idp_hint: 'nobody' }).url);
+  assert.equal(callback.get('error'), 'idp_hint_not_found');
+});
+
+test('a scope that the client is not entitled to is invalid_scope', async () => {
+  const { callback } = await browser()(authorization(clients[0], { scope: 'openid siren' }).url);
+  assert.equal(callback.get('error'), 'invalid_scope');
+});
+
+test('mistakes of the service are pages, not redirects', async () => {
+  const wrong = [
+    { state: 'short' }, { nonce: 'short' }, { login_hint: 'nobody' }, { siret_hint: '123' }, { prompt: 'select_account' },
+    { redirect_uri: `${CALLBACK}/` }, { client_id: 'unknown' },
+  ];
+  for (const more of wrong) {
+    const { status, text } = await browser()(authorization(clients[0], more).url);
+    assert.equal(status, 400, JSON.stringify(more));
+    assert.match(text, /id="error-code"/);
+  }
+  for (const query of [{}, { state: 'short' }, { state: long(), client_id: clients[0].client_id, post_logout_redirect_uri: `${SIGNED_OUT}?a=1` }]) {
+    assert.equal((await browser()(`${issuer}/session/end?${new URLSearchParams(query)}`)).status, 400, JSON.stringify(query));
+  }
+  assert.equal((await post('/session/end', { state: long() })).status, 404, 'sign-out is GET only');
+});
+
+test('client_secret_basic is refused, and a wrong secret is', async () => {
+  const [client] = clients;
+  const { url, verifier } = authorization(client, { login_hint: 'agent@exemple.gouv.fr' });
+  const code = (await browser()(url)).callback.get('code');
+  const basic = Buffer.from(`${client.client_id}:${client.client_secret}`).toString('base64');
+  const answer = await post('/token', { grant_type: 'authorization_code', code, redirect_uri: CALLBACK, code_verifier: verifier }, { authorization: `Basic ${basic}` });
+  assert.equal(answer.status, 401);
+  assert.equal((await answer.json()).error, 'invalid_client');
+  assert.equal((await redeem({ ...client, client_secret: 'wrong' }, code, verifier)).status, 401);
+  assert.equal((await redeem(client, code, verifier)).status, 200);
+  assert.equal((await (await redeem(client, code, verifier)).json()).error, 'invalid_grant', 'a code is used once');
+});

@@ -1,0 +1,197 @@
+//! The real programs on either side of Vestibule: ProConnect's provider and ordinary applications.
+//!
+//! `tests/setup` installs them, `tests/counterparts` holds what they run. A test asks for what it
+//! needs first: `require!(OidcProvider, FastApi);`. This room knows nothing of Vestibule.
+
+use super::running::Running;
+use serde::Deserialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Ends the test, reported as skipped, unless every named [`Counterpart`] is installed. With
+/// `VESTIBULE_TESTS=all` in the environment the test fails instead.
+macro_rules! require {
+    ($($counterpart:ident),+ $(,)?) => {
+        $(
+            if $crate::support::counterparts::Counterpart::$counterpart.is_missing() {
+                return;
+            }
+        )+
+    };
+}
+pub(crate) use require;
+
+/// A program that `tests/setup` installs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counterpart {
+    /// Chromium with ChromeDriver.
+    Chromium,
+    /// panva's `oidc-provider`, of the version that ProConnect runs on.
+    OidcProvider,
+    /// FastAPI on uvicorn.
+    FastApi,
+    /// Streamlit.
+    Streamlit,
+}
+
+impl Counterpart {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Chromium => "chromium",
+            Self::OidcProvider => "oidc-provider",
+            Self::FastApi => "fastapi",
+            Self::Streamlit => "streamlit",
+        }
+    }
+
+    /// Whether it is there, whole.
+    pub(crate) fn is_installed(self) -> bool {
+        match self {
+            Self::Chromium => answers("chromedriver") && answers("chromium"),
+            Self::OidcProvider => directory().join("node_modules/.installed").is_file() && answers("node"),
+            Self::FastApi | Self::Streamlit => directory().join(".venv/.installed").is_file(),
+        }
+    }
+
+    /// Whether the test must be skipped for want of it, and says so. For [`require!`].
+    ///
+    /// # Panics
+    /// When it is missing although `VESTIBULE_TESTS=all` says that everything must be there.
+    pub(crate) fn is_missing(self) -> bool {
+        if self.is_installed() {
+            return false;
+        }
+        let name = self.name();
+        #[expect(clippy::disallowed_methods, reason = "how the test run is told that a skip is a failure")]
+        let all = std::env::var("VESTIBULE_TESTS").is_ok_and(|which| which == "all");
+        assert!(!all, "{name} is not installed; run tests/setup");
+        // Past the test runner's capture: a skip must be seen also when everything passes.
+        let _ = writeln!(std::io::stderr(), "skipped: {name} is not installed; run tests/setup");
+        true
+    }
+}
+
+/// Whether `program` is a command that runs.
+fn answers(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counterparts")
+}
+
+/// ProConnect's provider, running.
+pub(crate) struct OidcProvider {
+    /// Its issuer, `http://127.0.0.1:{port}/api/v2`.
+    pub(crate) issuer: String,
+    clients: Vec<Client>,
+    #[expect(dead_code, reason = "ends the program when dropped")]
+    process: Running,
+}
+
+/// A service registered with the provider.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Client {
+    #[serde(rename = "client_id")]
+    pub(crate) id: String,
+    #[serde(rename = "client_secret")]
+    pub(crate) secret: String,
+    /// What its ID tokens are signed with.
+    #[serde(rename = "id_token_signed_response_alg")]
+    pub(crate) id_token_algorithm: String,
+    /// What its userinfo is signed with; plain JSON where there is none.
+    #[serde(rename = "userinfo_signed_response_alg")]
+    pub(crate) userinfo_algorithm: Option<String>,
+}
+
+impl OidcProvider {
+    /// The client whose ID tokens are signed with `algorithm`: `HS256` (with plain JSON userinfo),
+    /// `ES256` or `RS256` (with userinfo signed likewise).
+    pub(crate) fn client(&self, algorithm: &str) -> &Client {
+        self.clients.iter().find(|client| client.id_token_algorithm == algorithm).expect("one of the three")
+    }
+}
+
+/// Starts ProConnect's provider on a free port, for a service with these addresses.
+///
+/// It signs in without a page whoever an e-mail in `login_hint` names, and otherwise shows a form:
+/// `email`, `given_name`, `usual_name`, `siret`, `roles`, `acr`, and buttons `action=sign-in` and
+/// `action=refuse`. Members of `person` (a JSON object) are what the form proposes.
+pub(crate) async fn start_oidc_provider(
+    redirect_uris: &[&str],
+    post_logout_redirect_uris: &[&str],
+    person: serde_json::Value,
+) -> OidcProvider {
+    #[derive(Deserialize)]
+    struct Listening {
+        issuer: String,
+        clients: Vec<Client>,
+    }
+    let settings = serde_json::json!({
+        "redirect_uris": redirect_uris,
+        "post_logout_redirect_uris": post_logout_redirect_uris,
+        "person": person,
+    });
+    let mut command = Command::new("node");
+    command.arg("oidc-provider.cjs").arg(settings.to_string()).current_dir(directory());
+    let mut process = Running::start("oidc-provider", &command);
+    let Listening { issuer, clients } = process.ready(|line| serde_json::from_str(line).ok()).await;
+    OidcProvider { issuer, clients, process }
+}
+
+/// An application, running.
+pub(crate) struct Application {
+    /// Where it listens: `http://127.0.0.1:{port}`, or `unix:{path}`.
+    pub(crate) address: String,
+    /// The program, for what it printed.
+    pub(crate) process: Running,
+}
+
+/// Starts the FastAPI application (`tests/counterparts/fastapi_app.py`) with uvicorn on a free port.
+pub(crate) async fn start_fastapi() -> Application {
+    let mut process = Running::start("fastapi", uvicorn().args(["--host", "127.0.0.1", "--port", "0"]));
+    let address = process.ready(|line| after(line, "Uvicorn running on ")).await;
+    Application { address, process }
+}
+
+/// Starts the FastAPI application with uvicorn on the Unix socket `path`.
+pub(crate) async fn start_fastapi_on_socket(path: &Path) -> Application {
+    let mut process = Running::start("fastapi", uvicorn().arg("--uds").arg(path));
+    process.ready(|line| after(line, "Uvicorn running on unix socket ")).await;
+    Application { address: format!("unix:{}", path.display()), process }
+}
+
+fn uvicorn() -> Command {
+    let mut command = Command::new(directory().join(".venv/bin/uvicorn"));
+    command.args(["fastapi_app:app", "--app-dir"]).arg(directory());
+    command
+}
+
+/// Starts the Streamlit application (`tests/counterparts/streamlit_app.py`) on a free port.
+pub(crate) async fn start_streamlit() -> Application {
+    let mut command = Command::new(directory().join(".venv/bin/streamlit"));
+    command.arg("run").arg(directory().join("streamlit_app.py")).args([
+        "--server.address=127.0.0.1",
+        "--server.port=0",
+        "--server.headless=true",
+        // Neither of the two has a bearing on what is tested: they watch files and call home.
+        "--server.fileWatcherType=none",
+        "--browser.gatherUsageStats=false",
+    ]);
+    let mut process = Running::start("streamlit", &command);
+    let address = process.ready(|line| after(line, "URL: ")).await;
+    Application { address, process }
+}
+
+/// The word that follows `label` in `line`.
+fn after(line: &str, label: &str) -> Option<String> {
+    let (_, rest) = line.split_once(label)?;
+    Some(rest.split_whitespace().next()?.to_owned())
+}

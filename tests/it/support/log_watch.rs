@@ -1,0 +1,84 @@
+//! A watch over everything that this process logs: no secret, token or full cookie may be in it.
+//!
+//! Begun by every test that starts a sidecar, at the most talkative level there is, libraries
+//! included. A line that holds what it must not ends the whole run on the spot, whichever test it
+//! came from; `logs.rs` shows that the watch would bark.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::{Mutex, Once, OnceLock};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+static BEGUN: Once = Once::new();
+static SECRETS: OnceLock<Mutex<HashSet<String>>> = OnceLock::new();
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Enough to find what one test has just caused.
+const KEPT_LINES: usize = 20_000;
+
+fn secrets() -> &'static Mutex<HashSet<String>> {
+    SECRETS.get_or_init(|| {
+        let known = [super::site::SESSION_KEY, super::site::CLIENT_SECRET];
+        Mutex::new(known.map(str::to_owned).into())
+    })
+}
+
+/// Starts watching, once for the whole run.
+pub(crate) fn begin() {
+    BEGUN.call_once(|| {
+        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(|| Watch(Vec::new()));
+        let filter = tracing_subscriber::EnvFilter::new("trace,hyper=info,h2=info,mio=info,tungstenite=info,tokio_tungstenite=info");
+        tracing_subscriber::registry().with(filter).with(lines).init();
+    });
+}
+
+/// Names a value that must never be in a log line from now on.
+pub(crate) fn never_logged(secret: &str) {
+    if secret.len() >= 16 {
+        secrets().lock().unwrap().insert(secret.to_owned());
+    }
+}
+
+/// What in a line must not be there.
+pub(crate) fn fault_of(line: &str) -> Option<String> {
+    // The start of every JWT header in base64url: `{"`.
+    let shapes = ["eyJ", "code=", "id_token_hint=", "Bearer ", "PRIVATE KEY"];
+    let shape = shapes.into_iter().find(|shape| line.contains(shape)).map(str::to_owned);
+    shape.or_else(|| secrets().lock().unwrap().iter().find(|secret| line.contains(secret.as_str())).cloned())
+}
+
+/// The access lines so far that hold `text`.
+pub(crate) fn access_lines_with(text: &str) -> Vec<serde_json::Value> {
+    let lines = LINES.lock().unwrap();
+    let access = lines.iter().filter(|line| line.contains("vestibule::access") && line.contains(text));
+    access.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// One line in the making.
+struct Watch(Vec<u8>);
+
+impl Write for Watch {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let line = String::from_utf8_lossy(&self.0).into_owned();
+        if let Some(fault) = fault_of(&line) {
+            // Not a panic: it would end a task of the sidecar's and pass unseen.
+            let _ = writeln!(std::io::stderr(), "\na log line holds {fault:?}, which must never be logged:\n{line}");
+            std::process::exit(101);
+        }
+        let mut lines = LINES.lock().unwrap();
+        if lines.len() < KEPT_LINES {
+            lines.push(line);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A program that runs beside a test and ends with it, together with all that it started.
+//!
+//! Called by `counterparts` and `browser`. It must never outlive the test run, not even when the
+//! run itself is killed, and its output is shown only when a test fails.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long a program may take until it is ready, on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// How many of its last lines are shown when the test fails.
+const LINES_SHOWN: usize = 60;
+
+/// Starts the program in `"$@"` in place of the shell, and beside it a watcher that ends the whole
+/// process group as soon as our end of its standard input closes: when [`Running`] is dropped, and
+/// also when the test run is killed and nothing is dropped.
+const WITH_WATCHER: &str = r#"exec 3<&0; { cat <&3 >/dev/null; kill -9 0; } & exec "$@" 3<&- </dev/null"#;
+
+/// A program that runs until this is dropped.
+pub(crate) struct Running {
+    name: &'static str,
+    child: Child,
+    lifeline: Option<ChildStdin>,
+    output: Arc<Mutex<Vec<String>>>,
+    lines: mpsc::UnboundedReceiver<String>,
+}
+
+impl Running {
+    /// Starts `command` (its program, arguments, directory and environment).
+    ///
+    /// # Panics
+    /// When it cannot be started: ask [`super::counterparts::Counterpart::is_installed`] first.
+    pub(crate) fn start(name: &'static str, command: &Command) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", WITH_WATCHER, "sh"]).arg(command.get_program()).args(command.get_args());
+        for (variable, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(variable, value),
+                None => shell.env_remove(variable),
+            };
+        }
+        if let Some(directory) = command.get_current_dir() {
+            shell.current_dir(directory);
+        }
+        let mut child = shell
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} could not be started: {error}"));
+
+        let output = Arc::default();
+        let (sender, lines) = mpsc::unbounded_channel();
+        collect(child.stdout.take().unwrap(), Arc::clone(&output), sender.clone());
+        collect(child.stderr.take().unwrap(), Arc::clone(&output), sender);
+        Self { name, lifeline: child.stdin.take(), child, output, lines }
+    }
+
+    /// Waits for the first line of output that `recognise` makes something of.
+    ///
+    /// # Panics
+    /// When the program ends first, or says nothing of the kind in two minutes.
+    pub(crate) async fn ready<T>(&mut self, recognise: impl Fn(&str) -> Option<T>) -> T {
+        let found = async {
+            while let Some(line) = self.lines.recv().await {
+                if let Some(found) = recognise(&line) {
+                    return Some(found);
+                }
+            }
+            None
+        };
+        let Ok(found) = tokio::time::timeout(READY_WITHIN, found).await else {
+            panic!("{} was not ready after {READY_WITHIN:?}", self.name)
+        };
+        found.unwrap_or_else(|| panic!("{} ended before it was ready", self.name))
+    }
+
+    /// Everything that it printed so far, both streams, in the order of arrival.
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().unwrap().join("\n")
+    }
+}
+
+/// Keeps every line of `stream` and passes it on, until the program closes it. A thread of its
+/// own, because the program must be able to print also while no test is polling.
+fn collect(stream: impl Read + Send + 'static, output: Arc<Mutex<Vec<String>>>, lines: mpsc::UnboundedSender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            let Ok(line) = line else { break };
+            output.lock().unwrap().push(line.clone());
+            // Nobody waits for a line any more: it is kept all the same.
+            let _ = lines.send(line);
+        }
+    });
+}
+
+impl Drop for Running {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it with the failed test, and only then")]
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        // The watcher ends the group, and the shell's place in it is the program's.
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let output = self.output.lock().unwrap();
+            let shown = output.iter().skip(output.len().saturating_sub(LINES_SHOWN));
+            eprintln!("-- {} printed last:", self.name);
+            shown.for_each(|line| eprintln!("   {line}"));
+        }
+    }
+}

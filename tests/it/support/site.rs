@@ -1,0 +1,178 @@
+//! A whole site in this process: provider, sidecar and app, each on a port of its own.
+//!
+//! Browsers know it as `https://app.example`; the client of these tests maps that name to the
+//! sidecar's port, as a front proxy that ends TLS would.
+
+use super::client::Client;
+use super::echo::Echo;
+use super::log_watch;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use vestibule::app::App;
+use vestibule::clock::{Clock, ManualClock, Timestamp};
+use vestibule::config::{self, Environment, Unreadable};
+use vestibule::demo::Provider;
+use vestibule::demo::provider::{Agent, Client as Registration, ProviderSettings};
+use vestibule::random::SystemRandom;
+use vestibule::secret::SecretString;
+use vestibule::server::{ListenAddress, Listener, Listeners, Settings};
+
+/// The address that browsers use.
+pub(crate) const ORIGIN: &str = "https://app.example";
+/// 32 bytes, base64url.
+pub(crate) const SESSION_KEY: &str = "c2Vzc2lvbi1rZXktb2YtdGhlLXRlc3Qtc3VpdGUtMDE";
+pub(crate) const CLIENT_SECRET: &str = "client-secret-of-the-test-suite";
+/// When the manual clock starts: a day in November 2026.
+pub(crate) const START: u64 = 1_795_000_000;
+
+/// How a site is set up; `..Setup::default()` for what a test does not care about.
+pub(crate) struct Setup {
+    /// Further top-level keys of the configuration, in YAML.
+    pub(crate) more: String,
+    /// Further keys of the provider, each line indented by four spaces.
+    pub(crate) provider: String,
+    /// The routes, in YAML.
+    pub(crate) routes: String,
+    /// The app's address, where it is not the echo app.
+    pub(crate) upstream: Option<String>,
+    /// Changes the registration at the provider.
+    pub(crate) register: fn(&mut Registration),
+    /// The RSA key of the provider, where its clients want RS256.
+    pub(crate) rsa: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            more: String::new(),
+            provider: String::new(),
+            routes: "[{path: /public/**, access: public, upstream: app}, {path: /api/**, upstream: app, strip_prefix: /api}, \
+                     {path: /**, upstream: app}]"
+                .to_owned(),
+            upstream: None,
+            register: |_| {},
+            rsa: false,
+        }
+    }
+}
+
+/// A site that runs. Ends when dropped.
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) provider: Provider,
+    pub(crate) echo: Echo,
+    pub(crate) clock: ManualClock,
+    stop: Option<oneshot::Sender<()>>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+/// The test suite's secrets.
+struct Secrets;
+
+impl Environment for Secrets {
+    fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
+        match name {
+            "SESSION_KEY" => Ok(SecretString::from(SESSION_KEY)),
+            "CLIENT_SECRET" => Ok(SecretString::from(CLIENT_SECRET)),
+            _ => Err(Unreadable::Absent),
+        }
+    }
+
+    fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
+        Err(Unreadable::Absent)
+    }
+}
+
+impl Site {
+    /// The site that most tests want: signed in as an agent without a screen.
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        log_watch::begin();
+        let random = Arc::new(SystemRandom::new());
+        let clock = ManualClock::starting_at(Timestamp::from_unix(START));
+
+        let mut client = Registration::new(
+            "app",
+            SecretString::from(CLIENT_SECRET),
+            &format!("{ORIGIN}/oauth2/callback"),
+            &format!("{ORIGIN}/oauth2/signed_out"),
+        );
+        (setup.register)(&mut client);
+        let rsa_private_key_pem =
+            setup.rsa.then(|| SecretString::from(include_str!("../../../src/demo/provider/tests/rsa-key.pem")));
+        let settings = ProviderSettings { clients: vec![client], rsa_private_key_pem, ..ProviderSettings::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let provider = Provider::start(listener, settings, Clock::Manual(clock.clone()), random.clone()).unwrap();
+        provider.sign_in_as(agent());
+
+        let echo = Echo::start().await;
+        let upstream = setup.upstream.unwrap_or_else(|| format!("http://{}", echo.address));
+        let yaml = format!(
+            "public_url: {ORIGIN}\n\
+             listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"}}\n\
+             providers:\n  proconnect:\n    preset: proconnect\n    issuer: {issuer}\n    client_id: app\n    \
+             client_secret: {{env: CLIENT_SECRET}}\n{provider}\n\
+             upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}}}\n\
+             routes: {routes}\n{more}\n{session}",
+            issuer = provider.issuer(),
+            provider = setup.provider,
+            routes = setup.routes,
+            session = if setup.more.contains("session:") {
+                ""
+            } else {
+                "session: {keys: [{id: k1, secret: {env: SESSION_KEY}}]}\n"
+            },
+            more = setup.more,
+        );
+        let mut config = config::from_text("test.yaml", &yaml, &Secrets).unwrap_or_else(|problems| panic!("{problems}\n{yaml}"));
+        let any = || Listener { address: ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), tls: None };
+        config.server = Settings {
+            proxy: any(),
+            admin: any(),
+            threads: Some(2),
+            shutdown_grace: Duration::from_secs(5),
+            ..config.server
+        };
+        let listeners = Listeners::bind(&config.server).unwrap();
+        let address = listeners.proxy.tcp_address().unwrap();
+        let admin = listeners.admin.tcp_address().unwrap();
+        let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Self { address, admin, provider, echo, clock, stop: Some(stop), running }
+    }
+
+    /// A client that has no cookies yet.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A client that has signed in.
+    pub(crate) async fn signed_in(&self) -> Client {
+        let client = self.client();
+        let page = client.browse("/").await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        client
+    }
+
+    /// Tells the sidecar to stop; completes when it has.
+    pub(crate) async fn shut_down(mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.running.await.unwrap();
+    }
+}
+
+/// The person whom the provider knows.
+pub(crate) fn agent() -> Agent {
+    Agent::new("Hélène", "Moreau", "helene.moreau@test.proconnect.gouv.fr")
+}
