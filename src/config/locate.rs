@@ -1,10 +1,13 @@
 //! The line of a key path: walks the text along the path and stops there with an error, so that
 //! the YAML reader says where it stands.
 //!
-//! `from_text` calls it for each problem and finding; nothing else reads the text a second time.
+//! `from_text` calls it for each problem and finding, `parse` once for repeated keys.
 
 use super::problem::{KeyPath, Segment};
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+use std::collections::HashSet;
 use std::fmt;
 
 /// The error that stops the walk. No message of the YAML reader starts so.
@@ -22,8 +25,16 @@ pub(super) fn line_of(text: &str, path: &KeyPath) -> Option<usize> {
     None
 }
 
+/// The line of the first key that its mapping already has.
+pub(super) fn repeated_key(text: &str) -> Option<usize> {
+    stopped_at(&NoRepetition.deserialize(serde_yaml::Deserializer::from_str(text)).err()?)
+}
+
 fn find(text: &str, segments: &[Segment]) -> Option<usize> {
-    let stopped = Seek(segments).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    stopped_at(&Seek(segments).deserialize(serde_yaml::Deserializer::from_str(text)).err()?)
+}
+
+fn stopped_at(stopped: &serde_yaml::Error) -> Option<usize> {
     let location = stopped.location()?;
     // The reader puts the path before a message and the position behind it.
     stopped.to_string().contains(HERE).then(|| location.line())
@@ -137,6 +148,91 @@ impl Visitor<'_> for SeekKey<'_> {
     }
 }
 
+/// Walks everything and stops at a key that its mapping already has.
+#[derive(Clone, Copy)]
+struct NoRepetition;
+
+impl<'de> DeserializeSeed<'de> for NoRepetition {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NoRepetition {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while map.next_key_seed(NewKey(&mut seen))?.is_some() {
+            map.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
+        let (_, inner) = tagged.variant::<IgnoredAny>()?;
+        inner.newtype_variant_seed(self)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Reads a key that must not have been seen.
+struct NewKey<'a>(&'a mut HashSet<String>);
+
+impl<'de> DeserializeSeed<'de> for NewKey<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NewKey<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
+        if self.0.insert(key.to_owned()) { Ok(()) } else { Err(E::custom(HERE)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +257,19 @@ mod tests {
             (root, None),
         ] {
             assert_eq!(line_of(text, &path), line, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_key_is_found_wherever_it_is() {
+        for (text, line) in [
+            ("a: 1\nb: 2\n", None),
+            ("a: 1\nb: 2\na: 3\n", Some(3)),
+            ("a: {x: 1}\nb:\n  - {x: 1}\n  - x: 1\n    y: 2\n    x: 3\n", Some(6)),
+            ("a: !t\n  x: 1\n  x: 2\n", Some(3)),
+            ("a: [", None),
+        ] {
+            assert_eq!(repeated_key(text), line, "{text}");
         }
     }
 }

@@ -59,17 +59,19 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Config, Proble
 /// Every mistake in it.
 pub fn from_text(name: &str, text: &str, environment: &dyn Environment) -> Result<Config, Problems> {
     let parsed = parse::parse(text).map_err(|syntax| Problems::new(name, vec![syntax]))?;
-    resolve::resolve(parsed, environment).map_err(|faults| {
-        let located = faults.into_iter().map(|fault| {
-            let line = locate::line_of(text, &fault.path);
-            Problem { path: fault.path, line, message: fault.message }
-        });
-        Problems::new(name, located.collect())
-    })
-    .map(|mut config| {
-        for finding in &mut config.findings {
-            finding.line = locate::line_of(text, &finding.path);
-        }
-        config
-    })
+    resolve::resolve(parsed, environment)
+        .map_err(|faults| {
+            let located = faults.into_iter().map(|fault| {
+                let line = locate::line_of(text, &fault.path);
+                Problem { path: fault.path, line, message: fault.message }
+            });
+            Problems::new(name, located.collect())
+        })
+        .map(|mut config| {
+            for finding in &mut config.findings {
+                finding.line = locate::line_of(text, &finding.path);
+            }
+            config.findings.sort_by_key(|finding| finding.line);
+            config
+        })
 }

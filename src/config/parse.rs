@@ -5,13 +5,14 @@
 //! Emptied, not removed: the items of a list keep their numbers. Messages are made here, never
 //! taken from serde, which would repeat what was written — and that might be a secret.
 
+use super::locate::repeated_key;
 use super::problem::{Fault, KeyPath, Problem, Segment};
 use super::suggest::{did_you_mean, nearest};
 use super::written::Written;
 use serde_yaml::Value;
 
 /// Enough to see that the file is something else altogether.
-const MOST_FAULTS: usize = 200;
+const MOST_FAULTS: usize = 100;
 
 /// The outcome of reading: what could be read, and what could not.
 #[derive(Debug)]
@@ -27,6 +28,11 @@ pub(super) struct Parsed {
 /// # Errors
 /// The one mistake that is reported alone: what cannot be read as YAML at all.
 pub(super) fn parse(text: &str) -> Result<Parsed, Problem> {
+    // First, because the reader names the mapping of a repeated key, not the line of the key.
+    if let Some(line) = repeated_key(text) {
+        let message = "this key is here for the second time; remove one of the two".to_owned();
+        return Err(Problem { line: Some(line), ..Problem::of_the_file(message) });
+    }
     let mut value: Value = serde_yaml::from_str(text).map_err(|error| not_yaml(&error))?;
     let mut reader = Reader::default();
     if value.is_null() {
@@ -40,7 +46,8 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Problem> {
 
 fn not_yaml(error: &serde_yaml::Error) -> Problem {
     let line = error.location().map(|location| location.line());
-    let hint = "indent with spaces only, and put a text that begins with one of * & ! % @ ` { [ or holds \": \" in quotes";
+    let hint =
+        "indent with spaces only, and put a text that begins with one of * & ! % @ ` { [ or holds \": \" in quotes";
     Problem { line, ..Problem::of_the_file(format!("is not YAML: {error}; {hint}")) }
 }
 
@@ -61,23 +68,25 @@ impl Reader {
     fn check_shape(&mut self, value: &mut Value, schema: &serde_json::Value, path: &KeyPath) {
         match value {
             Value::Tagged(_) => {
-                self.fault(path.clone(), "a YAML tag (!…) has no meaning here; a text that begins with ! goes in quotes".to_owned());
+                self.fault(
+                    path.clone(),
+                    "a YAML tag (!…) has no meaning here; a text that begins with ! goes in quotes".to_owned(),
+                );
                 *value = empty(path);
             }
-            Value::Sequence(items) => match schema.get("properties").and_then(serde_json::Value::as_object) {
-                Some(keys) => {
+            Value::Sequence(items) => {
+                if let Some(keys) = schema.get("properties").and_then(serde_json::Value::as_object) {
                     let keys: Vec<&str> = keys.keys().map(String::as_str).collect();
-                    let message = format!("expected a mapping of {}, but this is a list", listed(&keys));
+                    let message = format!("expected a mapping with the keys {}, but this is a list", listed(&keys));
                     self.fault(path.clone(), message);
                     *value = empty(path);
+                    return;
                 }
-                None => {
-                    let of_items = schema.get("items").unwrap_or(&serde_json::Value::Null);
-                    for (index, item) in items.iter_mut().enumerate() {
-                        self.check_shape(item, of_items, &path.item(index));
-                    }
+                let of_items = schema.get("items").unwrap_or(&serde_json::Value::Null);
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.check_shape(item, of_items, &path.item(index));
                 }
-            },
+            }
             Value::Mapping(entries) => {
                 let before = entries.len();
                 entries.retain(|key, _| key.is_string());
@@ -139,6 +148,9 @@ impl Reader {
         };
         self.fault(holder.key(name), message);
         self.excused.extend(meant.map(|meant| holder.key(meant)));
+        if name == "<<" {
+            self.excused.push(holder.clone());
+        }
         let removed = node(value, &holder).and_then(Value::as_mapping_mut).and_then(|keys| keys.shift_remove(name));
         removed.is_some()
     }
@@ -190,11 +202,12 @@ impl Complaint {
                     "a map" => "a mapping of names to values",
                     "a boolean" => "true or false",
                     "path string" => "a path",
+                    "a Value::Tag enum" => "one of the names listed for this key",
                     "u16" => "a whole number between 1 and 65535",
                     other => other,
                 };
                 let quotes = match (wanted, found) {
-                    ("a text", "a number" | "true or false") => "; put it in quotes",
+                    ("a text", "a number" | "a boolean") => "; put it in quotes",
                     _ => "",
                 };
                 format!("expected {wanted}, but this is {found}{quotes}")
@@ -226,7 +239,7 @@ fn empty(path: &KeyPath) -> Value {
 fn kind(value: &mut Value) -> &'static str {
     match value {
         Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
         Value::String(_) => "a text",
         Value::Sequence(_) => "a list",

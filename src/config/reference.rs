@@ -39,9 +39,82 @@ routes:
 
 Longer ones, each for a situation, are in [`config/`](../config).
 
-This page is generated from the program's types: change the comments in `src/config/written.rs`, then run \
+This page is generated from the program's types: change the comments in `src/config/written/`, then run \
 `UPDATE=1 cargo test reference`.
 ";
+
+/// Every key's name, in the order in which a person reads about them: the schema has them by name.
+const ORDER: &[&str] = &[
+    "public_url",
+    "prefix",
+    "listeners",
+    "proxy",
+    "admin",
+    "address",
+    "tls",
+    "certificate",
+    "key",
+    "trusted_proxies",
+    "providers",
+    "preset",
+    "environment",
+    "issuer",
+    "client_id",
+    "client_secret",
+    "client_authentication",
+    "scopes",
+    "acr_values",
+    "siret_hint",
+    "idp_hint",
+    "parameters",
+    "id_token_algorithms",
+    "endpoints",
+    "authorization",
+    "token",
+    "jwks_uri",
+    "userinfo",
+    "end_session",
+    "callback_iss",
+    "format",
+    "algorithms",
+    "clock_leeway",
+    "session",
+    "keys",
+    "id",
+    "secret",
+    "idle",
+    "lifetime",
+    "cookies",
+    "domain",
+    "sign_in",
+    "entry",
+    "timeout",
+    "store",
+    "upstreams",
+    "url",
+    "timeouts",
+    "connect",
+    "read",
+    "websocket_idle",
+    "routes",
+    "path",
+    "host",
+    "methods",
+    "access",
+    "upstream",
+    "strip_prefix",
+    "identity",
+    "headers",
+    "encoding",
+    "claims",
+    "pages",
+    "application",
+    "contact",
+    "log",
+    "level",
+    "threads",
+    "shutdown_grace",
+];
 
 /// The reference page, in Markdown.
 pub fn reference() -> String {
@@ -65,8 +138,7 @@ struct Key {
     required: bool,
 }
 
-/// The keys directly below `schema`, in the order in which `written` declares them where that is
-/// known, else by name.
+/// The keys directly below `schema`.
 fn keys(schema: &Value) -> Vec<Key> {
     below(schema, "")
 }
@@ -84,8 +156,7 @@ fn below(schema: &Value, path: &str) -> Vec<Key> {
             required: required(name),
         })
         .collect();
-    // What must be written comes first.
-    keys.sort_by_key(|key| !key.required);
+    keys.sort_by_key(|key| ORDER.iter().position(|name| key.path.rsplit('.').next() == Some(name)));
     keys
 }
 
@@ -95,12 +166,11 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
     let _ = writeln!(page, "\n{hashes} `{}`\n", key.path);
     let mut facts = vec![type_of(schema)];
     if key.required {
-        facts.push("**required**".to_owned());
+        facts.push("required".to_owned());
     } else if let Some(default) = schema.get("default") {
         facts.push(format!("default `{}`", inline(default)));
     }
-    let _ = writeln!(page, "*{}.*", facts.join("; ").replace("**required**", "required"));
-    let _ = writeln!(page, "{}", description(schema));
+    let _ = writeln!(page, "*{}.*\n\n{}", facts.join("; "), description(schema));
     for choice in choices(schema) {
         page.push_str(&choice);
     }
@@ -127,7 +197,7 @@ fn inner_mappings(schema: &Value) -> Vec<(String, &Value)> {
     if is_secret(schema) {
         return found;
     }
-    let mut add = |suffix: String, inner: &Value| {
+    let add = |suffix: String, inner: &Value| {
         if inner.get("properties").is_some() { Some(suffix) } else { None }
     };
     if let Some(suffix) = add(String::new(), schema) {
@@ -160,7 +230,7 @@ fn type_of(schema: &Value) -> String {
     }
     let values = enumerated(schema);
     if !values.is_empty() {
-        return values.iter().map(|(value, _)| format!("`{value}`")).collect::<Vec<_>>().join(" \\| ").replace(" \\| ", ", ");
+        return values.iter().map(|(value, _)| format!("`{value}`")).collect::<Vec<_>>().join(", ");
     }
     match schema.get("type").and_then(Value::as_str) {
         Some("string") => "text".to_owned(),
@@ -172,6 +242,9 @@ fn type_of(schema: &Value) -> String {
             None => "list".to_owned(),
         },
         _ => match (schema.get("additionalProperties"), schema.get("x-name").and_then(Value::as_str)) {
+            (Some(entry), Some(name)) if entry.get("properties").is_some() => {
+                format!("mapping of `{name}` to the keys below")
+            }
             (Some(entry), Some(name)) if entry.is_object() => format!("mapping of `{name}` to {}", type_of(entry)),
             _ => "mapping".to_owned(),
         },
@@ -245,9 +318,11 @@ fn inline(value: &Value) -> String {
 }
 
 fn quoted_where_needed(text: &str) -> String {
-    let reads_back = |yaml: &str| serde_yaml::from_str::<Vec<String>>(&format!("[{yaml}]")).is_ok_and(|read| read == [text]);
+    let reads_back =
+        |yaml: &str| serde_yaml::from_str::<Vec<String>>(&format!("[{yaml}]")).is_ok_and(|read| read == [text]);
     // A date or a row of digits reads back as text, and yet not for every YAML reader.
-    let looks_numeric = text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let looks_numeric =
+        text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || c == '-');
     if reads_back(text) && !looks_numeric { text.to_owned() } else { format!("{text:?}") }
 }
 
@@ -268,10 +343,31 @@ mod tests {
     }
 
     #[test]
+    fn every_key_has_its_place() {
+        fn check(keys: Vec<Key>) {
+            for key in keys {
+                let name = key.path.rsplit('.').next().unwrap();
+                assert!(ORDER.contains(&name), "{name} is not in ORDER");
+                for (suffix, inner) in inner_mappings(&key.schema) {
+                    check(below(inner, &format!("{}{suffix}", key.path)));
+                }
+            }
+        }
+        check(keys(&schema()));
+    }
+
+    #[test]
     fn every_key_of_the_schema_is_on_the_page() {
         let page = reference();
-        for key in ["public_url", "listeners.proxy.tls.certificate", "providers.NAME.endpoints.callback_iss",
-                    "session.keys[].secret", "routes[].strip_prefix", "upstreams.NAME.timeouts.websocket_idle", "log.level"] {
+        for key in [
+            "public_url",
+            "listeners.proxy.tls.certificate",
+            "providers.NAME.endpoints.callback_iss",
+            "session.keys[].secret",
+            "routes[].strip_prefix",
+            "upstreams.NAME.timeouts.websocket_idle",
+            "log.level",
+        ] {
             assert!(page.contains(&format!("`{key}`\n")), "{key}");
         }
     }

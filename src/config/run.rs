@@ -5,6 +5,7 @@
 use super::problem::Finding;
 use crate::seal::KeyMaterial;
 use crate::web::public_url::PublicUrl;
+use crate::web::return_to::Prefix;
 use crate::{gate, login, oidc, server, session, telemetry, web};
 use std::fmt;
 
@@ -12,8 +13,8 @@ use std::fmt;
 pub struct Config {
     /// The address that browsers use.
     pub public_url: PublicUrl,
-    /// Below which path our own pages are: `/oauth2`, without a final slash.
-    pub prefix: String,
+    /// Below which path our own pages are.
+    pub prefix: Prefix,
     /// Listeners, trusted proxies and upstreams.
     pub server: server::Settings,
     /// The provider.
@@ -44,13 +45,15 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pages {
     /// The name of the service, as people know it.
-    pub application: String,
-    /// Where people can ask for help: an e-mail address or an `https:` URL.
+    pub application: Option<String>,
+    /// Whom people can ask for help: an e-mail address, a web address, or words.
     pub contact: Option<String>,
+    /// Whether the provider is ProConnect, whose button and words the pages then use.
+    pub proconnect: bool,
 }
 
 impl Config {
-    /// Settings that run but are dangerous, or that do nothing, in the order of the file's keys.
+    /// Settings that run but are dangerous, or that do nothing, in the order of their lines.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }

@@ -73,7 +73,7 @@ impl Span {
 pub(super) fn written_span(length: Duration) -> String {
     let milliseconds = length.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let whole = units.into_iter().find(|(unit, _)| milliseconds > 0 && milliseconds % unit == 0);
+    let whole = units.into_iter().find(|(unit, _)| milliseconds > 0 && milliseconds.is_multiple_of(*unit));
     // A day or two reads better in hours: 12h, 24h, 48h, then 3d.
     match whole {
         Some((86_400_000, _)) if milliseconds < 3 * 86_400_000 => format!("{}h", milliseconds / 3_600_000),
@@ -212,7 +212,9 @@ impl ListenAddress {
         }
         let hint = match text.rsplit_once(':') {
             Some(("" | "*", port)) => format!("; write 0.0.0.0:{port} for every address, or 127.0.0.1:{port}"),
-            Some(("localhost", port)) => format!("; write 127.0.0.1:{port}: a listener takes an IP address, not a name"),
+            Some(("localhost", port)) => {
+                format!("; write 127.0.0.1:{port}: a listener takes an IP address, not a name")
+            }
             None if text.parse::<std::net::IpAddr>().is_ok() => "; the port is missing".to_owned(),
             _ => "; write an IP address and a port, such as 0.0.0.0:4180, or unix:/run/vestibule.sock".to_owned(),
         };
@@ -354,8 +356,20 @@ mod tests {
             assert_eq!(UpstreamUrl::parse(text).unwrap().0, expected, "{text}");
         }
         for text in [
-            "", "127.0.0.1:8501", "localhost:8501", "ftp://app", "http://app/base", "http://app?x", "http://app#x",
-            "http://:80", "http://user:hunter2@app", "http://app:0", "http://app:99999", "unix:app.sock", "unix:", "unix:/",
+            "",
+            "127.0.0.1:8501",
+            "localhost:8501",
+            "ftp://app",
+            "http://app/base",
+            "http://app?x",
+            "http://app#x",
+            "http://:80",
+            "http://user:hunter2@app",
+            "http://app:0",
+            "http://app:99999",
+            "unix:app.sock",
+            "unix:",
+            "unix:/",
         ] {
             let message = UpstreamUrl::parse(text).unwrap_err();
             assert!(!message.contains("hunter2"), "{message}");
@@ -385,8 +399,23 @@ mod tests {
     #[test]
     fn a_secret_in_the_file_is_refused_and_not_repeated() {
         for text in [
-            "hunter2", "'hunter2'", "{hunter2}", "{hunter2: x}", "{value: hunter2}", "[hunter2]", "{env: [hunter2]}",
-            "{env: A, file: hunter2}", "{env: A, hunter2: b}", "{file: ''}", "{}", "{123: a}", "123", "1.5", "true", "-3", "~",
+            "hunter2",
+            "'hunter2'",
+            "{hunter2}",
+            "{hunter2: x}",
+            "{value: hunter2}",
+            "[hunter2]",
+            "{env: [hunter2]}",
+            "{env: A, file: hunter2}",
+            "{env: A, hunter2: b}",
+            "{file: ''}",
+            "{}",
+            "{123: a}",
+            "123",
+            "1.5",
+            "true",
+            "-3",
+            "~",
         ] {
             let message = serde_yaml::from_str::<Secret>(text).unwrap_err().to_string();
             assert!(message.contains("{file: ") && message.contains("{env: "), "{text}: {message}");

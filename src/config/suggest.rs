@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let (distance, best) =
         candidates.into_iter().map(|candidate| (distance(&word, &folded(candidate)), candidate)).min()?;
     let tolerated = (word.len().max(best.len()) / 3).max(1);
-    (distance <= tolerated).then_some(best)
+    (distance <= tolerated || is_anagram(&word, &folded(best))).then_some(best)
 }
 
 /// `; did you mean "x"?`, or nothing.
@@ -22,6 +22,16 @@ pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
 
 fn folded(word: &str) -> Vec<char> {
     word.chars().map(|c| if matches!(c, '-' | ' ') { '_' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// Whether letters only changed places: `idel`.
+fn is_anagram(a: &[char], b: &[char]) -> bool {
+    let sorted = |word: &[char]| {
+        let mut letters = word.to_vec();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(a) == sorted(b)
 }
 
 /// Levenshtein's distance, row by row.
@@ -54,6 +64,7 @@ mod tests {
             ("pth", Some("path")),
             ("Upstream", Some("upstream")),
             ("upsteam", Some("upstream")),
+            ("ptah", Some("path")),
             ("provider", Some("providers")),
             ("banana", None),
             ("", None),

@@ -1,0 +1,335 @@
+//! Golden cases: each file of `tests/config/` is a configuration above the line and what comes of
+//! it below. The examples in `config/` are held to the same, and mutated.
+//!
+//! `UPDATE=1 cargo test config` writes the lower halves anew; read the difference before you keep it.
+
+use super::*;
+use crate::oidc::Endpoints;
+use crate::secret::{ExposeSecret, SecretString};
+use proptest::prelude::*;
+use std::fmt::Write;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+const LINE: &str = "\n======\n";
+
+/// Base64url of 32 bytes counted up from 1, and of another.
+const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
+const OTHER_KEY: &str = "4eLj5OXm5-jp6uvs7e7v8PHy8_T19vf4-fr7_P3-_4A";
+/// What must be in no message.
+const CANARIES: [&str; 4] = ["hunter2", KEY, OTHER_KEY, "s3cret-of-the-client"];
+
+/// A world of a few variables and files.
+struct World;
+
+impl Environment for World {
+    fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
+        match name {
+            "SESSION_KEY" => Ok(KEY.into()),
+            "OTHER_KEY" => Ok(OTHER_KEY.into()),
+            "CLIENT_SECRET" => Ok("s3cret-of-the-client".into()),
+            "EMPTY" => Ok("".into()),
+            "SHORT" => Ok("aHVudGVyMg".into()),
+            "ZEROS" => Ok("A".repeat(43).into()),
+            "TYPED" => Ok("VGhpcyBpcyBhIHBhc3NwaHJhc2UsIG5vdCBhIGtleS4=".into()),
+            "NOT_BASE64" => Ok("hunter2 hunter2".into()),
+            _ => Err(Unreadable::Absent),
+        }
+    }
+
+    fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+        let text = match path.to_str().unwrap_or_default() {
+            "/run/secrets/session-key" => format!("{KEY}\n"),
+            "/run/secrets/session-key-before" => format!("{OTHER_KEY}=\r\n"),
+            "/run/secrets/standard-base64" => format!("{}=\n", OTHER_KEY.replace('-', "+").replace('_', "/")),
+            "/run/secrets/proconnect" | "/run/secrets/oidc" => "s3cret-of-the-client\n".to_owned(),
+            "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
+            "/tls/chain.pem" => "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            "/tls/key.pem" => "-----BEGIN PRIVATE KEY-----\n".to_owned(),
+            "/run/secrets/latin-1" => return Ok(Zeroizing::new(vec![b'a', 0xE9])),
+            "/root/forbidden" => return Err(Unreadable::Refused(std::io::ErrorKind::PermissionDenied)),
+            _ => return Err(Unreadable::Absent),
+        };
+        Ok(Zeroizing::new(text.into_bytes()))
+    }
+}
+
+fn root(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
+}
+
+fn files(below: &str, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root(below)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    assert!(!files.is_empty(), "no {extension} files in {below}");
+    files
+}
+
+fn outcome(text: &str) -> String {
+    match from_text("vestibule.yaml", text, &World) {
+        Err(problems) => problems.to_string(),
+        Ok(config) => summary(&config),
+    }
+}
+
+/// What runs, on a few lines: enough to see that every key arrived where it belongs.
+fn summary(config: &Config) -> String {
+    let mut out = String::new();
+    let server = &config.server;
+    let provider = &config.provider;
+    writeln!(out, "public_url {} prefix {}", config.public_url.origin(), config.prefix.as_str()).unwrap();
+    writeln!(out, "listen {:?} {:?}", server.proxy, server.admin).unwrap();
+    writeln!(
+        out,
+        "trusted {:?} threads {:?} grace {:?}",
+        server.trusted_proxies, server.threads, server.shutdown_grace
+    )
+    .unwrap();
+    for upstream in &server.upstreams {
+        writeln!(out, "upstream {} {:?} {:?}", upstream.name, upstream.address, upstream.timeouts).unwrap();
+    }
+    for route in config.routes.iter() {
+        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+        let host = route.host.as_deref().unwrap_or("*");
+        let upstream = &server.upstreams[route.upstream].name;
+        let (path, strip) = (route.path.as_str(), route.strip_prefix.as_deref().unwrap_or("-"));
+        writeln!(out, "route {host} {path} {methods:?} {:?} {upstream} strip {strip}", route.access).unwrap();
+    }
+    writeln!(
+        out,
+        "provider {} {} client {} secret {}",
+        provider.name,
+        provider.issuer,
+        provider.client_id,
+        provider.client_secret.is_some()
+    )
+    .unwrap();
+    match &provider.endpoints {
+        Endpoints::Discovered => writeln!(out, "  discovered").unwrap(),
+        Endpoints::Given(given) => {
+            let optional = |url: &Option<url::Url>| url.as_ref().map_or("-".to_owned(), url::Url::to_string);
+            let (userinfo, end_session) = (optional(&given.userinfo), optional(&given.end_session));
+            writeln!(
+                out,
+                "  given {} {} {} {userinfo} {end_session} {}",
+                given.authorization, given.token, given.jwks_uri, given.callback_iss
+            )
+            .unwrap();
+        }
+    }
+    writeln!(out, "  {:?} scopes {}", provider.client_authentication, provider.scopes.join(" ")).unwrap();
+    writeln!(
+        out,
+        "  acr {:?} claims {} parameters {:?}",
+        provider.acr_values,
+        serde_json::Value::from(provider.claims.clone()),
+        provider.parameters
+    )
+    .unwrap();
+    writeln!(out, "  id_token {:?} userinfo {:?}", provider.id_token_algorithms, provider.userinfo).unwrap();
+    writeln!(out, "  leeway {:?} timeout {:?}", provider.clock_leeway, provider.timeout).unwrap();
+    writeln!(out, "  {} {}", provider.redirect_uri, provider.post_logout_redirect_uri).unwrap();
+    let keys: Vec<&str> = config.keys.iter().map(|key| key.id.as_str()).collect();
+    writeln!(
+        out,
+        "session {keys:?} idle {:?} lifetime {:?} cookie domain {:?}",
+        config.session.idle, config.session.lifetime, config.cookies.domain
+    )
+    .unwrap();
+    writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
+    let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
+    writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
+    writeln!(out, "{:?}", config.pages).unwrap();
+    write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
+    for finding in config.findings() {
+        write!(out, "\nfinding {}", finding.in_file("vestibule.yaml")).unwrap();
+    }
+    out
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a developer asks for the cases to be written anew")]
+fn every_golden_case_comes_out_as_written() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut wrong = Vec::new();
+    for path in files("tests/config", "case") {
+        let case = std::fs::read_to_string(&path).unwrap();
+        let (input, expected) = case.split_once(LINE).unwrap_or((&case, ""));
+        let outcome = outcome(input);
+        for canary in CANARIES {
+            assert!(!outcome.contains(canary), "{}: a secret is in a message: {outcome}", path.display());
+        }
+        if update {
+            std::fs::write(&path, format!("{input}{LINE}{outcome}\n")).unwrap();
+        } else if outcome != expected.trim_end() {
+            wrong.push(format!("--- {}\n{outcome}\n", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_example_runs_without_a_finding_that_it_does_not_explain() {
+    for path in files("config", "yaml") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let config = from_text(name, &text, &World).unwrap_or_else(|problems| panic!("{problems}"));
+        let findings: Vec<String> = config.findings().iter().map(|finding| finding.path.to_string()).collect();
+        let expected: &[&str] = if name == "sidecar.yaml" { &["listeners.admin"] } else { &[] };
+        assert_eq!(findings, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_smallest_file_of_the_reference_page_runs() {
+    let page = reference();
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = from_text("reference", yaml, &World).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.findings(), []);
+}
+
+#[test]
+fn secrets_arrive_without_their_line_break() {
+    let config = from_text("v.yaml", &good(), &World).unwrap();
+    assert_eq!(config.provider.client_secret.unwrap().expose_secret(), "s3cret-of-the-client");
+    let counted: Vec<u8> = (1..=32).collect();
+    assert_eq!(config.keys[0].secret.as_slice(), counted);
+}
+
+#[test]
+fn a_documented_default_is_the_one_that_runs() {
+    fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
+        for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
+            if let Some(default) = of_key.get("default") {
+                value.as_object_mut().unwrap().entry(key).or_insert_with(|| default.clone());
+            } else if of_key.get("properties").is_some() && key != "endpoints" {
+                fill(value.as_object_mut().unwrap().entry(key).or_insert_with(|| serde_json::json!({})), of_key);
+            } else if let (Some(entry), Some(entries)) =
+                (of_key.get("additionalProperties"), value[key].as_object_mut())
+            {
+                entries.values_mut().filter(|entry| entry.is_object()).for_each(|value| fill(value, entry));
+            } else if let (Some(item), Some(items)) = (of_key.get("items"), value[key].as_array_mut()) {
+                for value in items {
+                    fill(value, item);
+                }
+            }
+        }
+    }
+    // Every default of the schema, written out, changes nothing.
+    let mut defaults = serde_yaml::from_str::<serde_json::Value>(SMALL).unwrap();
+    fill(&mut defaults, &schema());
+    let written_out = serde_yaml::to_string(&defaults).unwrap();
+    assert!(written_out.contains("websocket_idle") && written_out.contains("/oauth2"), "{written_out}");
+    assert_eq!(outcome(&written_out), outcome(SMALL));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    for (path, why) in [
+        ("/nowhere.yaml", "/nowhere.yaml: does not exist\n"),
+        ("/root/forbidden", "/root/forbidden: cannot be read (permission denied)\n"),
+        ("/run/secrets/latin-1", "/run/secrets/latin-1: is not UTF-8 text\n"),
+    ] {
+        let problems = load(Path::new(path), &World).unwrap_err().to_string();
+        assert_eq!(problems, format!("{why}1 mistake; nothing was started"));
+    }
+}
+
+/// Nothing but what is required, with a generic provider.
+const SMALL: &str = "\
+public_url: https://app.example.fr
+providers: {p: {issuer: https://login.example.org, client_id: c}}
+session: {keys: [{id: a, secret: {env: SESSION_KEY}}]}
+upstreams: {app: {url: 'http://127.0.0.1:8501'}}
+routes: [{path: /**, upstream: app}]
+";
+
+fn good() -> String {
+    std::fs::read_to_string(root("config/proconnect-integration.yaml")).unwrap()
+}
+
+/// Whether `path`, or the place that holds it, is in the file.
+fn is_in(text: &str, path: &KeyPath) -> bool {
+    let value: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+    let holder = path.parent().unwrap_or_default();
+    let found = holder.segments().iter().try_fold(&value, |value, segment| match segment {
+        Segment::Key(name) => value.get(name),
+        Segment::Item(index) => value.get(index),
+    });
+    found.is_some()
+}
+
+/// One small accident of editing.
+fn mutate(text: &str, at: usize, kind: u8, other: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let line = at % lines.len();
+    let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    let chars: Vec<char> = lines[line].chars().collect();
+    match kind % 8 {
+        0 => drop(changed.remove(line)),
+        1 => changed.insert(line, lines[other % lines.len()].to_owned()),
+        2 => changed.swap(line, other % lines.len()),
+        3 => changed[line] = format!(" {}", lines[line]),
+        4 => changed[line] = lines[line].replacen(':', ": [x]", 1),
+        5 => changed[line] = lines[line].split(':').next().unwrap_or_default().to_owned() + ":",
+        6 => {
+            changed[line] =
+                chars.iter().enumerate().filter(|(i, _)| *i != other % chars.len().max(1)).map(|(_, c)| c).collect();
+        }
+        _ => {
+            let odd = ['\t', '*', '&', '!', '{', '}', '[', ']', '"', '\'', '#', '-', ':', '\u{e9}', '0', '~', '|', '%'];
+            let mut chars = chars;
+            chars.insert(other % (chars.len() + 1), odd[other % odd.len()]);
+            changed[line] = chars.into_iter().collect();
+        }
+    }
+    changed.join("\n")
+}
+
+#[test]
+fn a_file_made_to_exhaust_is_refused_at_once() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let items = format!("*a{}, ", level - 1).repeat(10);
+        writeln!(bomb, "a{level}: &a{level} [{items}]").unwrap();
+    }
+    let deep = format!("routes: {}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let wide = (0..500).fold(String::new(), |text, n| text + &format!("k{n}: 1\n"));
+    for text in [bomb, deep, wide] {
+        assert!(from_text("v.yaml", &text, &World).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_accident_of_editing_panics_leaks_or_points_nowhere(
+        accidents in proptest::collection::vec((any::<usize>(), any::<u8>(), any::<usize>()), 1..6),
+    ) {
+        let text = accidents.into_iter().fold(good(), |text, (at, kind, other)| mutate(&text, at, kind, other));
+        let lines = text.lines().count();
+        if let Err(problems) = from_text("v.yaml", &text, &World) {
+            prop_assert!(problems.iter().count() > 0);
+            let printed = problems.to_string();
+            for canary in CANARIES {
+                prop_assert!(!printed.contains(canary), "{printed}");
+            }
+            for problem in problems.iter() {
+                prop_assert!(!problem.message.is_empty());
+                prop_assert!(problem.line.is_none_or(|line| (1..=lines + 1).contains(&line)), "{printed}");
+                if !problem.path.segments().is_empty() {
+                    let named = problem.message.starts_with("is missing") || is_in(&text, &problem.path);
+                    prop_assert!(named, "{}: {printed}\n{text}", problem.path);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(text in "\\PC{0,200}", yaml in "[a-z:{}\\[\\], \n\"'&*!|>-]{0,120}") {
+        let _ = from_text("v.yaml", &text, &World);
+        let _ = from_text("v.yaml", &yaml, &World);
+    }
+}

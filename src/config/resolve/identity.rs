@@ -5,21 +5,38 @@ use crate::config::parse::listed;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Headers, defaults};
-use crate::gate::headers::{NAMED_SETS, Settings, Template, named_set};
+use crate::gate::headers::{NAMED_SETS, Settings, fold, named_set};
+use crate::gate::template::Template;
+use crate::web::forwarded::speaks_of_origin;
 use http::HeaderName;
 use std::collections::{BTreeSet, HashMap};
 
 /// Headers that mean something to HTTP, to the proxy or to the app's framing and origin checks.
 /// An identity under one of these names would be taken for something else.
-const RESERVED: [&str; 24] = [
-    "host", "cookie", "set-cookie", "authorization", "connection", "keep-alive", "te", "trailer",
-    "transfer-encoding", "upgrade", "expect", "forwarded", "via", "x-forwarded-for", "x-forwarded-proto",
-    "x-forwarded-host", "x-forwarded-port", "x-real-ip", "origin", "referer", "range", "date", "max-forwards",
+const RESERVED: [&str; 18] = [
+    "host",
+    "cookie",
+    "set-cookie",
+    "authorization",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "via",
+    "origin",
+    "referer",
+    "range",
+    "date",
+    "accept",
     "http2-settings",
 ];
 
-/// Families of them.
-const RESERVED_PREFIXES: [&str; 6] = ["content-", "proxy-", "sec-", "if-", "accept-", "access-control-"];
+/// Families of them, and our own.
+const RESERVED_PREFIXES: [&str; 7] =
+    ["content-", "proxy-", "sec-", "if-", "accept-", "access-control-", "x-vestibule-"];
 
 impl Resolver<'_> {
     pub(super) fn identity(
@@ -54,7 +71,11 @@ impl Resolver<'_> {
         let set = NAMED_SETS.contains(&name).then(|| named_set(name)).flatten();
         if set.is_none() {
             let hint = did_you_mean(name, NAMED_SETS);
-            let hint = if hint.is_empty() { format!("; write {}, or a mapping of your own", listed(&NAMED_SETS)) } else { hint };
+            let hint = if hint.is_empty() {
+                format!("; write {}, or a mapping of your own", listed(&NAMED_SETS))
+            } else {
+                hint
+            };
             self.fault(at, format!("no set of headers is named {name:?}{hint}"));
         }
         set
@@ -66,7 +87,8 @@ impl Resolver<'_> {
         for (name, template) in named {
             let at = at.key(name);
             let header = self.header_name(&at, name);
-            if let Some(first) = seen.insert(folded(name), name) {
+            let twin = header.as_ref().and_then(|_| seen.insert(fold(name), name));
+            if let Some(first) = twin {
                 self.fault(&at, format!("is {first} in another spelling: apps may take them for one; remove one"));
             }
             let example = "a template, such as \"{email}\"";
@@ -85,19 +107,16 @@ impl Resolver<'_> {
             self.fault(at, "is no header name; write letters, digits and hyphens, such as X-User");
             return None;
         };
-        let folded = folded(name);
+        let folded = fold(name);
+        let is_identity =
+            NAMED_SETS.iter().filter_map(|set| named_set(set)).flatten().any(|(known, _)| known.as_str() == folded);
         let reserved = RESERVED.contains(&folded.as_str())
             || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
-            || folded == "accept";
+            || (speaks_of_origin(&folded) && !is_identity);
         if reserved {
             self.fault(at, "means something else to HTTP or to the app; choose a name of your own, such as X-User");
             return None;
         }
         Some(header)
     }
-}
-
-/// A name as the least careful app reads it: CGI and WSGI take every other character for `_`.
-fn folded(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }

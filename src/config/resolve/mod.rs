@@ -17,9 +17,10 @@ use super::problem::{Fault, Finding, KeyPath};
 use super::run::{Config, Pages};
 use super::scalar::Span;
 use super::suggest::did_you_mean;
-use super::written::{self, List, Written, defaults};
+use super::written::{self, List, Preset, Written, defaults};
 use crate::telemetry;
 use crate::web::public_url::PublicUrl;
+use crate::web::return_to::Prefix;
 use std::time::Duration;
 
 /// Resolves what was written.
@@ -111,16 +112,16 @@ impl Resolver<'_> {
         let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
-        let provider = self.providers(&root.key("providers"), written, public_url.as_ref(), prefix.as_deref());
+        let provider = self.providers(&root.key("providers"), written, public_url.as_ref(), prefix.as_ref());
         let (session, keys) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
         let surroundings =
-            routes::Surroundings { prefix: prefix.as_deref(), public_url: public_url.as_ref(), cookie_domain: domain };
+            routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
         let routes = self.routes(&root.key("routes"), written, &surroundings);
         let (identity, kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
-        let pages = self.pages(&root.key("pages"), written.pages.as_ref(), public_url.as_ref());
+        let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
         Some(Config {
             public_url: public_url?,
@@ -134,7 +135,7 @@ impl Resolver<'_> {
             routes: routes?,
             identity: identity?,
             kept_claims,
-            pages: pages?,
+            pages,
             telemetry,
             findings: Vec::new(),
         })
@@ -148,43 +149,26 @@ impl Resolver<'_> {
         parsed.map_err(|bad| self.fault(at, format!("{bad}; write {hint}"))).ok()
     }
 
-    fn prefix(&mut self, at: &KeyPath, written: Option<&str>) -> Option<String> {
+    fn prefix(&mut self, at: &KeyPath, written: Option<&str>) -> Option<Prefix> {
         let text = written.unwrap_or(defaults::PREFIX);
-        if is_plain_path(text) {
-            return Some(text.to_owned());
-        }
-        self.fault(
-            at,
-            format!("{text:?} is no prefix; write an absolute path of plain segments with no final slash, such as /oauth2"),
-        );
-        None
+        let parsed = Prefix::parse(text);
+        parsed.map_err(|bad| self.fault(at, format!("{text:?} {bad}, with no final slash"))).ok()
     }
 
-    fn pages(
-        &mut self,
-        at: &KeyPath,
-        written: Option<&written::Pages>,
-        public_url: Option<&PublicUrl>,
-    ) -> Option<Pages> {
-        let application = match written.and_then(|pages| pages.application.as_deref()) {
-            Some(name) => {
-                let name = name.trim();
-                if name.is_empty() || name.chars().any(char::is_control) {
-                    self.fault(&at.key("application"), "must be a name on one line");
-                }
-                name.to_owned()
+    fn pages(&mut self, at: &KeyPath, written: &Written) -> Pages {
+        let mut line = |key: &str, text: Option<&String>| {
+            let text = text?.trim();
+            if text.is_empty() || text.chars().any(char::is_control) {
+                self.fault(&at.key(key), "must be words on one line; leave the key out to say nothing");
             }
-            None => public_url?.host().to_owned(),
+            Some(text.to_owned())
         };
-        let contact = written.and_then(|pages| pages.contact.clone());
-        if let Some(contact) = &contact
-            && !is_email(contact)
-            && !contact.starts_with("https://")
-        {
-            // It becomes a link: no other scheme (javascript:, data:) may get there.
-            self.fault(&at.key("contact"), "is neither an e-mail address nor a URL that begins with https://");
-        }
-        Some(Pages { application, contact })
+        let pages = written.pages.as_ref();
+        let application = line("application", pages.and_then(|pages| pages.application.as_ref()));
+        let contact = line("contact", pages.and_then(|pages| pages.contact.as_ref()));
+        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
+        let proconnect = providers.any(|provider| provider.preset == Some(Preset::ProConnect));
+        Pages { application, contact, proconnect }
     }
 
     fn log(&mut self, at: &KeyPath, written: Option<&written::Log>) -> telemetry::Settings {
@@ -193,10 +177,12 @@ impl Resolver<'_> {
         let levels = ["off", "error", "warn", "info", "debug", "trace"];
         for directive in level.split(',') {
             // tracing takes an unknown word for the name of a part and logs all of it: not here.
-            let (part, level) = directive.rsplit_once('=').map_or((None, directive), |(part, level)| (Some(part), level));
+            let (part, level) =
+                directive.rsplit_once('=').map_or((None, directive), |(part, level)| (Some(part), level));
             let known = levels.contains(&level.trim());
             let plain = |part: &str| {
-                !part.trim().is_empty() && part.trim().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'))
+                !part.trim().is_empty()
+                    && part.trim().chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'))
             };
             if !known || !part.is_none_or(plain) {
                 let hint = did_you_mean(level.trim(), levels);
@@ -221,11 +207,6 @@ fn is_plain_path(text: &str) -> bool {
     text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_plain))
 }
 
-fn is_email(text: &str) -> bool {
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-._+".contains(c));
-    text.split_once('@').is_some_and(|(name, host)| plain(name) && plain(host) && host.contains('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +216,9 @@ mod tests {
         for good in ["/oauth2", "/a/b", "/_v.1~x-y"] {
             assert!(is_plain_path(good), "{good}");
         }
-        for bad in ["", "/", "oauth2", "/oauth2/", "//a", "/a//b", "/a/../b", "/.", "/%61", "/a b", "/é", "/a?b", "/a;b", "/a*"] {
+        for bad in [
+            "", "/", "oauth2", "/oauth2/", "//a", "/a//b", "/a/../b", "/.", "/%61", "/a b", "/é", "/a?b", "/a;b", "/a*",
+        ] {
             assert!(!is_plain_path(bad), "{bad}");
         }
     }

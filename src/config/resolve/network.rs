@@ -26,7 +26,10 @@ impl Resolver<'_> {
                 self.finding(&admin_at, "metrics and health are reachable from other machines, without a password");
             }
             if !is_private(&proxy.address) && public_url.is_some_and(|url| !url.is_secure()) {
-                self.finding(&proxy_at, "other machines can reach a listener whose public_url is plain http: for trials only");
+                self.finding(
+                    &proxy_at,
+                    "other machines can reach a listener whose public_url is plain http: for trials only",
+                );
             }
         }
         let trusted_proxies = self.trusted_proxies(&root.key("trusted_proxies"), written.trusted_proxies.as_ref());
@@ -35,7 +38,8 @@ impl Resolver<'_> {
         if written.threads == Some(0) {
             self.fault(&threads_at, "must be at least 1; leave the key out for one thread per processor");
         }
-        let grace = self.span(&root.key("shutdown_grace"), written.shutdown_grace, defaults::SHUTDOWN_GRACE, Duration::ZERO);
+        let grace =
+            self.span(&root.key("shutdown_grace"), written.shutdown_grace, defaults::SHUTDOWN_GRACE, Duration::ZERO);
         Some(Settings {
             proxy: proxy?,
             admin: admin?,
@@ -72,7 +76,8 @@ impl Resolver<'_> {
             }
             Some(path.clone())
         };
-        let certificate = pem("certificate", written.certificate.as_ref(), "a certificate", "-----BEGIN CERTIFICATE-----");
+        let certificate =
+            pem("certificate", written.certificate.as_ref(), "a certificate", "-----BEGIN CERTIFICATE-----");
         let key = pem("key", written.key.as_ref(), "a private key", "PRIVATE KEY-----");
         Some(TlsFiles { certificate: certificate?, key: key? })
     }
@@ -82,13 +87,26 @@ impl Resolver<'_> {
         for (at, text) in self.items(at, written) {
             let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
             let Ok(network) = network else {
-                self.fault(&at, format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8"));
+                self.fault(
+                    &at,
+                    format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8"),
+                );
                 continue;
             };
             if network != network.trunc() {
-                self.fault(&at, format!("{text:?} has address bits beyond its length; write {} or {}", network.trunc(), network.addr()));
+                self.fault(
+                    &at,
+                    format!(
+                        "{text:?} has address bits beyond its length; write {} or {}",
+                        network.trunc(),
+                        network.addr()
+                    ),
+                );
             } else if network.prefix_len() == 0 {
-                self.finding(&at, "whoever connects is believed about who the client is and which address it asked for");
+                self.finding(
+                    &at,
+                    "whoever connects is believed about who the client is and which address it asked for",
+                );
             } else if network.prefix_len() < wide(&network) {
                 self.finding(&at, "a very large network is believed about who the client is");
             }
@@ -109,12 +127,11 @@ impl Resolver<'_> {
             self.name(&at, name);
             let url_at = at.key("url");
             let hint = "where the app is, such as http://127.0.0.1:8501";
-            let address = match upstream {
-                Some(upstream) => self.required(&url_at, upstream.url.as_ref(), hint),
-                None => {
-                    self.fault(&at, format!("is empty; write {{url: …}}: {hint}"));
-                    None
-                }
+            let address = if let Some(upstream) = upstream {
+                self.required(&url_at, upstream.url.as_ref(), hint)
+            } else {
+                self.fault(&at, format!("is empty; write {{url: …}}: {hint}"));
+                None
             };
             let timeouts = self.timeouts(&at.key("timeouts"), upstream.as_ref().and_then(|u| u.timeouts.as_ref()));
             let Some(address) = address.map(|url| url.0.clone()) else { continue };

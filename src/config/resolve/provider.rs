@@ -5,6 +5,7 @@ use crate::config::problem::KeyPath;
 use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
 use crate::oidc::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};
 use crate::web::public_url::PublicUrl;
+use crate::web::return_to::Prefix;
 use std::time::Duration;
 use url::Url;
 
@@ -14,9 +15,19 @@ const PINNED: [Algorithm; 2] = [Algorithm::ES256, Algorithm::RS256];
 
 /// Parameters of the authorization request that the protocol or another key decides, with why.
 const RESERVED: [(&str, &str); 20] = [
-    ("response_type", ""), ("response_mode", ""), ("client_id", ""), ("client_secret", ""), ("redirect_uri", ""),
-    ("state", ""), ("nonce", ""), ("code_challenge", ""), ("code_challenge_method", ""), ("request", ""),
-    ("request_uri", ""), ("id_token_hint", ""), ("registration", ""),
+    ("response_type", ""),
+    ("response_mode", ""),
+    ("client_id", ""),
+    ("client_secret", ""),
+    ("redirect_uri", ""),
+    ("state", ""),
+    ("nonce", ""),
+    ("code_challenge", ""),
+    ("code_challenge_method", ""),
+    ("request", ""),
+    ("request_uri", ""),
+    ("id_token_hint", ""),
+    ("registration", ""),
     ("login_hint", ""),
     ("max_age", ": the age of an authentication is not checked by this version"),
     ("scope", ": write `scopes` instead"),
@@ -46,15 +57,16 @@ impl Resolver<'_> {
         at: &KeyPath,
         written: &Written,
         public_url: Option<&PublicUrl>,
-        prefix: Option<&str>,
+        prefix: Option<&Prefix>,
     ) -> Option<Settings> {
-        let example = "{proconnect: {preset: proconnect, environment: integration, client_id: …, client_secret: {file: …}}}";
+        let example =
+            "{proconnect: {preset: proconnect, environment: integration, client_id: …, client_secret: {file: …}}}";
         let named = self.required(at, written.providers.as_ref(), example)?;
         if named.is_empty() {
             self.fault(at, format!("is empty; write {example}"));
         } else if named.len() > 1 {
-            let names: Vec<&str> = named.keys().map(String::as_str).collect();
-            self.fault(at, format!("this version takes one provider, but here are {}: {}", names.len(), names.join(", ")));
+            let all: Vec<&str> = named.keys().map(String::as_str).collect();
+            self.fault(at, format!("this version takes one provider, but here are {}: {}", all.len(), all.join(", ")));
         }
         // Each is resolved even where there is one too many: its own mistakes are worth knowing.
         let mut settings = None;
@@ -75,12 +87,16 @@ impl Resolver<'_> {
         name: &str,
         written: &written::Provider,
         public_url: Option<&PublicUrl>,
-        prefix: Option<&str>,
+        prefix: Option<&Prefix>,
     ) -> Option<Settings> {
         let preset = written.preset.unwrap_or_default();
         let issuer = self.issuer(at, preset, written);
         let endpoints = self.endpoints(&at.key("endpoints"), written.endpoints.as_ref());
-        let client_id = self.required_text(&at.key("client_id"), written.client_id.as_ref(), "the one that the provider registered for you");
+        let client_id = self.required_text(
+            &at.key("client_id"),
+            written.client_id.as_ref(),
+            "the one that the provider registered for you",
+        );
         let secret_at = at.key("client_secret");
         let client_secret = written.client_secret.as_ref().and_then(|secret| self.secret(&secret_at, secret));
         if written.client_secret.is_none() && preset == Preset::ProConnect {
@@ -98,8 +114,9 @@ impl Resolver<'_> {
         if clock_leeway > MOST_LEEWAY {
             self.fault(&leeway_at, "is more than five minutes, for which an expired token would still be taken; write 5m or less, and set the clocks");
         }
-        let timeout = self.span(&at.key("timeout"), written.timeout, defaults::PROVIDER_TIMEOUT, Duration::from_millis(100));
-        let ours = |page: &str| Url::parse(&format!("{}{}{page}", public_url?.origin(), prefix?)).ok();
+        let timeout =
+            self.span(&at.key("timeout"), written.timeout, defaults::PROVIDER_TIMEOUT, Duration::from_millis(100));
+        let ours = |page: &str| Url::parse(&format!("{}{}{page}", public_url?.origin(), prefix?.as_str())).ok();
         Some(Settings {
             name: name.to_owned(),
             issuer: issuer?,
@@ -135,7 +152,10 @@ impl Resolver<'_> {
                 None
             }
             (Preset::Generic, Some(_), None) => {
-                self.fault(&environment_at, "is ProConnect's; write `preset: proconnect` beside it, or an issuer instead");
+                self.fault(
+                    &environment_at,
+                    "is ProConnect's; write `preset: proconnect` beside it, or an issuer instead",
+                );
                 None
             }
             (_, None, issuer) => {
@@ -201,11 +221,19 @@ impl Resolver<'_> {
         })))
     }
 
-    fn client_authentication(&mut self, at: &KeyPath, preset: Preset, written: &written::Provider) -> ClientAuthentication {
+    fn client_authentication(
+        &mut self,
+        at: &KeyPath,
+        preset: Preset,
+        written: &written::Provider,
+    ) -> ClientAuthentication {
         let at = at.key("client_authentication");
         match (preset, written.client_authentication) {
             (_, Some(_)) if written.client_secret.is_none() => {
-                self.fault(&at, "is written, but there is no client_secret to authenticate with; remove it, or add the secret");
+                self.fault(
+                    &at,
+                    "is written, but there is no client_secret to authenticate with; remove it, or add the secret",
+                );
             }
             (Preset::ProConnect, Some(ClientAuthentication::ClientSecretBasic)) => {
                 self.finding(&at, "ProConnect announces client_secret_post only");
@@ -232,7 +260,9 @@ impl Resolver<'_> {
             self.fault(at, "must hold openid; without it the provider signs nobody in");
         }
         if preset == Preset::ProConnect {
-            for scope in scopes.iter().filter(|scope| ["profile", "offline_access", "phone_number"].contains(&scope.as_str())) {
+            for scope in
+                scopes.iter().filter(|scope| ["profile", "offline_access", "phone_number"].contains(&scope.as_str()))
+            {
                 self.finding(at, format!("ProConnect knows no scope {scope} and ignores it"));
             }
         }
@@ -256,7 +286,10 @@ impl Resolver<'_> {
         for (part, wanted) in written.into_iter().flatten() {
             let at = at.key(part);
             if part != "id_token" && part != "userinfo" {
-                self.fault(&at, "claims are asked for in id_token or userinfo: write {id_token: {…}} or {userinfo: {…}}");
+                self.fault(
+                    &at,
+                    "claims are asked for in id_token or userinfo: write {id_token: {…}} or {userinfo: {…}}",
+                );
             } else if !wanted.is_object() {
                 self.fault(&at, "expected a mapping of claim names, such as {amr: null}");
             } else if wanted.get("acr").is_some() {
@@ -291,7 +324,10 @@ impl Resolver<'_> {
         }
         if let Some(idp) = &written.idp_hint {
             if idp.is_empty() || !idp.chars().all(|c| c.is_ascii_graphic()) {
-                self.fault(&at.key("idp_hint"), "is no idp_id; write the one that ProConnect lists, such as 71144ab3-ee1a-4401-b7b3-79b44f7daeeb");
+                self.fault(
+                    &at.key("idp_hint"),
+                    "is no idp_id; write the one that ProConnect lists, such as 71144ab3-ee1a-4401-b7b3-79b44f7daeeb",
+                );
             }
             parameters.push(("idp_hint".to_owned(), idp.clone()));
         }
@@ -318,7 +354,8 @@ impl Resolver<'_> {
         if list.is_empty() {
             self.fault(at, "is empty; leave the key out for the default");
         }
-        let algorithms: Vec<Algorithm> = self.items(at, Some(list)).into_iter().map(|(_, algorithm)| *algorithm).collect();
+        let algorithms: Vec<Algorithm> =
+            self.items(at, Some(list)).into_iter().map(|(_, algorithm)| *algorithm).collect();
         if algorithms.contains(&Algorithm::HS256) {
             if provider.client_secret.is_none() {
                 self.fault(at, "HS256 signs with the client secret, and there is none; write client_secret, or ES256 or RS256 here");
@@ -353,7 +390,10 @@ impl Resolver<'_> {
                 self.fault(&at.key("algorithms"), "is written, but userinfo is not read; remove it");
             }
             if preset == Preset::ProConnect {
-                self.finding(at, "ProConnect's ID token holds no e-mail and no name: without userinfo the app learns `sub` only");
+                self.finding(
+                    at,
+                    "ProConnect's ID token holds no e-mail and no name: without userinfo the app learns `sub` only",
+                );
             }
         }
         let algorithms = listed.unwrap_or_else(|| id_token_algorithms.to_vec());

@@ -7,11 +7,12 @@ use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
 use crate::web::public_url::PublicUrl;
+use crate::web::return_to::Prefix;
 use std::collections::BTreeSet;
 
 /// What routes are judged against.
 pub(super) struct Surroundings<'a> {
-    pub(super) prefix: Option<&'a str>,
+    pub(super) prefix: Option<&'a Prefix>,
     pub(super) public_url: Option<&'a PublicUrl>,
     pub(super) cookie_domain: Option<&'a str>,
 }
@@ -45,7 +46,12 @@ impl Resolver<'_> {
             Err(clashes) => {
                 for Clash(first, second) in clashes {
                     if let (Some(first), Some(second)) = (places.get(first), places.get(second)) {
-                        self.fault(second, format!("is for the same requests as {first}; remove one, or tell them apart by host or methods"));
+                        self.fault(
+                            second,
+                            format!(
+                                "is for the same requests as {first}; remove one, or tell them apart by host or methods"
+                            ),
+                        );
                     }
                 }
                 None
@@ -80,9 +86,15 @@ impl Resolver<'_> {
             }
         };
         if let Some(prefix) = around.prefix
-            && is_at_or_below(text, prefix)
+            && prefix.holds(text)
         {
-            self.fault(&path_at, format!("{text:?} is below {prefix}, where Vestibule's own pages are; choose another path, or another `prefix`"));
+            self.fault(
+                &path_at,
+                format!(
+                    "{text:?} is below {}, where Vestibule's own pages are; choose another path, or another `prefix`",
+                    prefix.as_str()
+                ),
+            );
         }
         let access = written.access.unwrap_or_default();
         if access == Access::Public && text == "/**" {
@@ -93,7 +105,14 @@ impl Resolver<'_> {
         }
         let host = self.host(&at.key("host"), written.host.as_deref(), around);
         let methods = self.methods(&at.key("methods"), written.methods.as_ref());
-        Some(Route { path: path?, host, methods, access, upstream: upstream?, strip_prefix: written.strip_prefix.clone() })
+        Some(Route {
+            path: path?,
+            host,
+            methods,
+            access,
+            upstream: upstream?,
+            strip_prefix: written.strip_prefix.clone(),
+        })
     }
 
     fn strip_prefix(&mut self, at: &KeyPath, prefix: &str, path: &str) {
@@ -113,7 +132,12 @@ impl Resolver<'_> {
             Err(_) => false,
         };
         if !plain || lower.contains('*') {
-            self.fault(at, format!("{host:?} is no host; write a name such as api.example.gouv.fr, without scheme, port or pattern"));
+            self.fault(
+                at,
+                format!(
+                    "{host:?} is no host; write a name such as api.example.gouv.fr, without scheme, port or pattern"
+                ),
+            );
             return None;
         }
         let shares_cookie = around.public_url.is_none_or(|url| url.host() == lower)

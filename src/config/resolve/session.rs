@@ -24,8 +24,10 @@ const LONG_SIGN_IN: Duration = Duration::from_secs(2 * 3600);
 const KEY: &str = "a session key is 32 random bytes in base64url, as `vestibule keys new` prints them";
 
 /// base64url with its padding or without.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Domains under which anybody in France can register a name: no cookie may be for all of one.
 /// (Browsers refuse them too, and every other one of the Public Suffix List; these are the likely ones.)
@@ -37,8 +39,9 @@ impl Resolver<'_> {
         at: &KeyPath,
         written: Option<&written::Session>,
     ) -> (session::Settings, Vec<KeyMaterial>) {
-        let idle = self.span(&at.key("idle"), written.and_then(|s| s.idle), defaults::IDLE, LEAST);
-        let lifetime = self.span(&at.key("lifetime"), written.and_then(|s| s.lifetime), defaults::LIFETIME, LEAST);
+        let default = defaults::session();
+        let idle = self.span(&at.key("idle"), written.and_then(|s| s.idle), default.idle, LEAST);
+        let lifetime = self.span(&at.key("lifetime"), written.and_then(|s| s.lifetime), default.lifetime, LEAST);
         if idle > lifetime {
             let (idle, lifetime) = (written_span(idle), written_span(lifetime));
             let message = format!("idle ({idle}) is longer than lifetime ({lifetime}); write {lifetime} or less");
@@ -76,7 +79,10 @@ impl Resolver<'_> {
             let Some(secret) = self.secret(&secret_at, secret) else { continue };
             let Some(secret) = self.key_bytes(&secret_at, secret.expose_secret()) else { continue };
             if let Some((first, _)) = keys.iter().find(|(_, key)| key.secret == secret) {
-                self.fault(&secret_at, format!("is the same secret as that of {first}; make a new one with `vestibule keys new`"));
+                self.fault(
+                    &secret_at,
+                    format!("is the same secret as that of {first}; make a new one with `vestibule keys new`"),
+                );
             }
             keys.push((at, KeyMaterial { id: id.unwrap_or_default().to_owned(), secret }));
         }
@@ -85,7 +91,18 @@ impl Resolver<'_> {
 
     fn key_bytes(&mut self, at: &KeyPath, text: &str) -> Option<Zeroizing<[u8; 32]>> {
         let urlsafe: Zeroizing<String> = Zeroizing::new(
-            text.trim().chars().map(|c| if c == '+' { '-' } else if c == '/' { '_' } else { c }).collect(),
+            text.trim()
+                .chars()
+                .map(|c| {
+                    if c == '+' {
+                        '-'
+                    } else if c == '/' {
+                        '_'
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
         );
         let Ok(bytes) = BASE64.decode(urlsafe.as_bytes()).map(Zeroizing::new) else {
             self.fault(at, format!("is not base64url; {KEY}"));
@@ -118,7 +135,10 @@ impl Resolver<'_> {
         let at = at.key("domain");
         let host = public_url?.host();
         let wrong = if domain.starts_with('.') {
-            Some(format!("begins with a dot; write {:?}, which means its subdomains too", domain.trim_start_matches('.')))
+            Some(format!(
+                "begins with a dot; write {:?}, which means its subdomains too",
+                domain.trim_start_matches('.')
+            ))
         } else if domain.parse::<std::net::IpAddr>().is_ok() || domain.starts_with('[') {
             Some("is an IP address, for which browsers take no domain; remove the key".to_owned())
         } else if domain != domain.to_ascii_lowercase() {
@@ -142,7 +162,7 @@ impl Resolver<'_> {
         let entry = written.and_then(|sign_in| sign_in.entry).unwrap_or_default();
         let timeout = written.and_then(|sign_in| sign_in.timeout);
         let at = at.key("timeout");
-        let attempt_lifetime = self.span(&at, timeout, defaults::SIGN_IN_TIMEOUT, Duration::from_secs(10));
+        let attempt_lifetime = self.span(&at, timeout, defaults::sign_in().attempt_lifetime, Duration::from_secs(10));
         if attempt_lifetime > LONG_SIGN_IN {
             self.finding(&at, "a sign-in that was begun stays open for more than two hours");
         }
