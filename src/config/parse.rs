@@ -202,10 +202,11 @@ impl Complaint {
                     "a map" => "a mapping of names to values",
                     "a boolean" => "true or false",
                     "path string" => "a path",
-                    "a Value::Tag enum" => "one of the names listed for this key",
+                    "a Value::Tagged enum" => "one of the words that this key takes",
                     "u16" => "a whole number between 1 and 65535",
                     other => other,
                 };
+                let found = if wanted.contains("number") && found == "a number" { "another" } else { found };
                 let quotes = match (wanted, found) {
                     ("a text", "a number" | "a boolean") => "; put it in quotes",
                     _ => "",

@@ -7,7 +7,7 @@
 
 mod provider;
 
-pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, Userinfo, UserinfoFormat};
+pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
 
 use super::scalar::{ListenAddress, Secret, Span, Store, UpstreamUrl, written_span};
 use crate::gate::route::Access;
