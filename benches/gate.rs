@@ -1,1 +1,127 @@
-fn main() {}
+//! The decision of a request: the everyday path, and the three ways off it.
+//!
+//! The request is one that a browser sends to a Streamlit app: 14 headers, 8 cookies, a session
+//! of a ProConnect agent. `decision` is all that the gate does with it: find the cookie and open
+//! it, check the limits, find the route, decide, write the identity headers. `floor` is what of
+//! this no design can avoid: base64 and AES-256-GCM over the same cookie.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::request::Parts;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use vestibule::clock::Timestamp;
+use vestibule::config::{self, Config, Environment, Unreadable};
+use vestibule::gate::headers::Headers;
+use vestibule::gate::{Gate, Verdict};
+use vestibule::random::SystemRandom;
+use vestibule::seal::{KeyRing, Purpose};
+use vestibule::secret::SecretString;
+use vestibule::session::Sessions;
+use vestibule::web::cookies::Cookies;
+use vestibule::web::hygiene::CleanRequest;
+
+const VECTOR: &str = include_str!("../tests/vectors/session-cookie.txt");
+const CONFIGURATION: &str = "
+public_url: https://playground.example.gouv.fr
+providers:
+  proconnect: {preset: proconnect, environment: integration, client_id: app, client_secret: {env: SECRET}}
+session: {keys: [{id: k, secret: {env: KEY}}]}
+upstreams: {playground: {url: 'http://127.0.0.1:8501'}, api: {url: 'http://127.0.0.1:8000'}}
+routes:
+  - {path: /_stcore/health, access: public, upstream: playground}
+  - {path: /static/**, access: public, upstream: playground}
+  - {path: /v1/**, upstream: api}
+  - {path: /**, upstream: playground}
+";
+
+struct Vector;
+
+impl Vector {
+    fn value(name: &str) -> &'static str {
+        let line = VECTOR.lines().filter_map(|line| line.split_once(" = ")).find(|(held, _)| *held == name);
+        line.unwrap_or_else(|| panic!("the vector has no {name}")).1
+    }
+}
+
+impl Environment for Vector {
+    fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
+        Ok(SecretString::from(if name == "KEY" { Self::value("key") } else { "a secret of the bench's own, long enough" }))
+    }
+
+    fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
+        Err(Unreadable::Absent)
+    }
+}
+
+fn config() -> Config {
+    config::from_text("bench.yaml", CONFIGURATION, &Vector).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn gate(config: Config) -> Gate {
+    let ring = Arc::new(KeyRing::new(&config.keys).expect("one key"));
+    let cookies = Cookies::new(&config.public_url, &config.cookies);
+    let sessions = Arc::new(Sessions::new(ring, cookies, config.session, config.kept_claims));
+    Gate::new(config.routes, Headers::new(config.identity), sessions, config.public_url, config.prefix)
+}
+
+fn request(path: &str, session: bool) -> Parts {
+    let mut cookies = String::from("_streamlit_xsrf=2|8b2c1a3f|d41d8cd98f00b204e9800998ecf8427e|1700000000; theme=dark; lang=fr; a=1; b=2; c=3");
+    if session {
+        cookies = format!("{cookies}; __Host-vestibule={}", Vector::value("cookie"));
+    }
+    let request = http::Request::builder()
+        .uri(path)
+        .header("host", "playground.example.gouv.fr")
+        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+        .header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+        .header("accept-language", "fr,fr-FR;q=0.8,en-US;q=0.5,en;q=0.3")
+        .header("accept-encoding", "gzip, deflate, br, zstd")
+        .header("referer", "https://playground.example.gouv.fr/chat")
+        .header("connection", "keep-alive")
+        .header("upgrade-insecure-requests", "1")
+        .header("sec-fetch-dest", "document")
+        .header("sec-fetch-mode", "navigate")
+        .header("sec-fetch-site", "same-origin")
+        .header("priority", "u=0, i")
+        .header("cookie", cookies);
+    request.body(()).expect("a request").into_parts().0
+}
+
+fn decisions(criterion: &mut Criterion) {
+    let random = SystemRandom::new();
+    let now = Timestamp::from_unix(Vector::value("now").parse().expect("seconds"));
+    let config = config();
+    let ring = KeyRing::new(&config.keys).expect("one key");
+    let gate = gate(config);
+    let mut group = criterion.benchmark_group("gate");
+
+    let sealed = Vector::value("cookie").as_bytes();
+    group.bench_function("floor: open the cookie", |bencher| {
+        bencher.iter(|| ring.open(Purpose::Session, black_box(sealed), b"__Host-vestibule").expect("opens"));
+    });
+
+    let cases = [
+        ("decision: session", "/chat?room=7", true, true),
+        ("decision: no session", "/chat?room=7", false, false),
+        ("decision: public", "/static/js/main.js", false, true),
+    ];
+    for (name, target, session, forwards) in cases {
+        let parts = request(target, session);
+        let clean = CleanRequest::inspect(&parts, target.as_bytes(), 900).expect("clean");
+        assert_eq!(matches!(gate.judge(&clean, now, &random), Verdict::Forward(_)), forwards, "{name}");
+        group.bench_function(name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(now), &random)));
+    }
+
+    let parts = request("/chat?room=7", true);
+    group.bench_function("hygiene and decision: session", |bencher| {
+        bencher.iter(|| {
+            let clean = CleanRequest::inspect(black_box(&parts), b"/chat?room=7", 900).expect("clean");
+            gate.judge(&clean, black_box(now), &random)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decisions);
+criterion_main!(benches);

@@ -63,7 +63,7 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let (public_url, prefix) = (config.public_url, config.prefix);
-        let ring = Arc::new(KeyRing::new(config.keys).ok_or(StartError::NoKey)?);
+        let ring = Arc::new(KeyRing::new(&config.keys).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let sessions = Arc::new(Sessions::new(Arc::clone(&ring), cookies.clone(), config.session, config.kept_claims));
         let provider = Provider::new(config.provider, Fetch::new()?);

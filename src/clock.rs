@@ -31,11 +31,13 @@ impl Timestamp {
     }
 
     /// This moment moved forward by the whole seconds of `by`.
+    #[must_use]
     pub const fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(by.as_secs()))
     }
 
     /// This moment moved back by the whole seconds of `by`.
+    #[must_use]
     pub const fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(by.as_secs()))
     }

@@ -105,7 +105,7 @@ impl Drop for Opened {
 
 impl KeyRing {
     /// A ring whose first key seals and all of whose keys open; none without a key.
-    pub fn new(keys: Vec<KeyMaterial>) -> Option<Self> {
+    pub fn new(keys: &[KeyMaterial]) -> Option<Self> {
         let mut keys = keys.iter().map(Key::derive);
         Some(Self { current: keys.next()?, former: keys.collect() })
     }
@@ -208,7 +208,7 @@ mod tests {
 
     fn ring(secrets: &[u8]) -> KeyRing {
         let key = |byte: &u8| KeyMaterial { id: byte.to_string(), secret: Zeroizing::new([*byte; 32]) };
-        KeyRing::new(secrets.iter().map(key).collect()).unwrap()
+        KeyRing::new(&secrets.iter().map(key).collect::<Vec<_>>()).unwrap()
     }
 
     fn seal(ring: &KeyRing, plaintext: &[u8]) -> String {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_ring_without_keys_does_not_exist() {
-        assert!(KeyRing::new(vec![]).is_none());
+        assert!(KeyRing::new(&[]).is_none());
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub fn start(
 /// with its secrets under the names `DEMO_SESSION_KEY` and `DEMO_CLIENT_SECRET`.
 pub fn configuration(demo: &Demo, port: u16) -> String {
     let extra =
-        EXTRA_HEADERS.iter().map(|(name, template)| format!("    {name}: \"{template}\"\n")).collect::<String>();
+        EXTRA_HEADERS.map(|(name, template)| format!("    {name}: \"{template}\"\n")).concat();
     format!(
         r#"public_url: http://localhost:{port}
 listeners: {{proxy: "127.0.0.1:{port}", admin: "127.0.0.1:0"}}

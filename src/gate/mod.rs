@@ -14,7 +14,7 @@ pub use decide::Denial;
 
 use crate::clock::Timestamp;
 use crate::random::Random;
-use crate::session::{NoSession, SessionId, Sessions};
+use crate::session::{NoSession, Session, SessionId, Sessions};
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
@@ -99,7 +99,7 @@ impl Gate {
                     index,
                     route,
                     identity,
-                    session: permit.person().map(|person| person.id()),
+                    session: permit.person().map(Session::id),
                     renewal,
                 })
             }

@@ -131,7 +131,9 @@ impl Template {
                 Part::FirstOf(names) => {
                     let found = first_of(names, claims);
                     any |= found.is_some();
-                    found.into_iter().for_each(|claim| write_claim(claim, encoding, &mut value));
+                    if let Some(claim) = found {
+                        write_claim(claim, encoding, &mut value);
+                    }
                 }
             }
         }

@@ -132,7 +132,7 @@ mod tests {
     fn site() -> (PublicUrl, Prefix, Cookies, KeyRing) {
         let url = PublicUrl::parse("https://app.example").unwrap();
         let cookies = Cookies::new(&url, &Settings::default());
-        let ring = KeyRing::new(vec![KeyMaterial { id: "k".into(), secret: Zeroizing::new([7; 32]) }]).unwrap();
+        let ring = KeyRing::new(&[KeyMaterial { id: "k".into(), secret: Zeroizing::new([7; 32]) }]).unwrap();
         (url, Prefix::default(), cookies, ring)
     }
 

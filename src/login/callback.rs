@@ -121,7 +121,7 @@ impl Login {
         }
         if let Some(error) = error {
             let description = parameters.get("error_description")?.unwrap_or_default();
-            return self.refused(error, description, attempt, browser, now);
+            return self.refused(error, description, &attempt, browser, now);
         }
         let code = code.ok_or(CallbackError::NoCode)?;
         let signed_in =
@@ -138,7 +138,7 @@ impl Login {
         &self,
         error: &str,
         description: &str,
-        attempt: Attempt,
+        attempt: &Attempt,
         browser: Browser,
         now: Timestamp,
     ) -> Result<Arrival, CallbackError> {

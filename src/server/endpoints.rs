@@ -173,7 +173,7 @@ impl Endpoints {
                 self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();
                 Reply::redirect(&parts.method, &out.location).cookies(out.cookies)
             }
-            Err(error) => self.error(ErrorKind::Internal, Level::ERROR, &error, parts, exchange),
+            Err(error) => self.error(ErrorKind::Internal, Level::ERROR, error, parts, exchange),
         }
     }
 
@@ -246,7 +246,8 @@ impl Endpoints {
         exchange: &mut Exchange,
     ) -> Reply {
         // Enough to find a line; made even where randomness fails, for the line is found by time then.
-        let id = random::bytes::<6>(&*self.random).map_or_else(|_| "000000000000".to_owned(), hexadecimal);
+        let id = random::bytes::<8>(&*self.random).map_or(0, u64::from_be_bytes);
+        let id = format!("{id:016x}");
         exchange.because(error);
         exchange.level = level;
         let reply = if Kind::of(parts).shows_pages() {
@@ -271,10 +272,6 @@ impl Endpoints {
 
 fn language_of(headers: &HeaderMap) -> Language {
     Language::from_accept_language(headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
-}
-
-fn hexadecimal(bytes: [u8; 6]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The cause as programs read it: `AppTimeout` → `app_timeout`.

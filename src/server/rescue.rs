@@ -100,12 +100,11 @@ impl Rescue {
     /// nobody is there to be told.
     pub(super) fn of_proxy(error: &Error) -> Option<Self> {
         match (error.esource(), error.etype()) {
-            (_, ErrorType::HTTPStatus(400..=499)) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
             (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => {
                 None
             }
             (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => None,
-            (ErrorSource::Downstream, _) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
+            (ErrorSource::Downstream, _) | (_, ErrorType::HTTPStatus(400..=499)) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
             (
                 ErrorSource::Upstream,
                 ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,

@@ -31,7 +31,8 @@ impl SessionId {
     /// A form for logs: the first 8 of the 32 hexadecimal digits, enough to follow a session and
     /// too little to be worth anything.
     pub fn short(self) -> String {
-        self.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        let [a, b, c, d, ..] = self.0;
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 }
 

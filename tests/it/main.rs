@@ -3,6 +3,7 @@
 //! One binary, one module for each behaviour; `support` is what they stand on.
 #![cfg(test)]
 
+mod architecture;
 mod counterparts;
 mod dependencies;
 mod sign_in;

@@ -72,12 +72,9 @@ impl Client {
     /// A request with our cookies and these headers; no redirect is followed.
     pub(crate) async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let url = if url.starts_with('/') { format!("{ORIGIN}{url}") } else { url.to_owned() };
-        let (target, site) = match url.strip_prefix(ORIGIN) {
-            Some(path) => (format!("http://{}{path}", self.sidecar), "app.example".to_owned()),
-            None => {
-                let parsed = url::Url::parse(&url).unwrap();
-                (url.clone(), format!("{}:{}", parsed.host_str().unwrap(), parsed.port_or_known_default().unwrap()))
-            }
+        let (target, site) = if let Some(path) = url.strip_prefix(ORIGIN) { (format!("http://{}{path}", self.sidecar), "app.example".to_owned()) } else {
+            let parsed = url::Url::parse(&url).unwrap();
+            (url.clone(), format!("{}:{}", parsed.host_str().unwrap(), parsed.port_or_known_default().unwrap()))
         };
         let mut request = self.http.request(method, target).body(body);
         if site == "app.example" && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -181,7 +178,7 @@ impl Client {
         for header in headers.get_all("set-cookie") {
             let cookie = cookie::Cookie::parse(header.to_str().unwrap().to_owned()).unwrap();
             let key = (site.to_owned(), cookie.name().to_owned());
-            let gone = cookie.max_age().is_some_and(|age| age.is_zero());
+            let gone = cookie.max_age().is_some_and(cookie::time::SignedDuration::is_zero);
             if gone {
                 jar.remove(&key);
             } else {
