@@ -6,5 +6,6 @@
 mod architecture;
 mod counterparts;
 mod dependencies;
+mod readme;
 mod sign_in;
 mod support;

@@ -1,0 +1,67 @@
+//! What the README and the documentation promise: the configuration loads, the links lead
+//! somewhere, the names are those of the program.
+
+use std::path::Path;
+use vestibule::config::{self, Environment, Unreadable};
+use vestibule::gate::headers::NAMED_SETS;
+use vestibule::secret::SecretString;
+
+const README: &str = include_str!("../../README.md");
+
+/// Answers every question for a secret with a good one.
+struct AnySecret;
+
+impl Environment for AnySecret {
+    fn variable(&self, _name: &str) -> Result<SecretString, Unreadable> {
+        Ok(SecretString::from(crate::support::site::SESSION_KEY))
+    }
+
+    fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
+        Ok(zeroize::Zeroizing::new(crate::support::site::SESSION_KEY.as_bytes().to_vec()))
+    }
+}
+
+#[test]
+fn the_readme_s_configuration_runs_without_a_finding() {
+    let yaml = README.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = config::from_text("README.md", yaml, &AnySecret).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.findings(), []);
+}
+
+#[test]
+fn the_readme_names_every_header_set_and_every_command() {
+    for set in NAMED_SETS {
+        assert!(README.contains(&format!("| `{set}`")), "{set}");
+    }
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(commands.len() >= 5, "{help}");
+    for command in commands {
+        assert!(README.contains(&format!("`vestibule {command}")), "{command}");
+    }
+}
+
+#[test]
+fn every_relative_link_of_the_documentation_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    let mut links = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.starts_with('#') {
+                continue;
+            }
+            let target = page.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{} links to {link}, which does not exist", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 8, "only {links} links were read");
+}
