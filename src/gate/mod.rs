@@ -17,6 +17,7 @@ use crate::random::Random;
 use crate::session::{NoSession, Session, SessionId, Sessions};
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
+use crate::web::origin;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo};
 use decide::{Decision, decide};
@@ -81,7 +82,11 @@ impl Gate {
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let parts = request.parts();
         let found = self.routes.find(request.host(), &parts.method, request.path());
-        let opened = self.sessions.open(&parts.headers);
+        let opened = if origin::is_foreign_socket(&parts.headers, &self.public_url) {
+            Err(NoSession::OtherSite)
+        } else {
+            self.sessions.open(&parts.headers)
+        };
         let session = match &opened {
             Ok(opened) => self.sessions.read(opened, now),
             Err(reason) => Err(*reason),
