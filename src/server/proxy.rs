@@ -71,7 +71,7 @@ impl Proxy {
         let prefix = &self.endpoints.prefix;
         if request.path().any(|reading| prefix.holds(reading)) {
             // Only the plain spelling names an endpoint; any other is ours too, and nothing.
-            let name = if request.path().strict().is_none() { prefix.below(request.path().literal()) } else { None };
+            let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
             return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
         }
         self.judge(&request, exchange)
