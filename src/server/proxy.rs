@@ -15,10 +15,11 @@ use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::CleanRequest;
 use crate::web::return_to::ReturnTo;
+use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -215,12 +216,20 @@ impl ProxyHttp for Proxy {
     ) -> pingora::Result<()> {
         if let Some(cookie) = exchange.renewal.take()
             // A session that ended meanwhile must not come back, and a shared cache must not hand
+        keep_our_cookies_ours(response)?;
+        // Hints that come before the answer are not the answer; the switch to a WebSocket is.
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
             // one person's cookie to another: the next answer will do.
             && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
-            && !is_shared(&response.headers)
+            && !shared_cache::is_meant_for_many(&response.headers)
         {
             response.append_header(SET_COOKIE, cookie)?;
         }
+            if let Some(private) = shared_cache::keeps_others_out(&response.headers) {
+                response.append_header(CACHE_CONTROL, private)?;
+            }
         Ok(())
     }
 
@@ -289,13 +298,16 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Whether an answer may be kept by caches that serve several people.
-fn is_shared(headers: &HeaderMap) -> bool {
-    let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    directives.flat_map(|value| value.split(',')).map(str::trim).any(|directive| {
-        let name = directive.split('=').next().unwrap_or_default();
-        name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
-    })
+/// Takes out what would set a cookie of ours: an app, or whoever can make it write a header, could
+/// else sign a person out, or in as somebody else.
+fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
+    let lines = response.headers.get_all(SET_COOKIE);
+    if !lines.iter().any(cookies::sets_ours) {
+        return Ok(());
+    }
+    let others: Vec<HeaderValue> = lines.iter().filter(|line| !cookies::sets_ours(line)).cloned().collect();
+    response.remove_header(&SET_COOKIE);
+    others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
 }
 
 /// The body of a form of ours.

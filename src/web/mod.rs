@@ -11,3 +11,4 @@ pub mod origin;
 pub mod path;
 pub mod public_url;
 pub mod return_to;
+pub mod shared_cache;
