@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 const KEEP_ALIVE_SECONDS: u64 = 75;
 /// Between two pieces of a request body, and for a client to take a piece of the answer.
 const CLIENT_STALL: Duration = Duration::from_secs(60);
+/// For the whole of a form that is sent to one of our own endpoints, however it trickles in.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Proxy {
     pub(super) gate: Gate,
@@ -214,22 +216,22 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        if let Some(cookie) = exchange.renewal.take()
-            // A session that ended meanwhile must not come back, and a shared cache must not hand
         keep_our_cookies_ours(response)?;
         // Hints that come before the answer are not the answer; the switch to a WebSocket is.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        if let Some(cookie) = exchange.renewal.take()
+            // A session that ended meanwhile must not come back, and a shared cache must not hand
             // one person's cookie to another: the next answer will do.
             && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
             && !shared_cache::is_meant_for_many(&response.headers)
         {
-            response.append_header(SET_COOKIE, cookie)?;
-        }
             if let Some(private) = shared_cache::keeps_others_out(&response.headers) {
                 response.append_header(CACHE_CONTROL, private)?;
             }
+            response.append_header(SET_COOKIE, cookie)?;
+        }
         Ok(())
     }
 
@@ -310,8 +312,13 @@ fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
     others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
 }
 
-/// The body of a form of ours.
+/// The body of a form of ours, which has to be there soon: it is a few bytes.
 async fn read_form(session: &mut Session) -> pingora::Result<String> {
+    let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
+    tokio::time::timeout(FORM_WITHIN, read_form_whole(session)).await.map_err(|_| late())?
+}
+
+async fn read_form_whole(session: &mut Session) -> pingora::Result<String> {
     let mut form: Vec<u8> = Vec::new();
     while let Some(piece) = session.as_downstream_mut().read_request_body().await? {
         let piece: Bytes = piece;
