@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod architecture;
+mod attacks;
 mod counterparts;
 mod dependencies;
 mod readme;
