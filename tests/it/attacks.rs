@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -733,4 +734,27 @@ async fn a_form_that_trickles_in_does_not_hold_a_request_open() {
     };
     let answer = tokio::time::timeout(Duration::from_secs(40), trickle).await.expect("an answer");
     assert_eq!(status(&answer), 400);
+}
+
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let mut folders = vec![root.join("src"), root.join("tests/it")];
+    let mut sources = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match entry.extension() {
+                None => folders.push(entry),
+                Some(extension) if extension == "rs" => sources.push_str(&std::fs::read_to_string(entry).unwrap()),
+                Some(_) => {}
+            }
+        }
+    }
+    let words = page.split('`').skip(1).step_by(2);
+    let named: Vec<_> = words.filter(|word| word.matches('_').count() >= 3 && !word.starts_with('_')).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for test in named {
+        assert!(sources.contains(&format!("fn {test}(")), "{test}");
+    }
 }
