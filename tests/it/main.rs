@@ -4,6 +4,9 @@
 #![cfg(test)]
 
 mod counterparts;
+mod demo;
 mod dependencies;
+mod real;
+mod real_attacks;
 mod sign_in;
 mod support;
