@@ -8,7 +8,7 @@ use crate::gate::Denial;
 use crate::login::attempt::NoAttempt;
 use crate::login::callback::CallbackError;
 use crate::login::start::StartError;
-use crate::oidc::{RedeemError, Unreachable};
+use crate::oidc::{RedeemError, TokenError, Unreachable, UserinfoError};
 use crate::pages::{ErrorKind, ProviderKind};
 use crate::session::BeginError;
 use crate::web::hygiene::Ambiguous;
@@ -86,6 +86,11 @@ impl Rescue {
         match error {
             RedeemError::Unreachable(unreachable) => Self::of_unreachable(unreachable),
             RedeemError::InsufficientAcr => rescue(ErrorKind::AuthenticationLevelNotReached, Level::INFO),
+            RedeemError::Token(TokenError::Unreachable(_)) | RedeemError::Userinfo(UserinfoError::Unreachable(_)) => {
+                rescue(ErrorKind::ProviderUnreachable, Level::ERROR)
+            }
+            // A secret that is wrong or has expired: an operator has to act, no second try helps.
+            RedeemError::Token(TokenError::InvalidClient) => rescue(ErrorKind::InvalidRequest, Level::ERROR),
             RedeemError::Token(_) | RedeemError::IdToken(_) | RedeemError::Userinfo(_) => {
                 rescue(ErrorKind::SignInNotVerified, Level::ERROR)
             }

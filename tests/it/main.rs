@@ -5,7 +5,10 @@
 
 mod architecture;
 mod counterparts;
+mod demo;
 mod dependencies;
 mod readme;
+mod real;
+mod real_attacks;
 mod sign_in;
 mod support;
