@@ -6,6 +6,7 @@
 mod architecture;
 mod counterparts;
 mod dependencies;
+mod hygiene;
 mod readme;
 mod sign_in;
 mod support;
