@@ -64,9 +64,8 @@ impl Rescue {
             CallbackError::RepeatedParameter => rescue(ErrorKind::BadRequest, Level::WARN),
             CallbackError::NoState => rescue(ErrorKind::CallbackWithoutState, Level::INFO),
             CallbackError::NoLoginCookie => rescue(ErrorKind::CookieMissing, Level::WARN),
-            CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired) | CallbackError::AlreadyUsed => {
-                rescue(ErrorKind::SignInExpired, Level::INFO)
-            }
+            CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired | NoAttempt::OtherCookie(_))
+            | CallbackError::AlreadyUsed => rescue(ErrorKind::SignInExpired, Level::INFO),
             CallbackError::Issuer => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
             CallbackError::Refused { code, description } => {
                 let kind = ErrorKind::from_callback(provider, code, Some(description));
