@@ -293,13 +293,21 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Whether an answer may be kept by caches that serve several people.
+/// Whether an answer may be kept by caches that serve several people: by a lifetime alone as well
+/// (RFC 9111 §3), unless it is said to be one person's or nobody's.
 fn is_shared(headers: &HeaderMap) -> bool {
-    let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    directives.flat_map(|value| value.split(',')).map(str::trim).any(|directive| {
-        let name = directive.split('=').next().unwrap_or_default();
-        name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
-    })
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut shared = false;
+    for directive in values.flat_map(|value| value.split(',')) {
+        let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "private" | "no-store" => return false,
+            "public" | "s-maxage" => shared = true,
+            "max-age" => shared |= argument.trim() != "0",
+            _ => {}
+        }
+    }
+    shared
 }
 
 /// The body of a form of ours.
