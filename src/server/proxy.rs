@@ -59,8 +59,8 @@ impl Proxy {
         exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
         exchange.upgrade = session.is_upgrade_req();
 
-        let head_len = session.as_downstream().as_http1().map_or(0, |http1| http1.get_headers_raw_bytes().len());
-        let request = match CleanRequest::inspect(parts, header.raw_path(), head_len) {
+        let head = session.as_downstream().as_http1().map(|http1| http1.get_headers_raw_bytes()).unwrap_or_default();
+        let request = match CleanRequest::inspect(parts, header.raw_path(), &head) {
             Ok(request) => request,
             Err(cause) => {
                 exchange.decision = "bad_request";
@@ -135,8 +135,12 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _exchange: &mut Exchange) -> pingora::Result<()> {
-        // Without these a connection rests for ever, and a WebSocket ends after a minute.
-        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        // Without these a connection rests for ever, and a WebSocket ends after a minute. A
+        // connection that is to end stays so: `Connection: close`, HTTP/1.0 and a shutdown under
+        // way have spoken before us.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        }
         session.set_read_timeout(Some(CLIENT_STALL));
         session.set_write_timeout(Some(CLIENT_STALL));
         Ok(())
@@ -289,13 +293,21 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Whether an answer may be kept by caches that serve several people.
+/// Whether an answer may be kept by caches that serve several people: by a lifetime alone as well
+/// (RFC 9111 §3), unless it is said to be one person's or nobody's.
 fn is_shared(headers: &HeaderMap) -> bool {
-    let directives = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    directives.flat_map(|value| value.split(',')).map(str::trim).any(|directive| {
-        let name = directive.split('=').next().unwrap_or_default();
-        name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
-    })
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut shared = false;
+    for directive in values.flat_map(|value| value.split(',')) {
+        let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "private" | "no-store" => return false,
+            "public" | "s-maxage" => shared = true,
+            "max-age" => shared |= argument.trim() != "0",
+            _ => {}
+        }
+    }
+    shared
 }
 
 /// The body of a form of ours.

@@ -7,6 +7,7 @@ mod architecture;
 mod counterparts;
 mod demo;
 mod dependencies;
+mod hygiene;
 mod readme;
 mod real;
 mod real_attacks;

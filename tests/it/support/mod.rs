@@ -8,6 +8,8 @@ pub(crate) mod client;
 pub(crate) mod counterparts;
 pub(crate) mod echo;
 pub(crate) mod log_watch;
+pub(crate) mod raw;
 pub(crate) mod running;
 pub(crate) mod scene;
 pub(crate) mod site;
+pub(crate) mod wire;
