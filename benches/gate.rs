@@ -108,7 +108,7 @@ fn decisions(criterion: &mut Criterion) {
     ];
     for (name, target, session, forwards) in cases {
         let parts = request(target, session);
-        let clean = CleanRequest::inspect(&parts, target.as_bytes(), 900).expect("clean");
+        let clean = CleanRequest::inspect(&parts, target.as_bytes(), &[b'x'; 900]).expect("clean");
         assert_eq!(matches!(gate.judge(&clean, now, &random), Verdict::Forward(_)), forwards, "{name}");
         group.bench_function(name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(now), &random)));
     }
@@ -116,7 +116,7 @@ fn decisions(criterion: &mut Criterion) {
     let parts = request("/chat?room=7", true);
     group.bench_function("hygiene and decision: session", |bencher| {
         bencher.iter(|| {
-            let clean = CleanRequest::inspect(black_box(&parts), b"/chat?room=7", 900).expect("clean");
+            let clean = CleanRequest::inspect(black_box(&parts), b"/chat?room=7", &[b'x'; 900]).expect("clean");
             gate.judge(&clean, black_box(now), &random)
         });
     });

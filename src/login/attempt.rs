@@ -1,8 +1,8 @@
 //! One attempt to sign in: what `state` carries through the provider and back.
 //!
 //! Made by `start`, opened by `callback` before it looks at anything else. `state` is sealed under
-//! our keys and bound to the browser's cookie, so it opens only in the browser that began, and
-//! holds 32 random bytes that no other attempt has. `nonce` and the PKCE verifier are derived
+//! our keys, holds 32 random bytes that no other attempt has, and a proof of the browser's cookie:
+//! it is an attempt only in the browser that began. `nonce` and the PKCE verifier are derived
 //! from those bytes and the browser's secret: both are as long as a SHA-256 and neither can be
 //! known from the URL (RFC 9700 §2.1.1, OpenID Connect Core §15.5.2).
 
@@ -15,6 +15,7 @@ use crate::web::return_to::{Prefix, ReturnTo};
 use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// One attempt to sign in.
@@ -22,26 +23,45 @@ use zeroize::Zeroizing;
 pub struct Attempt {
     id: [u8; 32],
     started: Timestamp,
-    /// Whether the provider was asked not to show anything.
-    pub silent: bool,
+    /// What was asked for.
+    pub wish: Wish,
+}
+
+/// What an attempt is made for: all that is needed to make it once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
     /// Where the browser goes afterwards.
     pub return_to: ReturnTo,
+    /// Whether the provider is asked not to show anything.
+    pub silent: bool,
+    /// Whether this takes the place of an attempt whose login cookie was lost.
+    pub again: bool,
 }
+
+/// The place that a sealed `state` belongs to.
+const PLACE: &[u8] = b"state";
 
 #[derive(Serialize, Deserialize)]
 struct Written<'a> {
     id: [u8; 32],
+    /// Known to the browser that began, and to no other: see [`proof`].
+    proof: &'a str,
     started: Timestamp,
     silent: bool,
+    again: bool,
     return_to: &'a str,
 }
 
 /// Why a `state` is not an attempt of this browser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAttempt {
-    /// Altered, foreign, of another browser, or sealed under a key that left the ring.
-    #[error("the state does not open for this browser")]
+    /// Altered, foreign, or sealed under a key that left the ring.
+    #[error("the state does not open")]
     Unreadable,
+    /// One of ours, but begun under another login cookie than the browser shows: in another
+    /// browser, or in a tab that lost its cookie to one opened at the same moment.
+    #[error("the state was made for another login cookie")]
+    OtherCookie(Wish),
     /// The person took longer than the attempt lives.
     #[error("the attempt to sign in is too old")]
     Expired,
@@ -52,8 +72,8 @@ impl Attempt {
     ///
     /// # Errors
     /// When there is no randomness.
-    pub fn begin(return_to: ReturnTo, silent: bool, now: Timestamp, random: &dyn Random) -> Result<Self, NoRandomness> {
-        Ok(Self { id: random::bytes(random)?, started: now, silent, return_to })
+    pub fn begin(wish: Wish, now: Timestamp, random: &dyn Random) -> Result<Self, NoRandomness> {
+        Ok(Self { id: random::bytes(random)?, started: now, wish })
     }
 
     /// The `state` that carries it.
@@ -61,10 +81,16 @@ impl Attempt {
     /// # Errors
     /// When there is no randomness.
     pub fn seal(&self, browser: &Browser, ring: &KeyRing, random: &dyn Random) -> Result<String, NoRandomness> {
-        let written =
-            Written { id: self.id, started: self.started, silent: self.silent, return_to: self.return_to.as_str() };
+        let written = Written {
+            id: self.id,
+            proof: &proof(browser, &self.id),
+            started: self.started,
+            silent: self.wish.silent,
+            again: self.wish.again,
+            return_to: self.wish.return_to.as_str(),
+        };
         let plaintext = postcard::to_stdvec(&written).map_err(|_| NoRandomness)?;
-        ring.seal(Purpose::SignIn, &plaintext, browser.binding(), random)
+        ring.seal(Purpose::SignIn, &plaintext, PLACE, random)
     }
 
     /// Opens a `state`.
@@ -80,14 +106,16 @@ impl Attempt {
         public_url: &PublicUrl,
         prefix: &Prefix,
     ) -> Result<Self, NoAttempt> {
-        let opened = ring.open(Purpose::SignIn, state.as_bytes(), browser.binding()).ok_or(NoAttempt::Unreadable)?;
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), PLACE).ok_or(NoAttempt::Unreadable)?;
         let written: Written<'_> = postcard::from_bytes(opened.plaintext()).map_err(|_| NoAttempt::Unreadable)?;
         if now.since(written.started) >= lifetime {
             return Err(NoAttempt::Expired);
         }
         // We sealed it, and still: there is one way to make a return target.
         let return_to = ReturnTo::parse(written.return_to, public_url, prefix).unwrap_or_else(|_| ReturnTo::root());
-        Ok(Self { id: written.id, started: written.started, silent: written.silent, return_to })
+        let wish = Wish { return_to, silent: written.silent, again: written.again };
+        let same: bool = written.proof.as_bytes().ct_eq(proof(browser, &written.id).as_bytes()).into();
+        if same { Ok(Self { id: written.id, started: written.started, wish }) } else { Err(NoAttempt::OtherCookie(wish)) }
     }
 
     /// Its `nonce`.
@@ -99,6 +127,11 @@ impl Attempt {
     pub fn pkce_verifier(&self, browser: &Browser) -> Zeroizing<String> {
         browser.derive("pkce", &self.id)
     }
+}
+
+/// What only the browser of an attempt can have made.
+fn proof(browser: &Browser, id: &[u8; 32]) -> Zeroizing<String> {
+    browser.derive("browser", id)
 }
 
 /// The attempts whose callback was accepted: each is accepted once.
@@ -150,19 +183,23 @@ mod tests {
         Timestamp::from_unix(seconds)
     }
 
+    fn wish() -> Wish {
+        Wish { return_to: ReturnTo::root(), silent: false, again: false }
+    }
+
     #[test]
     fn an_attempt_opens_in_its_own_browser_for_an_hour_and_in_no_other() {
         let (url, prefix, cookies, ring) = site();
         let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
         let return_to = ReturnTo::parse("/a?b=c", &url, &prefix).unwrap();
-        let state =
-            Attempt::begin(return_to.clone(), true, at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
+        let wish = Wish { return_to, silent: true, again: false };
+        let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
         let open =
             |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), &url, &prefix);
-        let opened = open(&mine, &state, 4599).unwrap();
-        assert_eq!((opened.return_to, opened.silent), (return_to, true));
+        assert_eq!(open(&mine, &state, 4599).unwrap().wish, wish);
         assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);
-        assert_eq!(open(&other, &state, 1000).unwrap_err(), NoAttempt::Unreadable);
+        assert_eq!(open(&other, &state, 4600).unwrap_err(), NoAttempt::Expired);
+        assert_eq!(open(&other, &state, 1000).unwrap_err(), NoAttempt::OtherCookie(wish));
         assert_eq!(open(&mine, &state[1..], 1000).unwrap_err(), NoAttempt::Unreadable);
         assert_eq!(open(&mine, "", 1000).unwrap_err(), NoAttempt::Unreadable);
     }
@@ -171,9 +208,10 @@ mod tests {
     fn nonce_and_verifier_are_long_and_of_one_attempt_in_one_browser() {
         let (_, _, cookies, _) = site();
         let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
-        let attempt = |_| Attempt::begin(ReturnTo::root(), false, at(0), &random).unwrap();
+        let attempt = |_| Attempt::begin(wish(), at(0), &random).unwrap();
         let [first, second] = [0, 1].map(attempt);
-        let all = [first.nonce(&mine), first.pkce_verifier(&mine), first.nonce(&other), second.nonce(&mine)];
+        let known = proof(&mine, &first.id);
+        let all = [known, first.nonce(&mine), first.pkce_verifier(&mine), first.nonce(&other), second.nonce(&mine)];
         for (index, value) in all.iter().enumerate() {
             assert_eq!(value.len(), 43);
             assert!(!all[..index].contains(value));
@@ -183,7 +221,7 @@ mod tests {
     #[test]
     fn an_attempt_is_used_once() {
         let used = UsedAttempts::new(HOUR);
-        let attempt = Attempt::begin(ReturnTo::root(), false, at(0), &SystemRandom::new()).unwrap();
+        let attempt = Attempt::begin(wish(), at(0), &SystemRandom::new()).unwrap();
         assert_eq!([used.use_once(&attempt), used.use_once(&attempt)], [true, false]);
     }
 

@@ -66,7 +66,7 @@ impl Browser {
         cookies.set(&cookies.login, &value, max_age)
     }
 
-    /// What seals are bound to.
+    /// What the seal of a sign-out is bound to.
     pub fn binding(&self) -> &[u8] {
         self.secret.as_slice()
     }

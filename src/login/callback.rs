@@ -3,11 +3,16 @@
 //! Called by `server` for `/oauth2/callback`. The order is the point: nothing of the answer is
 //! read before `state` has opened for this browser, and the code is redeemed only after `iss` was
 //! compared and the attempt was found unused.
+//!
+//! Tabs that open at the same moment in a browser without a login cookie are each given one, and
+//! the last stays. The others come back with a `state` of ours that is not of this cookie; their
+//! code is left alone and they go to the provider once more, under the cookie that stayed.
 
 use super::Login;
-use super::attempt::{Attempt, NoAttempt};
+use super::attempt::{Attempt, NoAttempt, Wish};
 use super::browser::Browser;
 use super::query::{Parameters, Repeated};
+use super::start::StartError;
 use crate::clock::Timestamp;
 use crate::oidc::{RedeemError, Unreachable};
 use crate::random::Random;
@@ -26,10 +31,18 @@ pub enum Arrival {
         /// The new session.
         session: SessionId,
     },
-    /// A callback seen before, in a browser that has its session: a reload, or the back button.
+    /// A callback seen before, or of a cookie that was lost, in a browser that has a session: a
+    /// reload, the back button, or a tab that another one was faster than.
     AlreadyHere {
         /// Where the browser goes now.
         location: String,
+    },
+    /// A callback of a cookie that was lost: to the provider once more.
+    BegunAgain {
+        /// The authorization request.
+        location: String,
+        /// The login cookie.
+        cookie: Option<HeaderValue>,
     },
     /// The provider knows nobody in this browser; a silent attempt ends on the sign-in page.
     NobodyKnown {
@@ -105,14 +118,17 @@ impl Login {
         let state = parameters.get("state")?.ok_or(CallbackError::NoState)?;
         let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
         let lifetime = self.settings.attempt_lifetime;
-        let attempt = Attempt::open(state, &browser, &self.ring, lifetime, now, &self.public_url, &self.prefix)?;
-
+        let opened = Attempt::open(state, &browser, &self.ring, lifetime, now, &self.public_url, &self.prefix);
+        let attempt = match opened {
+            Err(NoAttempt::OtherCookie(wish)) => return self.begin_again(wish, headers, now, random).await,
+            opened => opened?,
+        };
         if !self.provider.accepts_callback_issuer(parameters.get("iss")?, now).await? {
             return Err(CallbackError::Issuer);
         }
         let (code, error) = (parameters.get("code")?, parameters.get("error")?);
         if !self.used.use_once(&attempt) {
-            let location = attempt.return_to.location(&self.public_url);
+            let location = attempt.wish.return_to.location(&self.public_url);
             return if self.has_session(headers, now) {
                 Ok(Arrival::AlreadyHere { location })
             } else {
@@ -131,7 +147,30 @@ impl Login {
         if let Some(previous) = self.session_id(headers, now) {
             self.sessions.end(previous);
         }
-        Ok(Arrival::SignedIn { location: attempt.return_to.location(&self.public_url), cookies, session })
+        Ok(Arrival::SignedIn { location: attempt.wish.return_to.location(&self.public_url), cookies, session })
+    }
+
+    /// Begins once more what was begun under another cookie; nothing of the answer counts. Whoever
+    /// sends this browser a `state` of their own causes no more than a link to a page here does.
+    async fn begin_again(
+        &self,
+        wish: Wish,
+        headers: &HeaderMap,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Arrival, CallbackError> {
+        if self.has_session(headers, now) {
+            return Ok(Arrival::AlreadyHere { location: wish.return_to.location(&self.public_url) });
+        }
+        if wish.again {
+            // A browser whose cookie changes each time would go round for ever.
+            return Err(NoAttempt::OtherCookie(wish).into());
+        }
+        match self.to_provider(headers, Wish { again: true, ..wish }, None, now, random).await {
+            Ok((location, cookie)) => Ok(Arrival::BegunAgain { location, cookie }),
+            Err(StartError::Provider(unreachable)) => Err(unreachable.into()),
+            Err(StartError::Randomness(none)) => Err(BeginError::from(none).into()),
+        }
     }
 
     fn refused(
@@ -146,8 +185,8 @@ impl Login {
             error,
             "login_required" | "interaction_required" | "consent_required" | "account_selection_required"
         );
-        if attempt.silent && nobody {
-            let rd: String = url::form_urlencoded::byte_serialize(attempt.return_to.as_str().as_bytes()).collect();
+        if attempt.wish.silent && nobody {
+            let rd: String = url::form_urlencoded::byte_serialize(attempt.wish.return_to.as_str().as_bytes()).collect();
             let location = format!("{}{}/sign_in?rd={rd}", self.public_url.origin(), self.prefix.as_str());
             let cookie = browser.with_silent_failure(now).cookie(&self.cookies, self.settings.attempt_lifetime);
             return Ok(Arrival::NobodyKnown { location, cookie });

@@ -3,7 +3,7 @@
 //! Called by `server` for `/oauth2/start` and `/oauth2/sign_in`, and for navigations that the
 //! gate sends to sign in.
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Wish};
 use super::browser::Browser;
 use super::query::Parameters;
 use super::{Entry, Login};
@@ -84,7 +84,9 @@ impl Login {
                 true
             }
         };
-        self.to_provider(headers, return_to, None, silent, now, random).await
+        let wish = Wish { return_to, silent, again: false };
+        let (location, cookie) = self.to_provider(headers, wish, None, now, random).await?;
+        Ok(Start::Provider { location, cookie })
     }
 
     /// Leads to the provider because a person asked for it.
@@ -98,20 +100,23 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        self.to_provider(headers, asked.return_to, asked.login_hint.as_deref(), false, now, random).await
+        let wish = Wish { return_to: asked.return_to, silent: false, again: false };
+        let (location, cookie) = self.to_provider(headers, wish, asked.login_hint.as_deref(), now, random).await?;
+        Ok(Start::Provider { location, cookie })
     }
 
-    async fn to_provider(
+    /// The authorization request of a new attempt, and the login cookie that goes with it.
+    pub(super) async fn to_provider(
         &self,
         headers: &HeaderMap,
-        return_to: ReturnTo,
+        wish: Wish,
         login_hint: Option<&str>,
-        silent: bool,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<Start, StartError> {
+    ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let attempt = Attempt::begin(return_to, silent, now, random)?;
+        let silent = wish.silent;
+        let attempt = Attempt::begin(wish, now, random)?;
         let state = attempt.seal(&browser, &self.ring, random)?;
         let request = AuthorizationRequest {
             state: &state,
@@ -122,7 +127,7 @@ impl Login {
         };
         let location = self.provider.authorization_url(&request, now).await?.to_string();
         // Set anew each time, so that it outlives the youngest attempt.
-        Ok(Start::Provider { location, cookie: browser.cookie(&self.cookies, self.settings.attempt_lifetime) })
+        Ok((location, browser.cookie(&self.cookies, self.settings.attempt_lifetime)))
     }
 }
 

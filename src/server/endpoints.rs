@@ -148,6 +148,7 @@ impl Endpoints {
         let label = match &outcome {
             Ok(Arrival::SignedIn { .. }) => "signed_in",
             Ok(Arrival::AlreadyHere { .. }) => "already_signed_in",
+            Ok(Arrival::BegunAgain { .. }) => "begun_again",
             Ok(Arrival::NobodyKnown { .. }) => "silent_nobody_known",
             Err(_) => "failed",
         };
@@ -158,7 +159,7 @@ impl Endpoints {
                 Reply::redirect(&parts.method, &location).cookies(cookies)
             }
             Ok(Arrival::AlreadyHere { location }) => Reply::redirect(&parts.method, &location),
-            Ok(Arrival::NobodyKnown { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
+            Ok(Arrival::BegunAgain { location, cookie } | Arrival::NobodyKnown { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
             Err(error) => self.rescue(Rescue::of_callback(&error, self.provider_kind), &error, parts, exchange),
         }
     }

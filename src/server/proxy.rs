@@ -62,8 +62,8 @@ impl Proxy {
         exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
         exchange.upgrade = session.is_upgrade_req();
 
-        let head_len = session.as_downstream().as_http1().map_or(0, |http1| http1.get_headers_raw_bytes().len());
-        let request = match CleanRequest::inspect(parts, header.raw_path(), head_len) {
+        let head = session.as_downstream().as_http1().map(|http1| http1.get_headers_raw_bytes()).unwrap_or_default();
+        let request = match CleanRequest::inspect(parts, header.raw_path(), &head) {
             Ok(request) => request,
             Err(cause) => {
                 exchange.decision = "bad_request";
@@ -138,8 +138,12 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _exchange: &mut Exchange) -> pingora::Result<()> {
-        // Without these a connection rests for ever, and a WebSocket ends after a minute.
-        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        // Without these a connection rests for ever, and a WebSocket ends after a minute. A
+        // connection that is to end stays so: `Connection: close`, HTTP/1.0 and a shutdown under
+        // way have spoken before us.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        }
         session.set_read_timeout(Some(CLIENT_STALL));
         session.set_write_timeout(Some(CLIENT_STALL));
         Ok(())

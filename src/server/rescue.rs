@@ -8,7 +8,7 @@ use crate::gate::Denial;
 use crate::login::attempt::NoAttempt;
 use crate::login::callback::CallbackError;
 use crate::login::start::StartError;
-use crate::oidc::{RedeemError, Unreachable};
+use crate::oidc::{RedeemError, TokenError, Unreachable, UserinfoError};
 use crate::pages::{ErrorKind, ProviderKind};
 use crate::session::BeginError;
 use crate::web::hygiene::Ambiguous;
@@ -64,9 +64,8 @@ impl Rescue {
             CallbackError::RepeatedParameter => rescue(ErrorKind::BadRequest, Level::WARN),
             CallbackError::NoState => rescue(ErrorKind::CallbackWithoutState, Level::INFO),
             CallbackError::NoLoginCookie => rescue(ErrorKind::CookieMissing, Level::WARN),
-            CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired) | CallbackError::AlreadyUsed => {
-                rescue(ErrorKind::SignInExpired, Level::INFO)
-            }
+            CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired | NoAttempt::OtherCookie(_))
+            | CallbackError::AlreadyUsed => rescue(ErrorKind::SignInExpired, Level::INFO),
             CallbackError::Issuer => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
             CallbackError::Refused { code, description } => {
                 let kind = ErrorKind::from_callback(provider, code, Some(description));
@@ -86,9 +85,44 @@ impl Rescue {
         match error {
             RedeemError::Unreachable(unreachable) => Self::of_unreachable(unreachable),
             RedeemError::InsufficientAcr => rescue(ErrorKind::AuthenticationLevelNotReached, Level::INFO),
-            RedeemError::Token(_) | RedeemError::IdToken(_) | RedeemError::Userinfo(_) => {
-                rescue(ErrorKind::SignInNotVerified, Level::ERROR)
+            RedeemError::Token(error) => Self::of_token(error),
+            RedeemError::IdToken(_) => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
+            RedeemError::Userinfo(error) => Self::of_userinfo(error),
+        }
+    }
+
+    /// An outage says that it is one: whoever reads that their identity could not be verified
+    /// suspects their own account.
+    fn of_token(error: &TokenError) -> Self {
+        match error {
+            TokenError::Unreachable(_) => rescue(ErrorKind::ProviderUnreachable, Level::ERROR),
+            TokenError::Status(500..) => rescue(ErrorKind::ServerError, Level::ERROR),
+            TokenError::Refused(code) if code == "server_error" => rescue(ErrorKind::ServerError, Level::ERROR),
+            TokenError::Refused(code) if code == "temporarily_unavailable" => {
+                rescue(ErrorKind::TemporarilyUnavailable, Level::ERROR)
             }
+            // Codes live for a minute: whoever paused on the way back is late, not suspect.
+            TokenError::InvalidGrant => rescue(ErrorKind::SignInExpired, Level::WARN),
+            // Our registration or configuration.
+            TokenError::InvalidClient | TokenError::Refused(_) => rescue(ErrorKind::InvalidRequest, Level::ERROR),
+            TokenError::Status(_) | TokenError::Malformed(_) => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
+        }
+    }
+
+    fn of_userinfo(error: &UserinfoError) -> Self {
+        match error {
+            UserinfoError::Unreachable(_) => rescue(ErrorKind::ProviderUnreachable, Level::ERROR),
+            UserinfoError::Status(500..) => rescue(ErrorKind::ServerError, Level::ERROR),
+            UserinfoError::Status(_)
+            | UserinfoError::NoEndpoint
+            | UserinfoError::ContentType
+            | UserinfoError::NotSigned
+            | UserinfoError::Signature(_)
+            | UserinfoError::Malformed
+            | UserinfoError::WrongIssuer
+            | UserinfoError::WrongAudience
+            | UserinfoError::OutOfDate(_)
+            | UserinfoError::WrongSubject => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
         }
     }
 

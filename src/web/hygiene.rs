@@ -58,17 +58,17 @@ pub enum Ambiguous {
 }
 
 impl<'a> CleanRequest<'a> {
-    /// Judges a request. `target` is the request target as it will be sent on; `head_len` its
-    /// request line and headers in bytes.
+    /// Judges a request. `target` is the request target as it will be sent on; `head` its request
+    /// line and headers as they were received.
     ///
     /// # Errors
     /// [`Ambiguous`], by cause.
-    pub fn inspect(parts: &'a Parts, target: &'a [u8], head_len: usize) -> Result<Self, Ambiguous> {
-        if head_len > MAX_HEAD_LEN {
+    pub fn inspect(parts: &'a Parts, target: &'a [u8], head: &[u8]) -> Result<Self, Ambiguous> {
+        if head.len() > MAX_HEAD_LEN {
             return Err(Ambiguous::TooLong);
         }
         check_method(&parts.method)?;
-        check_body_length(parts)?;
+        check_body_length(parts, head)?;
         check_upgrade(parts)?;
         if parts.headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
             return Err(Ambiguous::Expect);
@@ -121,7 +121,7 @@ fn check_method(method: &Method) -> Result<(), Ambiguous> {
     if upper && *method != Method::TRACE && *method != Method::CONNECT { Ok(()) } else { Err(Ambiguous::Method) }
 }
 
-fn check_body_length(parts: &Parts) -> Result<(), Ambiguous> {
+fn check_body_length(parts: &Parts, head: &[u8]) -> Result<(), Ambiguous> {
     let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     match (lengths.next(), codings.next()) {
@@ -132,11 +132,21 @@ fn check_body_length(parts: &Parts) -> Result<(), Ambiguous> {
             if plain && lengths.next().is_none() { Ok(()) } else { Err(Ambiguous::BodyLength) }
         }
         (None, Some(coding)) => {
+            // Pingora drops a `Content-Length` beside it before anyone sees the headers. Whoever
+            // stands in front of us may have believed that one, so it still counts.
+            if names_a_length(head) {
+                return Err(Ambiguous::BodyLength);
+            }
             let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
             if chunked && parts.version == Version::HTTP_11 { Ok(()) } else { Err(Ambiguous::TransferEncoding) }
         }
         (Some(_), Some(_)) => Err(Ambiguous::BodyLength),
     }
+}
+
+fn names_a_length(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
+    head.split(|byte| *byte == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
 }
 
 fn check_upgrade(parts: &Parts) -> Result<(), Ambiguous> {
@@ -194,7 +204,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let parts = request.body(()).unwrap().into_parts().0;
-        CleanRequest::inspect(&parts, target.as_bytes(), 100)
+        CleanRequest::inspect(&parts, target.as_bytes(), b"")
             .map(|clean| (clean.host().to_owned(), clean.path().literal().to_owned()))
     }
 
@@ -277,7 +287,19 @@ mod tests {
     #[test]
     fn a_head_that_is_too_long_is_refused() {
         let parts = http::Request::builder().header("host", "a").body(()).unwrap().into_parts().0;
-        assert_eq!(CleanRequest::inspect(&parts, b"/", MAX_HEAD_LEN + 1).unwrap_err(), Ambiguous::TooLong);
+        assert_eq!(CleanRequest::inspect(&parts, b"/", &[b'a'; MAX_HEAD_LEN + 1]).unwrap_err(), Ambiguous::TooLong);
+    }
+
+    #[test]
+    fn a_length_that_the_parser_dropped_beside_a_transfer_encoding_still_counts() {
+        let request = http::Request::builder().header("host", "a").header("transfer-encoding", "chunked");
+        let parts = request.body(()).unwrap().into_parts().0;
+        let inspect = |head: &[u8]| CleanRequest::inspect(&parts, b"/", head).map(|_| ());
+        assert_eq!(inspect(b"POST / HTTP/1.1\r\nhost: a\r\nx-content-length: 1\r\n\r\n"), Ok(()));
+        for line in ["content-length: 3\r\n", "Content-Length:3\n"] {
+            let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{line}transfer-encoding: chunked\r\n\r\n");
+            assert_eq!(inspect(head.as_bytes()), Err(Ambiguous::BodyLength), "{line:?}");
+        }
     }
 
     #[test]

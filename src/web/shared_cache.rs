@@ -6,30 +6,46 @@
 use http::header::{CACHE_CONTROL, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-/// Whether the app means this answer for shared caches, by `Cache-Control` (RFC 9111 §5.2.2) or by
-/// a field for caches of its choice, which they obey before `Cache-Control` (RFC 9213 and the older
-/// ones of nginx, Akamai, Fastly and Varnish).
+/// Whether the app means this answer for shared caches: by a field for caches of its choice, which
+/// they obey before `Cache-Control` (RFC 9213 and the older ones of nginx, Akamai and Varnish), or
+/// by `Cache-Control`, where a lifetime alone is enough (RFC 9111 §3) unless it says that the
+/// answer is one person's or nobody's.
 pub fn is_meant_for_many(headers: &HeaderMap) -> bool {
-    headers.keys().any(targets_a_cache) || says(headers, &["public", "s-maxage"])
+    if headers.keys().any(targets_a_cache) {
+        return true;
+    }
+    let mut shared = false;
+    for (name, argument) in directives(headers) {
+        match name.as_str() {
+            "private" | "no-store" => return false,
+            "public" | "s-maxage" => shared = true,
+            "max-age" => shared |= argument != b"0",
+            _ => {}
+        }
+    }
+    shared
 }
 
 /// What keeps shared caches off an answer that does not do so itself. Without it they may keep
 /// what has no `Cache-Control` at all, by guessing (RFC 9111 §4.2.2).
 pub fn keeps_others_out(headers: &HeaderMap) -> Option<HeaderValue> {
-    (!says(headers, &["private", "no-store"])).then(|| HeaderValue::from_static("private"))
+    let does_itself = directives(headers).any(|(name, _)| matches!(name.as_str(), "private" | "no-store"));
+    (!does_itself).then(|| HeaderValue::from_static("private"))
 }
 
 fn targets_a_cache(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.ends_with("cdn-cache-control")
-        || ["surrogate-control", "edge-control", "x-accel-expires", "x-cache-control"].contains(&name)
+    name.ends_with("cdn-cache-control") || ["surrogate-control", "edge-control", "x-accel-expires"].contains(&name)
 }
 
-fn says(headers: &HeaderMap, wanted: &[&str]) -> bool {
+/// The names, in lower case, and the arguments of all `Cache-Control` directives.
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = (String, &[u8])> {
     let lines = headers.get_all(CACHE_CONTROL).iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).any(|directive| {
-        let name = directive.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        wanted.iter().any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes()))
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(|directive| {
+        let at = directive.iter().position(|byte| *byte == b'=').unwrap_or(directive.len());
+        let (name, argument) = directive.split_at(at);
+        let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
+        (name, argument.strip_prefix(b"=").unwrap_or_default().trim_ascii())
     })
 }
 
@@ -43,19 +59,19 @@ mod tests {
 
     #[test]
     fn answers_for_many_are_told_by_every_field_that_caches_obey() {
-        for (name, value) in [
-            ("cache-control", "public"),
-            ("cache-control", "max-age=60, PUBLIC"),
-            ("cache-control", "S-MaxAge =60"),
-            ("cdn-cache-control", "max-age=60"),
-            ("cloudflare-cdn-cache-control", "max-age=60"),
-            ("surrogate-control", "max-age=60"),
-            ("edge-control", "!no-store, max-age=60"),
-            ("x-accel-expires", "60"),
-        ] {
-            assert!(is_meant_for_many(&headers(&[("cache-control", "private"), (name, value)])), "{name}: {value}");
+        for value in ["public", "max-age=60, PUBLIC", "S-MaxAge =60", "max-age=60", "no-cache, max-age = 60"] {
+            assert!(is_meant_for_many(&headers(&[("cache-control", value)])), "{value}");
         }
-        for value in ["private", "no-store", "max-age=60", "no-cache", ""] {
+        for name in [
+            "cdn-cache-control",
+            "cloudflare-cdn-cache-control",
+            "surrogate-control",
+            "edge-control",
+            "x-accel-expires",
+        ] {
+            assert!(is_meant_for_many(&headers(&[("cache-control", "private"), (name, "60")])), "{name}");
+        }
+        for value in ["private", "no-store", "max-age=60, private", "max-age=0", "no-cache", ""] {
             assert!(!is_meant_for_many(&headers(&[("cache-control", value)])), "{value}");
         }
     }

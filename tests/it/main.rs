@@ -6,7 +6,11 @@
 mod architecture;
 mod attacks;
 mod counterparts;
+mod demo;
 mod dependencies;
+mod hygiene;
 mod readme;
+mod real;
+mod real_attacks;
 mod sign_in;
 mod support;

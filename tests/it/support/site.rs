@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) routes: String,
     /// The app's address, where it is not the echo app.
     pub(crate) upstream: Option<String>,
+    /// Further upstreams, in YAML, each with a comma in front.
+    pub(crate) upstreams: String,
     /// Changes the registration at the provider.
     pub(crate) register: fn(&mut Registration),
     /// The RSA key of the provider, where its clients want RS256.
@@ -54,6 +56,7 @@ impl Default for Setup {
                      {path: /**, upstream: app}]"
                 .to_owned(),
             upstream: None,
+            upstreams: String::new(),
             register: |_| {},
             rsa: false,
         }
@@ -120,10 +123,11 @@ impl Site {
              listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"}}\n\
              providers:\n  proconnect:\n    preset: proconnect\n    issuer: {issuer}\n    client_id: app\n    \
              client_secret: {{env: CLIENT_SECRET}}\n{provider}\n\
-             upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}}}\n\
+             upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
             issuer = provider.issuer(),
             provider = setup.provider,
+            upstreams = setup.upstreams,
             routes = setup.routes,
             session = if setup.more.contains("session:") {
                 ""
