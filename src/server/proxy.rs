@@ -22,6 +22,7 @@ use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, OrErr};
@@ -62,7 +63,7 @@ impl Proxy {
         exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
         exchange.upgrade = session.is_upgrade_req();
 
-        let head = session.as_downstream().as_http1().map(|http1| http1.get_headers_raw_bytes()).unwrap_or_default();
+        let head = session.as_downstream().as_http1().map(HttpSession::get_headers_raw_bytes).unwrap_or_default();
         let request = match CleanRequest::inspect(parts, header.raw_path(), &head) {
             Ok(request) => request,
             Err(cause) => {
@@ -173,7 +174,8 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
         let index = self.upstream_of(exchange).unwrap_or(usize::MAX);
-        let mut peer = self.upstreams.peer(index, exchange.failed_connects).map_err(|cause| {
+        let turn = *exchange.turn.get_or_insert_with(|| self.upstreams.turn(index));
+        let mut peer = self.upstreams.peer(index, turn.wrapping_add(exchange.failed_connects)).map_err(|cause| {
             let mut error = Error::explain(ErrorType::ConnectNoRoute, cause.to_string());
             error.esource = ErrorSource::Upstream;
             error

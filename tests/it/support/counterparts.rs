@@ -63,13 +63,22 @@ impl Counterpart {
             return false;
         }
         let name = self.name();
-        #[expect(clippy::disallowed_methods, reason = "how the test run is told that a skip is a failure")]
-        let all = std::env::var("VESTIBULE_TESTS").is_ok_and(|which| which == "all");
-        assert!(!all, "{name} is not installed; run tests/setup");
-        // Past the test runner's capture: a skip must be seen also when everything passes.
-        let _ = writeln!(std::io::stderr(), "skipped: {name} is not installed; run tests/setup");
+        assert!(!all_tests(), "{name} is not installed; run tests/setup");
+        skipped(&format!("{name} is not installed; run tests/setup"));
         true
     }
+}
+
+/// Whether this run leaves nothing out, neither what is not installed nor what takes long.
+pub(crate) fn all_tests() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how the test run is told that a skip is a failure")]
+    std::env::var("VESTIBULE_TESTS").is_ok_and(|which| which == "all")
+}
+
+/// Says that a test was left out, and why.
+pub(crate) fn skipped(why: &str) {
+    // Past the test runner's capture: a skip must be seen also when everything passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// Whether `program` is a command that runs.

@@ -4,10 +4,12 @@
 
 pub(crate) mod binary;
 pub(crate) mod browser;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod counterparts;
 pub(crate) mod echo;
 pub(crate) mod log_watch;
+pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod running;
 pub(crate) mod scene;
