@@ -4,9 +4,13 @@
 #![cfg(test)]
 
 mod architecture;
+mod callback;
 mod counterparts;
 mod dependencies;
 mod hygiene;
+mod pages;
 mod readme;
+mod session;
 mod sign_in;
+mod sign_out;
 mod support;

@@ -13,8 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 static BEGUN: Once = Once::new();
 static SECRETS: OnceLock<Mutex<HashSet<String>>> = OnceLock::new();
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// Enough to find what one test has just caused.
-const KEPT_LINES: usize = 20_000;
+/// More than the whole suite makes requests.
+const KEPT_LINES: usize = 200_000;
 
 fn secrets() -> &'static Mutex<HashSet<String>> {
     SECRETS.get_or_init(|| {
@@ -54,6 +54,18 @@ pub(crate) fn access_lines_with(text: &str) -> Vec<serde_json::Value> {
     access.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The access line that carries this error id. It is written once the answer is sent, so it may
+/// come a moment after it.
+pub(crate) async fn access_line_of(error_id: &str) -> serde_json::Value {
+    for _ in 0..1000 {
+        if let Some(line) = access_lines_with(error_id).pop() {
+            return line;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no access line carries {error_id}")
+}
+
 /// One line in the making.
 struct Watch(Vec<u8>);
 
@@ -77,7 +89,8 @@ impl Drop for Watch {
             std::process::exit(101);
         }
         let mut lines = LINES.lock().unwrap();
-        if lines.len() < KEPT_LINES {
+        // Only what is looked for later: the libraries say more at this level than memory is worth.
+        if line.contains("vestibule::access") && lines.len() < KEPT_LINES {
             lines.push(line);
         }
     }

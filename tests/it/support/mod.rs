@@ -9,5 +9,6 @@ pub(crate) mod echo;
 pub(crate) mod log_watch;
 pub(crate) mod raw;
 pub(crate) mod running;
+pub(crate) mod shown;
 pub(crate) mod site;
 pub(crate) mod wire;
