@@ -115,7 +115,11 @@ impl Attempt {
         let return_to = ReturnTo::parse(written.return_to, public_url, prefix).unwrap_or_else(|_| ReturnTo::root());
         let wish = Wish { return_to, silent: written.silent, again: written.again };
         let same: bool = written.proof.as_bytes().ct_eq(proof(browser, &written.id).as_bytes()).into();
-        if same { Ok(Self { id: written.id, started: written.started, wish }) } else { Err(NoAttempt::OtherCookie(wish)) }
+        if same {
+            Ok(Self { id: written.id, started: written.started, wish })
+        } else {
+            Err(NoAttempt::OtherCookie(wish))
+        }
     }
 
     /// Its `nonce`.

@@ -159,7 +159,9 @@ impl Endpoints {
                 Reply::redirect(&parts.method, &location).cookies(cookies)
             }
             Ok(Arrival::AlreadyHere { location }) => Reply::redirect(&parts.method, &location),
-            Ok(Arrival::BegunAgain { location, cookie } | Arrival::NobodyKnown { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
+            Ok(Arrival::BegunAgain { location, cookie } | Arrival::NobodyKnown { location, cookie }) => {
+                Reply::redirect(&parts.method, &location).cookies(cookie)
+            }
             Err(error) => self.rescue(Rescue::of_callback(&error, self.provider_kind), &error, parts, exchange),
         }
     }

@@ -138,7 +138,9 @@ impl Rescue {
                 None
             }
             (ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => None,
-            (ErrorSource::Downstream, _) | (_, ErrorType::HTTPStatus(400..=499)) => Some(rescue(ErrorKind::BadRequest, Level::INFO)),
+            (ErrorSource::Downstream, _) | (_, ErrorType::HTTPStatus(400..=499)) => {
+                Some(rescue(ErrorKind::BadRequest, Level::INFO))
+            }
             (
                 ErrorSource::Upstream,
                 ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,

@@ -13,5 +13,6 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod running;
 pub(crate) mod scene;
+pub(crate) mod shown;
 pub(crate) mod site;
 pub(crate) mod wire;

@@ -25,7 +25,10 @@ use vestibule::server::{ListenAddress, Listener, Listeners, Settings};
 pub(crate) const ORIGIN: &str = "https://app.example";
 /// 32 bytes, base64url.
 pub(crate) const SESSION_KEY: &str = "c2Vzc2lvbi1rZXktb2YtdGhlLXRlc3Qtc3VpdGUtMDE";
-pub(crate) const CLIENT_SECRET: &str = "client-secret-of-the-test-suite";
+/// The key that comes after it.
+pub(crate) const NEXT_SESSION_KEY: &str = "bmV4dC1zZXNzaW9uLWtleS1vZi10aGUtdGVzdHMtMDI";
+/// As long as HS256 needs it.
+pub(crate) const CLIENT_SECRET: &str = "the-client-secret-of-the-test-suite";
 /// When the manual clock starts: a day in November 2026.
 pub(crate) const START: u64 = 1_795_000_000;
 
@@ -33,7 +36,8 @@ pub(crate) const START: u64 = 1_795_000_000;
 pub(crate) struct Setup {
     /// Further top-level keys of the configuration, in YAML.
     pub(crate) more: String,
-    /// Further keys of the provider, each line indented by four spaces.
+    /// Further keys of the provider, each line indented by four spaces; `{issuer}` stands for its
+    /// address.
     pub(crate) provider: String,
     /// The routes, in YAML.
     pub(crate) routes: String,
@@ -84,6 +88,7 @@ impl Environment for Secrets {
     fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
         match name {
             "SESSION_KEY" => Ok(SecretString::from(SESSION_KEY)),
+            "NEXT_SESSION_KEY" => Ok(SecretString::from(NEXT_SESSION_KEY)),
             "CLIENT_SECRET" => Ok(SecretString::from(CLIENT_SECRET)),
             _ => Err(Unreadable::Absent),
         }
@@ -130,7 +135,7 @@ impl Site {
              upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
             issuer = provider.issuer(),
-            provider = setup.provider,
+            provider = setup.provider.replace("{issuer}", provider.issuer()),
             upstreams = setup.upstreams,
             routes = setup.routes,
             session = if setup.more.contains("session:") {
