@@ -19,6 +19,10 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// How often it is asked.
 const EVERY: Duration = Duration::from_millis(50);
 
+/// How long ChromeDriver may take until it listens, and how often it is started anew.
+const DRIVER_READY_WITHIN: Duration = Duration::from_secs(40);
+const DRIVER_STARTS: usize = 3;
+
 /// The name under which WebDriver returns an element (W3C WebDriver §12.2).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -90,12 +94,7 @@ impl Browser {
     /// When Chromium does not start: `require!(Chromium)` comes first.
     pub(crate) async fn start_in(language: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").env("HOME", profile.path());
-        let mut process = Running::start("chromium", &command);
-        let port = process
-            .ready(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok())
-            .await;
+        let (process, port) = driver(profile.path()).await;
         let driver = format!("127.0.0.1:{port}");
 
         let mut flags = FLAGS.map(str::to_owned).to_vec();
@@ -339,6 +338,21 @@ impl Drop for Browser {
             let _ = driver.read(&mut [0; 1]);
         }
     }
+}
+
+/// A ChromeDriver, and its port. One that says nothing is given up for another: in some two
+/// thousand starts one has hung before it listened, for two minutes and for no reason of ours.
+async fn driver(home: &Path) -> (Running, u16) {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0").env("HOME", home);
+    for _ in 0..DRIVER_STARTS {
+        let mut process = Running::start("chromium", &command);
+        let port = |line: &str| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok();
+        if let Some(port) = process.ready_within(DRIVER_READY_WITHIN, port).await {
+            return (process, port);
+        }
+    }
+    panic!("ChromeDriver did not start, {DRIVER_STARTS} times in {DRIVER_READY_WITHIN:?} each")
 }
 
 fn text_of(value: &Value) -> String {

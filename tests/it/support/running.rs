@@ -67,6 +67,16 @@ impl Running {
     /// # Panics
     /// When the program ends first, or says nothing of the kind in two minutes.
     pub(crate) async fn ready<T>(&mut self, recognise: impl Fn(&str) -> Option<T>) -> T {
+        let name = self.name;
+        let found = self.ready_within(READY_WITHIN, recognise).await;
+        found.unwrap_or_else(|| panic!("{name} was not ready after {READY_WITHIN:?}"))
+    }
+
+    /// As [`Self::ready`], and none when `time` has passed.
+    ///
+    /// # Panics
+    /// When the program ends first.
+    pub(crate) async fn ready_within<T>(&mut self, time: Duration, recognise: impl Fn(&str) -> Option<T>) -> Option<T> {
         let found = async {
             while let Some(line) = self.lines.recv().await {
                 if let Some(found) = recognise(&line) {
@@ -75,10 +85,8 @@ impl Running {
             }
             None
         };
-        let Ok(found) = tokio::time::timeout(READY_WITHIN, found).await else {
-            panic!("{} was not ready after {READY_WITHIN:?}", self.name)
-        };
-        found.unwrap_or_else(|| panic!("{} ended before it was ready", self.name))
+        let found = tokio::time::timeout(time, found).await.ok()?;
+        Some(found.unwrap_or_else(|| panic!("{} ended before it was ready", self.name)))
     }
 
     /// Sends it a signal, by its name as `kill` takes it: `TERM`.
