@@ -63,7 +63,12 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let (public_url, prefix) = (config.public_url, config.prefix);
-        let ring = Arc::new(KeyRing::new(&config.keys).ok_or(StartError::NoKey)?);
+        // Where sign-in is shared the domain is the site. Another client of the provider's is another
+        // site in any case: nobody who signed in at the integration provider, where anybody can be
+        // anybody, stays signed in when the production one takes its place.
+        let site = config.cookies.domain.as_deref().unwrap_or(public_url.origin());
+        let site = format!(" {site} {}", config.provider.client_id);
+        let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let sessions = Arc::new(Sessions::new(Arc::clone(&ring), cookies.clone(), config.session, config.kept_claims));
         let provider = Provider::new(config.provider, Fetch::new()?);

@@ -106,7 +106,13 @@ impl Drop for Opened {
 impl KeyRing {
     /// A ring whose first key seals and all of whose keys open; none without a key.
     pub fn new(keys: &[KeyMaterial]) -> Option<Self> {
-        let mut keys = keys.iter().map(Key::derive);
+        Self::of_site(keys, "")
+    }
+
+    /// A ring of one site: another site opens nothing of it, even where somebody gave both the
+    /// same secret.
+    pub fn of_site(keys: &[KeyMaterial], site: &str) -> Option<Self> {
+        let mut keys = keys.iter().map(|key| Key::derive(key, site));
         Some(Self { current: keys.next()?, former: keys.collect() })
     }
 
@@ -161,9 +167,9 @@ impl KeyRing {
 }
 
 impl Key {
-    fn derive(material: &KeyMaterial) -> Self {
-        // The salt only separates us from other users of the same secret; HKDF is sound without.
-        let salt = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"vestibule");
+    fn derive(material: &KeyMaterial, site: &str) -> Self {
+        // The salt separates us and the site from other users of the same secret.
+        let salt = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, format!("vestibule{site}").as_bytes());
         let root = salt.extract(material.secret.as_slice());
         let mut id = [0; KEY_ID_LEN];
         // Says nothing of the secret, and differs when a name is used again for another secret.
@@ -222,6 +228,16 @@ mod tests {
     #[test]
     fn a_ring_without_keys_does_not_exist() {
         assert!(KeyRing::new(&[]).is_none());
+    }
+
+    #[test]
+    fn a_site_opens_nothing_of_another_s_though_both_have_the_same_secret() {
+        let keys = [KeyMaterial { id: "k".into(), secret: Zeroizing::new([1; 32]) }];
+        let [one, other] =
+            ["https://a.example app-a", "https://b.example app-b"].map(|site| KeyRing::of_site(&keys, site).unwrap());
+        let sealed = seal(&one, b"hello");
+        assert_eq!(opens(&one, &sealed).as_deref(), Some(&b"hello"[..]));
+        assert_eq!(opens(&other, &sealed), None);
     }
 
     #[test]

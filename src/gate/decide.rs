@@ -34,7 +34,7 @@ pub enum Denial {
     #[error("no route is for this host, path and method")]
     NoRoute,
     /// 400: no telling which rule the app would have applied.
-    #[error("the path can be read in two ways that fall under different routes")]
+    #[error("the path or method can be read in two ways that fall under different routes")]
     AmbiguousPath,
     /// 401 for programs: they cannot follow a redirect to a provider.
     #[error("not signed in: {0}")]

@@ -40,9 +40,22 @@ const SETS: [(&str, &str, &str); 12] = [
     ("remote-user", "remote-groups", "{groups|roles}"),
 ];
 
-/// Names that apps trust for identity, beyond those of the sets, whether or not we set them.
-const ALSO_STRIPPED: [&str; 4] =
-    ["x-remote-user", "x-auth-request-access-token", "x-forwarded-access-token", "x-forwarded-id-token"];
+/// Names that apps trust for identity, beyond those of the sets, whether or not we set them; and
+/// those by which gunicorn, from a peer on loopback, takes another path than the one in the request
+/// line: `SCRIPT_NAME: /public` makes `/admin` of `/public/admin`.
+const ALSO_STRIPPED: [&str; 7] = [
+    "x-remote-user",
+    "x-auth-request-access-token",
+    "x-forwarded-access-token",
+    "x-forwarded-id-token",
+    "script-name",
+    "x-script-name",
+    "path-info",
+];
+
+/// The names that say where a body ends. Misspelt (`Content_Length`) they mean nothing to us and
+/// may mean the same to an app, which would then see a second request in the body.
+const LENGTHS: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// Whole families of names: oauth2-proxy's and our own.
 const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
@@ -100,7 +113,8 @@ impl Headers {
         if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
             self.strips(name)
         } else {
-            self.strips(&fold(name))
+            let folded = fold(name);
+            self.strips(&folded) || LENGTHS.contains(&&*folded)
         }
     }
 
@@ -155,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn a_body_s_length_is_told_by_the_right_names_only() {
+        let headers = headers(&[]);
+        for name in ["Content_Length", "content.length", "Transfer_Encoding", "TRANSFER_ENCODING"] {
+            assert!(strips(&headers, name), "{name}");
+        }
+        assert!(!strips(&headers, "Content-Length") && !strips(&headers, "Transfer-Encoding"));
+    }
+
+    #[test]
     fn names_that_apps_trust_are_stripped_whether_or_not_we_set_them() {
         let headers = headers(&[]);
         for name in [
@@ -172,6 +195,10 @@ mod tests {
             "x-real-ip",
             "x-original-url",
             "x-rewrite-url",
+            "SCRIPT_NAME",
+            "Script-Name",
+            "X_Script_Name",
+            "PATH_INFO",
         ] {
             assert!(strips(&headers, name), "{name}");
         }

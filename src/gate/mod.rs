@@ -17,12 +17,13 @@ use crate::random::Random;
 use crate::session::{NoSession, Session, SessionId, Sessions};
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
+use crate::web::origin;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo};
 use decide::{Decision, decide};
-use headers::{Headers, IdentityHeaders};
-use http::HeaderValue;
-use route::{Route, Table};
+use headers::{Headers, IdentityHeaders, fold};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use route::{Found, Route, Table};
 use std::sync::Arc;
 
 /// Everything that a decision needs, made once.
@@ -65,6 +66,16 @@ pub struct Forward<'g> {
     pub renewal: Option<HeaderValue>,
 }
 
+/// The methods that frameworks read from headers in the place of the request's own (Express,
+/// Rails, Symfony, Spring): a route that is for GET must not let a DELETE pass in such a dress.
+fn overriding_methods(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    let overrides = |name: &HeaderName| {
+        name.as_str().starts_with('x')
+            && ["x-http-method-override", "x-http-method", "x-method-override"].contains(&&*fold(name.as_str()))
+    };
+    headers.iter().filter(move |(name, _)| overrides(name)).map(|(_, value)| value)
+}
+
 impl Gate {
     /// A gate of these parts.
     pub fn new(
@@ -80,8 +91,12 @@ impl Gate {
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let parts = request.parts();
-        let found = self.routes.find(request.host(), &parts.method, request.path());
-        let opened = self.sessions.open(&parts.headers);
+        let found = self.find(request);
+        let opened = if origin::is_foreign_socket(&parts.headers, &self.public_url) {
+            Err(NoSession::OtherSite)
+        } else {
+            self.sessions.open(&parts.headers)
+        };
         let session = match &opened {
             Ok(opened) => self.sessions.read(opened, now),
             Err(reason) => Err(*reason),
@@ -95,13 +110,7 @@ impl Gate {
                     _ => None,
                 };
                 let identity = self.headers.identity(permit);
-                Verdict::Forward(Forward {
-                    index,
-                    route,
-                    identity,
-                    session: permit.person().map(Session::id),
-                    renewal,
-                })
+                Verdict::Forward(Forward { index, route, identity, session: permit.person().map(Session::id), renewal })
             }
             Decision::SignIn(reason) => {
                 // An address that cannot be carried through is no reason not to sign in.
@@ -109,6 +118,22 @@ impl Gate {
                 Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason }
             }
             Decision::Deny(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    /// The route of a request, by its method and by those that an app may take in its place.
+    fn find(&self, request: &CleanRequest<'_>) -> Found<'_> {
+        let parts = request.parts();
+        let by = |method: &Method| self.routes.find(request.host(), method, request.path());
+        let found = by(&parts.method);
+        let agrees = |value: &HeaderValue| {
+            let method = Method::from_bytes(&value.as_bytes().trim_ascii().to_ascii_uppercase());
+            method.is_ok_and(|method| found.agrees_with(by(&method)))
+        };
+        if !self.routes.tells_methods_apart() || overriding_methods(&parts.headers).all(agrees) {
+            found
+        } else {
+            Found::Ambiguous
         }
     }
 

@@ -119,6 +119,25 @@ impl PathPattern {
         segments.next().is_none()
     }
 
+    /// Whether some app would take a path for one that is meant: without regard to the case of
+    /// letters (Express, IIS), a final slash (Express, Spring, Flask), dots and spaces at the end
+    /// of a segment (Windows) and what follows a decoded `#` or `?` (whoever makes a URL of it again).
+    fn matches_loosely(&self, path: &str) -> bool {
+        let path = path.split(['#', '?']).next().unwrap_or_default();
+        let path = path.trim_start_matches('/').trim_end_matches('/');
+        let mut segments = path.split('/').filter(|_| !path.is_empty());
+        for expected in &self.segments {
+            match (expected, segments.next()) {
+                (Segment::Rest, _) => return true,
+                (Segment::Literal(literal), None) if literal.is_empty() => {}
+                (Segment::Any, Some(_)) => {}
+                (Segment::Literal(literal), Some(segment)) if loose(literal).eq(loose(segment)) => {}
+                _ => return false,
+            }
+        }
+        segments.next().is_none()
+    }
+
     /// What orders patterns that match the same path; smaller is more specific.
     fn specificity(&self) -> impl Iterator<Item = u8> {
         self.segments.iter().map(|segment| match segment {
@@ -127,6 +146,11 @@ impl PathPattern {
             Segment::Rest => 2,
         })
     }
+}
+
+/// A segment as the most lenient app compares it.
+fn loose(segment: &str) -> impl Iterator<Item = char> {
+    segment.trim_end_matches(['.', ' ']).chars().flat_map(char::to_lowercase)
 }
 
 /// All routes, most specific first.
@@ -146,6 +170,17 @@ pub enum Found<'a> {
     Nothing,
     /// Its path can be read in two ways that fall under different routes.
     Ambiguous,
+}
+
+impl Found<'_> {
+    /// Whether both mean the same route, or both that there is none.
+    pub fn agrees_with(self, other: Found<'_>) -> bool {
+        match (self, other) {
+            (Self::Route(one, _), Found::Route(two, _)) => one == two,
+            (Self::Nothing, Found::Nothing) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Table {
@@ -175,18 +210,34 @@ impl Table {
         Ok(Self(routes))
     }
 
-    /// Finds the route of a request.
+    /// Finds the route of a request, which every reading of its path must fall under.
+    ///
+    /// A public route is given only where no app, however lenient, could take the path for one of
+    /// a route that is not public: whoever protects `/admin` in an otherwise public site means
+    /// `/Admin` and `/admin/` too.
     pub fn find(&self, host: &str, method: &Method, path: &RequestPath<'_>) -> Found<'_> {
         let literal = self.position(host, method, path.literal());
-        if let Some(strict) = path.strict()
-            && self.position(host, method, strict) != literal
-        {
+        if path.others().iter().any(|other| self.position(host, method, other) != literal) {
             return Found::Ambiguous;
         }
         match literal.and_then(|index| Some((index, self.0.get(index)?))) {
+            Some((_, route)) if route.access == Access::Public && path.any(|path| self.guards(host, method, path)) => {
+                Found::Ambiguous
+            }
             Some((index, route)) => Found::Route(index, route),
             None => Found::Nothing,
         }
+    }
+
+    /// Whether some route names its methods.
+    pub fn tells_methods_apart(&self) -> bool {
+        self.0.iter().any(|route| !route.methods.is_empty())
+    }
+
+    /// Whether a lenient app would take `path` for one that is not public.
+    fn guards(&self, host: &str, method: &Method, path: &str) -> bool {
+        let mut routes = self.0.iter().filter(|route| route.is_for(host, method));
+        routes.find(|route| route.path.matches_loosely(path)).is_some_and(|route| route.access != Access::Public)
     }
 
     /// The route at `index`.
@@ -200,15 +251,16 @@ impl Table {
     }
 
     fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
-        self.0.iter().position(|route| {
-            route.host.as_deref().is_none_or(|expected| expected == host)
-                && (route.methods.is_empty() || route.methods.contains(method))
-                && route.path.matches(path)
-        })
+        self.0.iter().position(|route| route.is_for(host, method) && route.path.matches(path))
     }
 }
 
 impl Route {
+    fn is_for(&self, host: &str, method: &Method) -> bool {
+        self.host.as_deref().is_none_or(|expected| expected == host)
+            && (self.methods.is_empty() || self.methods.contains(method))
+    }
+
     /// The target that the app gets: without the prefix, if one is stripped. `None` where nothing
     /// that an app could take would be left (two slashes in front).
     pub fn target_for_app(&self, target: &str) -> Option<Option<String>> {
@@ -351,6 +403,65 @@ mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(found(&routes, "GET", "x", path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_trick_alone_and_all_together_are_ambiguous_where_one_app_would_be_led_elsewhere() {
+        let routes = ["/**", "/a/c"];
+        for path in ["/a/c;x", "/a%2Fc", "/a//c", "/a%5Cc", "/a;x%2Fb/c", "/a;%2F%2F/c", "/a%3Bx//c", "/a%2F;x/c"] {
+            assert_eq!(found(&routes, "GET", "x", path), "ambiguous", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_public_route_is_given_only_where_no_lenient_app_sees_a_guarded_path() {
+        let public = |text: &str| Route { access: Access::Public, ..route(text) };
+        let table = Table::new(vec![
+            public("/**"),
+            route("/admin"),
+            route("/Kiosk/**"),
+            route("/a/*/secret"),
+            route("/slash/"),
+            public("/admin/logo"),
+        ])
+        .unwrap();
+        let found = |path: &str| match table.find("x", &Method::GET, &RequestPath::parse(path).unwrap()) {
+            Found::Route(_, route) => route.path.as_str().to_owned(),
+            Found::Nothing => "nothing".into(),
+            Found::Ambiguous => "ambiguous".into(),
+        };
+        for path in [
+            "/Admin",
+            "/ADMIN/",
+            "/admin/",
+            "/admin.",
+            "/admin%20",
+            "/admin.%20.",
+            "/admin%23x/y",
+            "/admin/%3Fx",
+            "/kiosk",
+            "/KIOSK/x",
+            // The Kelvin sign, whose lower case is an ordinary k.
+            "/%E2%84%AAiosk/x",
+            "/a/b/Secret",
+            "/a/b/secret/",
+            "/slash",
+            "/Slash",
+        ] {
+            assert_eq!(found(path), "ambiguous", "{path}");
+        }
+        let plain = [
+            ("/", "/**"),
+            ("/x", "/**"),
+            ("/admins", "/**"),
+            ("/admin/logo", "/admin/logo"),
+            ("/admin", "/admin"),
+            ("/a/b/c", "/**"),
+            ("/slash/", "/slash/"),
+        ];
+        for (path, route) in plain {
+            assert_eq!(found(path), route, "{path}");
         }
     }
 

@@ -12,6 +12,7 @@ use crate::random::{self, NoRandomness, Random};
 use crate::seal::{KeyRing, Purpose};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo};
+use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -139,14 +140,19 @@ fn proof(browser: &Browser, id: &[u8; 32]) -> Zeroizing<String> {
 
 /// The attempts whose callback was accepted: each is accepted once.
 ///
-/// Filled only with attempts that opened, so nobody can flood it from outside. It is of this
-/// process; on another replica a replay ends at the provider, where a code is good once.
+/// Anybody may begin attempts and answer them with an error, so it is bounded: past that many in
+/// one attempt's lifetime the eldest are forgotten, as they are on another replica, and a replay of
+/// those ends at the provider, where a code is good once.
 pub struct UsedAttempts(moka::sync::Cache<[u8; 32], ()>);
+
+/// About 20 MB at most.
+const MAX_USED: u64 = 100_000;
 
 impl UsedAttempts {
     /// Remembers attempts for as long as they could be opened.
     pub fn new(lifetime: Duration) -> Self {
-        Self(moka::sync::Cache::builder().max_capacity(1_000_000).time_to_live(lifetime).build())
+        let builder = moka::sync::Cache::builder().max_capacity(MAX_USED).time_to_live(lifetime);
+        Self(builder.eviction_policy(EvictionPolicy::lru()).build())
     }
 
     /// Marks an attempt as used. `false` when it was used before.

@@ -37,6 +37,11 @@ impl Identity {
         // A null is a claim that is not there: it takes nothing away.
         let adds = |name: &str, value: &Value| !value.is_null() && !OF_THE_SIGN_IN.contains(&name);
         claims.extend(userinfo.into_iter().filter(|(name, value)| adds(name, value)));
+        // Whoever may write any address into a profile would else be whomever an app knows by it.
+        // Nothing is said by providers that only know verified ones, ProConnect among them.
+        if claims.get("email_verified").is_some_and(|verified| *verified != true && *verified != "true") {
+            claims.remove("email");
+        }
         let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
         Self { provider: provider.to_owned(), subject, claims, authenticated_at }
     }
@@ -106,5 +111,20 @@ mod tests {
         assert_eq!(claims.text("email"), Some("new@x.fr"));
         assert_eq!(claims.get("roles"), Some(&ClaimValue::List(vec!["a", "b"])));
         assert_eq!((identity.provider(), identity.subject()), ("proconnect", "s"));
+    }
+
+    #[test]
+    fn an_address_that_the_provider_calls_unverified_is_nobody_s() {
+        let email = |verified: Option<Value>| {
+            let id_token =
+                IdToken { subject: "s".into(), authenticated_at: None, claims: object(json!({ "sub": "s" })) };
+            let mut userinfo = object(json!({ "sub": "s", "email": "chief@x.fr" }));
+            userinfo.extend(verified.map(|verified| ("email_verified".to_owned(), verified)));
+            Identity::verified("p", id_token, userinfo).claims().view().text("email").is_some()
+        };
+        assert!(email(None) && email(Some(json!(true))) && email(Some(json!("true"))) && email(Some(json!(null))));
+        for other in [json!(false), json!("false"), json!(0), json!("")] {
+            assert!(!email(Some(other.clone())), "{other}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     /// The path and query that the app gets, where a prefix was stripped.
     pub(super) target: Option<String>,
     pub(super) upgrade: bool,
+    /// At which address of the upstream this request begins.
+    pub(super) turn: Option<usize>,
     /// How many addresses of the upstream were tried in vain.
     pub(super) failed_connects: usize,
     /// Why it was refused or failed.
@@ -51,6 +53,7 @@ impl Exchange {
             forwarded: None,
             target: None,
             upgrade: false,
+            turn: None,
             failed_connects: 0,
             reason: None,
             error_id: None,

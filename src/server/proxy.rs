@@ -15,12 +15,14 @@ use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::CleanRequest;
 use crate::web::return_to::ReturnTo;
+use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, OrErr};
@@ -32,6 +34,8 @@ use std::time::{Duration, Instant};
 const KEEP_ALIVE_SECONDS: u64 = 75;
 /// Between two pieces of a request body, and for a client to take a piece of the answer.
 const CLIENT_STALL: Duration = Duration::from_secs(60);
+/// For the whole of a form that is sent to one of our own endpoints, however it trickles in.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Proxy {
     pub(super) gate: Gate,
@@ -59,7 +63,7 @@ impl Proxy {
         exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
         exchange.upgrade = session.is_upgrade_req();
 
-        let head = session.as_downstream().as_http1().map(|http1| http1.get_headers_raw_bytes()).unwrap_or_default();
+        let head = session.as_downstream().as_http1().map(HttpSession::get_headers_raw_bytes).unwrap_or_default();
         let request = match CleanRequest::inspect(parts, header.raw_path(), &head) {
             Ok(request) => request,
             Err(cause) => {
@@ -71,7 +75,7 @@ impl Proxy {
         let prefix = &self.endpoints.prefix;
         if request.path().any(|reading| prefix.holds(reading)) {
             // Only the plain spelling names an endpoint; any other is ours too, and nothing.
-            let name = if request.path().strict().is_none() { prefix.below(request.path().literal()) } else { None };
+            let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
             return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
         }
         self.judge(&request, exchange)
@@ -170,7 +174,8 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
         let index = self.upstream_of(exchange).unwrap_or(usize::MAX);
-        let mut peer = self.upstreams.peer(index, exchange.failed_connects).map_err(|cause| {
+        let turn = *exchange.turn.get_or_insert_with(|| self.upstreams.turn(index));
+        let mut peer = self.upstreams.peer(index, turn.wrapping_add(exchange.failed_connects)).map_err(|cause| {
             let mut error = Error::explain(ErrorType::ConnectNoRoute, cause.to_string());
             error.esource = ErrorSource::Upstream;
             error
@@ -217,12 +222,20 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        keep_our_cookies_ours(response)?;
+        // Hints that come before the answer are not the answer; the switch to a WebSocket is.
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
         if let Some(cookie) = exchange.renewal.take()
             // A session that ended meanwhile must not come back, and a shared cache must not hand
             // one person's cookie to another: the next answer will do.
             && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
-            && !is_shared(&response.headers)
+            && !shared_cache::is_meant_for_many(&response.headers)
         {
+            if let Some(private) = shared_cache::keeps_others_out(&response.headers) {
+                response.append_header(CACHE_CONTROL, private)?;
+            }
             response.append_header(SET_COOKIE, cookie)?;
         }
         Ok(())
@@ -293,25 +306,25 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Whether an answer may be kept by caches that serve several people: by a lifetime alone as well
-/// (RFC 9111 §3), unless it is said to be one person's or nobody's.
-fn is_shared(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let mut shared = false;
-    for directive in values.flat_map(|value| value.split(',')) {
-        let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-        match name.trim().to_ascii_lowercase().as_str() {
-            "private" | "no-store" => return false,
-            "public" | "s-maxage" => shared = true,
-            "max-age" => shared |= argument.trim() != "0",
-            _ => {}
-        }
+/// Takes out what would set a cookie of ours: an app, or whoever can make it write a header, could
+/// else sign a person out, or in as somebody else.
+fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
+    let lines = response.headers.get_all(SET_COOKIE);
+    if !lines.iter().any(cookies::sets_ours) {
+        return Ok(());
     }
-    shared
+    let others: Vec<HeaderValue> = lines.iter().filter(|line| !cookies::sets_ours(line)).cloned().collect();
+    response.remove_header(&SET_COOKIE);
+    others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
 }
 
-/// The body of a form of ours.
+/// The body of a form of ours, which has to be there soon: it is a few bytes.
 async fn read_form(session: &mut Session) -> pingora::Result<String> {
+    let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
+    tokio::time::timeout(FORM_WITHIN, read_form_whole(session)).await.map_err(|_| late())?
+}
+
+async fn read_form_whole(session: &mut Session) -> pingora::Result<String> {
     let mut form: Vec<u8> = Vec::new();
     while let Some(piece) = session.as_downstream_mut().read_request_body().await? {
         let piece: Bytes = piece;

@@ -87,19 +87,20 @@ impl Upstreams {
         }
     }
 
-    /// Where to connect for the `attempt`-th time (from 0) of one request.
-    pub(super) fn peer(&self, index: usize, attempt: usize) -> Result<HttpPeer, NoPeer> {
+    /// Which of its addresses a new request is to try first; they take turns.
+    pub(super) fn turn(&self, index: usize) -> usize {
+        self.0.get(index).map_or(0, |app| app.turn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Where to connect. `turn` is counted on by one for every address that was tried in vain, so
+    /// that each try of one request is at another address, whatever other requests do meanwhile.
+    pub(super) fn peer(&self, index: usize, turn: usize) -> Result<HttpPeer, NoPeer> {
         let app = self.0.get(index).ok_or(NoPeer::Unknown)?;
         let mut peer = match &app.settings.address {
             UpstreamAddress::Unix(path) => unix_peer(path)?,
             UpstreamAddress::Tcp { host, tls, .. } => {
                 let addresses = app.addresses.load();
-                let turn = if attempt == 0 {
-                    app.turn.fetch_add(1, Ordering::Relaxed)
-                } else {
-                    app.turn.load(Ordering::Relaxed)
-                };
-                let at = turn.wrapping_add(attempt).checked_rem(addresses.len()).unwrap_or(0);
+                let at = turn.checked_rem(addresses.len()).unwrap_or(0);
                 let address = *addresses.get(at).ok_or_else(|| NoPeer::Unresolved(host.clone()))?;
                 // Never an empty name with TLS: it would switch the check of the certificate off.
                 #[expect(clippy::disallowed_methods, reason = "given a resolved address it neither blocks nor fails")]
@@ -141,17 +142,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_resolves_in_the_background_and_its_addresses_take_turns() {
+    async fn a_name_resolves_in_the_background() {
         let upstreams = upstreams("localhost", false);
         assert!(upstreams.peer(0, 0).is_err());
         upstreams.resolve().await;
-        let all: Vec<_> = (0..upstreams.addresses(0))
-            .map(|attempt| upstreams.peer(0, attempt).unwrap().address().to_string())
-            .collect();
+        let all: Vec<_> =
+            (0..upstreams.addresses(0)).map(|turn| upstreams.peer(0, turn).unwrap().address().to_string()).collect();
         assert!(all.iter().any(|address| address == "127.0.0.1:8000"), "{all:?}");
-        let mut distinct = all.clone();
-        distinct.dedup();
-        assert_eq!(distinct, all);
+    }
+
+    #[test]
+    fn requests_begin_at_addresses_in_turn_and_go_on_to_the_others() {
+        let upstreams = upstreams("app.example", false);
+        let addresses = ["192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80"];
+        upstreams.0[0].addresses.store(Arc::new(addresses.map(|address| address.parse().unwrap()).to_vec()));
+        for first in [0, 1, 2, 0] {
+            let turn = upstreams.turn(0);
+            let tried: Vec<_> =
+                (0..3).map(|failed| upstreams.peer(0, turn + failed).unwrap().address().to_string()).collect();
+            let expected: Vec<_> = (0..3).map(|failed| addresses[(first + failed) % 3]).collect();
+            assert_eq!(tried, expected);
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub enum NoSession {
     /// Signed out, here or in another tab.
     #[error("the session was ended")]
     Ended,
+    /// A page of another site opened the WebSocket: whose session it would borrow does not count.
+    #[error("the WebSocket was opened by a page of another site")]
+    OtherSite,
 }
 
 /// An identity cookie that opened; [`Session`]s borrow from it.

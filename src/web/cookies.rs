@@ -147,10 +147,17 @@ pub fn for_app(headers: &HeaderMap) -> ForApp {
     HeaderValue::from_bytes(&kept).map_or(ForApp::Nothing, ForApp::Others)
 }
 
+/// Whether a `Set-Cookie` line of an app's sets one of ours.
+pub fn sets_ours(line: &HeaderValue) -> bool {
+    line.as_bytes().split(|byte| *byte == b';').next().is_some_and(is_ours)
+}
+
 /// Whether a `name=value` pair is one of ours, with or without the `__Host-` prefix: after a
 /// change of settings browsers may still hold the other kind.
 fn is_ours(pair: &[u8]) -> bool {
-    let pair = pair.trim_ascii_start();
+    // A cookie without a name comes back without its `=`: `=vestibule=x` is `vestibule=x` then.
+    let start = pair.iter().position(|byte| *byte != b'=' && !byte.is_ascii_whitespace());
+    let pair = start.and_then(|start| pair.get(start..)).unwrap_or_default();
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii_end();
     let name = name.strip_prefix(b"__Host-").unwrap_or(name);
     name.strip_prefix(b"vestibule").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
@@ -221,6 +228,28 @@ mod tests {
         ];
         for (values, expected) in cases {
             assert_eq!(for_app(&headers(values)), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_s_set_cookie_line_is_told_by_its_name() {
+        for line in [
+            "__Host-vestibule=x; Path=/; Secure",
+            "__Host-vestibule=; Max-Age=0",
+            "vestibule=x; Domain=example",
+            "vestibule-login=x",
+            "__Host-vestibule-tokens-3=x",
+            "  __Host-vestibule = x",
+            "=__Host-vestibule=x",
+            " = vestibule=x",
+            "__Host-vestibule",
+        ] {
+            assert!(sets_ours(&HeaderValue::from_str(line).unwrap()), "{line}");
+        }
+        for line in
+            ["vestibules=x", "a=vestibule", "session=x; vestibule=y", "__Secure-vestibule=x", "", "=", "theme=dark"]
+        {
+            assert!(!sets_ours(&HeaderValue::from_str(line).unwrap()), "{line}");
         }
     }
 

@@ -146,7 +146,8 @@ fn check_body_length(parts: &Parts, head: &[u8]) -> Result<(), Ambiguous> {
 
 fn names_a_length(head: &[u8]) -> bool {
     const NAME: &[u8] = b"content-length:";
-    head.split(|byte| *byte == b'\n').any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
+    head.split(|byte| *byte == b'\n')
+        .any(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
 }
 
 fn check_upgrade(parts: &Parts) -> Result<(), Ambiguous> {
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     fn a_head_that_is_too_long_is_refused() {
         let parts = http::Request::builder().header("host", "a").body(()).unwrap().into_parts().0;
-        assert_eq!(CleanRequest::inspect(&parts, b"/", &[b'a'; MAX_HEAD_LEN + 1]).unwrap_err(), Ambiguous::TooLong);
+        assert_eq!(CleanRequest::inspect(&parts, b"/", &vec![b'a'; MAX_HEAD_LEN + 1]).unwrap_err(), Ambiguous::TooLong);
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod cookies;
 pub mod forwarded;
 pub mod hygiene;
 pub mod kind;
+pub mod origin;
 pub mod path;
 pub mod public_url;
 pub mod return_to;
+pub mod shared_cache;

@@ -14,8 +14,12 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath<'a> {
     literal: Cow<'a, str>,
-    strict: Option<String>,
+    others: Vec<String>,
 }
+
+/// The longest path that is read in several ways, in bytes: each reading costs a pass over it.
+/// Front proxies take no longer ones.
+const MAX_UNUSUAL_LEN: usize = 8 * 1024;
 
 /// Why a path is answered 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +39,9 @@ pub enum BadPath {
     /// A percent-encoding of a percent-encoding that matters, or an overlong UTF-8 form.
     #[error("the path is percent-encoded twice")]
     EncodedTwice,
+    /// Over [`MAX_UNUSUAL_LEN`], with encoded characters or parameters in it.
+    #[error("the path is too long for one that apps may read in several ways")]
+    TooLong,
 }
 
 impl<'a> RequestPath<'a> {
@@ -58,29 +65,26 @@ impl<'a> RequestPath<'a> {
             }
             previous = byte;
         }
-        if plain { Ok(Self { literal: Cow::Borrowed(raw), strict: None }) } else { Self::parse_unusual(raw) }
+        if plain { Ok(Self { literal: Cow::Borrowed(raw), others: Vec::new() }) } else { Self::parse_unusual(raw) }
     }
 
     fn parse_unusual(raw: &str) -> Result<Self, BadPath> {
+        if raw.len() > MAX_UNUSUAL_LEN {
+            return Err(BadPath::TooLong);
+        }
         let decoded = decode(raw)?;
-        let literal: String = decoded.iter().map(|c| c.literal()).collect();
-        let mut strict = String::with_capacity(literal.len());
-        // One leading slash; the split's first piece is the nothing before it.
-        for segment in literal_separators_resolved(&decoded).split('/').skip(1) {
-            let name = segment.split_once(';').map_or(segment, |(name, _parameters)| name);
-            if name == "." || name == ".." || segment == "." || segment == ".." {
+        let literal = Reading::default().of(&decoded);
+        let mut others: Vec<String> = Vec::new();
+        for reading in Reading::possible(&decoded) {
+            let text = reading.of(&decoded);
+            if text.split('/').any(|segment| segment == "." || segment == "..") {
                 return Err(BadPath::DotSegment);
             }
-            if !name.is_empty() {
-                strict.push('/');
-                strict.push_str(name);
+            if text != literal && !others.contains(&text) {
+                others.push(text);
             }
         }
-        if strict.is_empty() || literal.ends_with('/') {
-            strict.push('/');
-        }
-        let strict = (strict != literal).then_some(strict);
-        Ok(Self { literal: Cow::Owned(literal), strict })
+        Ok(Self { literal: Cow::Owned(literal), others })
     }
 
     /// Decoded, with encoded separators kept as `%2F` and `%5C`: how a framework reads it that
@@ -89,49 +93,107 @@ impl<'a> RequestPath<'a> {
         &self.literal
     }
 
-    /// Where it differs: decoded separators separate, `;` parameters are gone, empty segments are
-    /// gone: how the most lenient app reads it.
-    pub fn strict(&self) -> Option<&str> {
-        self.strict.as_deref()
-    }
-
-    /// Whether every reading satisfies `holds`.
-    pub fn all(&self, holds: impl Fn(&str) -> bool) -> bool {
-        holds(self.literal()) && self.strict().is_none_or(holds)
+    /// Every other reading that an app may have. Those tricks that a path holds are all combined
+    /// with each other, for an app may know one of them and not the next.
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     /// Whether some reading satisfies `holds`.
     pub fn any(&self, holds: impl Fn(&str) -> bool) -> bool {
-        holds(self.literal()) || self.strict().is_some_and(holds)
+        holds(self.literal()) || self.others.iter().any(|other| holds(other))
     }
 }
 
 /// A character of a decoded path.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Decoded {
     Char(char),
     /// `%2F`
     EncodedSlash,
     /// `%5C`, which Windows-minded apps read as a separator.
     EncodedBackslash,
+    /// `%3B`
+    EncodedSemicolon,
 }
 
-impl Decoded {
-    fn literal(self) -> Cow<'static, str> {
-        match self {
-            Self::Char(c) => Cow::Owned(c.to_string()),
-            Self::EncodedSlash => Cow::Borrowed("%2F"),
-            Self::EncodedBackslash => Cow::Borrowed("%5C"),
-        }
+/// How an app may read a path.
+#[derive(Clone, Copy, Default)]
+struct Reading {
+    /// `%2F` separates: decoded first, split afterwards (uvicorn, nginx, CGI).
+    slash: bool,
+    /// `%5C` separates (IIS, URL parsers of browsers).
+    backslash: bool,
+    parameters: Parameters,
+    /// Empty segments are gone (nginx, most file servers).
+    merge: bool,
+}
+
+/// What becomes of `;x=1`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Parameters {
+    /// Text like any other.
+    #[default]
+    Kept,
+    /// Gone up to the next written slash, before anything is decoded (Tomcat).
+    CutBeforeDecoding,
+    /// Gone up to the next separator, with `%3B` cut likewise.
+    CutAfterDecoding,
+}
+
+impl Reading {
+    /// All readings that may differ for this path.
+    fn possible(decoded: &[Decoded]) -> impl Iterator<Item = Self> {
+        const BOTH: [bool; 2] = [false, true];
+        const ALL: [Parameters; 3] = [Parameters::Kept, Parameters::CutBeforeDecoding, Parameters::CutAfterDecoding];
+        let holds = |wanted: Decoded| decoded.contains(&wanted);
+        let parameters =
+            if holds(Decoded::Char(';')) || holds(Decoded::EncodedSemicolon) { &ALL[..] } else { &ALL[..1] };
+        let slash = if holds(Decoded::EncodedSlash) { &BOTH[..] } else { &BOTH[..1] };
+        let backslash = if holds(Decoded::EncodedBackslash) { &BOTH[..] } else { &BOTH[..1] };
+        slash.iter().flat_map(move |&slash| {
+            backslash.iter().flat_map(move |&backslash| {
+                parameters.iter().flat_map(move |&parameters| {
+                    BOTH.into_iter().map(move |merge| Self { slash, backslash, parameters, merge })
+                })
+            })
+        })
     }
-}
 
-fn literal_separators_resolved(decoded: &[Decoded]) -> String {
-    let resolve = |c: &Decoded| match c {
-        Decoded::Char(c) => *c,
-        Decoded::EncodedSlash | Decoded::EncodedBackslash => '/',
-    };
-    decoded.iter().map(resolve).collect()
+    fn of(self, decoded: &[Decoded]) -> String {
+        let mut text = String::with_capacity(decoded.len());
+        let mut within_parameters = false;
+        for &c in decoded {
+            let separates = match c {
+                Decoded::Char(c) => c == '/',
+                Decoded::EncodedSlash => self.slash,
+                Decoded::EncodedBackslash => self.backslash,
+                Decoded::EncodedSemicolon => false,
+            };
+            within_parameters &= match self.parameters {
+                Parameters::CutBeforeDecoding => c != Decoded::Char('/'),
+                Parameters::Kept | Parameters::CutAfterDecoding => !separates,
+            };
+            within_parameters |= match c {
+                Decoded::Char(';') => self.parameters != Parameters::Kept,
+                Decoded::EncodedSemicolon => self.parameters == Parameters::CutAfterDecoding,
+                _ => false,
+            };
+            match c {
+                _ if within_parameters => {}
+                _ if separates => {
+                    if !(self.merge && text.ends_with('/')) {
+                        text.push('/');
+                    }
+                }
+                Decoded::Char(c) => text.push(c),
+                Decoded::EncodedSlash => text.push_str("%2F"),
+                Decoded::EncodedBackslash => text.push_str("%5C"),
+                Decoded::EncodedSemicolon => text.push(';'),
+            }
+        }
+        text
+    }
 }
 
 fn decode(raw: &str) -> Result<Vec<Decoded>, BadPath> {
@@ -151,6 +213,7 @@ fn decode(raw: &str) -> Result<Vec<Decoded>, BadPath> {
             0..0x20 | 0x7F => return Err(BadPath::Character),
             b'/' => flush(&mut run, &mut out, Decoded::EncodedSlash)?,
             b'\\' => flush(&mut run, &mut out, Decoded::EncodedBackslash)?,
+            b';' => flush(&mut run, &mut out, Decoded::EncodedSemicolon)?,
             plain => run.push(plain),
         }
     }
@@ -202,8 +265,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn readings(raw: &str) -> Result<(String, Option<String>), BadPath> {
-        RequestPath::parse(raw).map(|path| (path.literal().to_owned(), path.strict().map(str::to_owned)))
+    fn readings(raw: &str) -> Result<Vec<String>, BadPath> {
+        RequestPath::parse(raw).map(|path| [&[path.literal().to_owned()], path.others()].concat())
     }
 
     #[test]
@@ -211,37 +274,51 @@ mod tests {
         for path in
             ["/", "/a", "/a/b.c/", "/_stcore/health", "/@vite/client", "/a:b,c=d!$&'()*+~", "/..a", "/a..", "/a./b"]
         {
-            let parsed = RequestPath::parse(path).unwrap();
-            assert_eq!((parsed.literal(), parsed.strict()), (path, None));
+            assert_eq!(readings(path).unwrap(), [path]);
         }
         assert!(matches!(RequestPath::parse("/a/b").unwrap().literal, Cow::Borrowed(_)));
     }
 
     #[test]
     fn encoded_text_is_judged_decoded() {
-        assert_eq!(readings("/%61dmin/caf%C3%A9"), Ok(("/admin/café".into(), None)));
-        assert_eq!(readings("/C%23"), Ok(("/C#".into(), None)));
-        assert_eq!(readings("/.well-known/x"), Ok(("/.well-known/x".into(), None)));
-        assert_eq!(readings("/100%25"), Ok(("/100%".into(), None)));
-        assert_eq!(readings("/latin%E9"), Ok(("/latin\u{FFFD}".into(), None)));
+        for (raw, reading) in [
+            ("/%61dmin/caf%C3%A9", "/admin/café"),
+            ("/C%23", "/C#"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/100%25", "/100%"),
+            ("/latin%E9", "/latin\u{FFFD}"),
+        ] {
+            assert_eq!(readings(raw).unwrap(), [reading], "{raw}");
+        }
     }
 
     #[test]
-    fn whatever_apps_read_differently_has_two_readings() {
-        let cases = [
-            ("/a%2Fb", "/a%2Fb", "/a/b"),
-            ("/a%2fb", "/a%2Fb", "/a/b"),
-            ("/a%5Cb", "/a%5Cb", "/a/b"),
-            ("/a//b", "/a//b", "/a/b"),
-            ("/a//", "/a//", "/a/"),
-            ("/a;x=1/b", "/a;x=1/b", "/a/b"),
-            ("/a%3Bx/b", "/a;x/b", "/a/b"),
-            ("/;/a", "/;/a", "/a"),
-            ("/hero;id=1", "/hero;id=1", "/hero"),
+    fn whatever_apps_read_differently_has_every_reading() {
+        let cases: [(&str, &[&str]); 12] = [
+            ("/a%2Fb", &["/a%2Fb", "/a/b"]),
+            ("/a%2fb", &["/a%2Fb", "/a/b"]),
+            ("/a%5Cb", &["/a%5Cb", "/a/b"]),
+            ("/a//b", &["/a//b", "/a/b"]),
+            ("/a//", &["/a//", "/a/"]),
+            ("/a;x=1/b", &["/a;x=1/b", "/a/b"]),
+            ("/a%3Bx/b", &["/a;x/b", "/a/b"]),
+            ("/;/a", &["/;/a", "//a", "/a"]),
+            ("/hero;id=1", &["/hero;id=1", "/hero"]),
+            // One that cuts before it decodes loses what stands behind the encoded slash as well.
+            ("/a;x%2Fb/c", &["/a;x%2Fb/c", "/a/c", "/a;x/b/c", "/a/b/c"]),
+            ("/a%2F%2Fb", &["/a%2F%2Fb", "/a//b", "/a/b"]),
+            ("/a%2Fb%5Cc", &["/a%2Fb%5Cc", "/a%2Fb/c", "/a/b%5Cc", "/a/b/c"]),
         ];
-        for (raw, literal, strict) in cases {
-            assert_eq!(readings(raw), Ok((literal.into(), Some(strict.into()))), "{raw}");
+        for (raw, expected) in cases {
+            assert_eq!(readings(raw).unwrap(), expected, "{raw}");
         }
+    }
+
+    #[test]
+    fn a_long_path_is_not_read_over_and_over() {
+        let long = "a".repeat(MAX_UNUSUAL_LEN);
+        assert!(readings(&format!("/{long}")).is_ok());
+        assert_eq!(readings(&format!("/{long};/%2F%5C//")), Err(BadPath::TooLong));
     }
 
     #[test]
@@ -260,6 +337,8 @@ mod tests {
             ("/a/.%2E/b", DotSegment),
             ("/a/..;/b", DotSegment),
             ("/a/..%3bx/b", DotSegment),
+            ("/a/.;%2f./b", DotSegment),
+            ("/a/..;%2fx/b", DotSegment),
             ("/a%2f..%2fb", DotSegment),
             ("/a%5c..%5cb", DotSegment),
             ("/a\\b", Character),
@@ -292,7 +371,7 @@ mod tests {
             if let Ok(path) = RequestPath::parse(&raw) {
                 let climbs = |reading: &str| reading.split('/').any(|segment| segment == ".." || segment == ".");
                 prop_assert!(!path.any(climbs), "{raw}");
-                prop_assert!(!path.strict().is_some_and(|strict| strict.contains("//")), "{raw}");
+                prop_assert!(path.others().is_empty() || path.others().iter().any(|other| !other.contains("//")), "{raw}");
             }
         }
 

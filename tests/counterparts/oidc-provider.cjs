@@ -3,7 +3,8 @@
 //
 //   node oidc-provider.cjs '{"port": 0, "redirect_uris": ["http://localhost:4180/oauth2/callback"],
 //                            "post_logout_redirect_uris": ["http://localhost:4180/oauth2/signed_out"],
-//                            "person": {"acr": "eidas1-mfa", "roles": []}}'
+//                            "person": {"acr": "eidas1-mfa", "roles": []},
+//                            "client_secrets": {"vestibule-es256": "…"}}'
 //
 // Once it listens it prints one line of JSON: its issuer and the clients that it knows, with their
 // secrets. Everything else goes to standard error.
@@ -46,6 +47,7 @@ const settings = {
   port: 0,
   redirect_uris: [],
   post_logout_redirect_uris: [],
+  client_secrets: {},
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
 
@@ -206,7 +208,8 @@ async function readBody(req) {
 function clients() {
   const of = (name, idToken, userinfo) => ({
     client_id: `vestibule-${name}`,
-    client_secret: crypto.randomBytes(32).toString('base64url'),
+    // Given where a registration must outlive a restart, as it does in life; else a fresh one.
+    client_secret: settings.client_secrets[`vestibule-${name}`] ?? crypto.randomBytes(32).toString('base64url'),
     client_name: `Vestibule (${name})`,
     redirect_uris: settings.redirect_uris,
     post_logout_redirect_uris: settings.post_logout_redirect_uris,
@@ -218,10 +221,12 @@ function clients() {
 }
 
 function keys() {
-  const key = (type, options, kid, alg) => ({
-    ...crypto.generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), kid, alg, use: 'sig',
+  // New keys have new names, after a restart too.
+  const key = (type, options, alg) => ({
+    ...crypto.generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }),
+    kid: `${type}-${crypto.randomBytes(6).toString('hex')}`, alg, use: 'sig',
   });
-  return { keys: [key('ec', { namedCurve: 'P-256' }, 'ec-1', 'ES256'), key('rsa', { modulusLength: 2048 }, 'rsa-1', 'RS256')] };
+  return { keys: [key('ec', { namedCurve: 'P-256' }, 'ES256'), key('rsa', { modulusLength: 2048 }, 'RS256')] };
 }
 
 function makeProvider(issuer, registered) {

@@ -142,8 +142,9 @@ async fn a_header_with_two_meanings_is_refused() {
         let shown = &header[..header.len().min(80)];
         assert_eq!(status_and_close(&site, request.as_bytes()).await, 400, "{shown:?}");
     }
-    let posted =
-        format!("POST /public/a HTTP/1.1\r\n{HOST}Upgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n");
+    let posted = format!(
+        "POST /public/a HTTP/1.1\r\n{HOST}Upgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n"
+    );
     assert_eq!(status_and_close(&site, posted.as_bytes()).await, 400);
     nothing_arrived(&site, &wire).await;
 }
@@ -314,7 +315,13 @@ async fn a_request_sent_before_the_answer_to_the_first_is_never_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_chunk_ends_the_request_and_the_app_never_sees_it_whole() {
     let (site, wire) = site().await;
-    for broken in ["zz\r\nabc\r\n0\r\n\r\n", "3\r\nabcX\r\n0\r\n\r\n", "-1\r\n\r\n", "3 \r\nabc0\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\n"] {
+    for broken in [
+        "zz\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcX\r\n0\r\n\r\n",
+        "-1\r\n\r\n",
+        "3 \r\nabc0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\n",
+    ] {
         let request = format!("POST /public/a HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{broken}");
         assert_eq!(status_and_close(&site, request.as_bytes()).await, 400, "{broken:?}");
     }

@@ -3,14 +3,25 @@
 //! One binary, one module for each behaviour; `support` is what they stand on.
 #![cfg(test)]
 
+mod admin;
 mod architecture;
+mod attacks;
 mod callback;
 mod counterparts;
+mod demo;
 mod dependencies;
+mod headers;
 mod hygiene;
+mod listeners;
+mod logs;
 mod pages;
+mod programs;
 mod readme;
+mod real;
+mod real_attacks;
 mod session;
 mod sign_in;
 mod sign_out;
+mod streaming;
 mod support;
+mod upstream;

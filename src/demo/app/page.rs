@@ -32,8 +32,8 @@ use std::sync::Arc;
 <main>
 {% if is_public %}
 <h1>Une page publique</h1>
-<p class="lead">Cette route est ouverte à tous&nbsp;: aucun en-tête d’identité ne doit y parvenir, même si le navigateur en envoie.
-<span lang="en">This route is open to all: no identity header may reach it, even if the browser sends some.</span></p>
+<p class="lead">Cette route est ouverte à tous. Sans connexion, aucun en-tête d’identité n’y parvient, même si le navigateur en envoie&nbsp;; après une connexion, ceux que Vestibule a vérifiés.
+<span lang="en">This route is open to all. Without a sign-in no identity header reaches it, even if the browser sends some; after one, those that Vestibule has verified.</span></p>
 {% else if let Some(person) = person %}
 <h1>Bonjour {{ person }}</h1>
 <p class="lead">Cette application ne contient aucun code de connexion&nbsp;: elle lit les en-têtes que Vestibule a vérifiés.

@@ -63,13 +63,22 @@ impl Counterpart {
             return false;
         }
         let name = self.name();
-        #[expect(clippy::disallowed_methods, reason = "how the test run is told that a skip is a failure")]
-        let all = std::env::var("VESTIBULE_TESTS").is_ok_and(|which| which == "all");
-        assert!(!all, "{name} is not installed; run tests/setup");
-        // Past the test runner's capture: a skip must be seen also when everything passes.
-        let _ = writeln!(std::io::stderr(), "skipped: {name} is not installed; run tests/setup");
+        assert!(!all_tests(), "{name} is not installed; run tests/setup");
+        skipped(&format!("{name} is not installed; run tests/setup"));
         true
     }
+}
+
+/// Whether this run leaves nothing out, neither what is not installed nor what takes long.
+pub(crate) fn all_tests() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how the test run is told that a skip is a failure")]
+    std::env::var("VESTIBULE_TESTS").is_ok_and(|which| which == "all")
+}
+
+/// Says that a test was left out, and why.
+pub(crate) fn skipped(why: &str) {
+    // Past the test runner's capture: a skip must be seen also when everything passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// Whether `program` is a command that runs.
@@ -92,8 +101,9 @@ pub(crate) struct OidcProvider {
     /// Its issuer, `http://127.0.0.1:{port}/api/v2`.
     pub(crate) issuer: String,
     clients: Vec<Client>,
-    #[expect(dead_code, reason = "ends the program when dropped")]
-    process: Running,
+    /// How it was started, and how it starts again.
+    settings: serde_json::Value,
+    process: Option<Running>,
 }
 
 /// A service registered with the provider.
@@ -117,6 +127,34 @@ impl OidcProvider {
     pub(crate) fn client(&self, algorithm: &str) -> &Client {
         self.clients.iter().find(|client| client.id_token_algorithm == algorithm).expect("one of the three")
     }
+
+    /// Ends it, with all that it knew; from now on connections are refused.
+    pub(crate) fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again at the same address: the same registrations, new keys, nobody signed in.
+    pub(crate) async fn start_again(&mut self) {
+        self.stop();
+        let address = url::Url::parse(&self.issuer).unwrap();
+        let secrets = self.clients.iter().map(|client| (client.id.clone(), client.secret.as_str().into()));
+        self.settings["client_secrets"] = serde_json::Value::Object(secrets.collect());
+        self.settings["port"] = address.port().into();
+        *self = Self::start(self.settings.clone()).await;
+    }
+
+    async fn start(settings: serde_json::Value) -> Self {
+        #[derive(Deserialize)]
+        struct Listening {
+            issuer: String,
+            clients: Vec<Client>,
+        }
+        let mut command = Command::new("node");
+        command.arg("oidc-provider.cjs").arg(settings.to_string()).current_dir(directory());
+        let mut process = Running::start("oidc-provider", &command);
+        let Listening { issuer, clients } = process.ready(|line| serde_json::from_str(line).ok()).await;
+        Self { issuer, clients, settings, process: Some(process) }
+    }
 }
 
 /// Starts ProConnect's provider on a free port, for a service with these addresses.
@@ -129,21 +167,12 @@ pub(crate) async fn start_oidc_provider(
     post_logout_redirect_uris: &[&str],
     person: serde_json::Value,
 ) -> OidcProvider {
-    #[derive(Deserialize)]
-    struct Listening {
-        issuer: String,
-        clients: Vec<Client>,
-    }
-    let settings = serde_json::json!({
+    OidcProvider::start(serde_json::json!({
         "redirect_uris": redirect_uris,
         "post_logout_redirect_uris": post_logout_redirect_uris,
         "person": person,
-    });
-    let mut command = Command::new("node");
-    command.arg("oidc-provider.cjs").arg(settings.to_string()).current_dir(directory());
-    let mut process = Running::start("oidc-provider", &command);
-    let Listening { issuer, clients } = process.ready(|line| serde_json::from_str(line).ok()).await;
-    OidcProvider { issuer, clients, process }
+    }))
+    .await
 }
 
 /// An application, running.

@@ -54,16 +54,20 @@ pub(crate) fn access_lines_with(text: &str) -> Vec<serde_json::Value> {
     access.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The access line that carries this error id. It is written once the answer is sent, so it may
-/// come a moment after it.
-pub(crate) async fn access_line_of(error_id: &str) -> serde_json::Value {
-    for _ in 0..1000 {
-        if let Some(line) = access_lines_with(error_id).pop() {
+/// The access line that holds `text`, once it is written: shortly after the answer is sent.
+pub(crate) async fn access_line_with(text: &str) -> serde_json::Value {
+    for _ in 0..2000 {
+        if let Some(line) = access_lines_with(text).pop() {
             return line;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    panic!("no access line carries {error_id}")
+    panic!("no access line holds {text:?}")
+}
+
+/// Every line so far that holds `text`.
+pub(crate) fn lines_with(text: &str) -> Vec<String> {
+    LINES.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
 }
 
 /// One line in the making.

@@ -104,6 +104,11 @@ impl Raw {
         RawAnswer { status, head: head.trim_end().to_owned(), body: Vec::new() }
     }
 
+    /// The head of the next request, where this is the app's side.
+    pub(crate) async fn request_head(&mut self) -> String {
+        String::from_utf8(self.through(b"\r\n\r\n").await).unwrap()
+    }
+
     /// One chunk of a chunked body; empty at its end.
     pub(crate) async fn chunk(&mut self) -> Vec<u8> {
         let size = String::from_utf8(self.through(b"\r\n").await).unwrap();
@@ -156,7 +161,7 @@ impl Raw {
 
     /// Reads some more; false when the other side has closed.
     async fn fill(&mut self) -> bool {
-        let mut piece = [0; 16 * 1024];
+        let mut piece = vec![0; 16 * 1024];
         let read = timeout(WITHIN, self.stream.read(&mut piece)).await;
         let Ok(read) = read else {
             panic!("nothing came, and the connection is open; so far {:?}", String::from_utf8_lossy(&self.unread))

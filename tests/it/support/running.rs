@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -79,6 +79,29 @@ impl Running {
             panic!("{} was not ready after {READY_WITHIN:?}", self.name)
         };
         found.unwrap_or_else(|| panic!("{} ended before it was ready", self.name))
+    }
+
+    /// Sends it a signal, by its name as `kill` takes it: `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "{} could not be sent {name}", self.name);
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it still runs after two minutes.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let ended = tokio::time::timeout(READY_WITHIN, ended).await;
+        ended.unwrap_or_else(|_| panic!("{} has not ended after {READY_WITHIN:?}", self.name))
     }
 
     /// Everything that it printed so far, both streams, in the order of arrival.

@@ -77,7 +77,7 @@ pub(crate) fn error_id(answer: &Answer, kind: ErrorKind, language: Language) -> 
 /// The same, and the access line carries the id and says why.
 pub(crate) async fn assert_error(answer: &Answer, kind: ErrorKind, language: Language) -> String {
     let id = error_id(answer, kind, language);
-    let line = log_watch::access_line_of(&id).await;
+    let line = log_watch::access_line_with(&id).await;
     assert_eq!(line["status"], answer.status, "{line}");
     line["reason"].as_str().unwrap_or_else(|| panic!("no reason: {line}")).to_owned()
 }

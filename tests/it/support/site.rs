@@ -16,7 +16,7 @@ use vestibule::app::App;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
 use vestibule::config::{self, Environment, Unreadable};
 use vestibule::demo::Provider;
-use vestibule::demo::provider::{Agent, Client as Registration, ProviderSettings};
+use vestibule::demo::provider::{Agent, Client as Registration, Faults, ProviderSettings};
 use vestibule::random::SystemRandom;
 use vestibule::secret::SecretString;
 use vestibule::server::{ListenAddress, Listener, Listeners, Settings};
@@ -49,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) issuer: Option<String>,
     /// Changes the registration at the provider.
     pub(crate) register: fn(&mut Registration),
+    /// What goes wrong at the provider from the start.
+    pub(crate) faults: fn(&mut Faults),
     /// The RSA key of the provider, where its clients want RS256.
     pub(crate) rsa: bool,
 }
@@ -65,6 +67,7 @@ impl Default for Setup {
             upstreams: String::new(),
             issuer: None,
             register: |_| {},
+            faults: |_| {},
             rsa: false,
         }
     }
@@ -123,6 +126,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Provider::start(listener, settings, Clock::Manual(clock.clone()), random.clone()).unwrap();
         provider.sign_in_as(agent());
+        provider.faults().set(setup.faults);
 
         let echo = Echo::start().await;
         let upstream = setup.upstream.unwrap_or_else(|| format!("http://{}", echo.address));
@@ -173,8 +177,13 @@ impl Site {
 
     /// A client that has signed in.
     pub(crate) async fn signed_in(&self) -> Client {
+        self.signed_in_at("/").await
+    }
+
+    /// A client that has signed in at this path.
+    pub(crate) async fn signed_in_at(&self, path: &str) -> Client {
         let client = self.client();
-        let page = client.browse("/").await;
+        let page = client.browse(path).await;
         assert_eq!(page.status, 200, "{}", page.text());
         client
     }

@@ -84,6 +84,7 @@ pub(crate) struct Wire {
     pub(crate) address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     count: watch::Receiver<usize>,
+    closed: watch::Receiver<usize>,
     _serving: JoinSet<()>,
 }
 
@@ -112,17 +113,22 @@ impl Wire {
     fn serve(address: SocketAddr, script: Script, listener: Listener) -> Self {
         let received = Arc::<Mutex<Vec<Received>>>::default();
         let (sender, count) = watch::channel(0);
+        let (ended, closed) = watch::channel(0);
         let log = Arc::clone(&received);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             for connection in 0.. {
                 let stream = listener.accept().await;
-                let (script, log, sender) = (Arc::clone(&script), Arc::clone(&log), sender.clone());
-                connections.spawn(converse(stream, connection, script, log, sender));
+                let conversation = converse(stream, connection, Arc::clone(&script), Arc::clone(&log), sender.clone());
+                let ended = ended.clone();
+                connections.spawn(async move {
+                    conversation.await;
+                    ended.send_modify(|ended| *ended += 1);
+                });
             }
         });
-        Self { address, received, count, _serving: serving }
+        Self { address, received, count, closed, _serving: serving }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -132,6 +138,13 @@ impl Wire {
     /// Everything that came so far.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// Waits until `count` connections have ended.
+    pub(crate) async fn closed(&self, count: usize) {
+        let mut closed = self.closed.clone();
+        let there = tokio::time::timeout(WITHIN, closed.wait_for(|closed| *closed >= count)).await;
+        assert!(there.is_ok(), "connections stay open");
     }
 
     /// The last request, once there are `count`.
@@ -153,12 +166,8 @@ async fn converse(
     let mut unread = Vec::new();
     for turn in 0.. {
         let Some(head) = through(&mut stream, &mut unread, b"\r\n\r\n").await else { return };
-        let mut request = Received {
-            connection,
-            turn,
-            head: String::from_utf8_lossy(&head).trim_end().to_owned(),
-            body: Vec::new(),
-        };
+        let mut request =
+            Received { connection, turn, head: String::from_utf8_lossy(&head).trim_end().to_owned(), body: Vec::new() };
         let length = request.all("content-length").first().map(|length| length.parse::<usize>().unwrap());
         if let Some(length) = length {
             while unread.len() < length {
@@ -202,7 +211,7 @@ async fn through(stream: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>, en
 }
 
 async fn fill(stream: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -> bool {
-    let mut piece = [0; 16 * 1024];
+    let mut piece = vec![0; 16 * 1024];
     let count = stream.read(&mut piece).await.unwrap_or(0);
     unread.extend_from_slice(&piece[..count]);
     count > 0
