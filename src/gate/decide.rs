@@ -58,3 +58,87 @@ pub fn decide<'a>(kind: Kind, found: Found<'a>, session: Result<&'a Session<'a>,
         (Err(reason), Kind::Program) => Decision::Deny(Denial::NotSignedIn(reason)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::route::{Access, PathPattern, Route};
+    use crate::random::SystemRandom;
+    use crate::session::fixture::{START, agent, request_after, sessions, tokens};
+    use http::HeaderMap;
+
+    const KINDS: [Kind; 3] = [Kind::Navigation, Kind::Submission, Kind::Program];
+    const REASONS: [NoSession; 5] =
+        [NoSession::Absent, NoSession::Unreadable, NoSession::Idle, NoSession::Expired, NoSession::Ended];
+
+    fn route(access: Access) -> Route {
+        let path = PathPattern::parse("/**").unwrap();
+        Route { path, host: None, methods: Vec::new(), access, upstream: 0, strip_prefix: None }
+    }
+
+    /// Calls `check` with every input that the decision can have.
+    fn all(check: impl Fn(Kind, Found<'_>, Option<Access>, Result<&Session<'_>, NoSession>)) {
+        let sessions = sessions(&[[1; 32]]);
+        let (_, set) = sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &SystemRandom::new()).unwrap();
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &set)).unwrap();
+        let session = sessions.read(&opened, START).unwrap();
+        let (public, signed_in) = (route(Access::Public), route(Access::SignedIn));
+        let found = [
+            (Found::Route(4, &public), Some(Access::Public)),
+            (Found::Route(4, &signed_in), Some(Access::SignedIn)),
+            (Found::Nothing, None),
+            (Found::Ambiguous, None),
+        ];
+        for kind in KINDS {
+            for (found, access) in found {
+                for held in [Ok(&session)].into_iter().chain(REASONS.map(Err)) {
+                    check(kind, found, access, held);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_session_nothing_is_forwarded_on_a_route_for_the_signed_in() {
+        all(|kind, found, access, session| {
+            let forwards = matches!(decide(kind, found, session), Decision::Forward(..));
+            let expected = match access {
+                Some(Access::Public) => true,
+                Some(Access::SignedIn) => session.is_ok(),
+                None => false,
+            };
+            assert_eq!(forwards, expected, "{kind:?} {found:?} {session:?}");
+        });
+    }
+
+    #[test]
+    fn a_permit_names_whom_the_session_names_and_nobody_else() {
+        all(|kind, found, _, session| {
+            if let Decision::Forward(index, permit) = decide(kind, found, session) {
+                assert_eq!((index, permit.person()), (4, session.ok()));
+            }
+        });
+    }
+
+    #[test]
+    fn a_request_without_a_route_is_refused_whoever_sends_it() {
+        all(|kind, found, access, session| match (found, decide(kind, found, session)) {
+            (Found::Nothing, decision) => assert!(matches!(decision, Decision::Deny(Denial::NoRoute))),
+            (Found::Ambiguous, decision) => assert!(matches!(decision, Decision::Deny(Denial::AmbiguousPath))),
+            (Found::Route(..), _) => assert!(access.is_some()),
+        });
+    }
+
+    #[test]
+    fn a_request_without_a_session_is_answered_as_its_kind_can_understand() {
+        all(|kind, found, access, session| {
+            let (Some(Access::SignedIn), Err(reason)) = (access, session) else { return };
+            match (kind, decide(kind, found, session)) {
+                (Kind::Navigation, Decision::SignIn(why)) => assert_eq!(why, reason),
+                (Kind::Submission, Decision::Deny(denial)) => assert_eq!(denial, Denial::FormWithoutSession(reason)),
+                (Kind::Program, Decision::Deny(denial)) => assert_eq!(denial, Denial::NotSignedIn(reason)),
+                (kind, decision) => panic!("{kind:?}: {decision:?}"),
+            }
+        });
+    }
+}

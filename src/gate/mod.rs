@@ -152,3 +152,150 @@ impl Gate {
         self.routes.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::headers::{Settings, named_set};
+    use crate::gate::route::{Access, PathPattern};
+    use crate::gate::template::Encoding;
+    use crate::random::SystemRandom;
+    use crate::session::fixture::{START, agent, request_after, sessions, tokens};
+    use http::{HeaderMap, HeaderName, Method};
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
+    use std::cell::Cell;
+
+    fn gate() -> Gate {
+        let route = |path: &str, access, methods: &[Method]| Route {
+            path: PathPattern::parse(path).unwrap(),
+            host: None,
+            methods: methods.to_vec(),
+            access,
+            upstream: 0,
+            strip_prefix: None,
+        };
+        let routes = vec![
+            route("/public/**", Access::Public, &[]),
+            route("/public/*/private", Access::SignedIn, &[]),
+            route("/api/**", Access::Public, &[Method::OPTIONS]),
+            route("/api/**", Access::SignedIn, &[]),
+            route("/app/**", Access::SignedIn, &[]),
+        ];
+        let headers = Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default() };
+        let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
+        Gate::new(
+            Table::new(routes).unwrap(),
+            Headers::new(headers),
+            Arc::new(sessions(&[[1; 32]])),
+            url,
+            Prefix::default(),
+        )
+    }
+
+    /// A cookie that this gate accepts.
+    fn good_cookie(gate: &Gate) -> String {
+        let begun = gate.sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &SystemRandom::new());
+        request_after(&HeaderMap::new(), &begun.unwrap().1)["cookie"].to_str().unwrap().to_owned()
+    }
+
+    /// What the gate says of this request; `None` where it is not one that a gate gets to see.
+    fn judge<T>(gate: &Gate, asked: &Asked, look: impl FnOnce(&Verdict<'_>) -> T) -> Option<T> {
+        let (method, target, headers) = asked;
+        let mut request = http::Request::builder().method(*method).header("host", "playground.example.gouv.fr");
+        for (name, value) in headers {
+            request = request.header(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+        }
+        let parts = request.body(()).ok()?.into_parts().0;
+        let request = CleanRequest::inspect(&parts, target.as_bytes(), b"").ok()?;
+        Some(look(&gate.judge(&request, START, &SystemRandom::new())))
+    }
+
+    /// Method, target and headers of a request.
+    type Asked = (&'static str, String, Vec<(String, String)>);
+
+    fn header_lines() -> impl Strategy<Value = Vec<(String, String)>> {
+        let names = "(x-auth-request-(user|email|groups)|x_auth_request_email|cookie|authorization|accept|sec-fetch-mode|x-forwarded-(uri|method|host|for)|x-original-url|x-http-method-override|upgrade|[a-z-]{1,12})";
+        let values = "(navigate|cors|text/html|websocket|Bearer [a-z]{3}|POST|/public/x|__Host-vestibule=[!-~]{0,60}|[ -~]{0,30})";
+        prop::collection::vec((names, values), 0..6)
+    }
+
+    fn targets() -> impl Strategy<Value = String> {
+        "/(public|api|app|oauth2|%61pp|[a-z]{0,3})(/[a-z0-9.]{0,6}|[/;%.a-z2fF]{0,8})(/private|/start)?(\\?[!-~]{0,10})?"
+    }
+
+    /// Calls `check` with the verdict on many requests, and returns how many it was called with.
+    fn many(gate: &Gate, cookie: Option<&str>, check: impl Fn(&Asked, &Verdict<'_>)) -> usize {
+        let methods = prop::sample::select(vec!["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "X-ANY"]);
+        let judged = Cell::new(0);
+        let mut runner = TestRunner::new(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() });
+        let ran = runner.run(&(methods, targets(), header_lines()), |(method, target, mut headers)| {
+            if let Some(cookie) = cookie {
+                headers.retain(|(name, _)| name != "cookie");
+                headers.push(("cookie".to_owned(), format!("a=b; {cookie}; c=d")));
+            }
+            let asked = (method, target, headers);
+            judge(gate, &asked, |verdict| {
+                judged.set(judged.get() + 1);
+                check(&asked, verdict);
+            });
+            Ok(())
+        });
+        ran.unwrap();
+        judged.get()
+    }
+
+    #[test]
+    fn no_request_without_a_session_is_forwarded_to_a_route_for_the_signed_in() {
+        let forwarded = Cell::new(0);
+        let judged = many(&gate(), None, |asked, verdict| {
+            if let Verdict::Forward(forward) = verdict {
+                forwarded.set(forwarded.get() + 1);
+                assert_eq!(forward.route.access, Access::Public, "{asked:?}");
+                assert!(forward.session.is_none() && forward.renewal.is_none(), "{asked:?}");
+                assert_eq!(forward.identity.iter().count(), 0, "{asked:?}");
+            }
+        });
+        assert!(judged > 200 && forwarded.get() > 50, "{judged} judged, {forwarded:?} forwarded: too few to say anything");
+    }
+
+    #[test]
+    fn a_session_gives_the_identity_that_was_verified_whatever_else_is_sent() {
+        let (gate, forwarded) = (gate(), Cell::new(0));
+        let judged = many(&gate, Some(&good_cookie(&gate)), |asked, verdict| match verdict {
+            Verdict::Forward(forward) => {
+                forwarded.set(forwarded.get() + 1);
+                let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+                let set: Vec<_> = forward.identity.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
+                let expected = [
+                    ("x-auth-request-user", "7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned()),
+                    ("x-auth-request-email", "helene.moreau@test.proconnect.gouv.fr".to_owned()),
+                    ("x-auth-request-groups", "agent_public,agent_public_etat".to_owned()),
+                ];
+                assert_eq!(set, expected, "{asked:?}");
+            }
+            Verdict::Deny(denial) => {
+                assert!(matches!(denial, Denial::NoRoute | Denial::AmbiguousPath), "{asked:?}: {denial}");
+            }
+            Verdict::SignIn { .. } => panic!("{asked:?}: signed in already"),
+        });
+        assert!(judged > 200 && forwarded.get() > 50, "{judged} judged, {forwarded:?} forwarded: too few to say anything");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_carried_leads_to_the_front_page_and_still_to_sign_in() {
+        let long = format!("/app/{}", "a".repeat(3000));
+        let gate = gate();
+        for (target, expected) in [("/app/x?y=z", "/app/x?y=z"), (long.as_str(), "/")] {
+            let navigate = vec![("sec-fetch-mode".to_owned(), "navigate".to_owned())];
+            let return_to = judge(&gate, &("GET", target.to_owned(), navigate), |verdict| match verdict {
+                Verdict::SignIn { return_to, reason } => {
+                    assert_eq!(*reason, NoSession::Absent);
+                    return_to.as_str().to_owned()
+                }
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(return_to.as_deref(), Some(expected));
+        }
+    }
+}

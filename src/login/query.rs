@@ -22,3 +22,30 @@ impl<'a> Parameters<'a> {
         if values.next().is_some() { Err(Repeated) } else { Ok(value) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_counts_once_and_an_empty_one_not_at_all() {
+        let cases = [
+            ("", Ok(None)),
+            ("a", Ok(None)),
+            ("a=", Ok(None)),
+            ("b=1", Ok(None)),
+            ("A=1", Ok(None)),
+            ("a=1", Ok(Some("1"))),
+            ("%61=%31", Ok(Some("1"))),
+            ("b=1&a=x+y&c", Ok(Some("x y"))),
+            ("a=1&a=1", Err(Repeated)),
+            ("a=&a=1", Err(Repeated)),
+            ("a=1&a", Err(Repeated)),
+            ("a=1&%61=2", Err(Repeated)),
+            ("a=1;a=2", Ok(Some("1;a=2"))),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(Parameters::parse(query).get("a"), expected, "{query}");
+        }
+    }
+}

@@ -6,8 +6,12 @@
 //! open, or of a session that is over.
 
 mod ended;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod identity_cookie;
 mod limits;
+#[cfg(test)]
+mod tests;
 mod tokens_cookie;
 
 pub use identity_cookie::{NoSession, OpenedSession, Session};

@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) upstream: Option<String>,
     /// Further upstreams, in YAML, each with a comma in front.
     pub(crate) upstreams: String,
+    /// The provider of another site, of which this is a replica; its own is not used then.
+    pub(crate) issuer: Option<String>,
     /// Changes the registration at the provider.
     pub(crate) register: fn(&mut Registration),
     /// What goes wrong at the provider from the start.
@@ -63,6 +65,7 @@ impl Default for Setup {
                 .to_owned(),
             upstream: None,
             upstreams: String::new(),
+            issuer: None,
             register: |_| {},
             faults: |_| {},
             rsa: false,
@@ -127,6 +130,7 @@ impl Site {
 
         let echo = Echo::start().await;
         let upstream = setup.upstream.unwrap_or_else(|| format!("http://{}", echo.address));
+        let issuer = setup.issuer.unwrap_or_else(|| provider.issuer().to_owned());
         let yaml = format!(
             "public_url: {ORIGIN}\n\
              listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"}}\n\
@@ -134,8 +138,8 @@ impl Site {
              client_secret: {{env: CLIENT_SECRET}}\n{provider}\n\
              upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
-            issuer = provider.issuer(),
-            provider = setup.provider.replace("{issuer}", provider.issuer()),
+            issuer = issuer,
+            provider = setup.provider.replace("{issuer}", &issuer),
             upstreams = setup.upstreams,
             routes = setup.routes,
             session = if setup.more.contains("session:") {
