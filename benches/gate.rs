@@ -46,7 +46,11 @@ impl Vector {
 
 impl Environment for Vector {
     fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
-        Ok(SecretString::from(if name == "KEY" { Self::value("key") } else { "a secret of the bench's own, long enough" }))
+        Ok(SecretString::from(if name == "KEY" {
+            Self::value("key")
+        } else {
+            "a secret of the bench's own, long enough"
+        }))
     }
 
     fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
@@ -66,7 +70,9 @@ fn gate(config: Config) -> Gate {
 }
 
 fn request(path: &str, session: bool) -> Parts {
-    let mut cookies = String::from("_streamlit_xsrf=2|8b2c1a3f|d41d8cd98f00b204e9800998ecf8427e|1700000000; theme=dark; lang=fr; a=1; b=2; c=3");
+    let mut cookies = String::from(
+        "_streamlit_xsrf=2|8b2c1a3f|d41d8cd98f00b204e9800998ecf8427e|1700000000; theme=dark; lang=fr; a=1; b=2; c=3",
+    );
     if session {
         cookies = format!("{cookies}; __Host-vestibule={}", Vector::value("cookie"));
     }

@@ -34,7 +34,8 @@ fn seal(criterion: &mut Criterion) {
             bencher.iter(|| ring.open(Purpose::Session, black_box(sealed.as_bytes()), b"cookie").expect("opens"));
         });
         let mut raw = plaintext.clone();
-        peer.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::from(b"cookie"), &mut raw).expect("sealed");
+        peer.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::from(b"cookie"), &mut raw)
+            .expect("sealed");
         group.bench_with_input(BenchmarkId::new("peer: ring opens", size), &raw, |bencher, raw| {
             bencher.iter(|| {
                 let mut bytes = raw.clone();

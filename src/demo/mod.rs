@@ -85,8 +85,7 @@ pub fn start(
 /// The configuration that puts the proxy, on `port`, between the two: what a team would write,
 /// with its secrets under the names `DEMO_SESSION_KEY` and `DEMO_CLIENT_SECRET`.
 pub fn configuration(demo: &Demo, port: u16) -> String {
-    let extra =
-        EXTRA_HEADERS.map(|(name, template)| format!("    {name}: \"{template}\"\n")).concat();
+    let extra = EXTRA_HEADERS.map(|(name, template)| format!("    {name}: \"{template}\"\n")).concat();
     format!(
         r#"public_url: http://localhost:{port}
 listeners: {{proxy: "127.0.0.1:{port}", admin: "127.0.0.1:0"}}

@@ -88,11 +88,6 @@ pub struct IdentityHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl IdentityHeaders {
     /// Names and values, to be set on the request that goes to the app.
-    pub fn into_pairs(self) -> Vec<(HeaderName, HeaderValue)> {
-        self.0
-    }
-
-    /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
         self.0.iter()
     }
@@ -119,9 +114,9 @@ impl Headers {
     }
 
     fn strips(&self, folded: &str) -> bool {
-        // Most headers of most requests begin otherwise and need no look-up.
-        let family = folded.starts_with("x-") && FAMILIES.iter().any(|family| folded.starts_with(family));
-        family || speaks_of_origin(folded) || self.stripped.contains(folded)
+        FAMILIES.iter().any(|family| folded.starts_with(family))
+            || speaks_of_origin(folded)
+            || self.stripped.contains(folded)
     }
 
     /// The identity headers of a permit. Claims that are absent or empty give no header.

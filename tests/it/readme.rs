@@ -8,16 +8,21 @@ use vestibule::secret::SecretString;
 
 const README: &str = include_str!("../../README.md");
 
-/// Answers every question for a secret with a good one.
+/// Answers every question for a secret with a good one, as `vestibule keys new` makes them.
 struct AnySecret;
+
+fn fresh() -> String {
+    let key = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule")).args(["keys", "new"]).output().unwrap();
+    String::from_utf8(key.stdout).unwrap()
+}
 
 impl Environment for AnySecret {
     fn variable(&self, _name: &str) -> Result<SecretString, Unreadable> {
-        Ok(SecretString::from(crate::support::site::SESSION_KEY))
+        Ok(SecretString::from(fresh().trim()))
     }
 
     fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
-        Ok(zeroize::Zeroizing::new(crate::support::site::SESSION_KEY.as_bytes().to_vec()))
+        Ok(zeroize::Zeroizing::new(fresh().into_bytes()))
     }
 }
 
@@ -35,8 +40,10 @@ fn the_readme_names_every_header_set_and_every_command() {
     }
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
-    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+    let commands: Vec<&str> =
+        commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
     assert!(commands.len() >= 5, "{help}");
     for command in commands {
         assert!(README.contains(&format!("`vestibule {command}")), "{command}");

@@ -72,7 +72,9 @@ impl Client {
     /// A request with our cookies and these headers; no redirect is followed.
     pub(crate) async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let url = if url.starts_with('/') { format!("{ORIGIN}{url}") } else { url.to_owned() };
-        let (target, site) = if let Some(path) = url.strip_prefix(ORIGIN) { (format!("http://{}{path}", self.sidecar), "app.example".to_owned()) } else {
+        let (target, site) = if let Some(path) = url.strip_prefix(ORIGIN) {
+            (format!("http://{}{path}", self.sidecar), "app.example".to_owned())
+        } else {
             let parsed = url::Url::parse(&url).unwrap();
             (url.clone(), format!("{}:{}", parsed.host_str().unwrap(), parsed.port_or_known_default().unwrap()))
         };
