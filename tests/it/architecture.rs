@@ -28,9 +28,9 @@ fn sources() -> Vec<(String, PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let within = path.strip_prefix(&root).unwrap().to_path_buf();
-                let room = within.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+                let owner = within.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
                 let text = std::fs::read_to_string(&path).unwrap();
-                found.push((room, within, text));
+                found.push((owner, within, text));
             }
         }
     }

@@ -80,8 +80,8 @@ pub(crate) struct Site {
     pub(crate) provider: Provider,
     pub(crate) echo: Echo,
     pub(crate) clock: ManualClock,
-    stop: Option<oneshot::Sender<()>>,
-    running: tokio::task::JoinHandle<()>,
+    /// Dropped with the site, which tells the sidecar to stop.
+    _stop: oneshot::Sender<()>,
 }
 
 /// The test suite's secrets.
@@ -164,10 +164,10 @@ impl Site {
         let admin = listeners.admin.tcp_address().unwrap();
         let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(app.run(async {
+        tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, provider, echo, clock, stop: Some(stop), running }
+        Self { address, admin, provider, echo, clock, _stop: stop }
     }
 
     /// A client that has no cookies yet.
@@ -186,12 +186,6 @@ impl Site {
         let page = client.browse(path).await;
         assert_eq!(page.status, 200, "{}", page.text());
         client
-    }
-
-    /// Tells the sidecar to stop; completes when it has.
-    pub(crate) async fn shut_down(mut self) {
-        let _ = self.stop.take().unwrap().send(());
-        self.running.await.unwrap();
     }
 }
 
