@@ -228,7 +228,8 @@ mod tests {
     fn many(gate: &Gate, cookie: Option<&str>, check: impl Fn(&Asked, &Verdict<'_>)) -> usize {
         let methods = prop::sample::select(vec!["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "X-ANY"]);
         let judged = Cell::new(0);
-        let mut runner = TestRunner::new(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() });
+        let mut runner =
+            TestRunner::new(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() });
         let ran = runner.run(&(methods, targets(), header_lines()), |(method, target, mut headers)| {
             if let Some(cookie) = cookie {
                 headers.retain(|(name, _)| name != "cookie");
@@ -256,7 +257,10 @@ mod tests {
                 assert_eq!(forward.identity.iter().count(), 0, "{asked:?}");
             }
         });
-        assert!(judged > 200 && forwarded.get() > 50, "{judged} judged, {forwarded:?} forwarded: too few to say anything");
+        assert!(
+            judged > 200 && forwarded.get() > 50,
+            "{judged} judged, {forwarded:?} forwarded: too few to say anything"
+        );
     }
 
     #[test]
@@ -279,7 +283,10 @@ mod tests {
             }
             Verdict::SignIn { .. } => panic!("{asked:?}: signed in already"),
         });
-        assert!(judged > 200 && forwarded.get() > 50, "{judged} judged, {forwarded:?} forwarded: too few to say anything");
+        assert!(
+            judged > 200 && forwarded.get() > 50,
+            "{judged} judged, {forwarded:?} forwarded: too few to say anything"
+        );
     }
 
     #[test]
