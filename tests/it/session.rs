@@ -283,6 +283,9 @@ fn with_long_token(len: usize) -> Agent {
     Agent { amr: vec!["m".repeat(len)], ..agent() }
 }
 
+/// Something that happens to a browser's cookies.
+type Spoil<'a> = Box<dyn Fn(&Client) + 'a>;
+
 async fn site_of_long_tokens() -> Site {
     let provider = "    claims: {id_token: {amr: null}}\n".to_owned();
     Site::with(Setup { provider, ..Setup::default() }).await
@@ -300,7 +303,7 @@ async fn tokens_that_exceed_a_cookie_are_split_and_only_the_hint_depends_on_the_
     }
     let others = site.signed_in().await;
     let last = parts.last().unwrap();
-    let spoil: [(&str, Box<dyn Fn(&Client)>); 6] = [
+    let spoil: [(&str, Spoil<'_>); 6] = [
         ("missing first", Box::new(|client| client.drop_cookie(TOKENS))),
         ("missing last", Box::new(|client| client.drop_cookie(last))),
         ("of another session", Box::new(|client| client.set_cookie(last, &others.cookie(last).unwrap()))),
