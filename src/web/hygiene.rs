@@ -11,9 +11,10 @@ use http::request::Parts;
 use http::{Method, Version};
 use std::borrow::Cow;
 
-/// The most bytes of request line and headers together. Our own cookies fit several times;
-/// most apps behind us take less (Tornado 64 KiB, h11 16 KiB an event).
-pub const MAX_HEAD_LEN: usize = 64 * 1024;
+/// The most bytes of request line and headers together. A browser that holds an oversized cookie
+/// (64 KiB is the most that any keeps for one name) still gets an ordinary answer, which is how it
+/// gets rid of it; most apps behind us take less (Tornado 64 KiB, h11 16 KiB an event).
+pub const MAX_HEAD_LEN: usize = 80 * 1024;
 
 /// A request that has one meaning.
 #[derive(Clone, Debug)]

@@ -695,7 +695,7 @@ async fn an_early_hint_is_not_the_answer_that_a_cookie_goes_with() {
 async fn strangers_are_bounded_in_what_they_send() {
     let site = Site::start().await;
     let cases: [(&str, Vec<u8>); 4] = [
-        ("a head over 64 kB", get("/x", &format!("X-Big: {}\r\n", "a".repeat(70_000)))),
+        ("a head over 80 KiB", get("/x", &format!("X-Big: {}\r\n", "a".repeat(90_000)))),
         ("a long path with many readings", get(&format!("/public/{}", ";/%2F%5C//".repeat(1000)), "")),
         (
             "a form of ours that is announced too long",
