@@ -134,7 +134,7 @@ async fn a_header_with_two_meanings_is_refused() {
         "Upgrade: websocket\r\nUpgrade: h2c\r\nConnection: upgrade\r\n".to_owned(),
         "Upgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 5\r\n".to_owned(),
         "X-A: b\r\n".repeat(300),
-        format!("X-A: {}\r\n", "b".repeat(65 * 1024)),
+        format!("X-A: {}\r\n", "b".repeat(81 * 1024)),
         format!("X-A: {}\r\n", "b".repeat(1100 * 1024)),
     ];
     for header in headers {
