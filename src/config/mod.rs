@@ -10,7 +10,7 @@
 //!   `{file: …}` through an [`Environment`], and a text in their place is refused without being
 //!   repeated.
 //! - The types in `written` are the single source: the JSON Schema ([`schema`]) and the reference
-//!   page ([`reference`]) are generated from them.
+//!   page ([`reference()`]) are generated from them.
 //!
 //! ```text
 //!  text ── parse ──► written::Written ── resolve ──► Config + Findings

@@ -1,7 +1,7 @@
 //! The gate: may this request pass, to which app, and as whom.
 //!
 //! Called by `server` for every request that is not for one of our own endpoints. The files in
-//! the order of a request: [`route`] → (session) → [`decide`] → [`policy`] → [`headers`]
+//! the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
 //! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
 
 pub mod decide;

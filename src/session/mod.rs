@@ -102,7 +102,7 @@ impl Sessions {
         Ok((id, set))
     }
 
-    /// Opens the identity cookie. The result is read with [`OpenedSession::read`], in two steps
+    /// Opens the identity cookie. The result is read with [`Self::read`], in two steps
     /// because a [`Session`] borrows from what was opened.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ pub enum BadPath {
     /// A percent-encoding of a percent-encoding that matters, or an overlong UTF-8 form.
     #[error("the path is percent-encoded twice")]
     EncodedTwice,
-    /// Over [`MAX_UNUSUAL_LEN`], with encoded characters or parameters in it.
+    /// Over 8 KiB, with encoded characters or parameters in it.
     #[error("the path is too long for one that apps may read in several ways")]
     TooLong,
 }
