@@ -32,6 +32,7 @@ pub(super) struct Exchange {
     /// On the page and in the log line.
     pub(super) error_id: Option<String>,
     pub(super) level: Level,
+    logged: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -58,6 +59,7 @@ impl Exchange {
             reason: None,
             error_id: None,
             level: Level::INFO,
+            logged: false,
             metrics,
         }
     }
@@ -70,6 +72,13 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
+        // Pingora logs nothing of what is dropped: a connection whose session ended, or one that
+        // outstayed the shutdown.
+        if !self.logged {
+            let session = self.session.map(|id| id.short());
+            let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(target: "vestibule::access", decision = self.decision, session, ms, "cut off before its answer ended");
+        }
     }
 }
 
@@ -87,7 +96,8 @@ pub(super) struct AccessLine<'a> {
 
 impl Exchange {
     /// Writes the one line of this request.
-    pub(super) fn log(&self, line: &AccessLine<'_>) {
+    pub(super) fn log(&mut self, line: &AccessLine<'_>) {
+        self.logged = true;
         // `tracing` wants the level at compile time.
         match self.level {
             Level::ERROR => self.line::<1>(line),

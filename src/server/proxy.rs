@@ -5,12 +5,13 @@
 
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
 use super::exchange::{AccessLine, Exchange};
+use super::live;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use super::upstream::Upstreams;
-use crate::gate::{Gate, Verdict};
-use crate::session::Sessions;
+use crate::gate::{Denial, Gate, Verdict};
+use crate::session::{NoSession, Sessions};
 use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::CleanRequest;
@@ -93,6 +94,12 @@ impl Proxy {
                 exchange.session = forward.session;
                 exchange.identity = forward.identity;
                 exchange.renewal = forward.renewal;
+                live::serve_person(forward.session);
+                // Between the decision and this line: too early for the connection to hear of it.
+                if forward.session.is_some_and(|id| self.sessions.has_ended(id)) {
+                    let cause = Denial::NotSignedIn(NoSession::Ended);
+                    return Step::Reply(self.endpoints.deny(cause, request.parts(), exchange));
+                }
                 match forward.route.target_for_app(request.target()) {
                     Some(target) => {
                         exchange.target = target;
@@ -100,7 +107,7 @@ impl Proxy {
                     }
                     None => {
                         exchange.decision = "bad_request";
-                        let cause = crate::gate::Denial::AmbiguousPath;
+                        let cause = Denial::AmbiguousPath;
                         Step::Reply(self.endpoints.deny(cause, request.parts(), exchange).closing())
                     }
                 }
@@ -139,6 +146,7 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _exchange: &mut Exchange) -> pingora::Result<()> {
+        live::serve_person(None);
         // Without these a connection rests for ever, and a WebSocket ends after a minute. A
         // connection that is to end stays so: `Connection: close`, HTTP/1.0 and a shutdown under
         // way have spoken before us.

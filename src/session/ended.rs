@@ -7,6 +7,7 @@ use super::SessionId;
 use moka::policy::EvictionPolicy;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::broadcast;
 
 /// About 100 MB at most; an entry is needed only until its session would have ended anyway.
 const CAPACITY: u64 = 1_000_000;
@@ -15,13 +16,22 @@ pub(super) struct EndedSessions {
     ids: moka::sync::Cache<SessionId, ()>,
     /// Spares the everyday request the look-up while nobody has signed out.
     any: AtomicBool,
+    /// Tells live connections.
+    endings: broadcast::Sender<SessionId>,
 }
+
+/// How many endings a connection may be behind before it asks the list instead.
+const BACKLOG: usize = 64;
 
 impl EndedSessions {
     pub(super) fn new(lifetime: Duration) -> Self {
         // moka refuses to live longer than 1000 years; no session does.
         let time_to_live = lifetime.min(Duration::from_secs(10 * 365 * 24 * 3600));
-        Self { ids: Self::keeping(CAPACITY, time_to_live), any: AtomicBool::new(false) }
+        Self {
+            ids: Self::keeping(CAPACITY, time_to_live),
+            any: AtomicBool::new(false),
+            endings: broadcast::Sender::new(BACKLOG),
+        }
     }
 
     /// The latest `capacity` of them. By its own choice moka keeps what is asked for often and
@@ -34,6 +44,12 @@ impl EndedSessions {
     pub(super) fn insert(&self, id: SessionId) {
         self.ids.insert(id, ());
         self.any.store(true, Ordering::Release);
+        // Nobody to hear it is no failure: then nothing is live.
+        let _ = self.endings.send(id);
+    }
+
+    pub(super) fn endings(&self) -> broadcast::Receiver<SessionId> {
+        self.endings.subscribe()
     }
 
     pub(super) fn holds(&self, id: SessionId) -> bool {

@@ -144,6 +144,12 @@ impl Sessions {
         self.ended.holds(id)
     }
 
+    /// The sessions that end from now on, as they end: for connections that outlive the check
+    /// at their beginning.
+    pub fn endings(&self) -> tokio::sync::broadcast::Receiver<SessionId> {
+        self.ended.endings()
+    }
+
     /// The tokens that came with the session.
     pub fn tokens(&self, request: &HeaderMap, id: SessionId) -> Option<Tokens> {
         self.open_tokens(request, id)

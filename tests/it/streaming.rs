@@ -323,3 +323,34 @@ async fn what_is_idle_for_70_seconds_goes_on_afterwards() {
     // After 75 seconds an idle connection ends; left to itself it would rest for ever.
     assert!(forgotten.is_closed().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_open_ends_with_its_session_idle_or_not_and_nothing_else_does() {
+    let site = Site::start().await;
+    let (leaves, stays) = (site.signed_in().await, site.signed_in().await);
+    let open = async |cookies: Option<String>| {
+        let mut socket = websocket(&site, "/ws", cookies).await.unwrap();
+        assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
+        socket
+    };
+    let mut ends = open(leaves.cookie_header("app.example")).await;
+    let mut lives = open(stays.cookie_header("app.example")).await;
+    let mut events = Raw::connect(site.address).await;
+    let cookies = leaves.cookie_header("app.example").unwrap();
+    events.send(format!("GET /events HTTP/1.1\r\nHost: app.example\r\nCookie: {cookies}\r\n\r\n")).await;
+    assert_eq!(events.head().await.status, 200);
+    let mut seen = site.echo.seen.clone();
+    seen.wait_for(|seen| seen.open == 3).await.unwrap();
+
+    // Nothing has moved on any of them since.
+    let left = leaves.submit("/oauth2/sign_out", "").await;
+    assert_eq!(left.status, 303, "the sign-out itself is answered");
+    let cut = async {
+        assert!(!matches!(ends.next().await, Some(Ok(message)) if !message.is_close()));
+        seen.wait_for(|seen| seen.open == 1).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(10), cut).await.expect("they are cut");
+
+    lives.send(Message::text("still here")).await.unwrap();
+    assert_eq!(lives.next().await.unwrap().unwrap(), Message::text("still here"));
+}
