@@ -75,7 +75,7 @@ impl Drop for Exchange {
         // Pingora logs nothing of what is dropped: a connection whose session ended, or one that
         // outstayed the shutdown.
         if !self.logged {
-            let session = self.session.map(|id| id.short());
+            let session = self.session.map(SessionId::short);
             let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             tracing::info!(target: "vestibule::access", decision = self.decision, session, ms, "cut off before its answer ended");
         }
