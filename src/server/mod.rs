@@ -7,6 +7,7 @@
 mod admin;
 mod endpoints;
 mod exchange;
+mod held;
 mod listen;
 mod live;
 mod metrics;

@@ -5,6 +5,7 @@
 
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
 use super::exchange::{AccessLine, Exchange};
+use super::held::ConnectHeld;
 use super::live;
 use super::metrics::Metrics;
 use super::reply::Reply;
@@ -190,6 +191,10 @@ impl ProxyHttp for Proxy {
         })?;
         if let (true, Some(upstream)) = (exchange.upgrade, self.upstreams.settings(index)) {
             peer.options.read_timeout = Some(upstream.timeouts.websocket_idle);
+            peer.options.custom_l4 = Some(Arc::new(ConnectHeld { timeout: upstream.timeouts.connect }));
+            // Of their own kind, for one use: what is held back must not serve other requests.
+            peer.options.idle_timeout = Some(Duration::ZERO);
+            peer.group_key = 1;
         }
         Ok(Box::new(peer))
     }

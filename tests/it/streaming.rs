@@ -176,7 +176,8 @@ async fn a_websocket_is_a_websocket_to_the_app() {
     let cookies = site.signed_in().await.cookie_header("app.example").unwrap();
     let mut socket = websocket(&site, "/ws?room=7&q=%2F", Some(format!("{cookies}; theirs=1"))).await.unwrap();
 
-    let Some(Ok(Message::Text(handshake))) = socket.next().await else { panic!("no handshake") };
+    let first = socket.next().await;
+    let Some(Ok(Message::Text(handshake))) = first else { panic!("no handshake but {first:?}") };
     let seen: serde_json::Value = serde_json::from_str(&handshake).unwrap();
     assert_eq!(seen["target"], "/ws?room=7&q=%2F");
     let header = |name: &str| -> Vec<&str> {
@@ -353,4 +354,22 @@ async fn whatever_is_open_ends_with_its_session_idle_or_not_and_nothing_else_doe
 
     lives.send(Message::text("still here")).await.unwrap();
     assert_eq!(lives.next().await.unwrap().unwrap(), Message::text("still here"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_websocket_closes_as_it_opens_however_busy_it_is() {
+    let site = Site::start().await;
+    let cookies = site.signed_in().await.cookie_header("app.example");
+    // The app answers at once and speaks first; many at a time make it answer before we look.
+    let opened = (0..200).map(async |_| {
+        let mut socket = websocket(&site, "/ws", cookies.clone()).await.unwrap();
+        matches!(socket.next().await, Some(Ok(Message::Text(_))))
+    });
+    let opened = futures_util::future::join_all(opened).await;
+    assert!(
+        opened.iter().all(|spoke| *spoke),
+        "{} of {} closed",
+        opened.iter().filter(|spoke| !**spoke).count(),
+        opened.len()
+    );
 }
