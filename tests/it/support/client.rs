@@ -71,6 +71,17 @@ impl Client {
 
     /// A request with our cookies and these headers; no redirect is followed.
     pub(crate) async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        self.try_send(method, url, headers, body).await.unwrap_or_else(|error| panic!("{url}: {error:?}"))
+    }
+
+    /// The same, where the connection may be cut.
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, reqwest::Error> {
         let url = if url.starts_with('/') { format!("{ORIGIN}{url}") } else { url.to_owned() };
         let (target, site) = if let Some(path) = url.strip_prefix(ORIGIN) {
             (format!("http://{}{path}", self.sidecar), "app.example".to_owned())
@@ -90,11 +101,11 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         self.remember(&site, &headers);
-        let body = response.bytes().await.unwrap().to_vec();
-        Answer { url, status, headers, body }
+        let body = response.bytes().await?.to_vec();
+        Ok(Answer { url, status, headers, body })
     }
 
     pub(crate) async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Answer {
