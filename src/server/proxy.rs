@@ -301,6 +301,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        // What is over cannot be cut: the connection rests, and its next request may be on its way.
+        live::serve_person(None);
         let route = exchange.route.and_then(|index| self.gate.route(index)).map_or("", |route| route.path.as_str());
         self.metrics.requests.with_label_values(&[route, exchange.decision]).inc();
         if let (Some(error), None) = (error, &exchange.reason) {
