@@ -4,7 +4,7 @@
 //! (`proxy_h1.rs`: `HttpTask::Body(None, true)`). Where the app's 101 is read *before* that message,
 //! the message is taken for the end of the upgraded connection, and the WebSocket closes as it
 //! opens. The app has to answer within the few instructions between the request's last byte and
-//! the first poll, which happens on a busy machine to a few handshakes in a hundred. So after each
+//! the first poll, which happens now and then on a busy machine. So after each
 //! write these connections answer a few polls with "not yet": the message is then always first.
 //! They carry one handshake each and are never pooled.
 

@@ -2,8 +2,8 @@
 //!
 //! A WebSocket or an event stream is asked once who it is and then lives for hours. So each
 //! connection says in [`serve_person`] whose request is on it, and is dropped as soon as that
-//! session ends (facts of RFC 6455 §7.1: whoever is cut off sees an abnormal closure and
-//! reconnects, which then needs a session). Around Pingora and not within it: while nothing moves
+//! session ends (RFC 6455 §7.1.5: whoever is cut off sees an abnormal closure, and needs a session
+//! to connect again). Around Pingora and not within it: while nothing moves
 //! on a connection, none of Pingora's phases runs.
 
 use crate::session::{SessionId, Sessions};
