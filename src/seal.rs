@@ -42,10 +42,12 @@ pub enum Purpose {
     SignIn,
     /// `state` of a sign-out at the provider.
     SignOut,
+    /// What the store holds of a session for people to see.
+    Listing,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut];
+    const ALL: [Self; 5] = [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing];
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -53,6 +55,7 @@ impl Purpose {
             Self::Tokens => b"vestibule 1 tokens",
             Self::SignIn => b"vestibule 1 sign-in",
             Self::SignOut => b"vestibule 1 sign-out",
+            Self::Listing => b"vestibule 1 listing",
         }
     }
 }
@@ -178,12 +181,13 @@ impl Key {
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [session, tokens, sign_in, sign_out] = &self.ciphers;
+        let [session, tokens, sign_in, sign_out, listing] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
             Purpose::Tokens => tokens,
             Purpose::SignIn => sign_in,
             Purpose::SignOut => sign_out,
+            Purpose::Listing => listing,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::seal::{Opened, Purpose};
 use crate::web::cookies::{self, MAX_VALUE_LEN};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// A signed-in person, as the identity cookie says.
 ///
@@ -20,12 +21,28 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session<'a> {
     id: SessionId,
+    #[serde(borrow)]
+    key: SessionKey<'a>,
     provider: &'a str,
+    provider_session: Option<&'a str>,
     started: Timestamp,
     last_seen: Timestamp,
     authenticated_at: Option<Timestamp>,
+    fresh_until: Option<Timestamp>,
+    generation: u32,
     #[serde(borrow)]
     claims: ClaimsView<'a>,
+}
+
+/// 32 random bytes that only the cookie holds. What a store keeps of the session is sealed under
+/// them, so that whoever reads the store reads nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SessionKey<'a>(#[serde(borrow)] pub(super) &'a [u8]);
+
+impl std::fmt::Debug for SessionKey<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionKey")
+    }
 }
 
 /// Why a request has no session. The client hears one answer for all; the log hears which.
@@ -43,12 +60,32 @@ pub enum NoSession {
     /// The absolute limit.
     #[error("the session reached its lifetime")]
     Expired,
-    /// Signed out, here or in another tab.
+    /// Signed out, here or elsewhere; or ended by an administrator or the provider.
     #[error("the session was ended")]
     Ended,
+    /// The person proved who they are longer ago than the configuration allows.
+    #[error("the sign-in at the provider is too old")]
+    SignInTooOld,
+    /// The provider no longer vouches: it refused to renew the tokens, or what it says of the
+    /// person does not count.
+    #[error("the provider no longer vouches for the session")]
+    NotRenewed,
+    /// Outage: the provider could not be asked to renew the tokens for longer than allowed.
+    #[error("the provider has been out of reach for too long to go on without it")]
+    ProviderDown,
+    /// Outage: no word from the store for longer than allowed, so nobody knows what has ended.
+    #[error("the store has been out of reach for too long to know which sessions have ended")]
+    StoreDown,
     /// A page of another site opened the WebSocket: whose session it would borrow does not count.
     #[error("the WebSocket was opened by a page of another site")]
     OtherSite,
+}
+
+impl NoSession {
+    /// Whether signing in anew would not help.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::ProviderDown | Self::StoreDown)
+    }
 }
 
 /// An identity cookie that opened; [`Session`]s borrow from it.
@@ -66,13 +103,49 @@ impl OpenedSession {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn begun(id: SessionId, identity: &'a Identity, claims: ClaimsView<'a>, now: Timestamp) -> Self {
-        let authenticated_at = identity.authenticated_at();
-        Self { id, provider: identity.provider(), started: now, last_seen: now, authenticated_at, claims }
+    pub(super) fn begun(
+        id: SessionId,
+        key: &'a [u8; 32],
+        identity: &'a Identity,
+        claims: ClaimsView<'a>,
+        fresh_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            key: SessionKey(key),
+            provider: identity.provider(),
+            provider_session: identity.sid(),
+            started: now,
+            last_seen: now,
+            authenticated_at: identity.authenticated_at(),
+            fresh_until,
+            generation: 0,
+            claims,
+        }
     }
 
-    pub(super) fn seen(&self, now: Timestamp) -> Self {
-        Self { last_seen: now.max(self.last_seen), ..self.clone() }
+    pub(super) fn seen(&self, at: Timestamp) -> Self {
+        Self { last_seen: at.max(self.last_seen), ..self.clone() }
+    }
+
+    /// The same session with what the provider says now.
+    pub(super) fn renewed<'b>(
+        &'b self,
+        identity: &'b Identity,
+        claims: ClaimsView<'b>,
+        fresh_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Session<'b> {
+        Session {
+            provider_session: identity.sid().or(self.provider_session),
+            last_seen: now.max(self.last_seen),
+            authenticated_at: identity.authenticated_at().or(self.authenticated_at),
+            fresh_until,
+            generation: self.generation.saturating_add(1),
+            claims,
+            ..self.clone()
+        }
     }
 
     /// Its name.
@@ -83,6 +156,32 @@ impl<'a> Session<'a> {
     /// The configured name of the provider that vouched.
     pub fn provider(&self) -> &'a str {
         self.provider
+    }
+
+    pub(super) fn key(&self) -> &'a [u8] {
+        self.key.0
+    }
+
+    /// The provider's name for its own session (`sid`), where it gives one.
+    pub fn provider_session(&self) -> Option<&'a str> {
+        self.provider_session
+    }
+
+    /// `sub`: who it is, unique at that provider.
+    pub fn subject(&self) -> &'a str {
+        // Verification lets no identity without one pass.
+        self.claims.text("sub").unwrap_or_default()
+    }
+
+    /// Until when the provider vouched for what is said here; then it is asked again. None where it
+    /// cannot be asked.
+    pub fn fresh_until(&self) -> Option<Timestamp> {
+        self.fresh_until
+    }
+
+    /// How many times it was renewed.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// When the person signed in here.
@@ -117,6 +216,7 @@ impl Sessions {
         opened.map(OpenedSession).ok_or(NoSession::Unreadable)
     }
 
+    /// The identity cookie, and how it opens again.
     pub(super) fn seal_identity(
         &self,
         session: &Session<'_>,
@@ -125,7 +225,7 @@ impl Sessions {
     ) -> Result<HeaderValue, BeginError> {
         let name = &self.cookies.session;
         let too_large = |len| BeginError::IdentityTooLarge(len);
-        let plaintext = postcard::to_stdvec(session).map_err(|_| too_large(0))?;
+        let plaintext = Zeroizing::new(postcard::to_stdvec(session).map_err(|_| too_large(0))?);
         let sealed = self.ring.seal(Purpose::Session, &plaintext, name.as_str().as_bytes(), random)?;
         if sealed.len() > MAX_VALUE_LEN {
             return Err(too_large(sealed.len()));

@@ -24,12 +24,37 @@ const MAX_PARTS: usize = 6;
 /// Room for `N.` in front of the first part.
 const PART_LEN: usize = MAX_VALUE_LEN - 2;
 
+/// Tokens as they are written, in the cookie and in the store.
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+pub(super) struct Written<'a> {
+    /// Which renewal of the session brought them: with a refresh token of another one the provider
+    /// would think of theft.
+    pub(super) generation: u32,
     id_token: &'a str,
     access_token: &'a str,
     refresh_token: Option<&'a str>,
     access_token_expires_at: Option<Timestamp>,
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn of(tokens: &'a Tokens, generation: u32) -> Self {
+        Self {
+            generation,
+            id_token: tokens.id_token.expose_secret(),
+            access_token: tokens.access_token.expose_secret(),
+            refresh_token: tokens.refresh_token.as_ref().map(ExposeSecret::expose_secret),
+            access_token_expires_at: tokens.access_token_expires_at,
+        }
+    }
+
+    pub(super) fn tokens(&self) -> Tokens {
+        Tokens {
+            id_token: SecretString::from(self.id_token),
+            access_token: SecretString::from(self.access_token),
+            refresh_token: self.refresh_token.map(SecretString::from),
+            access_token_expires_at: self.access_token_expires_at,
+        }
+    }
 }
 
 impl Sessions {
@@ -40,17 +65,11 @@ impl Sessions {
     pub(super) fn seal_tokens(
         &self,
         id: SessionId,
-        tokens: &Tokens,
+        tokens: &Written<'_>,
         request: &HeaderMap,
         random: &dyn Random,
     ) -> Result<Vec<HeaderValue>, BeginError> {
-        let written = Written {
-            id_token: tokens.id_token.expose_secret(),
-            access_token: tokens.access_token.expose_secret(),
-            refresh_token: tokens.refresh_token.as_ref().map(ExposeSecret::expose_secret),
-            access_token_expires_at: tokens.access_token_expires_at,
-        };
-        let plaintext = Zeroizing::new(postcard::to_stdvec(&written).map_err(|_| BeginError::TokensTooLarge(0))?);
+        let plaintext = Zeroizing::new(postcard::to_stdvec(tokens).map_err(|_| BeginError::TokensTooLarge(0))?);
         let sealed = self.ring.seal(Purpose::Tokens, &plaintext, &self.tokens_place(id), random)?;
         let count = sealed.len().div_ceil(PART_LEN);
         let too_large = BeginError::TokensTooLarge(sealed.len());
@@ -73,7 +92,8 @@ impl Sessions {
         Ok(set)
     }
 
-    pub(super) fn open_tokens(&self, request: &HeaderMap, id: SessionId) -> Option<Tokens> {
+    /// The tokens in the request's cookies, and which renewal brought them.
+    pub(super) fn open_tokens(&self, request: &HeaderMap, id: SessionId) -> Option<(u32, Tokens)> {
         let first = cookies::find(request, &self.cookies.tokens)?;
         let (count, first) = std::str::from_utf8(first).ok()?.split_once('.')?;
         let count: usize = count.parse().ok().filter(|count| (1..=MAX_PARTS).contains(count))?;
@@ -83,12 +103,7 @@ impl Sessions {
         }
         let opened = self.ring.open(Purpose::Tokens, &sealed, &self.tokens_place(id))?;
         let written: Written<'_> = postcard::from_bytes(opened.plaintext()).ok()?;
-        Some(Tokens {
-            id_token: SecretString::from(written.id_token),
-            access_token: SecretString::from(written.access_token),
-            refresh_token: written.refresh_token.map(SecretString::from),
-            access_token_expires_at: written.access_token_expires_at,
-        })
+        Some((written.generation, written.tokens()))
     }
 
     /// Removes the parts that the browser shows from `index` on: a smaller value must not leave a

@@ -1,0 +1,189 @@
+//! The sessions that ended before their time: this process's own copy of the list.
+//!
+//! Called by [`super::Sessions`] on every request that has a session, so it answers from memory. A
+//! sealed cookie is as good as its limits say; this is what makes the end of a session final for
+//! every copy of it. What is put in here and not by [`super::Sessions::revoke`] came from the
+//! store: another replica said it.
+
+use super::SessionId;
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What is over.
+///
+/// Written with postcard into the store: the order is the format, and it may only grow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Revocation<'a> {
+    /// One session.
+    Session(SessionId),
+    /// All of a person's that began up to a moment, on all their devices.
+    Person {
+        /// The configured name of the provider.
+        provider: Cow<'a, str>,
+        /// `sub`.
+        subject: Cow<'a, str>,
+        /// Sessions that began later are others.
+        begun_until: Timestamp,
+    },
+    /// All that began within one session at the provider (`sid`).
+    ProviderSession {
+        /// The configured name of the provider.
+        provider: Cow<'a, str>,
+        /// `sid`.
+        sid: Cow<'a, str>,
+    },
+}
+
+/// Many small locks instead of one that every request meets at.
+const SHARDS: usize = 64;
+
+/// By provider, then by what it calls the person or the session. Looked up without allocating.
+type Named<T> = HashMap<Box<str>, HashMap<Box<str>, T>>;
+
+#[derive(Debug)]
+pub(super) struct Revoked {
+    sessions: [RwLock<HashMap<SessionId, Timestamp>>; SHARDS],
+    people: RwLock<Named<Person>>,
+    provider_sessions: RwLock<Named<Timestamp>>,
+    /// Spare the everyday request the look-ups while there is nothing to be found.
+    any_session: AtomicUsize,
+    any_person: AtomicUsize,
+    any_provider_session: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Person {
+    begun_until: Timestamp,
+    until: Timestamp,
+}
+
+impl Default for Revoked {
+    fn default() -> Self {
+        Self {
+            sessions: std::array::from_fn(|_| RwLock::default()),
+            people: RwLock::default(),
+            provider_sessions: RwLock::default(),
+            any_session: AtomicUsize::new(0),
+            any_person: AtomicUsize::new(0),
+            any_provider_session: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Revoked {
+    /// Keeps `revocation` until then: when every session that it is about has ended by itself.
+    /// Whether it says anything new.
+    pub(super) fn insert(&self, revocation: &Revocation<'_>, until: Timestamp) -> bool {
+        match revocation {
+            Revocation::Session(id) => {
+                let mut shard = write(self.shard(*id));
+                let held = shard.get(id).copied();
+                let latest = held.map_or(until, |held| held.max(until));
+                shard.insert(*id, latest);
+                if held.is_none() {
+                    self.any_session.fetch_add(1, Ordering::Release);
+                }
+                held.is_none()
+            }
+            Revocation::Person { provider, subject, begun_until } => {
+                let mut people = write(&self.people);
+                let of_provider = people.entry(provider.as_ref().into()).or_default();
+                let held = of_provider.get(subject.as_ref()).copied();
+                let is_news = held.is_none_or(|held| held.begun_until < *begun_until);
+                let person = Person {
+                    begun_until: held.map_or(*begun_until, |held| held.begun_until.max(*begun_until)),
+                    until: held.map_or(until, |held| held.until.max(until)),
+                };
+                if of_provider.insert(subject.as_ref().into(), person).is_none() {
+                    self.any_person.fetch_add(1, Ordering::Release);
+                }
+                is_news
+            }
+            Revocation::ProviderSession { provider, sid } => {
+                let mut sids = write(&self.provider_sessions);
+                let of_provider = sids.entry(provider.as_ref().into()).or_default();
+                let held = of_provider.get(sid.as_ref()).copied();
+                of_provider.insert(sid.as_ref().into(), held.map_or(until, |held| held.max(until)));
+                if held.is_none() {
+                    self.any_provider_session.fetch_add(1, Ordering::Release);
+                }
+                held.is_none()
+            }
+        }
+    }
+
+    /// Whether a session is over by any of the revocations. `person` is provider and `sub`.
+    pub(super) fn covers(
+        &self,
+        id: SessionId,
+        (provider, subject): (&str, &str),
+        sid: Option<&str>,
+        started: Timestamp,
+    ) -> bool {
+        self.holds(id)
+            || (self.any_person.load(Ordering::Acquire) > 0
+                && read(&self.people)
+                    .get(provider)
+                    .and_then(|people| people.get(subject))
+                    .is_some_and(|person| started <= person.begun_until))
+            || (self.any_provider_session.load(Ordering::Acquire) > 0
+                && sid.is_some_and(|sid| read(&self.provider_sessions).get(provider).is_some_and(|sids| sids.contains_key(sid))))
+    }
+
+    /// Whether the session of this name was ended.
+    pub(super) fn holds(&self, id: SessionId) -> bool {
+        self.any_session.load(Ordering::Acquire) > 0 && read(self.shard(id)).contains_key(&id)
+    }
+
+    /// Forgets what can be about no live session any more.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        for shard in &self.sessions {
+            let mut shard = write(shard);
+            let before = shard.len();
+            shard.retain(|_, until| *until > now);
+            self.any_session.fetch_sub(before - shard.len(), Ordering::Release);
+            if shard.capacity() > 4 * shard.len().max(64) {
+                shard.shrink_to_fit();
+            }
+        }
+        sweep(&mut write(&self.people), &self.any_person, |person| person.until > now);
+        sweep(&mut write(&self.provider_sessions), &self.any_provider_session, |until| *until > now);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        [&self.any_session, &self.any_person, &self.any_provider_session]
+            .map(|count| count.load(Ordering::Acquire))
+            .iter()
+            .sum()
+    }
+
+    fn shard(&self, id: SessionId) -> &RwLock<HashMap<SessionId, Timestamp>> {
+        // The bytes are random: any of them is as good as a hash.
+        let [first, ..] = id.0;
+        let [zeroth, ..] = &self.sessions;
+        self.sessions.get(usize::from(first) % SHARDS).unwrap_or(zeroth)
+    }
+}
+
+fn sweep<T>(named: &mut Named<T>, count: &AtomicUsize, keep: impl Fn(&T) -> bool) {
+    for held in named.values_mut() {
+        let before = held.len();
+        held.retain(|_, value| keep(value));
+        count.fetch_sub(before - held.len(), Ordering::Release);
+    }
+    named.retain(|_, held| !held.is_empty());
+}
+
+/// A panic elsewhere while a lock was held leaves a map that is whole: each change is one insert.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
