@@ -8,7 +8,7 @@
 //!  5  server/         listeners, proxy phases, admin: all that names Pingora
 //!  4  gate/  login/   the decision · the sign-in
 //!  3  session/        state, sealed form, limits
-//!  2  oidc/           the protocol, hidden behind Provider
+//!  2  oidc/  store/   the protocol, hidden behind Provider · the state kept between requests
 //!  1  seal  fetch  web/
 //!  0  secret  clock  random  claims
 //! ```
@@ -28,5 +28,6 @@ pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod telemetry;
 pub mod web;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &["secret", "clock", "random", "claims"],
     &["seal", "fetch", "web"],
-    &["oidc", "pages"],
+    &["oidc", "pages", "store"],
     &["session"],
     &["gate", "login"],
     &["server", "telemetry"],

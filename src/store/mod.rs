@@ -1,0 +1,199 @@
+//! The state kept between requests: keys, bytes and the moment when each ends.
+//!
+//! `session` keeps here what must outlive a request or reach the other replicas: refreshed tokens,
+//! locks, the sessions of a person, revocations. This room knows nothing of what the bytes mean;
+//! whoever puts a secret here seals it first, so that a dump of a store opens nothing. Must never
+//! print a key's name, a value or a password, and must never answer "nothing is there" when it
+//! could not ask: that is [`StoreError::Unavailable`], and the caller decides what follows.
+//!
+//! ```text
+//!  Settings ── open ──► Arc<dyn Store>
+//!                         memory   this process alone, gone with it
+//!                         file     one process, survives it (redb)
+//!                         redis    every replica (Redis 7, Valkey: single, Sentinel, Cluster)
+//! ```
+//!
+//! One contract holds for all three: `contract.rs`. What each promises beyond it, and does not:
+//! `docs/decisions/0004-stores.md`.
+
+mod memory;
+mod settings;
+
+pub use settings::{Mode, Node, OnDown, RedisSettings, Settings, WhenDown};
+
+use crate::clock::Timestamp;
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest value, in bytes. A session with all its tokens is far smaller.
+pub const MAX_VALUE_LEN: usize = 1024 * 1024;
+
+/// The largest member of an index and the largest announcement, in bytes.
+pub const MAX_ENTRY_LEN: usize = 4096;
+
+/// How many announcements [`Store::announced`] gives at once, at most.
+pub const MAX_BATCH: usize = 10_000;
+
+/// Values, indexes and announcements under keys, each until its end.
+///
+/// `until` is the end of what is put: from that second on it is not there. What has `until` at or
+/// before `now` is not put at all: [`Store::put`] then removes what was there, and
+/// [`Store::put_new`] says no. Memory and file go by
+/// `now` alone; Redis measures `until - now` with its own clock, one for all replicas.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The value under `key`; none when nothing is there or its end has passed.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Puts `value` under `key` until `until`, in place of what is there.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been put.
+    async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Atomically, only where nothing is there; says whether it was put. For locks and for what
+    /// may be used once.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been put.
+    async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Atomically, removes what is under `key` where it still is `expected`; says whether it did.
+    /// For a lock that only its owner may release.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been removed.
+    async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes what is under `key`, if anything is.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Adds `member` to a small set, until `until`; for one that is there, this is its new end.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn index_add(&self, index: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Removes `member` from a set, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn index_remove(&self, index: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError>;
+
+    /// The members of a set whose end has not come, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn index_members(&self, index: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Appends to the log that every replica follows. What is announced is durable when this
+    /// returns, as far as the store goes (`docs/decisions/0004-stores.md`).
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been
+    /// announced; announcing it again does no harm, since hearing it twice must do none.
+    async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError>;
+
+    /// What was announced after `cursor` and has not ended, in order, [`MAX_BATCH`] at most, with
+    /// the cursor to ask with next; [`Cursor::default`] asks from the beginning. Where there is
+    /// nothing new it waits for news, up to `wait`, and then gives nothing. It may give nothing
+    /// with a new cursor before `wait` is over: ask again.
+    ///
+    /// Nothing is skipped, also over a loss of the connection; an entry may come more than once.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause; ask again with the same cursor, after a pause.
+    async fn announced(
+        &self,
+        cursor: &Cursor,
+        wait: Duration,
+        now: Timestamp,
+    ) -> Result<(Vec<Vec<u8>>, Cursor), StoreError>;
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, does not answer in time, or refuses. The text is for the log and
+    /// holds neither keys nor values nor secrets.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What it holds is not what was put there: damaged, or another program's.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+    /// More than [`MAX_VALUE_LEN`], or for members and announcements [`MAX_ENTRY_LEN`].
+    #[error("{0} bytes are more than the store takes")]
+    TooLarge(usize),
+}
+
+/// Why the store cannot be opened at start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Replaced shortly.
+    #[error("this store is not there yet")]
+    NotYet,
+}
+
+/// Opens the store that the settings name. Takes a file at once; a Redis is first asked when it is
+/// first needed, so that a sidecar can start before it.
+///
+/// # Errors
+/// [`OpenError`], by cause.
+pub fn open(settings: &Settings) -> Result<Arc<dyn Store>, OpenError> {
+    match settings {
+        Settings::Memory => Ok(Arc::new(memory::MemoryStore::new())),
+        Settings::File(_) | Settings::Redis(_) => Err(OpenError::NotYet),
+    }
+}
+
+/// The name of a value or of an index: its kind, and bytes that tell it from others of that kind.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    kind: &'static str,
+    id: Vec<u8>,
+}
+
+impl Key {
+    /// The key of kind `kind` (a word such as `session`) that `id` tells from the others. Values
+    /// and indexes have kinds of their own: one kind is never both.
+    pub fn new(kind: &'static str, id: &[u8]) -> Self {
+        Self { kind, id: id.to_vec() }
+    }
+
+    /// `kind:id` with the bytes in base64url: the stable form under which stores hold it.
+    fn text(&self) -> String {
+        format!("{}:{}", self.kind, URL_SAFE_NO_PAD.encode(&self.id))
+    }
+}
+
+/// Shows the kind alone: an id may name a person.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.kind)
+    }
+}
+
+/// A place in the log of announcements. Means something to the store that gave it, and to no
+/// other; it is not kept over a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last entry that was given: its number, or the two parts of its id in a stream.
+    last: (u64, u64),
+    /// Over which connection it was given; 0 where there is none.
+    connection: u64,
+}
+
+/// Refuses what is larger than the store takes.
+fn within(limit: usize, bytes: &[u8]) -> Result<(), StoreError> {
+    if bytes.len() > limit { Err(StoreError::TooLarge(bytes.len())) } else { Ok(()) }
+}
