@@ -28,10 +28,19 @@ pub struct Session<'a> {
     started: Timestamp,
     last_seen: Timestamp,
     authenticated_at: Option<Timestamp>,
-    fresh_until: Option<Timestamp>,
+    vouched: Option<Vouched>,
     generation: u32,
     #[serde(borrow)]
     claims: ClaimsView<'a>,
+}
+
+/// How long what is said here counts without asking the provider again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Vouched {
+    /// From when on it is asked.
+    pub(super) due_at: Timestamp,
+    /// Until when it need not have answered: the end of the access token.
+    pub(super) until: Timestamp,
 }
 
 /// 32 random bytes that only the cookie holds. What a store keeps of the session is sealed under
@@ -90,15 +99,40 @@ impl NoSession {
 
 /// An identity cookie that opened; [`Session`]s borrow from it.
 #[derive(Debug)]
-pub struct OpenedSession(Opened);
+pub struct OpenedSession(Plain);
+
+enum Plain {
+    /// Out of a cookie.
+    Opened(Opened),
+    /// Renewed just now.
+    Renewed(Zeroizing<Vec<u8>>),
+}
+
+impl std::fmt::Debug for Plain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plain")
+    }
+}
 
 impl OpenedSession {
+    /// What a cookie of `session` opens to.
+    pub(super) fn renewed(session: &Session<'_>) -> Option<Self> {
+        postcard::to_stdvec(session).ok().map(|bytes| Self(Plain::Renewed(Zeroizing::new(bytes))))
+    }
+
     pub(super) fn read(&self) -> Result<Session<'_>, NoSession> {
-        postcard::from_bytes(self.0.plaintext()).map_err(|_| NoSession::Unreadable)
+        let bytes = match &self.0 {
+            Plain::Opened(opened) => opened.plaintext(),
+            Plain::Renewed(bytes) => bytes,
+        };
+        postcard::from_bytes(bytes).map_err(|_| NoSession::Unreadable)
     }
 
     pub(super) fn by_current_key(&self) -> bool {
-        self.0.by_current_key
+        match &self.0 {
+            Plain::Opened(opened) => opened.by_current_key,
+            Plain::Renewed(_) => true,
+        }
     }
 }
 
@@ -108,7 +142,7 @@ impl<'a> Session<'a> {
         key: &'a [u8; 32],
         identity: &'a Identity,
         claims: ClaimsView<'a>,
-        fresh_until: Option<Timestamp>,
+        vouched: Option<Vouched>,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -119,7 +153,7 @@ impl<'a> Session<'a> {
             started: now,
             last_seen: now,
             authenticated_at: identity.authenticated_at(),
-            fresh_until,
+            vouched,
             generation: 0,
             claims,
         }
@@ -134,14 +168,14 @@ impl<'a> Session<'a> {
         &'b self,
         identity: &'b Identity,
         claims: ClaimsView<'b>,
-        fresh_until: Option<Timestamp>,
+        vouched: Option<Vouched>,
         now: Timestamp,
     ) -> Session<'b> {
         Session {
             provider_session: identity.sid().or(self.provider_session),
             last_seen: now.max(self.last_seen),
             authenticated_at: identity.authenticated_at().or(self.authenticated_at),
-            fresh_until,
+            vouched,
             generation: self.generation.saturating_add(1),
             claims,
             ..self.clone()
@@ -176,7 +210,11 @@ impl<'a> Session<'a> {
     /// Until when the provider vouched for what is said here; then it is asked again. None where it
     /// cannot be asked.
     pub fn fresh_until(&self) -> Option<Timestamp> {
-        self.fresh_until
+        self.vouched.map(|vouched| vouched.until)
+    }
+
+    pub(super) fn vouched(&self) -> Option<Vouched> {
+        self.vouched
     }
 
     /// How many times it was renewed.
@@ -213,7 +251,7 @@ impl Sessions {
             return Err(NoSession::Unreadable);
         }
         let opened = self.ring.open(Purpose::Session, sealed, name.as_str().as_bytes());
-        opened.map(OpenedSession).ok_or(NoSession::Unreadable)
+        opened.map(|opened| OpenedSession(Plain::Opened(opened))).ok_or(NoSession::Unreadable)
     }
 
     /// The identity cookie, and how it opens again.

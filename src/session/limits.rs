@@ -102,12 +102,11 @@ impl Settings {
         self.sign_in_age.map_or(end, |age| end.min(authenticated_at.unwrap_or(started).plus(age)))
     }
 
-    /// Whether it is time to ask the provider again, for what it vouched for until then.
-    pub fn is_due(&self, fresh_until: Option<Timestamp>, now: Timestamp) -> bool {
-        match (self.refresh, fresh_until) {
-            (Some(refresh), Some(until)) => now.plus(refresh.margin) >= until,
-            _ => false,
-        }
+    /// When to ask the provider again about what it vouches for from now `until` then: before the
+    /// end, and not before half of the time has passed, however short that is.
+    pub fn due_at(&self, until: Timestamp, now: Timestamp) -> Timestamp {
+        let margin = self.refresh.map_or(Duration::ZERO, |refresh| refresh.margin);
+        until.minus(margin.min(until.since(now) / 2))
     }
 }
 
@@ -155,13 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_is_asked_from_the_margin_on_and_where_it_can_be() {
+    fn the_provider_is_asked_a_little_early_and_never_at_once() {
         let settings = Settings::default();
         let at = Timestamp::from_unix;
-        let due = |settings: &Settings, until: Option<u64>, now| settings.is_due(until.map(at), at(now));
-        assert_eq!([due(&settings, Some(1000), 939), due(&settings, Some(1000), 940)], [false, true]);
-        assert!(!due(&settings, None, 5000));
-        assert!(!due(&Settings { refresh: None, ..settings }, Some(1000), 5000));
+        for (until, now, due) in [(3600, 0, 3540), (120, 0, 60), (30, 0, 15), (1, 0, 1), (0, 0, 0), (0, 50, 0)] {
+            assert_eq!(settings.due_at(at(until), at(now)), at(due), "{until} {now}");
+        }
     }
 
     #[test]

@@ -2,30 +2,45 @@
 //!
 //! `login` begins and ends sessions, `gate` reads them on every request. A session is two sealed
 //! cookies: a small one with the identity, opened on every request, and one with the tokens,
-//! opened only where a token is needed. Must never hand out anything of a cookie that did not
-//! open, or of a session that is over.
+//! opened only where a token is needed. The store holds what must reach other replicas ([`kept`])
+//! and what has ended ([`mod@follow`]); the everyday request does not ask it. Must never hand out
+//! anything of a cookie that did not open, or of a session that is over.
 
-mod ended;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod follow;
 mod identity_cookie;
+mod kept;
 mod limits;
+mod refresh;
+mod revoked;
 #[cfg(test)]
 mod tests;
 mod tokens_cookie;
 
 pub use identity_cookie::{NoSession, OpenedSession, Session};
-pub use limits::Settings;
+pub use kept::{Listed, Place};
+pub use limits::{Keep, RefreshSettings, Settings};
+pub use refresh::{Refreshed, Refresher};
+pub use revoked::Revocation;
 
+use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::oidc::{Identity, Tokens};
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::KeyRing;
+use crate::store::{OnDown, Store, StoreError, WhenDown};
 use crate::web::cookies::Cookies;
-use ended::EndedSessions;
+use follow::Following;
+use identity_cookie::Vouched;
 use http::{HeaderMap, HeaderValue};
+use revoked::Revoked;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+use tokens_cookie::Written;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 /// Names a session: 16 random bytes, new at every sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -38,7 +53,23 @@ impl SessionId {
         let [a, b, c, d, ..] = self.0;
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
+
+    /// From the 32 hexadecimal digits that it is shown with.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(text, 16).ok().filter(|_| plain).map(|number| Self(number.to_be_bytes()))
+    }
 }
+
+/// All 32 hexadecimal digits: for the app, the person and administrators. Opens nothing.
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// How long an access token counts whose provider does not say it.
+const UNSAID: Duration = Duration::from_secs(3600);
 
 /// The sessions of one site: how they begin, are found again, and end.
 pub struct Sessions {
@@ -46,7 +77,12 @@ pub struct Sessions {
     cookies: Cookies,
     settings: Settings,
     kept_claims: BTreeSet<String>,
-    ended: EndedSessions,
+    store: Arc<dyn Store>,
+    on_down: OnDown,
+    revoked: Revoked,
+    following: Following,
+    /// Counts up whenever something ends before its time.
+    endings: watch::Sender<u64>,
 }
 
 /// Why a session could not begin.
@@ -59,8 +95,24 @@ pub enum BeginError {
     #[error("the identity takes {0} bytes and a cookie holds {max}: keep fewer claims (identity.claims, identity.headers)", max = crate::web::cookies::MAX_VALUE_LEN)]
     IdentityTooLarge(usize),
     /// The tokens do not fit into the cookies that may be set.
-    #[error("the tokens take {0} bytes sealed, more than browsers and front proxies carry in cookies")]
+    #[error("the tokens take {0} bytes sealed, more than browsers and front proxies carry in cookies; session.keep: store takes them")]
     TokensTooLarge(usize),
+    /// The person proved who they are longer ago than the configuration allows, and the provider
+    /// did not ask them again.
+    #[error("the provider was asked for a sign-in of at most {} s ago and gave an older one (session.sign_in_age)", .0.as_secs())]
+    SignInTooOld(Duration),
+    /// The store cannot be had, and no session may begin without it (`on_store_down`).
+    #[error("no session begins without the store: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// A session that has just begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its name.
+    pub id: SessionId,
+    /// The `Set-Cookie` values that carry it.
+    pub cookies: Vec<HeaderValue>,
 }
 
 impl Sessions {
@@ -70,6 +122,8 @@ impl Sessions {
         cookies: Cookies,
         settings: Settings,
         kept_claims: impl IntoIterator<Item = String>,
+        store: Arc<dyn Store>,
+        on_down: OnDown,
     ) -> Self {
         let always = ["sub", "acr"].map(str::to_owned);
         Self {
@@ -77,29 +131,90 @@ impl Sessions {
             cookies,
             settings,
             kept_claims: kept_claims.into_iter().chain(always).collect(),
-            ended: EndedSessions::new(settings.lifetime),
+            store,
+            on_down,
+            revoked: Revoked::default(),
+            following: Following::default(),
+            endings: watch::Sender::new(0),
         }
     }
 
-    /// Begins a session for a verified person, under a new identifier whatever cookies the
-    /// browser came with, and gives the `Set-Cookie` values that carry it.
+    /// How sessions are kept and when they end by themselves.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Begins a session for a verified person, under a new name and a new key whatever cookies
+    /// the browser came with, and gives the `Set-Cookie` values that carry it.
     ///
     /// # Errors
     /// [`BeginError`], by cause.
-    pub fn begin(
+    pub async fn begin(
         &self,
         identity: &Identity,
         tokens: &Tokens,
         request: &HeaderMap,
+        place: &Place,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<(SessionId, Vec<HeaderValue>), BeginError> {
+    ) -> Result<Begun, BeginError> {
         let id = SessionId(random::bytes(random)?);
-        let claims = identity.claims().clone().retaining(|name| self.kept_claims.contains(name));
-        let session = Session::begun(id, identity, claims.view(), now);
-        let mut set = vec![self.seal_identity(&session, now, random)?];
-        set.extend(self.seal_tokens(id, tokens, request, random)?);
-        Ok((id, set))
+        let key = Zeroizing::new(random::bytes::<32>(random)?);
+        let claims = self.kept_of(identity);
+        let session = Session::begun(id, &key, identity, claims.view(), self.vouched(tokens, now), now);
+        if let Some(age) = self.settings.sign_in_age
+            && now.since(session.authenticated_at().unwrap_or(now)) >= age
+        {
+            return Err(BeginError::SignInTooOld(age));
+        }
+        let cookies = self.cookies_of(&session, Some(tokens), request, now, random)?;
+        if self.settings.keep == Keep::Store {
+            self.keep(&session, tokens, now, random).await?;
+        }
+        if let Err(error) = self.list(&self.listing(&session, place, now), now, random).await {
+            if self.on_down.sign_ins == WhenDown::Refuse {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
+        }
+        Ok(Begun { id, cookies })
+    }
+
+    fn kept_of(&self, identity: &Identity) -> Claims {
+        identity.claims().clone().retaining(|name| self.kept_claims.contains(name))
+    }
+
+    /// The cookies of a session, with its tokens where those are new and kept in cookies.
+    fn cookies_of(
+        &self,
+        session: &Session<'_>,
+        tokens: Option<&Tokens>,
+        request: &HeaderMap,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Vec<HeaderValue>, BeginError> {
+        let mut cookies = vec![self.seal_identity(session, now, random)?];
+        match (self.settings.keep, tokens) {
+            (Keep::Cookie, Some(tokens)) => {
+                let written = Written::of(tokens, session.generation());
+                cookies.extend(self.seal_tokens(session.id(), &written, request, random)?);
+            }
+            (Keep::Cookie, None) => {}
+            (Keep::Store, _) => cookies.extend(self.clear_tokens_from(request, 0)),
+        }
+        Ok(cookies)
+    }
+
+    /// How long the provider has vouched, where it can be asked again. A provider that does not
+    /// say how long its access tokens last is asked again after an hour.
+    fn vouched(&self, tokens: &Tokens, now: Timestamp) -> Option<Vouched> {
+        self.settings.refresh.and(tokens.refresh_token.as_ref())?;
+        let until = tokens.access_token_expires_at.unwrap_or(now.plus(UNSAID));
+        Some(Vouched { due_at: self.settings.due_at(until, now), until })
+    }
+
+    fn is_due(&self, session: &Session<'_>, now: Timestamp) -> bool {
+        self.settings.refresh.is_some() && session.vouched().is_some_and(|vouched| now >= vouched.due_at)
     }
 
     /// Opens the identity cookie. The result is read with [`Self::read`], in two steps
@@ -117,11 +232,25 @@ impl Sessions {
     /// [`NoSession`], by cause.
     pub fn read<'o>(&self, opened: &'o OpenedSession, now: Timestamp) -> Result<Session<'o>, NoSession> {
         let session = opened.read()?;
-        self.settings.check(session.started(), session.last_seen(), now)?;
-        if self.ended.holds(session.id()) {
+        let person = (session.provider(), session.subject());
+        if self.revoked.covers(session.id(), person, session.provider_session(), session.started()) {
             return Err(NoSession::Ended);
         }
+        self.settings.check(session.started(), session.last_seen(), session.authenticated_at(), now)?;
+        if self.following.is_lost(&self.on_down, now) {
+            return Err(NoSession::StoreDown);
+        }
         Ok(session)
+    }
+
+    /// Whether there is something to be asked of the provider or the store before this session
+    /// may go on, or may be taken for over.
+    pub fn wants_refresh(&self, session: Result<&Session<'_>, NoSession>, now: Timestamp) -> bool {
+        match session {
+            Ok(session) => self.is_due(session, now),
+            // The cookie knows only of requests; a WebSocket may have been in use all the time.
+            Err(reason) => reason == NoSession::Idle,
+        }
     }
 
     /// A `Set-Cookie` that moves the idle limit forward, when enough time has passed or the
@@ -138,26 +267,38 @@ impl Sessions {
         if due { self.seal_identity(&session.seen(now), now, random).ok() } else { None }
     }
 
-    /// Whether the session has ended since it was read: a response that began before the
-    /// sign-out must not bring its cookie back.
-    pub fn has_ended(&self, id: SessionId) -> bool {
-        self.ended.holds(id)
+    /// What is to be seen of a session that is in use there, now.
+    pub fn listing(&self, session: &Session<'_>, place: &Place, now: Timestamp) -> Listed {
+        Listed::new(&session.seen(now), self.ends_at(session), place)
     }
 
-    /// The sessions that end from now on, as they end: for connections that outlive the check
-    /// at their beginning.
-    pub fn endings(&self) -> tokio::sync::broadcast::Receiver<SessionId> {
-        self.ended.endings()
+    /// When the session ends whatever happens.
+    pub fn ends_at(&self, session: &Session<'_>) -> Timestamp {
+        self.settings.ends_at(session.started(), session.authenticated_at())
     }
 
-    /// The tokens that came with the session.
-    pub fn tokens(&self, request: &HeaderMap, id: SessionId) -> Option<Tokens> {
-        self.open_tokens(request, id)
+    /// The name of the session whose cookie the request shows, whether it is over or not.
+    pub fn named(&self, request: &HeaderMap) -> Option<SessionId> {
+        self.open(request).ok()?.read().ok().map(|session| session.id())
     }
 
-    /// Ends a session for good: its cookie opens nothing any more, wherever a copy is.
-    pub fn end(&self, id: SessionId) {
-        self.ended.insert(id);
+    /// The tokens of the session, wherever they are kept.
+    ///
+    /// # Errors
+    /// When they are in the store and it cannot be had.
+    pub async fn tokens(
+        &self,
+        request: &HeaderMap,
+        session: &Session<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Tokens>, StoreError> {
+        if self.settings.keep == Keep::Cookie
+            && let Some((generation, tokens)) = self.open_tokens(request, session.id())
+            && generation == session.generation()
+        {
+            return Ok(Some(tokens));
+        }
+        Ok(self.kept(session, now).await?.map(|kept| kept.into_parts().1))
     }
 
     /// `Set-Cookie` values that remove every session cookie that the request shows.

@@ -1,0 +1,314 @@
+//! Asking the provider again, once per session at a time.
+//!
+//! Called by `server` when the gate says `Refresh`: the tokens are due, or the cookie is idle and
+//! the store may know better. What comes out is a session to be judged anew.
+//!
+//! A refresh token may be good for one use, and a second one look like theft (RFC 9700 §4.14.2).
+//! So of all requests of a session, over all tabs and replicas, one asks:
+//!
+//! ```text
+//! turn (this process) → store: renewed already? → lock (all replicas) → provider → store → cookie
+//! ```
+//!
+//! The others wait for it, or go on with what the cookie says as long as that is still vouched
+//! for. A late request with the former cookie finds the renewal in the store.
+
+use super::{NoSession, OpenedSession, Session, SessionId, Sessions};
+use crate::clock::Timestamp;
+use crate::oidc::{Provider, Tokens};
+use crate::random::{self, Random};
+use crate::store::{Key, StoreError};
+use http::{HeaderMap, HeaderValue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How long a request waits for another one's renewal before it counts as an outage: as long as
+/// a provider may take, and a little.
+const WAIT: Duration = Duration::from_secs(15);
+/// Between two looks at whether another replica has finished.
+const LOOK: Duration = Duration::from_millis(50);
+/// After which a lock is free again whose owner is gone: longer than any renewal takes.
+const LOCK: Duration = Duration::from_secs(60);
+/// After a renewal that failed for want of an answer: until the provider is asked again.
+const BACK_OFF: Duration = Duration::from_secs(10);
+/// Sessions whose renewal is under way, at most; more would only ask in vain.
+const MAX_TURNS: u64 = 100_000;
+
+/// What came of asking.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// The session as it is now, and the `Set-Cookie` values that say so.
+    Anew(OpenedSession, Vec<HeaderValue>),
+    /// It goes on as the cookie says.
+    Unchanged(OpenedSession),
+    /// It does not go on.
+    Over(NoSession),
+}
+
+/// Renews sessions.
+pub struct Refresher {
+    sessions: Arc<Sessions>,
+    provider: Arc<Provider>,
+    random: Arc<dyn Random>,
+    turns: moka::sync::Cache<SessionId, Arc<Mutex<()>>>,
+    /// Until when the provider is left alone, in Unix seconds.
+    back_off_until: AtomicU64,
+}
+
+/// Why a renewal brought nothing, and what follows for the session.
+#[derive(Debug)]
+enum Failure {
+    /// It is over.
+    Over(NoSession),
+    /// It goes on up to a bound, past which this is the reason.
+    Outage(NoSession),
+}
+
+/// A session and its tokens as the latest renewal left them.
+struct Latest {
+    opened: OpenedSession,
+    /// None where the cookie's own are meant.
+    tokens: Option<Tokens>,
+}
+
+/// Renews sessions.
+pub struct Refresher {
+    sessions: Arc<Sessions>,
+    provider: Arc<Provider>,
+    random: Arc<dyn Random>,
+    turns: moka::sync::Cache<SessionId, Arc<Mutex<()>>>,
+    /// Until when the provider is left alone, in Unix seconds.
+    back_off_until: AtomicU64,
+}
+
+/// Why a renewal brought nothing, and what follows for the session.
+enum Failure {
+    Over(NoSession),
+    Outage,
+}
+
+impl Refresher {
+    /// Renews those sessions at that provider.
+    pub fn new(sessions: Arc<Sessions>, provider: Arc<Provider>, random: Arc<dyn Random>) -> Self {
+        let turns = moka::sync::Cache::builder().max_capacity(MAX_TURNS).time_to_idle(LOCK).build();
+        Self { sessions, provider, random, turns, back_off_until: AtomicU64::new(0) }
+    }
+
+    /// Finds out how it stands with a session whose cookie opened.
+    pub async fn refresh(self: &Arc<Self>, opened: OpenedSession, request: &HeaderMap, now: Timestamp) -> Refreshed {
+        let outcome = match self.sessions.read(&opened, now) {
+            Ok(session) => self.renewed(&session, request, now).await,
+            Err(NoSession::Idle) => self.used_elsewhere(&opened, request, now).await.map(Some),
+            Err(reason) => Err(Failure::Over(reason)),
+        };
+        match outcome {
+            Ok(Some((opened, cookies))) => Refreshed::Anew(opened, cookies),
+            Ok(None) => Refreshed::Unchanged(opened),
+            Err(Failure::Over(reason)) => Refreshed::Over(reason),
+            Err(Failure::Outage(reason)) => {
+                let bound = self.sessions.settings.refresh.map_or(Duration::ZERO, |refresh| refresh.outage);
+                let until = opened.read().ok().and_then(|session| session.fresh_until());
+                if until.is_some_and(|until| now < until.plus(bound)) {
+                    Refreshed::Unchanged(opened)
+                } else {
+                    Refreshed::Over(reason)
+                }
+            }
+        }
+    }
+
+    /// The cookie says idle; what moved on a WebSocket is in the store.
+    async fn used_elsewhere(
+        &self,
+        opened: &OpenedSession,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
+        let over = || Failure::Over(NoSession::Idle);
+        let session = opened.read().map_err(Failure::Over)?;
+        let listed = self.sessions.listed_one(session.id(), now).await.ok().flatten().ok_or_else(over)?;
+        if now.since(listed.last_seen) >= self.sessions.settings.idle {
+            return Err(over());
+        }
+        self.dressed(&session.seen(listed.last_seen), None, request, now)
+    }
+
+    /// None where the session goes on as the cookie says.
+    async fn renewed(
+        self: &Arc<Self>,
+        session: &Session<'_>,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<(OpenedSession, Vec<HeaderValue>)>, Failure> {
+        let still_vouched_for = session.fresh_until().is_some_and(|until| now < until);
+        let turn = self.turns.get_with(session.id(), Arc::default);
+        let _turn = if still_vouched_for {
+            let Ok(turn) = turn.try_lock_owned() else { return Ok(None) };
+            turn
+        } else {
+            let turn = tokio::time::timeout(WAIT, turn.lock_owned()).await;
+            turn.map_err(|_| Failure::Outage(NoSession::ProviderDown))?
+        };
+        if let Some(done) = self.done(session, request, now).await? {
+            return Ok(Some(done));
+        }
+        if now < Timestamp::from_unix(self.back_off_until.load(Ordering::Relaxed)) {
+            return Err(Failure::Outage(NoSession::ProviderDown));
+        }
+        let lock = Lock::new(session.id(), &*self.random)?;
+        let mut waited = Duration::ZERO;
+        while !lock.taken(&self.sessions, now).await? {
+            // Another replica is asking.
+            if still_vouched_for {
+                return Ok(None);
+            }
+            if waited >= WAIT {
+                return Err(Failure::Outage(NoSession::ProviderDown));
+            }
+            tokio::time::sleep(LOOK).await;
+            waited += LOOK;
+            if let Some(done) = self.done(session, request, now).await? {
+                return Ok(Some(done));
+            }
+        }
+        // In a task of its own: a browser that goes away now must not take the answer with it, for
+        // the tokens that we hold are good for nothing once the provider has answered.
+        let (this, request, opened) = (Arc::clone(self), request.clone(), OpenedSession::renewed(session));
+        let opened = opened.ok_or(Failure::Over(NoSession::Unreadable))?;
+        let asking = tokio::spawn(async move {
+            let outcome = this.ask(&opened, &request, now).await;
+            lock.release(&this.sessions, now).await;
+            outcome
+        });
+        asking.await.unwrap_or(Err(Failure::Outage(NoSession::ProviderDown))).map(Some)
+    }
+
+    /// A renewal that another request brought and that is not due itself.
+    async fn done(
+        &self,
+        session: &Session<'_>,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<(OpenedSession, Vec<HeaderValue>)>, Failure> {
+        let Some(Latest { opened, tokens }) = self.latest(session, now).await? else { return Ok(None) };
+        let latest = opened.read().map_err(Failure::Over)?;
+        if self.sessions.is_due(&latest, now) {
+            return Ok(None);
+        }
+        self.dressed(&latest.seen(session.last_seen()), tokens.as_ref(), request, now).map(Some)
+    }
+
+    /// The renewal in the store, where it is later than the session's own.
+    async fn latest(&self, session: &Session<'_>, now: Timestamp) -> Result<Option<Latest>, Failure> {
+        let kept = self.sessions.kept(session, now).await.map_err(store_is_down)?;
+        let later = kept.filter(|kept| kept.generation() > session.generation());
+        Ok(later.map(|kept| {
+            let (opened, tokens) = kept.into_parts();
+            Latest { opened, tokens: Some(tokens) }
+        }))
+    }
+
+    /// Asks the provider, with the latest tokens that there are. Holding the lock.
+    async fn ask(
+        &self,
+        opened: &OpenedSession,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
+        let own = opened.read().map_err(Failure::Over)?;
+        let latest = self.latest(&own, now).await?;
+        let session = match &latest {
+            // Renewed between the look and the lock.
+            Some(latest) => latest.opened.read().map_err(Failure::Over)?.seen(own.last_seen()),
+            None => own,
+        };
+        let tokens = match latest.as_ref().and_then(|latest| latest.tokens.clone()) {
+            Some(tokens) if !self.sessions.is_due(&session, now) => {
+                return self.dressed(&session, Some(&tokens), request, now);
+            }
+            Some(tokens) => Some(tokens),
+            None => self.sessions.tokens(request, &session, now).await.map_err(store_is_down)?,
+        };
+        let short = session.id().short();
+        let Some(tokens) = tokens else {
+            tracing::warn!(session = short, "the tokens are not there any more: the session cannot be renewed, and ends");
+            return Err(self.over(&session, now).await);
+        };
+        let renewed = match self.provider.refresh(&tokens, session.subject(), now).await {
+            Ok(renewed) => renewed,
+            Err(error) if error.ends_session() => {
+                tracing::info!(session = short, %error, "the session is not renewed, and ends");
+                return Err(self.over(&session, now).await);
+            }
+            Err(error) => {
+                tracing::warn!(session = short, %error, "the session could not be renewed; it goes on for a while");
+                self.back_off_until.store(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed);
+                return Err(Failure::Outage(NoSession::ProviderDown));
+            }
+        };
+        let claims = self.sessions.kept_of(&renewed.identity);
+        let vouched = self.sessions.vouched(&renewed.tokens, now);
+        let session = session.renewed(&renewed.identity, claims.view(), vouched, now);
+        if let Err(error) = self.sessions.keep(&session, &renewed.tokens, now, &*self.random).await {
+            // This browser has it; a late request of it with the former cookie will not find it.
+            tracing::warn!(session = short, %error, "a renewal could not be kept in the store");
+        }
+        tracing::debug!(session = short, generation = session.generation(), "renewed");
+        self.dressed(&session, Some(&renewed.tokens), request, now)
+    }
+
+    /// The session is over for good, here and everywhere.
+    async fn over(&self, session: &Session<'_>, now: Timestamp) -> Failure {
+        if let Err(error) = self.sessions.end(session.id(), now).await {
+            tracing::warn!(session = session.id().short(), %error, "its end could not be announced yet");
+        }
+        Failure::Over(NoSession::NotRenewed)
+    }
+
+    /// The session in the form that a cookie opens to, and the cookies that hold it.
+    fn dressed(
+        &self,
+        session: &Session<'_>,
+        tokens: Option<&Tokens>,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
+        let session = session.seen(now);
+        let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
+        let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
+        if let Err(error) = &cookies {
+            tracing::error!(session = session.id().short(), %error, "a renewed session does not fit into cookies");
+        }
+        // What does not fit stays in the store, where every request finds it.
+        Ok((opened, cookies.unwrap_or_default()))
+    }
+}
+
+/// The right to renew a session, among all replicas.
+struct Lock {
+    key: Key,
+    owner: [u8; 16],
+}
+
+impl Lock {
+    fn new(id: SessionId, random: &dyn Random) -> Result<Self, Failure> {
+        let owner = random::bytes(random).map_err(|_| Failure::Outage(NoSession::ProviderDown))?;
+        Ok(Self { key: Key::new("renewal", &id.0), owner })
+    }
+
+    async fn taken(&self, sessions: &Sessions, now: Timestamp) -> Result<bool, Failure> {
+        sessions.store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)
+    }
+
+    /// One that cannot be released runs out.
+    async fn release(&self, sessions: &Sessions, now: Timestamp) {
+        let _ = sessions.store.take(&self.key, &self.owner, now).await;
+    }
+}
+
+fn store_is_down(error: StoreError) -> Failure {
+    tracing::warn!(%error, "the store cannot be asked about a session's renewal");
+    Failure::Outage(NoSession::StoreDown)
+}
