@@ -74,6 +74,7 @@ const ORDER: &[&str] = &[
     "jwks_uri",
     "userinfo",
     "end_session",
+    "revocation",
     "callback_iss",
     "format",
     "algorithms",

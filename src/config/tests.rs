@@ -109,10 +109,11 @@ fn summary(config: &Config) -> String {
         Endpoints::Discovered => writeln!(out, "  discovered").unwrap(),
         Endpoints::Given(given) => {
             let optional = |url: &Option<url::Url>| url.as_ref().map_or("-".to_owned(), url::Url::to_string);
-            let (userinfo, end_session) = (optional(&given.userinfo), optional(&given.end_session));
+            let [userinfo, end_session, revocation] =
+                [&given.userinfo, &given.end_session, &given.revocation].map(optional);
             writeln!(
                 out,
-                "  given {} {} {} {userinfo} {end_session} {}",
+                "  given {} {} {} {userinfo} {end_session} {revocation} {}",
                 given.authorization, given.token, given.jwks_uri, given.callback_iss
             )
             .unwrap();

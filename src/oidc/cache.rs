@@ -49,7 +49,20 @@ pub(super) struct Cache {
 #[derive(Debug, Default)]
 struct Flight {
     failed: Option<(Timestamp, Unreachable)>,
-    keys_refetched_at: Option<Timestamp>,
+    /// On account of a token that the provider itself handed us.
+    keys_refetched_for_provider: Option<Timestamp>,
+    /// On account of a token that somebody sent.
+    keys_refetched_for_stranger: Option<Timestamp>,
+}
+
+/// Who brought a token whose key is not known. Each has its own pause, so that forged logout
+/// tokens do not use up the fetch that the next sign-in needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bearer {
+    /// The provider, in answer to our own request.
+    Provider,
+    /// Anybody who reaches the back-channel logout endpoint.
+    Stranger,
 }
 
 impl Cache {
@@ -99,10 +112,11 @@ impl Cache {
     }
 
     /// Keys newer than those of `seen`, in which a token's key was not found; `None` where there
-    /// are none, or where the provider was asked for this reason less than a minute ago.
+    /// are none, or where the provider was asked for this reason and bearer less than a minute ago.
     pub(super) async fn newer_keys(
         &self,
         seen: &Arc<Known>,
+        bearer: Bearer,
         settings: &Settings,
         fetch: &Fetch,
         now: Timestamp,
@@ -112,11 +126,15 @@ impl Cache {
         if let Some(held) = self.held(now, USABLE_FOR).filter(|held| !Arc::ptr_eq(held, seen)) {
             return Some(held);
         }
-        if flight.keys_refetched_at.is_some_and(|at| within(at, now, UNKNOWN_KEY_PAUSE)) {
+        let refetched_at = match bearer {
+            Bearer::Provider => &mut flight.keys_refetched_for_provider,
+            Bearer::Stranger => &mut flight.keys_refetched_for_stranger,
+        };
+        if refetched_at.is_some_and(|at| within(at, now, UNKNOWN_KEY_PAUSE)) {
             return None;
         }
         // Noted before the call: one that fails, or whose caller leaves, counts too.
-        flight.keys_refetched_at = Some(now);
+        *refetched_at = Some(now);
         match keys::fetch(fetch, &seen.metadata.jwks_uri, settings.timeout).await {
             Ok(keys) => {
                 let metadata = seen.metadata.clone();
@@ -258,7 +276,13 @@ mod tests {
             async move {
                 asked
                     .cache
-                    .newer_keys(&seen, &asked.settings, &asked.fetch, NOW.plus(Duration::from_secs(seconds)))
+                    .newer_keys(
+                        &seen,
+                        Bearer::Provider,
+                        &asked.settings,
+                        &asked.fetch,
+                        NOW.plus(Duration::from_secs(seconds)),
+                    )
                     .await
             }
         };
@@ -279,7 +303,9 @@ mod tests {
         asked.stub.fail("/jwks");
         for seconds in 1..60 {
             let now = NOW.plus(Duration::from_secs(seconds));
-            assert!(asked.cache.newer_keys(&seen, &asked.settings, &asked.fetch, now).await.is_none());
+            assert!(
+                asked.cache.newer_keys(&seen, Bearer::Provider, &asked.settings, &asked.fetch, now).await.is_none()
+            );
         }
         assert_eq!(asked.hits(), (1, 2));
     }

@@ -22,6 +22,7 @@ pub(super) struct Metadata {
     pub(super) jwks_uri: Url,
     pub(super) userinfo_endpoint: Option<Url>,
     pub(super) end_session_endpoint: Option<Url>,
+    pub(super) revocation_endpoint: Option<Url>,
     /// `None` where nothing is announced.
     pub(super) id_token_algorithms: Option<Vec<Algorithm>>,
     /// `None` where nothing is announced.
@@ -39,6 +40,7 @@ struct Document {
     jwks_uri: String,
     userinfo_endpoint: Option<String>,
     end_session_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     id_token_signing_alg_values_supported: Option<Vec<String>>,
     userinfo_signing_alg_values_supported: Option<Vec<String>>,
     #[serde(default)]
@@ -89,6 +91,8 @@ impl Document {
                 .end_session_endpoint
                 .map(|url| endpoint("end_session_endpoint", url))
                 .transpose()?,
+            // Left out where it cannot be used: a courtesy at the end is no reason to sign nobody in.
+            revocation_endpoint: self.revocation_endpoint.and_then(|url| endpoint("revocation_endpoint", url).ok()),
             id_token_algorithms: self.id_token_signing_alg_values_supported.map(supported),
             userinfo_algorithms: self.userinfo_signing_alg_values_supported.map(supported),
             callback_iss: self.authorization_response_iss_parameter_supported.unwrap_or(false),
@@ -125,6 +129,7 @@ impl From<&GivenEndpoints> for Metadata {
             jwks_uri: given.jwks_uri.clone(),
             userinfo_endpoint: given.userinfo.clone(),
             end_session_endpoint: given.end_session.clone(),
+            revocation_endpoint: given.revocation.clone(),
             id_token_algorithms: None,
             userinfo_algorithms: None,
             callback_iss: given.callback_iss,
@@ -192,6 +197,17 @@ mod tests {
             let mut document = document();
             document[name] = json!(address);
             assert_eq!(checked(document, "https://op.test/api/v2").is_err(), refused, "{name} {address}");
+        }
+        for (address, kept) in [
+            (json!("https://op.test/revoke"), true),
+            (json!("http://op.test/revoke"), false),
+            (json!(""), false),
+            (json!(null), false),
+        ] {
+            let mut document = document();
+            document["revocation_endpoint"] = address.clone();
+            let metadata = checked(document, "https://op.test/api/v2").unwrap();
+            assert_eq!(metadata.revocation_endpoint.is_some(), kept, "{address}");
         }
         let mut plain = document();
         plain["issuer"] = json!("http://127.0.0.1:8080");

@@ -1,20 +1,19 @@
 //! The ID token: who signed in, when and how (OpenID Connect Core §2), verified (§3.1.3.7).
 //!
-//! Called by the facade with the token endpoint's answer. The checks are in the order of the
-//! specification; each has its own error. Must never hand out a claim before all have passed.
+//! Called by the facade with the token endpoint's answer, at sign-in and at each refresh. The
+//! checks are in the order of the specification; each has its own error. Must never hand out a
+//! claim before all have passed.
 
-use super::jws::{self, JwsError, Trust};
+use super::jws::{self, JwsError, Kind, Trust};
+use super::logout_token;
+use super::registered_claims::{audiences, check_times, name, text, time};
 use super::settings::{Algorithm, Settings};
 use crate::clock::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
 use serde_json::{Map, Value};
-use std::time::Duration;
 use subtle::ConstantTimeEq;
-
-/// The longest `sub` (OpenID Connect Core §2: 255 ASCII characters).
-const MAX_SUBJECT: usize = 255;
 
 /// A verified ID token.
 #[derive(Debug)]
@@ -27,10 +26,29 @@ pub(super) struct IdToken {
 /// What an ID token must answer to, besides the settings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected<'a> {
-    /// Sent in the authorization request.
-    pub(super) nonce: &'a str,
+    /// What `nonce` must be.
+    pub(super) nonce: ExpectedNonce<'a>,
     /// Issued with the ID token.
     pub(super) access_token: &'a str,
+}
+
+/// What an ID token's `nonce` must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ExpectedNonce<'a> {
+    /// There, and the one that was sent in the authorization request (§3.1.3.7, 11).
+    Sent(&'a str),
+    /// Absent, or that of the ID token before; where that one had none, absent (§12.2).
+    OfTheTokenBefore(Option<&'a str>),
+}
+
+impl ExpectedNonce<'_> {
+    fn is_met_by(self, claims: &Map<String, Value>) -> bool {
+        let same = |expected: &str| text(claims, "nonce").is_some_and(|nonce| equal(nonce, expected));
+        match self {
+            Self::Sent(sent) => same(sent),
+            Self::OfTheTokenBefore(before) => !claims.contains_key("nonce") || before.is_some_and(same),
+        }
+    }
 }
 
 /// Why an ID token does not count.
@@ -60,6 +78,9 @@ pub enum IdTokenError {
     /// `iat` or `nbf` lies in the future, or `auth_time` does.
     #[error("{0} lies in the future")]
     NotYet(&'static str),
+    /// It announces a sign-out: a logout token.
+    #[error("it is a logout token")]
+    LogoutToken,
     /// `nonce` is missing or another.
     #[error("nonce is missing or another than was sent")]
     WrongNonce,
@@ -82,7 +103,7 @@ pub(super) fn verify(
     expected: &Expected<'_>,
     now: Timestamp,
 ) -> Result<IdToken, IdTokenError> {
-    let jws::Verified { algorithm, claims } = jws::verify(token, trust)?;
+    let jws::Verified { algorithm, claims } = jws::verify(token, Kind::Plain, trust)?;
     if text(&claims, "iss") != Some(&settings.issuer) {
         return Err(IdTokenError::WrongIssuer);
     }
@@ -94,23 +115,31 @@ pub(super) fn verify(
         return Err(IdTokenError::MalformedTime("iat"));
     }
     check_times(&claims, settings.clock_leeway, now)?;
-    if !text(&claims, "nonce").is_some_and(|nonce| equal(nonce, expected.nonce)) {
+    // Back-Channel Logout §4.1: where no nonce is expected, as at a refresh, this tells them apart.
+    if logout_token::announces_logout(&claims) {
+        return Err(IdTokenError::LogoutToken);
+    }
+    if !expected.nonce.is_met_by(&claims) {
         return Err(IdTokenError::WrongNonce);
     }
     check_access_token_hash(&claims, algorithm, expected.access_token)?;
-    if !settings.acr_values.is_empty() {
-        let acr = text(&claims, "acr").ok_or(IdTokenError::InsufficientAcr)?;
-        // Membership and not order: the values have none that is written anywhere.
-        if !settings.acr_values.iter().any(|accepted| accepted == acr) {
-            return Err(IdTokenError::InsufficientAcr);
-        }
-    }
-    let subject = text(&claims, "sub").filter(|sub| is_subject(sub)).ok_or(IdTokenError::MalformedSubject)?.to_owned();
+    check_acr(&claims, settings)?;
+    let subject = name(&claims, "sub").ok_or(IdTokenError::MalformedSubject)?.to_owned();
     let authenticated_at = time(&claims, "auth_time")?;
     if authenticated_at.is_some_and(|at| at > now.plus(settings.clock_leeway)) {
         return Err(IdTokenError::NotYet("auth_time"));
     }
     Ok(IdToken { subject, authenticated_at, claims })
+}
+
+/// Whether the person has signed in as strongly as is required.
+pub(super) fn check_acr(claims: &Map<String, Value>, settings: &Settings) -> Result<(), IdTokenError> {
+    // Membership and not order: the values have none that is written anywhere.
+    let accepted = |acr: &String| settings.acr_values.contains(acr);
+    if settings.acr_values.is_empty() || text(claims, "acr").is_some_and(accepted) {
+        return Ok(());
+    }
+    Err(IdTokenError::InsufficientAcr)
 }
 
 /// §3.1.3.7, 3 to 5. Other audiences than us could replay the token here; `azp` is the provider's
@@ -131,42 +160,6 @@ fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), Id
     Ok(())
 }
 
-/// `aud`: one text or a list of texts (RFC 7519 §4.1.3).
-pub(super) fn audiences(claims: &Map<String, Value>) -> Option<Vec<&str>> {
-    match claims.get("aud")? {
-        Value::String(audience) => Some(vec![audience]),
-        Value::Array(audiences) => audiences.iter().map(Value::as_str).collect(),
-        _ => None,
-    }
-}
-
-/// `exp`, `iat` and `nbf`, those that are there, with leeway either way (RFC 7519 §4.1).
-pub(super) fn check_times(claims: &Map<String, Value>, leeway: Duration, now: Timestamp) -> Result<(), IdTokenError> {
-    if time(claims, "exp")?.is_some_and(|exp| now >= exp.plus(leeway)) {
-        return Err(IdTokenError::Expired);
-    }
-    for name in ["iat", "nbf"] {
-        if time(claims, name)?.is_some_and(|from| from > now.plus(leeway)) {
-            return Err(IdTokenError::NotYet(name));
-        }
-    }
-    Ok(())
-}
-
-/// A NumericDate (RFC 7519 §2): seconds, perhaps with a fraction, which is dropped.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Timestamp>, IdTokenError> {
-    // 2^53: beyond it a JSON number is no longer exact, and no date is meant.
-    const MAX: f64 = 9_007_199_254_740_992.0;
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_f64() {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 2^53")]
-            Some(seconds) if (0.0..=MAX).contains(&seconds) => Ok(Some(Timestamp::from_unix(seconds as u64))),
-            _ => Err(IdTokenError::MalformedTime(name)),
-        },
-    }
-}
-
 /// §3.1.3.6: the left half of the access token's hash, under the hash of the token's algorithm.
 fn check_access_token_hash(
     claims: &Map<String, Value>,
@@ -184,18 +177,6 @@ fn check_access_token_hash(
     }
 }
 
-/// Printable ASCII: whatever is in a `sub` will stand in headers and logs.
-fn is_subject(sub: &str) -> bool {
-    !sub.trim().is_empty() && sub.len() <= MAX_SUBJECT && sub.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a String> {
-    match claims.get(name)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    }
-}
-
 /// Equality in a time that depends on the lengths only. Two empty texts are not equal: nothing
 /// proves nothing.
 fn equal(given: &str, expected: &str) -> bool {
@@ -209,6 +190,7 @@ mod tests {
     use crate::oidc::stub::{self, CLIENT_SECRET, Signer};
     use crate::secret::SecretString;
     use serde_json::json;
+    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
     const ISSUER: &str = "https://op.test/api/v2";
@@ -223,7 +205,7 @@ mod tests {
         let keys = Keys::from_json(&json!({ "keys": [signer.jwk()] }));
         let secret = SecretString::from(CLIENT_SECRET);
         let trust = Trust { keys: &keys, algorithms: &[signer.algorithm], client_secret: Some(&secret) };
-        let expected = Expected { nonce: "n", access_token: ACCESS_TOKEN };
+        let expected = Expected { nonce: ExpectedNonce::Sent("n"), access_token: ACCESS_TOKEN };
         verify(&signer.sign(claims), &trust, settings, &expected, NOW)
     }
 
@@ -386,9 +368,46 @@ mod tests {
         let trust = Trust { keys: &keys, algorithms: &[Algorithm::ES256], client_secret: None };
         let mut claims = claims();
         claims["nonce"] = json!("");
-        let expected = Expected { nonce: "", access_token: ACCESS_TOKEN };
+        let expected = Expected { nonce: ExpectedNonce::Sent(""), access_token: ACCESS_TOKEN };
         let refused = verify(&signer.sign(&claims), &trust, &stub::settings(ISSUER), &expected, NOW);
         assert_eq!(refused.unwrap_err(), IdTokenError::WrongNonce);
+    }
+
+    /// OpenID Connect Core §12.2: the nonce of a refreshed token.
+    #[test]
+    fn a_refreshed_token_s_nonce_is_absent_or_that_of_the_token_before() {
+        let signer = Signer::new(Algorithm::ES256, "k");
+        let keys = Keys::from_json(&json!({ "keys": [signer.jwk()] }));
+        let trust = Trust { keys: &keys, algorithms: &[Algorithm::ES256], client_secret: None };
+        for (before, said, accepted) in [
+            (Some("n"), None, true),
+            (Some("n"), Some(json!("n")), true),
+            (Some("n"), Some(json!("m")), false),
+            (Some("n"), Some(json!("")), false),
+            (Some("n"), Some(json!(null)), false),
+            (Some("n"), Some(json!(["n"])), false),
+            (None, None, true),
+            (None, Some(json!("n")), false),
+            (None, Some(json!(null)), false),
+            (Some(""), Some(json!("")), false),
+        ] {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().remove("nonce");
+            claims.as_object_mut().unwrap().extend(said.clone().map(|said| ("nonce".to_owned(), said)));
+            let expected = Expected { nonce: ExpectedNonce::OfTheTokenBefore(before), access_token: ACCESS_TOKEN };
+            let verified = verify(&signer.sign(&claims), &trust, &stub::settings(ISSUER), &expected, NOW);
+            assert_eq!(verified.err(), (!accepted).then_some(IdTokenError::WrongNonce), "{before:?} {said:?}");
+        }
+    }
+
+    /// Signed by the same key for the same client, and without a nonce, which a refresh allows.
+    #[test]
+    fn a_logout_token_is_no_id_token() {
+        let mut claims = claims();
+        claims["events"] = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+        assert_eq!(verified(&claims).unwrap_err(), IdTokenError::LogoutToken);
+        claims["events"] = json!({"urn:another:event": {}});
+        assert!(verified(&claims).is_ok());
     }
 
     /// Before the signature nothing is read: a forged token is a forged token, whatever it says.
@@ -397,7 +416,7 @@ mod tests {
         let keys = Keys::from_json(&json!({ "keys": [Signer::new(Algorithm::ES256, "k").jwk()] }));
         let trust = Trust { keys: &keys, algorithms: &[Algorithm::ES256], client_secret: None };
         let forged = Signer::new(Algorithm::ES256, "k").sign(&json!({"iss": "https://evil.test"}));
-        let expected = Expected { nonce: "n", access_token: ACCESS_TOKEN };
+        let expected = Expected { nonce: ExpectedNonce::Sent("n"), access_token: ACCESS_TOKEN };
         let refused = verify(&forged, &trust, &stub::settings(ISSUER), &expected, NOW);
         assert_eq!(refused.unwrap_err(), IdTokenError::Signature(JwsError::WrongSignature));
     }

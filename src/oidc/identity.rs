@@ -1,6 +1,7 @@
 //! The verified person: made by this room's verification and by nothing else.
 
 use super::id_token::IdToken;
+use super::registered_claims::name;
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use serde_json::{Map, Value};
@@ -19,14 +20,15 @@ const OF_THE_SIGN_IN: &[&str] = &["sub", "acr", "amr", "auth_time", "sid"];
 /// A person whom a provider has named, after every check of the ID token and of userinfo.
 ///
 /// Part of the security perimeter: its fields are private to `oidc`, which makes one only at the
-/// end of `Provider::redeem`. A session begins with an `Identity`, so no session can begin
-/// without verification.
+/// end of `Provider::redeem` and of `Provider::refresh`. A session begins with an `Identity`, so no
+/// session can begin without verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub(in crate::oidc) provider: String,
     pub(in crate::oidc) subject: String,
     pub(in crate::oidc) claims: Claims,
     pub(in crate::oidc) authenticated_at: Option<Timestamp>,
+    pub(in crate::oidc) sid: Option<String>,
 }
 
 impl Identity {
@@ -42,16 +44,18 @@ impl Identity {
         if claims.get("email_verified").is_some_and(|verified| *verified != true && *verified != "true") {
             claims.remove("email");
         }
+        let sid = name(&claims, "sid").cloned();
         let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
-        Self { provider: provider.to_owned(), subject, claims, authenticated_at }
+        Self { provider: provider.to_owned(), subject, claims, authenticated_at, sid }
     }
 
     /// A person for the tests of other rooms, as if these claims had been verified.
     #[cfg(test)]
     pub(crate) fn for_tests(provider: &str, claims: &Map<String, Value>) -> Self {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let sid = name(claims, "sid").cloned();
         let claims = Claims::from_json(claims);
-        Self { provider: provider.to_owned(), subject, claims, authenticated_at: None }
+        Self { provider: provider.to_owned(), subject, claims, authenticated_at: None, sid }
     }
 
     /// The configured name of the provider that vouches.
@@ -73,6 +77,12 @@ impl Identity {
     /// `auth_time`, where the provider says it.
     pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.authenticated_at
+    }
+
+    /// `sid`: the provider's own session, by which its logouts name ours (Back-Channel Logout
+    /// §2.1). At most 255 printable ASCII characters; one that is anything else is none.
+    pub fn sid(&self) -> Option<&str> {
+        self.sid.as_deref()
     }
 }
 
@@ -111,6 +121,22 @@ mod tests {
         assert_eq!(claims.text("email"), Some("new@x.fr"));
         assert_eq!(claims.get("roles"), Some(&ClaimValue::List(vec!["a", "b"])));
         assert_eq!((identity.provider(), identity.subject()), ("proconnect", "s"));
+    }
+
+    #[test]
+    fn the_provider_s_session_is_the_id_token_s_and_plain_text() {
+        let sid = |sid: Value| {
+            let claims = object(json!({ "sub": "s", "sid": sid }));
+            let id_token = IdToken { subject: "s".into(), authenticated_at: None, claims };
+            let userinfo = object(json!({ "sub": "s", "sid": "of-another-session" }));
+            Identity::verified("p", id_token, userinfo).sid().map(str::to_owned)
+        };
+        assert_eq!(sid(json!("08a5019c-17e1")), Some("08a5019c-17e1".to_owned()));
+        assert_eq!(sid(json!("s".repeat(255))), Some("s".repeat(255)));
+        for other in [json!(null), json!(""), json!(" "), json!(1), json!(["a"]), json!("é"), json!("a\nb")] {
+            assert_eq!(sid(other.clone()), None, "{other}");
+        }
+        assert_eq!(sid(json!("s".repeat(256))), None);
     }
 
     #[test]

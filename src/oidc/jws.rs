@@ -1,6 +1,6 @@
 //! The verifier of signed tokens (JWS compact serialisation, RFC 7515 §5.2) on the library's keys.
 //!
-//! Called by `id_token` and `userinfo`; a claim reaches them only out of [`verify`], after the
+//! Called by `id_token`, `userinfo` and `logout_token`; a claim reaches them only out of [`verify`], after the
 //! signature. What a claim must say is theirs to check. Must never take an algorithm, a key or an
 //! address of a key from the token itself, and never repeat the token's words in an error.
 
@@ -31,6 +31,27 @@ pub(super) struct Trust<'a> {
     pub(super) algorithms: &'a [Algorithm],
     /// The key of HS256.
     pub(super) client_secret: Option<&'a SecretString>,
+}
+
+/// Which kind of token is expected, as far as the header says it (RFC 8725 §3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An ID token or userinfo: without a type, or `JWT`.
+    Plain,
+    /// A logout token: `logout+jwt` as well (Back-Channel Logout §2.4). Only recommended there, and
+    /// providers write `JWT` (Keycloak before 25, for one).
+    Logout,
+}
+
+impl Kind {
+    fn may_be_called(self, typ: &str) -> bool {
+        let typ = typ.to_ascii_lowercase();
+        match typ.strip_prefix("application/").unwrap_or(&typ) {
+            "jwt" => true,
+            "logout+jwt" => self == Self::Logout,
+            _ => false,
+        }
+    }
 }
 
 /// A token whose signature is good.
@@ -81,7 +102,7 @@ pub enum JwsError {
 }
 
 /// Verifies the signature of `token` and hands out its claims.
-pub(super) fn verify(token: &str, trust: &Trust<'_>) -> Result<Verified, JwsError> {
+pub(super) fn verify(token: &str, kind: Kind, trust: &Trust<'_>) -> Result<Verified, JwsError> {
     if token.len() > MAX_TOKEN {
         return Err(JwsError::TooLong);
     }
@@ -95,7 +116,7 @@ pub(super) fn verify(token: &str, trust: &Trust<'_>) -> Result<Verified, JwsErro
         2 => return Err(JwsError::Encrypted),
         _ => return Err(JwsError::Malformed),
     }
-    let header = Header::read(&decoded(header_part)?)?;
+    let header = Header::read(&decoded(header_part)?, kind)?;
     let payload = decoded(payload_part)?;
     let signature = decoded(signature_part)?;
     let signed = token.get(..header_part.len() + 1 + payload_part.len()).ok_or(JwsError::Malformed)?;
@@ -142,15 +163,14 @@ struct Header {
 }
 
 impl Header {
-    fn read(json: &[u8]) -> Result<Self, JwsError> {
+    fn read(json: &[u8], kind: Kind) -> Result<Self, JwsError> {
         let mut members = strict_json::object(json).map_err(|_| JwsError::Malformed)?;
         // We understand no extension, so none may be critical (RFC 7515 §4.1.11).
         if members.contains_key("crit") || members.contains_key("cty") {
             return Err(JwsError::UnsupportedHeader);
         }
-        // An access token (`at+jwt`) or a logout token is no ID token (RFC 8725 §3.11).
-        let typ = text(&mut members, "typ")?;
-        if typ.is_some_and(|typ| !["jwt", "application/jwt"].contains(&typ.to_ascii_lowercase().as_str())) {
+        // An access token (`at+jwt`) is neither, and a logout token is no ID token.
+        if text(&mut members, "typ")?.is_some_and(|typ| !kind.may_be_called(&typ)) {
             return Err(JwsError::UnsupportedHeader);
         }
         let alg = text(&mut members, "alg")?.ok_or(JwsError::Malformed)?;
@@ -183,7 +203,8 @@ mod tests {
 
     fn verified(token: &str, keys: &Keys, algorithms: &[Algorithm]) -> Result<Map<String, Value>, JwsError> {
         let secret = SecretString::from(CLIENT_SECRET);
-        verify(token, &Trust { keys, algorithms, client_secret: Some(&secret) }).map(|verified| verified.claims)
+        verify(token, Kind::Plain, &Trust { keys, algorithms, client_secret: Some(&secret) })
+            .map(|verified| verified.claims)
     }
 
     /// `token` with its part `index` decoded, changed and encoded again.
@@ -298,7 +319,7 @@ mod tests {
             let secret = secret.map(SecretString::from);
             let keys = Keys::default();
             let trust = Trust { keys: &keys, algorithms: &[HS256], client_secret: secret.as_ref() };
-            assert_eq!(verify(&token, &trust).unwrap_err(), JwsError::WeakSecret);
+            assert_eq!(verify(&token, Kind::Plain, &trust).unwrap_err(), JwsError::WeakSecret);
         }
     }
 

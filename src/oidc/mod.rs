@@ -1,18 +1,23 @@
 //! OpenID Connect, as a relying party: one file per exchange, hidden behind [`Provider`].
 //!
-//! Called by `login`. Never writes a cookie, never decides who may enter, never reads a claim
+//! Called by `login` and `session`. Never writes a cookie, never decides who may enter, never reads a claim
 //! before the token that carries it is verified.
 
 mod algorithms;
 mod authorize;
 mod cache;
+mod client_request;
 mod discovery;
 mod end_session;
 mod id_token;
 mod identity;
 mod jws;
 mod keys;
+mod logout_token;
 mod query;
+mod refresh;
+mod registered_claims;
+mod revocation;
 mod settings;
 mod strict_json;
 #[cfg(test)]
@@ -24,6 +29,9 @@ pub use authorize::RESERVED_PARAMETERS;
 pub use id_token::IdTokenError;
 pub use identity::Identity;
 pub use jws::JwsError;
+pub use logout_token::{LogoutToken, LogoutTokenError};
+pub use refresh::{Held, RefreshError, Refreshed};
+pub use revocation::{Revocation, RevocationError};
 pub use settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};
 pub use token::TokenError;
 pub use userinfo::UserinfoError;
@@ -31,8 +39,8 @@ pub use userinfo::UserinfoError;
 use crate::clock::Timestamp;
 use crate::fetch::{Fetch, FetchError};
 use crate::secret::{ExposeSecret, SecretString};
-use cache::{Cache, Known};
-use id_token::{Expected, IdToken};
+use cache::{Bearer, Cache, Known};
+use id_token::{Expected, ExpectedNonce, IdToken};
 use jws::Trust;
 use std::sync::Arc;
 use url::Url;
@@ -69,7 +77,7 @@ pub struct SignedIn {
     pub tokens: Tokens,
 }
 
-/// The tokens of a sign-in.
+/// The tokens of a sign-in, or of its last refresh.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     /// The verified ID token, for `id_token_hint`.
@@ -200,9 +208,15 @@ impl Provider {
     /// [`Unreachable`], as [`Self::prepare`].
     pub async fn accepts_callback_issuer(&self, iss: Option<&str>, now: Timestamp) -> Result<bool, Unreachable> {
         match iss {
-            Some(iss) => Ok(iss == self.settings.issuer),
+            Some(iss) => Ok(self.is_issuer(iss)),
             None => Ok(!self.known(now).await?.metadata.callback_iss),
         }
+    }
+
+    /// Whether `iss` is this provider's issuer, exactly: for a front-channel logout (OpenID Connect
+    /// Front-Channel Logout §3), which has no other proof of where it comes from.
+    pub fn is_issuer(&self, iss: &str) -> bool {
+        iss == self.settings.issuer
     }
 
     /// Exchanges a code for tokens, verifies them, reads and verifies userinfo.
@@ -218,12 +232,14 @@ impl Provider {
     ) -> Result<SignedIn, RedeemError> {
         let mut known = self.known(now).await?;
         let endpoint = &known.metadata.token_endpoint;
-        let answer = token::exchange(endpoint, &self.settings, &self.fetch, code, pkce_verifier).await?;
-        let id_token = self.verified_id_token(&mut known, &answer, nonce, now).await?;
-        let userinfo = self.verified_userinfo(&mut known, &answer, &id_token, now).await?;
+        let (answer, raw) = token::exchange(endpoint, &self.settings, &self.fetch, code, pkce_verifier).await?;
+        let nonce = ExpectedNonce::Sent(nonce);
+        let expected = Expected { nonce, access_token: answer.access_token.expose_secret() };
+        let id_token = self.verified_id_token(&mut known, &raw, &expected, now).await?;
+        let userinfo = self.verified_userinfo(&mut known, &answer.access_token, &id_token.subject, now).await?;
         let identity = Identity::verified(&self.settings.name, id_token, userinfo);
         let tokens = Tokens {
-            id_token: answer.id_token,
+            id_token: raw,
             access_token: answer.access_token,
             refresh_token: answer.refresh_token,
             access_token_expires_at: answer.expires_in.map(|lifetime| now.plus(lifetime)),
@@ -254,18 +270,21 @@ impl Provider {
     async fn verified_id_token(
         &self,
         known: &mut Arc<Known>,
-        answer: &token::Answer,
-        nonce: &str,
+        token: &SecretString,
+        expected: &Expected<'_>,
         now: Timestamp,
     ) -> Result<IdToken, IdTokenError> {
-        let expected = Expected { nonce, access_token: answer.access_token.expose_secret() };
         let algorithms = self.id_token_algorithms(known);
         let verify = |known: &Known| {
             let trust = self.trust(known, &algorithms);
-            id_token::verify(answer.id_token.expose_secret(), &trust, &self.settings, &expected, now)
+            id_token::verify(token.expose_secret(), &trust, &self.settings, expected, now)
         };
         match verify(known) {
-            Err(IdTokenError::Signature(JwsError::UnknownKey)) if self.renew_keys(known, now).await => verify(known),
+            Err(IdTokenError::Signature(JwsError::UnknownKey))
+                if self.renew_keys(known, Bearer::Provider, now).await =>
+            {
+                verify(known)
+            }
             verified => verified,
         }
     }
@@ -274,29 +293,33 @@ impl Provider {
     async fn verified_userinfo(
         &self,
         known: &mut Arc<Known>,
-        answer: &token::Answer,
-        id_token: &IdToken,
+        access_token: &SecretString,
+        subject: &str,
         now: Timestamp,
     ) -> Result<serde_json::Map<String, serde_json::Value>, UserinfoError> {
         let (Userinfo::JsonOrSigned(configured) | Userinfo::Signed(configured)) = &self.settings.userinfo else {
             return Ok(serde_json::Map::new());
         };
         let endpoint = known.metadata.userinfo_endpoint.as_ref().ok_or(UserinfoError::NoEndpoint)?;
-        let answer = userinfo::ask(endpoint, &self.settings, &self.fetch, &answer.access_token).await?;
+        let answer = userinfo::ask(endpoint, &self.settings, &self.fetch, access_token).await?;
         let algorithms = self.userinfo_algorithms(configured, known);
         let verify = |known: &Known| {
             let trust = self.trust(known, &algorithms);
-            userinfo::verify(&answer, &trust, &self.settings, &id_token.subject, now)
+            userinfo::verify(&answer, &trust, &self.settings, subject, now)
         };
         match verify(known) {
-            Err(UserinfoError::Signature(JwsError::UnknownKey)) if self.renew_keys(known, now).await => verify(known),
+            Err(UserinfoError::Signature(JwsError::UnknownKey))
+                if self.renew_keys(known, Bearer::Provider, now).await =>
+            {
+                verify(known)
+            }
             verified => verified,
         }
     }
 
     /// Puts newer keys in the place of those in which one was not found. Whether there are any.
-    async fn renew_keys(&self, known: &mut Arc<Known>, now: Timestamp) -> bool {
-        let newer = self.cache.newer_keys(known, &self.settings, &self.fetch, now).await;
+    async fn renew_keys(&self, known: &mut Arc<Known>, bearer: Bearer, now: Timestamp) -> bool {
+        let newer = self.cache.newer_keys(known, bearer, &self.settings, &self.fetch, now).await;
         newer.map(|newer| *known = newer).is_some()
     }
 

@@ -66,6 +66,8 @@ pub struct GivenEndpoints {
     pub userinfo: Option<Url>,
     /// Where browsers are sent to sign out, if there is such a place.
     pub end_session: Option<Url>,
+    /// Where tokens are revoked (RFC 7009), if there is such a place.
+    pub revocation: Option<Url>,
     /// Whether callbacks carry `iss` (RFC 9207).
     pub callback_iss: bool,
 }

@@ -265,6 +265,7 @@ async fn a_provider_described_by_hand_is_not_discovered() {
         jwks_uri: at("/jwks"),
         userinfo: Some(at("/userinfo")),
         end_session: None,
+        revocation: None,
         callback_iss: true,
     }));
     let client = client(settings);

@@ -4,8 +4,9 @@
 //! token; a signed answer also by its signature. Either must speak of the ID token's `sub`. What
 //! does not verify ends the sign-in: there is no second way to read it.
 
-use super::id_token::{self, IdTokenError};
-use super::jws::{self, JwsError, Trust};
+use super::id_token::IdTokenError;
+use super::jws::{self, JwsError, Kind, Trust};
+use super::registered_claims as claim;
 use super::settings::{Settings, Userinfo};
 use super::strict_json;
 use crate::clock::Timestamp;
@@ -105,20 +106,20 @@ pub(super) fn verify(
             strict_json::object(body).map_err(|_| UserinfoError::Malformed)?
         }
         Answer::Signed(token) => {
-            let claims = jws::verify(token.expose_secret(), trust)?.claims;
-            if id_token::text(&claims, "iss") != Some(&settings.issuer) {
+            let claims = jws::verify(token.expose_secret(), Kind::Plain, trust)?.claims;
+            if claim::text(&claims, "iss") != Some(&settings.issuer) {
                 return Err(UserinfoError::WrongIssuer);
             }
-            let audiences = id_token::audiences(&claims).unwrap_or_default();
+            let audiences = claim::audiences(&claims).unwrap_or_default();
             if !audiences.contains(&settings.client_id.as_str()) {
                 return Err(UserinfoError::WrongAudience);
             }
-            id_token::check_times(&claims, settings.clock_leeway, now).map_err(UserinfoError::OutOfDate)?;
+            claim::check_times(&claims, settings.clock_leeway, now).map_err(UserinfoError::OutOfDate)?;
             claims
         }
     };
     // §5.3.2 and §16.11: without this, one person's token could be answered with another's claims.
-    if id_token::text(&claims, "sub").map(String::as_str) != Some(subject) {
+    if claim::text(&claims, "sub").map(String::as_str) != Some(subject) {
         return Err(UserinfoError::WrongSubject);
     }
     Ok(claims)

@@ -211,12 +211,14 @@ impl Resolver<'_> {
         let mut optional = |key: &str, url: Option<&String>| url.and_then(|text| self.provider_url(&at.key(key), text));
         let userinfo = optional("userinfo", written.userinfo.as_ref());
         let end_session = optional("end_session", written.end_session.as_ref());
+        let revocation = optional("revocation", written.revocation.as_ref());
         Some(Endpoints::Given(Box::new(GivenEndpoints {
             authorization: authorization?,
             token: token?,
             jwks_uri: jwks_uri?,
             userinfo,
             end_session,
+            revocation,
             callback_iss: written.callback_iss.unwrap_or(false),
         })))
     }

@@ -132,6 +132,8 @@ pub(in crate::config) struct Endpoints {
     pub(in crate::config) userinfo: Option<String>,
     /// Where browsers are sent to sign out, if there is such a place.
     pub(in crate::config) end_session: Option<String>,
+    /// Where tokens are revoked when a session ends (RFC 7009), if there is such a place.
+    pub(in crate::config) revocation: Option<String>,
     /// Whether the provider's callbacks carry `iss` (RFC 9207); one without it is then refused.
     #[schemars(extend("default" = false))]
     pub(in crate::config) callback_iss: Option<bool>,

@@ -1,0 +1,144 @@
+//! A form that our client posts to the provider under its own name (RFC 6749 §2.3.1), and how a
+//! refusal is read (§5.2).
+//!
+//! `token` and `revocation` send theirs through here. Each is sent once. What an answer says never
+//! reaches a log in the provider's own words.
+
+use super::settings::{ClientAuthentication, Settings};
+use crate::fetch::{Fetch, FetchError};
+use crate::secret::{ExposeSecret, SecretString};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{StatusCode, header};
+use serde::Deserialize;
+use url::{Url, form_urlencoded};
+
+/// Why the provider did not do what the form asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// An error of §5.2, by its code.
+    Error(String),
+    /// A status that says no more than itself: anything without such a code, and every status of
+    /// the server's own trouble, whatever was written below it.
+    Status(u16),
+}
+
+/// Posts `parameters` to `endpoint`, with our client's authentication, and hands out the answer.
+pub(super) async fn post(
+    endpoint: &Url,
+    settings: &Settings,
+    fetch: &Fetch,
+    parameters: &[(&str, &str)],
+) -> Result<http::Response<Vec<u8>>, FetchError> {
+    fetch.send(request(endpoint, settings, parameters)?, settings.timeout).await
+}
+
+fn request(
+    endpoint: &Url,
+    settings: &Settings,
+    parameters: &[(&str, &str)],
+) -> Result<http::Request<Vec<u8>>, FetchError> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(parameters);
+    let mut request = http::Request::post(endpoint.as_str())
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    match (&settings.client_secret, settings.client_authentication) {
+        (Some(secret), ClientAuthentication::ClientSecretBasic) => {
+            request = request.header(header::AUTHORIZATION, basic(&settings.client_id, secret));
+        }
+        (Some(secret), ClientAuthentication::ClientSecretPost) => {
+            form.append_pair("client_id", &settings.client_id).append_pair("client_secret", secret.expose_secret());
+        }
+        (None, _) => {
+            form.append_pair("client_id", &settings.client_id);
+        }
+    }
+    request.body(form.finish().into_bytes()).map_err(|_| FetchError::Request)
+}
+
+/// Name and password are form-encoded before they are joined (RFC 6749 §2.3.1), so that a colon in
+/// either stays where it is.
+fn basic(client_id: &str, secret: &SecretString) -> String {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded(client_id), encoded(secret.expose_secret()));
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+/// What an answer other than success says.
+pub(super) fn refusal(answer: &http::Response<Vec<u8>>) -> Refusal {
+    #[derive(Deserialize)]
+    struct Body {
+        error: String,
+    }
+    let status = answer.status();
+    // A server in trouble says nothing about a grant or a client, even if a gateway words it so: a
+    // session must not end over it.
+    let in_trouble = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    match serde_json::from_slice(answer.body()) {
+        Ok(Body { error }) if !in_trouble => Refusal::Error(printable(&error)),
+        _ => Refusal::Status(status.as_u16()),
+    }
+}
+
+/// An error code as it may stand in a log: registered ones are short and of these characters.
+fn printable(code: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !code.is_empty() && code.len() <= 64 && code.chars().all(plain) { code.to_owned() } else { "unnamed".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oidc::stub;
+
+    fn sent(settings: &Settings) -> (Option<String>, Vec<(String, String)>) {
+        let endpoint = Url::parse("https://op.test/token").unwrap();
+        let request = request(&endpoint, settings, &[("code", "the code")]).unwrap();
+        assert_eq!(request.method(), "POST");
+        let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        (authorization, form_urlencoded::parse(request.body()).into_owned().collect())
+    }
+
+    #[test]
+    fn the_client_presents_itself_as_registered() {
+        let mut settings = stub::settings("https://op.test");
+        settings.client_id = "client:1".to_owned();
+        settings.client_secret = Some("s€cret +:&".into());
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let (authorization, form) = sent(&settings);
+        assert_eq!(authorization, None);
+        let secret = pair("client_secret", "s€cret +:&");
+        assert_eq!(form, [pair("code", "the code"), pair("client_id", "client:1"), secret]);
+
+        settings.client_authentication = ClientAuthentication::ClientSecretBasic;
+        let (authorization, form) = sent(&settings);
+        let encoded = authorization.unwrap().strip_prefix("Basic ").unwrap().to_owned();
+        assert_eq!(STANDARD.decode(encoded).unwrap(), b"client%3A1:s%E2%82%ACcret+%2B%3A%26");
+        assert_eq!(form, [pair("code", "the code")]);
+
+        settings.client_secret = None;
+        let (authorization, form) = sent(&settings);
+        assert_eq!(authorization, None);
+        assert_eq!(form, [pair("code", "the code"), pair("client_id", "client:1")]);
+    }
+
+    #[test]
+    fn refusals_are_told_apart_and_their_words_not_repeated() {
+        for (status, body, expected) in [
+            (400, r#"{"error":"invalid_grant","error_description":"x"}"#, Refusal::Error("invalid_grant".into())),
+            (401, r#"{"error":"invalid_client"}"#, Refusal::Error("invalid_client".into())),
+            (400, r#"{"error":"a\nforged log line"}"#, Refusal::Error("unnamed".into())),
+            (400, r#"{"error":["invalid_grant"]}"#, Refusal::Status(400)),
+            (400, r#"{"error":"invalid_scope","error":"invalid_grant"}"#, Refusal::Status(400)),
+            (502, "<html>", Refusal::Status(502)),
+            (302, "", Refusal::Status(302)),
+            (500, r#"{"error":"invalid_grant"}"#, Refusal::Status(500)),
+            (503, r#"{"error":"invalid_client"}"#, Refusal::Status(503)),
+            (429, r#"{"error":"invalid_grant"}"#, Refusal::Status(429)),
+        ] {
+            let answer = http::Response::builder().status(status).body(body.as_bytes().to_vec()).unwrap();
+            assert_eq!(refusal(&answer), expected, "{status} {body}");
+        }
+    }
+}
