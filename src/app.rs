@@ -14,7 +14,8 @@ use crate::pages::{Branding, Pages, ProviderKind};
 use crate::random::Random;
 use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
-use crate::session::Sessions;
+use crate::session::{Refresher, Sessions};
+use crate::store;
 use crate::web::cookies::Cookies;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub enum StartError {
     /// The outbound HTTP client cannot be made.
     #[error("the outbound HTTP client cannot be made: {0}")]
     Fetch(#[from] FetchUnavailable),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
@@ -70,8 +74,13 @@ impl App {
         let site = format!(" {site} {}", config.provider.client_id);
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
-        let sessions = Arc::new(Sessions::new(Arc::clone(&ring), cookies.clone(), config.session, config.kept_claims));
-        let provider = Provider::new(config.provider, Fetch::new()?);
+        let store = store::open(&store::Settings::Memory)?;
+        let (settings, on_down) = (config.session, store::OnDown::default());
+        let sessions =
+            Sessions::new(Arc::clone(&ring), cookies.clone(), settings, config.kept_claims, store, on_down);
+        let sessions = Arc::new(sessions);
+        let provider = Arc::new(Provider::new(config.provider, Fetch::new()?));
+        let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
         let login = Login::new(
             config.login,
             provider,
@@ -95,7 +104,7 @@ impl App {
             metrics: Arc::new(Metrics::new()?),
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
-        Ok(Self { parts: Parts { gate, endpoints, sessions, settings: config.server }, listeners })
+        Ok(Self { parts: Parts { gate, endpoints, sessions, refresher: Arc::new(refresher), settings: config.server }, listeners })
     }
 
     /// The listeners, for their addresses.

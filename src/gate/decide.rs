@@ -8,8 +8,9 @@
 //! 3. `session` opened the cookie, under our keys, and checked its limits at this moment.
 //!
 //! What this page adds is the order of things: a request without a route is refused before its
-//! session is looked at; [`admit`] alone makes a [`Permit`]; without one there is no `Forward`.
-//! Arms for step-up, refresh and outages join when there is something that produces them.
+//! session is looked at; [`admit`] alone makes a [`Permit`]; without one there is no `Forward`. What
+//! only the provider or the store knows is asked by the caller, once (`Refresh`), and then this
+//! page again. An arm for step-up joins when there is something that produces it.
 
 use super::policy::{Permit, admit};
 use super::route::Found;
@@ -21,8 +22,12 @@ use crate::web::kind::Kind;
 pub enum Decision<'a> {
     /// It goes to the app of this route (by its index), with the identity that the permit holds.
     Forward(usize, Permit<'a>),
+    /// The provider or the store is asked how it stands with the session; then this is asked again.
+    Refresh,
     /// The browser is led to sign in and comes back to this address.
     SignIn(NoSession),
+    /// An outage has lasted too long to go on without what is out.
+    Unavailable(NoSession),
     /// It is refused.
     Deny(Denial),
 }
@@ -44,15 +49,25 @@ pub enum Denial {
     FormWithoutSession(NoSession),
 }
 
-/// Decides. `session` is what the request's cookie gave, already checked at the present moment.
-pub fn decide<'a>(kind: Kind, found: Found<'a>, session: Result<&'a Session<'a>, NoSession>) -> Decision<'a> {
+/// Decides. `session` is what the request's cookie gave, already checked at the present moment;
+/// `asks` whether the provider or the store has to be asked about it, and was not yet.
+pub fn decide<'a>(
+    kind: Kind,
+    found: Found<'_>,
+    session: Result<&'a Session<'a>, NoSession>,
+    asks: bool,
+) -> Decision<'a> {
     let (index, route) = match found {
         Found::Route(index, route) => (index, route),
         Found::Nothing => return Decision::Deny(Denial::NoRoute),
         Found::Ambiguous => return Decision::Deny(Denial::AmbiguousPath),
     };
     match (admit(route, session), kind) {
+        // Not for those who need not be anybody: they would wait for nothing.
+        (Ok(_), _) if asks && session.is_ok() => Decision::Refresh,
         (Ok(permit), _) => Decision::Forward(index, permit),
+        (Err(_), _) if asks => Decision::Refresh,
+        (Err(reason), _) if reason.is_outage() => Decision::Unavailable(reason),
         (Err(reason), Kind::Navigation) => Decision::SignIn(reason),
         (Err(reason), Kind::Submission) => Decision::Deny(Denial::FormWithoutSession(reason)),
         (Err(reason), Kind::Program) => Decision::Deny(Denial::NotSignedIn(reason)),
@@ -64,12 +79,21 @@ mod tests {
     use super::*;
     use crate::gate::route::{Access, PathPattern, Route};
     use crate::random::SystemRandom;
-    use crate::session::fixture::{START, agent, request_after, sessions, tokens};
+    use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
 
     const KINDS: [Kind; 3] = [Kind::Navigation, Kind::Submission, Kind::Program];
-    const REASONS: [NoSession; 5] =
-        [NoSession::Absent, NoSession::Unreadable, NoSession::Idle, NoSession::Expired, NoSession::Ended];
+    const REASONS: [NoSession; 9] = [
+        NoSession::Absent,
+        NoSession::Unreadable,
+        NoSession::Idle,
+        NoSession::Expired,
+        NoSession::Ended,
+        NoSession::SignInTooOld,
+        NoSession::NotRenewed,
+        NoSession::ProviderDown,
+        NoSession::StoreDown,
+    ];
 
     fn route(access: Access) -> Route {
         let path = PathPattern::parse("/**").unwrap();
@@ -79,8 +103,8 @@ mod tests {
     /// Calls `check` with every input that the decision can have.
     fn all(check: impl Fn(Kind, Found<'_>, Option<Access>, Result<&Session<'_>, NoSession>)) {
         let sessions = sessions(&[[1; 32]]);
-        let (_, set) = sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &SystemRandom::new()).unwrap();
-        let opened = sessions.open(&request_after(&HeaderMap::new(), &set)).unwrap();
+        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies)).unwrap();
         let session = sessions.read(&opened, START).unwrap();
         let (public, signed_in) = (route(Access::Public), route(Access::SignedIn));
         let found = [
@@ -101,7 +125,7 @@ mod tests {
     #[test]
     fn without_a_session_nothing_is_forwarded_on_a_route_for_the_signed_in() {
         all(|kind, found, access, session| {
-            let forwards = matches!(decide(kind, found, session), Decision::Forward(..));
+            let forwards = matches!(decide(kind, found, session, false), Decision::Forward(..));
             let expected = match access {
                 Some(Access::Public) => true,
                 Some(Access::SignedIn) => session.is_ok(),
@@ -114,7 +138,7 @@ mod tests {
     #[test]
     fn a_permit_names_whom_the_session_names_and_nobody_else() {
         all(|kind, found, _, session| {
-            if let Decision::Forward(index, permit) = decide(kind, found, session) {
+            if let Decision::Forward(index, permit) = decide(kind, found, session, false) {
                 assert_eq!((index, permit.person()), (4, session.ok()));
             }
         });
@@ -122,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_route_is_refused_whoever_sends_it() {
-        all(|kind, found, access, session| match (found, decide(kind, found, session)) {
+        all(|kind, found, access, session| match (found, decide(kind, found, session, false)) {
             (Found::Nothing, decision) => assert!(matches!(decision, Decision::Deny(Denial::NoRoute))),
             (Found::Ambiguous, decision) => assert!(matches!(decision, Decision::Deny(Denial::AmbiguousPath))),
             (Found::Route(..), _) => assert!(access.is_some()),
@@ -133,12 +157,26 @@ mod tests {
     fn a_request_without_a_session_is_answered_as_its_kind_can_understand() {
         all(|kind, found, access, session| {
             let (Some(Access::SignedIn), Err(reason)) = (access, session) else { return };
-            match (kind, decide(kind, found, session)) {
+            match (kind, decide(kind, found, session, false)) {
                 (Kind::Navigation, Decision::SignIn(why)) => assert_eq!(why, reason),
                 (Kind::Submission, Decision::Deny(denial)) => assert_eq!(denial, Denial::FormWithoutSession(reason)),
                 (Kind::Program, Decision::Deny(denial)) => assert_eq!(denial, Denial::NotSignedIn(reason)),
+                (_, Decision::Unavailable(why)) => assert!(why == reason && reason.is_outage()),
                 (kind, decision) => panic!("{kind:?}: {decision:?}"),
             }
+        });
+    }
+
+    #[test]
+    fn what_has_to_be_asked_first_is_asked_wherever_the_session_counts_and_nowhere_else() {
+        all(|kind, found, access, session| {
+            let asks = matches!(decide(kind, found, session, true), Decision::Refresh);
+            let counts = match access {
+                Some(Access::Public) => session.is_ok(),
+                Some(Access::SignedIn) => true,
+                None => false,
+            };
+            assert_eq!(asks, counts, "{kind:?} {found:?} {session:?}");
         });
     }
 }

@@ -14,7 +14,7 @@ pub use decide::Denial;
 
 use crate::clock::Timestamp;
 use crate::random::Random;
-use crate::session::{NoSession, Session, SessionId, Sessions};
+use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::origin;
@@ -47,8 +47,20 @@ pub enum Verdict<'g> {
         /// Why it has no session; for the log.
         reason: NoSession,
     },
+    /// The provider or the store has to be asked how it stands with the session first; then
+    /// [`Gate::judge_again`].
+    Refresh(OpenedSession),
+    /// The request cannot be decided now: an outage has lasted too long.
+    Unavailable(NoSession),
     /// The request is refused.
     Deny(Denial),
+}
+
+/// Whether the provider and the store were asked about a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    NotYet,
+    Once,
 }
 
 /// A request that goes to the app.
@@ -62,6 +74,8 @@ pub struct Forward<'g> {
     pub identity: IdentityHeaders,
     /// The session it belongs to, if any.
     pub session: Option<SessionId>,
+    /// Its cookie as it opened, for what outlives this decision.
+    pub opened: Option<OpenedSession>,
     /// The identity cookie with its idle limit moved on, when that is due.
     pub renewal: Option<HeaderValue>,
 }
@@ -90,35 +104,67 @@ impl Gate {
 
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
-        let parts = request.parts();
-        let found = self.find(request);
-        let opened = if origin::is_foreign_socket(&parts.headers, &self.public_url) {
+        let headers = &request.parts().headers;
+        let opened = if origin::is_foreign_socket(headers, &self.public_url) {
             Err(NoSession::OtherSite)
         } else {
-            self.sessions.open(&parts.headers)
+            self.sessions.open(headers)
         };
+        self.verdict(request, opened, Asked::NotYet, now, random)
+    }
+
+    /// Judges it again with what came of asking: the session as it is now, or why there is none.
+    pub fn judge_again(
+        &self,
+        request: &CleanRequest<'_>,
+        session: Result<OpenedSession, NoSession>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Verdict<'_> {
+        self.verdict(request, session, Asked::Once, now, random)
+    }
+
+    fn verdict(
+        &self,
+        request: &CleanRequest<'_>,
+        opened: Result<OpenedSession, NoSession>,
+        asked: Asked,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Verdict<'_> {
         let session = match &opened {
             Ok(opened) => self.sessions.read(opened, now),
             Err(reason) => Err(*reason),
         };
-        // `found` borrows from the gate, the session from this call: what leaves is owned.
-        match decide(Kind::of(parts), found, session.as_ref().map_err(|reason| *reason)) {
+        let held = session.as_ref().map_err(|reason| *reason);
+        let asks = asked == Asked::NotYet && self.sessions.wants_refresh(held, now);
+        // `session` borrows from `opened`, which leaves with the verdict: what is needed of it is
+        // worked out first.
+        let (index, identity, id, renewal) = match decide(Kind::of(request.parts()), self.find(request), held, asks) {
             Decision::Forward(index, permit) => {
-                let Some(route) = self.routes.get(index) else { return Verdict::Deny(Denial::NoRoute) };
                 let renewal = match (permit.person(), &opened) {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, now, random),
                     _ => None,
                 };
-                let identity = self.headers.identity(permit);
-                Verdict::Forward(Forward { index, route, identity, session: permit.person().map(Session::id), renewal })
+                (index, self.headers.identity(permit), permit.person().map(Session::id), renewal)
+            }
+            Decision::Refresh => {
+                return match opened {
+                    Ok(opened) => Verdict::Refresh(opened),
+                    Err(reason) => Verdict::Deny(Denial::NotSignedIn(reason)),
+                };
             }
             Decision::SignIn(reason) => {
                 // An address that cannot be carried through is no reason not to sign in.
                 let return_to = ReturnTo::parse(request.target(), &self.public_url, &self.prefix);
-                Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason }
+                return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
             }
-            Decision::Deny(denial) => Verdict::Deny(denial),
-        }
+            Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
+            Decision::Deny(denial) => return Verdict::Deny(denial),
+        };
+        let Some(route) = self.routes.get(index) else { return Verdict::Deny(Denial::NoRoute) };
+        let opened = opened.ok().filter(|_| id.is_some());
+        Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal })
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.
@@ -160,7 +206,7 @@ mod tests {
     use crate::gate::route::{Access, PathPattern};
     use crate::gate::template::Encoding;
     use crate::random::SystemRandom;
-    use crate::session::fixture::{START, agent, request_after, sessions, tokens};
+    use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::{HeaderMap, HeaderName, Method};
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
@@ -195,8 +241,8 @@ mod tests {
 
     /// A cookie that this gate accepts.
     fn good_cookie(gate: &Gate) -> String {
-        let begun = gate.sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &SystemRandom::new());
-        request_after(&HeaderMap::new(), &begun.unwrap().1)["cookie"].to_str().unwrap().to_owned()
+        let begun = begun(&gate.sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
+        request_after(&HeaderMap::new(), &begun.cookies)["cookie"].to_str().unwrap().to_owned()
     }
 
     /// What the gate says of this request; `None` where it is not one that a gate gets to see.
@@ -281,7 +327,7 @@ mod tests {
             Verdict::Deny(denial) => {
                 assert!(matches!(denial, Denial::NoRoute | Denial::AmbiguousPath), "{asked:?}: {denial}");
             }
-            Verdict::SignIn { .. } => panic!("{asked:?}: signed in already"),
+            other => panic!("{asked:?}: {other:?}, signed in already"),
         });
         assert!(
             judged > 200 && forwarded.get() > 50,

@@ -16,7 +16,7 @@ use super::start::StartError;
 use crate::clock::Timestamp;
 use crate::oidc::{RedeemError, Unreachable};
 use crate::random::Random;
-use crate::session::{BeginError, SessionId};
+use crate::session::{BeginError, Begun, Place, SessionId};
 use http::{HeaderMap, HeaderValue};
 
 /// How a callback ends well.
@@ -111,6 +111,7 @@ impl Login {
         &self,
         query: &str,
         headers: &HeaderMap,
+        place: &Place,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Arrival, CallbackError> {
@@ -142,12 +143,14 @@ impl Login {
         let code = code.ok_or(CallbackError::NoCode)?;
         let signed_in =
             self.provider.redeem(code, &attempt.pkce_verifier(&browser), &attempt.nonce(&browser), now).await?;
-        let (session, cookies) = self.sessions.begin(&signed_in.identity, &signed_in.tokens, headers, now, random)?;
+        let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
+        let Begun { id, cookies } = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
         // The session that the browser had is over, wherever a copy of its cookie is.
-        if let Some(previous) = self.session_id(headers, now) {
-            self.sessions.end(previous);
+        if let Some(previous) = self.sessions.named(headers) {
+            self.end(previous, now).await;
         }
-        Ok(Arrival::SignedIn { location: attempt.wish.return_to.location(&self.public_url), cookies, session })
+        let location = attempt.wish.return_to.location(&self.public_url);
+        Ok(Arrival::SignedIn { location, cookies, session: id })
     }
 
     /// Begins once more what was begun under another cookie; nothing of the answer counts. Whoever
@@ -202,6 +205,13 @@ impl Login {
     pub(super) fn session_id(&self, headers: &HeaderMap, now: Timestamp) -> Option<SessionId> {
         let opened = self.sessions.open(headers).ok()?;
         self.sessions.read(&opened, now).ok().map(|session| session.id())
+    }
+
+    /// Ends a session. What the store could not be told is over here, and said later.
+    pub(super) async fn end(&self, id: SessionId, now: Timestamp) {
+        if let Err(error) = self.sessions.end(id, now).await {
+            tracing::error!(session = id.short(), %error, "a session ended here; other replicas will hear of it later");
+        }
     }
 }
 

@@ -10,8 +10,10 @@ use super::browser::Browser;
 use super::query::Parameters;
 use crate::clock::Timestamp;
 use crate::random::{self, NoRandomness, Random};
+use crate::oidc::Tokens;
 use crate::seal::Purpose;
 use http::{HeaderMap, HeaderValue, Method};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the provider may take to sign a person out.
@@ -67,17 +69,14 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<SignedOut, NoRandomness> {
-        let session = self.session_id(headers, now);
-        let id_token = session.and_then(|id| self.sessions.tokens(headers, id)).map(|tokens| tokens.id_token);
-        if let Some(id) = session {
-            self.sessions.end(id);
-        }
+        let tokens = self.end_of(headers, now).await;
+        let id_token = tokens.as_ref().map(|tokens| &tokens.id_token);
         let mut cookies = self.sessions.clear(headers);
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
         let seal = |outcome: u8| self.seal_sign_out(outcome, &browser, now, random);
         let state = seal(EVERYWHERE)?;
         // A provider that cannot be asked must not keep a person signed in here.
-        let end_session = self.provider.end_session_url(id_token.as_ref(), &state, now).await.ok().flatten();
+        let end_session = self.provider.end_session_url(id_token, &state, now).await.ok().flatten();
         cookies.extend(browser.cookie(&self.cookies, STATE_LIFETIME));
         Ok(match end_session {
             Some(url) => SignedOut { location: url.to_string(), cookies, at_provider: true },
@@ -86,6 +85,35 @@ impl Login {
                 SignedOut { location: format!("{page}?state={}", seal(HERE_ONLY)?), cookies, at_provider: false }
             }
         })
+    }
+
+    /// Ends the session that the request shows, idle ones too: a copy of the cookie may be in use.
+    /// Its tokens, to be given back.
+    async fn end_of(&self, headers: &HeaderMap, now: Timestamp) -> Option<Tokens> {
+        let opened = self.sessions.open(headers).ok()?;
+        let tokens = match self.sessions.read(&opened, now) {
+            // A store that cannot be had must not keep a person signed in.
+            Ok(session) => self.sessions.tokens(headers, &session, now).await.ok().flatten(),
+            Err(_) => None,
+        };
+        if let Some(id) = self.sessions.named(headers) {
+            self.end(id, now).await;
+        }
+        if let Some(tokens) = tokens.clone() {
+            self.give_back(tokens, now);
+        }
+        tokens
+    }
+
+    /// Revokes the tokens at the provider, where it takes that (RFC 7009). Nobody waits for it: the
+    /// session is over whatever comes of it.
+    fn give_back(&self, tokens: Tokens, now: Timestamp) {
+        let provider = Arc::clone(&self.provider);
+        tokio::spawn(async move {
+            if let Err(error) = provider.revoke(&tokens, now).await {
+                tracing::warn!(%error, "the tokens of a session that was signed out could not be revoked");
+            }
+        });
     }
 
     /// What the signed-out page may say, by the `state` it was opened with.

@@ -57,7 +57,7 @@ impl Default for Settings {
 /// The sign-in of one site with one provider.
 pub struct Login {
     settings: Settings,
-    provider: Provider,
+    provider: Arc<Provider>,
     sessions: Arc<Sessions>,
     ring: Arc<KeyRing>,
     cookies: Cookies,
@@ -70,7 +70,7 @@ impl Login {
     /// A sign-in of these parts.
     pub fn new(
         settings: Settings,
-        provider: Provider,
+        provider: Arc<Provider>,
         sessions: Arc<Sessions>,
         ring: Arc<KeyRing>,
         cookies: Cookies,

@@ -84,6 +84,10 @@ causes! {
     AuthenticationLevelNotReached,
     /// Signed in, but the rules do not admit this person.
     NotAdmitted,
+    /// The provider signed the person in by a proof older than the configuration allows.
+    SignInTooOld,
+    /// Signed in, but an outage has lasted too long to know whether that still counts.
+    SessionUnavailable,
 
     // The request and the app.
     /// The request is malformed or ambiguous.
@@ -183,7 +187,8 @@ impl ErrorKind {
             | Self::IdentityProviderDisabled
             | Self::SignInNotVerified
             | Self::AuthenticationLevelNotReached
-            | Self::NotAdmitted => StatusCode::FORBIDDEN,
+            | Self::NotAdmitted
+            | Self::SignInTooOld => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             // The provider says that we are set up wrongly: an operator has to act.
             Self::InvalidRequest
@@ -193,7 +198,9 @@ impl ErrorKind {
             | Self::Misregistered
             | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ServerError | Self::IdentityProviderFailed | Self::AppUnavailable => StatusCode::BAD_GATEWAY,
-            Self::TemporarilyUnavailable | Self::ProviderUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TemporarilyUnavailable | Self::ProviderUnreachable | Self::SessionUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::AppTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -201,7 +208,9 @@ impl ErrorKind {
     /// The value of `Retry-After`, in seconds, where one goes with the page: with every 503.
     pub const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::TemporarilyUnavailable | Self::ProviderUnreachable => Some(RETRY_AFTER_SECONDS),
+            Self::TemporarilyUnavailable | Self::ProviderUnreachable | Self::SessionUnavailable => {
+                Some(RETRY_AFTER_SECONDS)
+            }
             _ => None,
         }
     }
@@ -212,8 +221,9 @@ impl ErrorKind {
             | Self::AccountBlocked
             | Self::EmailNotAllowed
             | Self::AuthenticationLevelNotReached
-            | Self::NotAdmitted => Action::SwitchAccount,
-            Self::AppUnavailable | Self::AppTimeout => Action::Retry,
+            | Self::NotAdmitted
+            | Self::SignInTooOld => Action::SwitchAccount,
+            Self::AppUnavailable | Self::AppTimeout | Self::SessionUnavailable => Action::Retry,
             Self::BadRequest | Self::NotFound | Self::Internal => Action::Home,
             Self::AccessDenied
             | Self::LoginRequired
@@ -298,9 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_app_s_own_pages_offer_the_same_address_again() {
+    fn only_pages_in_the_place_of_the_app_s_offer_the_same_address_again() {
+        use ErrorKind::{AppTimeout, AppUnavailable, SessionUnavailable};
         for kind in ErrorKind::ALL {
-            let of_the_app = matches!(kind, ErrorKind::AppUnavailable | ErrorKind::AppTimeout);
+            let of_the_app = matches!(kind, AppUnavailable | AppTimeout | SessionUnavailable);
             assert_eq!(kind.action() == Action::Retry, of_the_app, "{kind:?}");
         }
     }

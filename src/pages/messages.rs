@@ -155,6 +155,16 @@ const fn french(kind: ErrorKind) -> Words {
              continuer.",
             "Recommencez dans quelques minutes.",
         ),
+        ErrorKind::SignInTooOld => (
+            "Il faut vous identifier à nouveau",
+            "Cette application demande une identification récente, et la vôtre date de trop longtemps.",
+            "Déconnectez-vous partout, puis identifiez-vous à nouveau.",
+        ),
+        ErrorKind::SessionUnavailable => (
+            "Votre session ne peut pas être vérifiée pour le moment",
+            "Un service dont dépend la connexion est en panne depuis trop longtemps. Votre session n’est pas perdue.",
+            "Recommencez dans quelques minutes.",
+        ),
         ErrorKind::SignInNotVerified => (
             "Votre identité n’a pas pu être vérifiée",
             "Par sécurité, la connexion a été interrompue.",
@@ -318,6 +328,16 @@ const fn english(kind: ErrorKind) -> Words {
             "Sign-in is unavailable for the moment",
             "We cannot reach the sign-in service. People who are already signed in can go on.",
             "Please start again in a few minutes.",
+        ),
+        ErrorKind::SignInTooOld => (
+            "Please sign in once more",
+            "This application asks for a recent sign-in, and yours is too old.",
+            "Sign out everywhere, then sign in again.",
+        ),
+        ErrorKind::SessionUnavailable => (
+            "Your session cannot be checked for the moment",
+            "A service that sign-in depends on has been down for too long. Your session is not lost.",
+            "Please try again in a few minutes.",
         ),
         ErrorKind::SignInNotVerified => (
             "Your identity could not be verified",

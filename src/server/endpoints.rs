@@ -16,6 +16,7 @@ use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
+use crate::session::Place;
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo};
@@ -144,7 +145,8 @@ impl Endpoints {
     }
 
     async fn callback(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let outcome = self.login.callback(query, &parts.headers, self.clock.now(), &*self.random).await;
+        let place = Place::new(&parts.headers, exchange.forwarded.as_ref().map(|forwarded| forwarded.client));
+        let outcome = self.login.callback(query, &parts.headers, &place, self.clock.now(), &*self.random).await;
         let label = match &outcome {
             Ok(Arrival::SignedIn { .. }) => "signed_in",
             Ok(Arrival::AlreadyHere { .. }) => "already_signed_in",

@@ -18,7 +18,8 @@ pub(super) struct Exchange {
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
     pub(super) identity: IdentityHeaders,
-    pub(super) renewal: Option<HeaderValue>,
+    /// `Set-Cookie` values that the answer takes along.
+    pub(super) renewal: Vec<HeaderValue>,
     pub(super) forwarded: Option<Forwarded>,
     /// The path and query that the app gets, where a prefix was stripped.
     pub(super) target: Option<String>,
@@ -50,7 +51,7 @@ impl Exchange {
             route: None,
             session: None,
             identity: IdentityHeaders::default(),
-            renewal: None,
+            renewal: Vec::new(),
             forwarded: None,
             target: None,
             upgrade: false,

@@ -12,7 +12,6 @@ use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::broadcast::error::RecvError;
 
 tokio::task_local! {
     /// The session of the request that is on this connection.
@@ -55,13 +54,11 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for EndsWithSession<A> {
         loop {
             let ending = tokio::select! {
                 finished = &mut work => return finished,
-                ending = endings.recv() => ending,
+                ending = endings.changed() => ending,
             };
             let over = match ending {
-                Ok(ended) => served.get() == Some(ended),
-                // So many at once that some went by: the list itself knows.
-                Err(RecvError::Lagged(_)) => served.get().is_some_and(|id| self.sessions.has_ended(id)),
-                Err(RecvError::Closed) => return work.await,
+                Ok(()) => served.get().is_some_and(|id| self.sessions.has_ended(id)),
+                Err(_) => return work.await,
             };
             if over {
                 // Dropping the work closes both sides: the client's connection and the app's.

@@ -11,6 +11,7 @@ pub struct Metrics {
     pub(super) decision_seconds: Histogram,
     pub(super) sign_ins: IntCounterVec,
     pub(super) sign_outs: IntCounterVec,
+    pub(super) refreshes: IntCounterVec,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) in_flight: IntGauge,
 }
@@ -30,6 +31,8 @@ impl Metrics {
         let requests = counter("vestibule_requests_total", "Requests by route and decision", &["route", "decision"])?;
         let sign_ins = counter("vestibule_sign_ins_total", "Sign-ins by outcome", &["outcome"])?;
         let sign_outs = counter("vestibule_sign_outs_total", "Sign-outs by reach", &["reach"])?;
+        let refreshes =
+            counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
         let upstream_errors =
             counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
         // From a microsecond, what a decision should cost, to a millisecond, what it never should.
@@ -39,7 +42,7 @@ impl Metrics {
         registry.register(Box::new(decision_seconds.clone()))?;
         let in_flight = IntGauge::new("vestibule_requests_in_flight", "Requests under way, open WebSockets included")?;
         registry.register(Box::new(in_flight.clone()))?;
-        Ok(Self { registry, requests, decision_seconds, sign_ins, sign_outs, upstream_errors, in_flight })
+        Ok(Self { registry, requests, decision_seconds, sign_ins, sign_outs, refreshes, upstream_errors, in_flight })
     }
 
     /// The text exposition format.

@@ -25,7 +25,7 @@ pub use settings::{ListenAddress, Listener, Settings, Timeouts, TlsFiles, Upstre
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::login::Login;
-use crate::session::Sessions;
+use crate::session::{Refresher, Sessions};
 use crate::web::forwarded::TrustedProxies;
 use admin::Admin;
 use live::EndsWithSession;
@@ -59,6 +59,8 @@ pub struct Parts {
     pub endpoints: Endpoints,
     /// The sessions, as the gate has them.
     pub sessions: Arc<Sessions>,
+    /// What asks the provider about them again.
+    pub refresher: Arc<Refresher>,
     /// Listeners, upstreams, limits.
     pub settings: Settings,
 }
@@ -84,7 +86,7 @@ impl Listeners {
 /// Serves until `shutdown` completes; then takes no more connections, lets requests finish for
 /// the configured time, and returns.
 pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
-    let Parts { gate, endpoints, sessions, settings } = parts;
+    let Parts { gate, endpoints, sessions, refresher, settings } = parts;
     let metrics = Arc::clone(&endpoints.metrics);
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
     let upstreams = Arc::new(Upstreams::new(settings.upstreams));
@@ -93,8 +95,18 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
     let trusted = TrustedProxies::new(settings.trusted_proxies);
-    let proxy =
-        Proxy { gate, endpoints, sessions, upstreams: Arc::clone(&upstreams), trusted, metrics: Arc::clone(&metrics) };
+    // What ended before we came is over for the first request already.
+    sessions.catch_up(&clock).await;
+    let following = Arc::clone(&sessions);
+    let proxy = Proxy {
+        gate,
+        endpoints,
+        sessions,
+        refresher,
+        upstreams: Arc::clone(&upstreams),
+        trusted,
+        metrics: Arc::clone(&metrics),
+    };
     let ready = Arc::clone(&login);
     let admin = Admin { metrics: Arc::clone(&metrics), is_ready: Arc::new(move || ready.provider().is_ready()) };
 
@@ -108,7 +120,7 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     serving.spawn(serve(admin, listeners.admin, stopped));
     let background = tokio::spawn(async move {
-        tokio::join!(keep_prepared(&login, &clock), keep_resolved(&upstreams));
+        tokio::join!(keep_prepared(&login, &clock), keep_resolved(&upstreams), following.follow(&clock));
     });
 
     shutdown.await;

@@ -12,7 +12,8 @@ use super::reply::Reply;
 use super::rescue::Rescue;
 use super::upstream::Upstreams;
 use crate::gate::{Denial, Gate, Verdict};
-use crate::session::{NoSession, Sessions};
+use crate::clock::Timestamp;
+use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::CleanRequest;
@@ -43,6 +44,7 @@ pub(super) struct Proxy {
     pub(super) gate: Gate,
     pub(super) endpoints: Endpoints,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) refresher: Arc<Refresher>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
     pub(super) metrics: Arc<Metrics>,
@@ -57,7 +59,7 @@ enum Step {
 }
 
 impl Proxy {
-    fn look(&self, session: &Session, exchange: &mut Exchange) -> Step {
+    async fn look(&self, session: &Session, exchange: &mut Exchange) -> Step {
         let header = session.req_header();
         let parts = header.as_ref();
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
@@ -80,21 +82,32 @@ impl Proxy {
             let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
             return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
         }
-        self.judge(&request, exchange)
+        self.judge(&request, exchange).await
     }
 
-    fn judge(&self, request: &CleanRequest<'_>, exchange: &mut Exchange) -> Step {
+    async fn judge(&self, request: &CleanRequest<'_>, exchange: &mut Exchange) -> Step {
         #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
         let began = Instant::now();
-        let verdict = self.gate.judge(request, self.endpoints.clock.now(), &*self.endpoints.random);
+        let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
+        let mut verdict = self.gate.judge(request, now, random);
         self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
+        if let Verdict::Refresh(opened) = verdict {
+            let session = self.refresh(opened, request, exchange, now).await;
+            verdict = self.gate.judge_again(request, session, now, random);
+        }
         match verdict {
             Verdict::Forward(forward) => {
                 exchange.decision = "forward";
                 exchange.route = Some(forward.index);
                 exchange.session = forward.session;
                 exchange.identity = forward.identity;
-                exchange.renewal = forward.renewal;
+                if let Some(cookie) = forward.renewal {
+                    self.list(forward.opened.as_ref(), request, exchange, now);
+                    // What was renewed at the provider holds this already.
+                    if exchange.renewal.is_empty() {
+                        exchange.renewal.push(cookie);
+                    }
+                }
                 live::serve_person(forward.session);
                 // Between the decision and this line: too early for the connection to hear of it.
                 if forward.session.is_some_and(|id| self.sessions.has_ended(id)) {
@@ -118,11 +131,62 @@ impl Proxy {
                 exchange.because(reason);
                 Step::SignIn(return_to)
             }
+            Verdict::Unavailable(reason) => {
+                exchange.decision = "unavailable";
+                Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
+            }
+            // Asked once already; whatever asks again is not decided.
+            Verdict::Refresh(_) => {
+                exchange.decision = "unavailable";
+                let reason = NoSession::ProviderDown;
+                Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
+            }
             Verdict::Deny(denial) => {
                 exchange.decision = "deny";
                 Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
             }
         }
+    }
+
+    /// Asks the provider, or the store, how it stands with a session.
+    async fn refresh(
+        &self,
+        opened: OpenedSession,
+        request: &CleanRequest<'_>,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Result<OpenedSession, NoSession> {
+        let (label, session) = match self.refresher.refresh(opened, &request.parts().headers, now).await {
+            Refreshed::Anew(opened, cookies) => {
+                exchange.renewal = cookies;
+                ("renewed", Ok(opened))
+            }
+            Refreshed::Unchanged(opened) => ("unchanged", Ok(opened)),
+            Refreshed::Over(reason) if reason.is_outage() => ("unavailable", Err(reason)),
+            Refreshed::Over(reason) => ("over", Err(reason)),
+        };
+        self.metrics.refreshes.with_label_values(&[label]).inc();
+        session
+    }
+
+    /// Lets the person and administrators see that a session is in use, and from where. Nobody
+    /// waits for it.
+    fn list(
+        &self,
+        opened: Option<&OpenedSession>,
+        request: &CleanRequest<'_>,
+        exchange: &Exchange,
+        now: Timestamp,
+    ) {
+        let Some(Ok(session)) = opened.map(|opened| self.sessions.read(opened, now)) else { return };
+        let address = exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+        let listed = self.sessions.listing(&session, &Place::new(&request.parts().headers, address), now);
+        let (sessions, random) = (Arc::clone(&self.sessions), Arc::clone(&self.endpoints.random));
+        tokio::spawn(async move {
+            if let Err(error) = sessions.list(&listed, now, &*random).await {
+                tracing::debug!(%error, "a session in use is not listed");
+            }
+        });
     }
 
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
@@ -160,7 +224,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
-        let reply = match self.look(session, exchange) {
+        let reply = match self.look(session, exchange).await {
             Step::Forward => {
                 if exchange.upgrade
                     && let Some(upstream) = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index))
@@ -240,7 +304,8 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        if let Some(cookie) = exchange.renewal.take()
+        let cookies = std::mem::take(&mut exchange.renewal);
+        if !cookies.is_empty()
             // A session that ended meanwhile must not come back, and a shared cache must not hand
             // one person's cookie to another: the next answer will do.
             && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
@@ -249,7 +314,7 @@ impl ProxyHttp for Proxy {
             if let Some(private) = shared_cache::keeps_others_out(&response.headers) {
                 response.append_header(CACHE_CONTROL, private)?;
             }
-            response.append_header(SET_COOKIE, cookie)?;
+            cookies.into_iter().try_for_each(|cookie| response.append_header(SET_COOKIE, cookie).map(|_| ()))?;
         }
         Ok(())
     }

@@ -52,6 +52,9 @@ impl Rescue {
         }
     }
 
+    /// An outage in the middle of a session. Loud once where it begins, not at every request.
+    pub(super) const OF_OUTAGE: Self = rescue(ErrorKind::SessionUnavailable, Level::WARN);
+
     pub(super) fn of_start(error: &StartError) -> Self {
         match error {
             StartError::Provider(unreachable) => Self::of_unreachable(unreachable),
@@ -78,6 +81,8 @@ impl Rescue {
             CallbackError::Begin(
                 BeginError::Randomness(_) | BeginError::IdentityTooLarge(_) | BeginError::TokensTooLarge(_),
             ) => rescue(ErrorKind::Internal, Level::ERROR),
+            CallbackError::Begin(BeginError::SignInTooOld(_)) => rescue(ErrorKind::SignInTooOld, Level::INFO),
+            CallbackError::Begin(BeginError::Store(_)) => rescue(ErrorKind::TemporarilyUnavailable, Level::ERROR),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Sessions for tests: of this room, and of `gate`.
 
-use super::{Sessions, Settings};
+use super::{BeginError, Begun, Place, Sessions, Settings};
 use crate::clock::Timestamp;
 use crate::oidc::{Identity, Tokens};
 use crate::random::{NoRandomness, Random};
 use crate::seal::{KeyMaterial, KeyRing};
+use crate::store::OnDown;
 use crate::web::cookies::{self, Cookies};
 use crate::web::public_url::PublicUrl;
 use http::header::COOKIE;
@@ -12,6 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// When the sessions of tests begin: a day in November 2026.
@@ -39,7 +41,30 @@ pub(crate) fn sessions(secrets: &[[u8; 32]]) -> Sessions {
     let key = |secret: &[u8; 32]| KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new(*secret) };
     let keys: Vec<KeyMaterial> = secrets.iter().map(key).collect();
     let kept = ["email", "preferred_username", "groups", "roles"].map(str::to_owned);
-    Sessions::new(Arc::new(KeyRing::new(&keys).unwrap()), cookies(), Settings::default(), kept)
+    let store = crate::store::open(&crate::store::Settings::Memory).unwrap();
+    let ring = Arc::new(KeyRing::new(&keys).unwrap());
+    Sessions::new(ring, cookies(), Settings::default(), kept, store, OnDown::default())
+}
+
+/// Begins a session of [`agent`]'s at [`START`].
+pub(crate) fn begun(sessions: &Sessions, request: &HeaderMap, tokens: &Tokens, random: &dyn Random) -> Begun {
+    try_begin(sessions, &agent(), request, tokens, random).unwrap()
+}
+
+/// Tries to. Nothing of the memory store waits, so it is there at once.
+pub(crate) fn try_begin(
+    sessions: &Sessions,
+    identity: &Identity,
+    request: &HeaderMap,
+    tokens: &Tokens,
+    random: &dyn Random,
+) -> Result<Begun, BeginError> {
+    now_or_never(sessions.begin(identity, tokens, request, &Place::default(), START, random))
+}
+
+/// The outcome of what does not wait.
+pub(crate) fn now_or_never<T>(future: impl Future<Output = T>) -> T {
+    futures_util::FutureExt::now_or_never(future).unwrap()
 }
 
 /// A public agent, as ProConnect describes one.
@@ -68,7 +93,7 @@ pub(crate) fn tokens(len: usize) -> Tokens {
         id_token: "i".repeat(len).into(),
         access_token: "access".into(),
         refresh_token: Some("refresh".into()),
-        access_token_expires_at: Some(START),
+        access_token_expires_at: Some(START.plus(Duration::from_secs(13 * 3600))),
     }
 }
 

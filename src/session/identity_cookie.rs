@@ -175,6 +175,7 @@ impl<'a> Session<'a> {
             provider_session: identity.sid().or(self.provider_session),
             last_seen: now.max(self.last_seen),
             authenticated_at: identity.authenticated_at().or(self.authenticated_at),
+            // No refresh token any more: what was vouched for last was so for good.
             vouched,
             generation: self.generation.saturating_add(1),
             claims,
@@ -190,6 +191,12 @@ impl<'a> Session<'a> {
     /// The configured name of the provider that vouched.
     pub fn provider(&self) -> &'a str {
         self.provider
+    }
+
+    /// The same session whose tokens are newer, and are to be renewed again from `due_at` on.
+    pub(super) fn with_newer_tokens(&self, due_at: Timestamp) -> Self {
+        let vouched = self.vouched.map(|vouched| Vouched { due_at, ..vouched });
+        Self { vouched, generation: self.generation.saturating_add(1), ..self.clone() }
     }
 
     pub(super) fn key(&self) -> &'a [u8] {

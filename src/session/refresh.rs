@@ -15,7 +15,7 @@
 
 use super::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::clock::Timestamp;
-use crate::oidc::{Provider, Tokens};
+use crate::oidc::{Held, Provider, RefreshError, Tokens};
 use crate::random::{self, Random};
 use crate::store::{Key, StoreError};
 use http::{HeaderMap, HeaderValue};
@@ -47,16 +47,6 @@ pub enum Refreshed {
     Over(NoSession),
 }
 
-/// Renews sessions.
-pub struct Refresher {
-    sessions: Arc<Sessions>,
-    provider: Arc<Provider>,
-    random: Arc<dyn Random>,
-    turns: moka::sync::Cache<SessionId, Arc<Mutex<()>>>,
-    /// Until when the provider is left alone, in Unix seconds.
-    back_off_until: AtomicU64,
-}
-
 /// Why a renewal brought nothing, and what follows for the session.
 #[derive(Debug)]
 enum Failure {
@@ -81,12 +71,6 @@ pub struct Refresher {
     turns: moka::sync::Cache<SessionId, Arc<Mutex<()>>>,
     /// Until when the provider is left alone, in Unix seconds.
     back_off_until: AtomicU64,
-}
-
-/// Why a renewal brought nothing, and what follows for the session.
-enum Failure {
-    Over(NoSession),
-    Outage,
 }
 
 impl Refresher {
@@ -236,27 +220,51 @@ impl Refresher {
             tracing::warn!(session = short, "the tokens are not there any more: the session cannot be renewed, and ends");
             return Err(self.over(&session, now).await);
         };
-        let renewed = match self.provider.refresh(&tokens, session.subject(), now).await {
+        let held = Held {
+            tokens: &tokens,
+            subject: session.subject(),
+            sid: session.provider_session(),
+            authenticated_at: session.authenticated_at(),
+        };
+        let renewed = match self.provider.refresh(&held, now).await {
             Ok(renewed) => renewed,
             Err(error) if error.ends_session() => {
                 tracing::info!(session = short, %error, "the session is not renewed, and ends");
                 return Err(self.over(&session, now).await);
             }
             Err(error) => {
-                tracing::warn!(session = short, %error, "the session could not be renewed; it goes on for a while");
-                self.back_off_until.store(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed);
+                self.outage(&session, &error, now);
                 return Err(Failure::Outage(NoSession::ProviderDown));
             }
         };
-        let claims = self.sessions.kept_of(&renewed.identity);
-        let vouched = self.sessions.vouched(&renewed.tokens, now);
-        let session = session.renewed(&renewed.identity, claims.view(), vouched, now);
+        let claims = renewed.identity.as_ref().ok().map(|identity| self.sessions.kept_of(identity));
+        let session = match (&renewed.identity, &claims) {
+            (Ok(identity), Some(claims)) => {
+                session.renewed(identity, claims.view(), self.sessions.vouched(&renewed.tokens, now), now)
+            }
+            // New tokens, and no word on who the person is now: to be asked again.
+            (Err(error), _) => {
+                self.outage(&session, error, now);
+                session.with_newer_tokens(now.plus(BACK_OFF))
+            }
+            (Ok(_), None) => return Err(Failure::Outage(NoSession::ProviderDown)),
+        };
         if let Err(error) = self.sessions.keep(&session, &renewed.tokens, now, &*self.random).await {
             // This browser has it; a late request of it with the former cookie will not find it.
             tracing::warn!(session = short, %error, "a renewal could not be kept in the store");
         }
         tracing::debug!(session = short, generation = session.generation(), "renewed");
         self.dressed(&session, Some(&renewed.tokens), request, now)
+    }
+
+    fn outage(&self, session: &Session<'_>, error: &RefreshError, now: Timestamp) {
+        self.back_off_until.store(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed);
+        let session = session.id().short();
+        if error.is_misconfiguration() {
+            tracing::error!(session, %error, "no session can be renewed as we are registered; they go on for a while");
+        } else {
+            tracing::warn!(session, %error, "the session could not be renewed; it goes on for a while");
+        }
     }
 
     /// The session is over for good, here and everywhere.

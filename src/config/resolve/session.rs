@@ -51,7 +51,23 @@ impl Resolver<'_> {
             self.finding(&at.key("lifetime"), "a stolen session works for more than 30 days");
         }
         let keys = self.session_keys(&at.key("keys"), written.and_then(|session| session.keys.as_ref()));
-        (session::Settings { idle, lifetime }, keys)
+        let sign_in_age = written.and_then(|s| s.sign_in_age);
+        let sign_in_age = sign_in_age.map(|age| self.span(&at.key("sign_in_age"), Some(age), lifetime, LEAST));
+        let keep = written.and_then(|s| s.keep).unwrap_or_default();
+        let refresh = self.refresh(&at.key("refresh"), written.and_then(|s| s.refresh.as_ref()));
+        (session::Settings { idle, lifetime, sign_in_age, keep, refresh }, keys)
+    }
+
+    fn refresh(&mut self, at: &KeyPath, written: Option<&written::Refresh>) -> Option<session::RefreshSettings> {
+        let default = session::RefreshSettings::default();
+        match written {
+            None => Some(default),
+            Some(written::Refresh::Never) => None,
+            Some(written::Refresh::So(written)) => Some(session::RefreshSettings {
+                margin: self.span(&at.key("margin"), written.margin, default.margin, LEAST),
+                outage: self.span(&at.key("outage"), written.outage, default.outage, Duration::ZERO),
+            }),
+        }
     }
 
     fn session_keys(&mut self, at: &KeyPath, written: Option<&written::List<written::SessionKey>>) -> Vec<KeyMaterial> {

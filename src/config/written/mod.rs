@@ -12,7 +12,7 @@ pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, Us
 use super::scalar::{ListenAddress, Secret, Span, Store, UpstreamUrl, written_span};
 use crate::gate::route::Access;
 use crate::gate::template::Encoding;
-use crate::{login, server, telemetry};
+use crate::{login, server, session, telemetry};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -222,6 +222,71 @@ pub(in crate::config) struct Session {
     /// A session is over after this long in any case. ProConnect's own lasts 12 hours.
     #[schemars(extend("default" = written_span(defaults::session().lifetime)))]
     pub(in crate::config) lifetime: Option<Span>,
+    /// A session is over this long after the person proved who they are to the provider. The
+    /// provider is asked for a proof of at most that age (`max_age`); one that gives an older one
+    /// signs nobody in. Without this key only `lifetime` counts.
+    pub(in crate::config) sign_in_age: Option<Span>,
+    /// Where the tokens are: in a sealed cookie of their own, or in the `store`, sealed with a key
+    /// that only the session's cookie holds.
+    #[schemars(extend("default" = "cookie"))]
+    pub(in crate::config) keep: Option<session::Keep>,
+    /// Asking the provider again when the access token ends: its answer renews what is known of
+    /// the person, or ends the session. `never`: a session goes on by its own limits alone.
+    pub(in crate::config) refresh: Option<Refresh>,
+}
+
+/// How the provider is asked again.
+#[derive(Debug)]
+pub(in crate::config) enum Refresh {
+    Never,
+    So(RefreshSettings),
+}
+
+/// When the provider is asked again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "`never`, or a mapping {margin, outage}")]
+pub(in crate::config) struct RefreshSettings {
+    /// This long before the access token ends, so that no request waits.
+    #[schemars(extend("default" = written_span(session::RefreshSettings::default().margin)))]
+    pub(in crate::config) margin: Option<Span>,
+    /// For this long past its end sessions go on while the provider cannot be asked.
+    #[schemars(extend("default" = written_span(session::RefreshSettings::default().outage)))]
+    pub(in crate::config) outage: Option<Span>,
+}
+
+impl<'de> Deserialize<'de> for Refresh {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Refresh;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`never`, or a mapping {margin, outage}")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Refresh, E> {
+                if text == "never" {
+                    Ok(Refresh::Never)
+                } else {
+                    Err(E::custom(format!("{text:?} is neither `never` nor a mapping {{margin, outage}}")))
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Refresh, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Refresh::So)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Refresh {
+    fn schema_name() -> Cow<'static, str> {
+        "Refresh".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [{"type": "string", "enum": ["never"]}, generator.subschema_for::<RefreshSettings>()],
+        })
+    }
 }
 
 /// A session key.
