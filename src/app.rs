@@ -16,13 +16,18 @@ use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
 use crate::session::Sessions;
 use crate::web::cookies::Cookies;
+use key_rotation::KeyRotation;
 use std::future::Future;
 use std::sync::Arc;
+use tokio::sync::Notify;
+
+mod key_rotation;
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
     parts: Parts,
     listeners: Listeners,
+    key_rotation: KeyRotation,
 }
 
 /// Why a sidecar cannot start.
@@ -76,7 +81,7 @@ impl App {
             config.login,
             provider,
             Arc::clone(&sessions),
-            ring,
+            Arc::clone(&ring),
             cookies,
             public_url.clone(),
             prefix.clone(),
@@ -95,7 +100,8 @@ impl App {
             metrics: Arc::new(Metrics::new()?),
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
-        Ok(Self { parts: Parts { gate, endpoints, sessions, settings: config.server }, listeners })
+        let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
+        Ok(Self { parts: Parts { gate, endpoints, sessions, settings: config.server }, listeners, key_rotation })
     }
 
     /// The listeners, for their addresses.
@@ -103,8 +109,22 @@ impl App {
         &self.listeners
     }
 
+    /// Has the files of the session keys read at once when it is notified; they are read every few
+    /// seconds anyway.
+    pub fn reread_keys(&self) -> Arc<Notify> {
+        Arc::clone(&self.key_rotation.asked)
+    }
+
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        crate::server::run(self.parts, self.listeners, shutdown).await;
+        let Self { parts, listeners, key_rotation } = self;
+        let rotation = async {
+            key_rotation.keep().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = crate::server::run(parts, listeners, shutdown) => {}
+            () = rotation => {}
+        }
     }
 }

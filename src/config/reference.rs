@@ -82,6 +82,7 @@ const ORDER: &[&str] = &[
     "keys",
     "id",
     "secret",
+    "until",
     "idle",
     "lifetime",
     "cookies",

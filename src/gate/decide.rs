@@ -80,7 +80,7 @@ mod tests {
     fn all(check: impl Fn(Kind, Found<'_>, Option<Access>, Result<&Session<'_>, NoSession>)) {
         let sessions = sessions(&[[1; 32]]);
         let (_, set) = sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &SystemRandom::new()).unwrap();
-        let opened = sessions.open(&request_after(&HeaderMap::new(), &set)).unwrap();
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &set), START).unwrap();
         let session = sessions.read(&opened, START).unwrap();
         let (public, signed_in) = (route(Access::Public), route(Access::SignedIn));
         let found = [

@@ -95,7 +95,7 @@ impl Gate {
         let opened = if origin::is_foreign_socket(&parts.headers, &self.public_url) {
             Err(NoSession::OtherSite)
         } else {
-            self.sessions.open(&parts.headers)
+            self.sessions.open(&parts.headers, now)
         };
         let session = match &opened {
             Ok(opened) => self.sessions.read(opened, now),

@@ -200,7 +200,7 @@ impl Login {
     }
 
     pub(super) fn session_id(&self, headers: &HeaderMap, now: Timestamp) -> Option<SessionId> {
-        let opened = self.sessions.open(headers).ok()?;
+        let opened = self.sessions.open(headers, now).ok()?;
         self.sessions.read(&opened, now).ok().map(|session| session.id())
     }
 }

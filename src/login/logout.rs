@@ -68,7 +68,7 @@ impl Login {
         random: &dyn Random,
     ) -> Result<SignedOut, NoRandomness> {
         let session = self.session_id(headers, now);
-        let id_token = session.and_then(|id| self.sessions.tokens(headers, id)).map(|tokens| tokens.id_token);
+        let id_token = session.and_then(|id| self.sessions.tokens(headers, id, now)).map(|tokens| tokens.id_token);
         if let Some(id) = session {
             self.sessions.end(id);
         }
@@ -93,7 +93,7 @@ impl Login {
         let parameters = Parameters::parse(query);
         let opened = parameters.get("state").ok().flatten().and_then(|state| {
             let browser = Browser::of(headers, &self.cookies)?;
-            let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding())?;
+            let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding(), now)?;
             postcard::from_bytes::<(u8, Timestamp, [u8; 32])>(opened.plaintext()).ok()
         });
         match opened {

@@ -107,8 +107,8 @@ impl Sessions {
     ///
     /// # Errors
     /// [`NoSession::Absent`] or [`NoSession::Unreadable`].
-    pub fn open(&self, request: &HeaderMap) -> Result<OpenedSession, NoSession> {
-        self.open_identity(request)
+    pub fn open(&self, request: &HeaderMap, now: Timestamp) -> Result<OpenedSession, NoSession> {
+        self.open_identity(request, now)
     }
 
     /// Reads an opened cookie and checks that the session is not over.
@@ -151,8 +151,8 @@ impl Sessions {
     }
 
     /// The tokens that came with the session.
-    pub fn tokens(&self, request: &HeaderMap, id: SessionId) -> Option<Tokens> {
-        self.open_tokens(request, id)
+    pub fn tokens(&self, request: &HeaderMap, id: SessionId, now: Timestamp) -> Option<Tokens> {
+        self.open_tokens(request, id, now)
     }
 
     /// Ends a session for good: its cookie opens nothing any more, wherever a copy is.

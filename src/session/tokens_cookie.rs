@@ -73,7 +73,7 @@ impl Sessions {
         Ok(set)
     }
 
-    pub(super) fn open_tokens(&self, request: &HeaderMap, id: SessionId) -> Option<Tokens> {
+    pub(super) fn open_tokens(&self, request: &HeaderMap, id: SessionId, now: Timestamp) -> Option<Tokens> {
         let first = cookies::find(request, &self.cookies.tokens)?;
         let (count, first) = std::str::from_utf8(first).ok()?.split_once('.')?;
         let count: usize = count.parse().ok().filter(|count| (1..=MAX_PARTS).contains(count))?;
@@ -81,7 +81,7 @@ impl Sessions {
         for index in 1..count {
             sealed.extend_from_slice(cookies::find(request, &self.cookies.tokens.part(index))?);
         }
-        let opened = self.ring.open(Purpose::Tokens, &sealed, &self.tokens_place(id))?;
+        let opened = self.ring.open(Purpose::Tokens, &sealed, &self.tokens_place(id), now)?;
         let written: Written<'_> = postcard::from_bytes(opened.plaintext()).ok()?;
         Some(Tokens {
             id_token: SecretString::from(written.id_token),
