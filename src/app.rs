@@ -1,7 +1,7 @@
 //! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
 //!
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
-//! one process.
+//! one process. `key_rotation` is the one thing that goes on afterwards.
 
 use crate::clock::Clock;
 use crate::config::Config;

@@ -29,7 +29,7 @@ const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 /// 96 random bits: what GCM is defined for (NIST SP 800-38D §8.2.2). Random nonces keep the
 /// chance of a collision below 2^-32 up to 2^32 messages a key: at 100 seals a second that is
-/// 16 months, which is why the guide says to put a new key in front every year.
+/// 16 months, which is why docs/keys.md says to put a new key in front every year.
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;

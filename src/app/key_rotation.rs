@@ -71,7 +71,7 @@ impl Reader {
         match change {
             Change::Current => tracing::info!(keys, "a new session key seals from now on"),
             Change::Others => {
-                tracing::info!(keys, "other session keys open from now on; the one that seals is the same")
+                tracing::info!(keys, "other session keys open from now on; the one that seals is the same");
             }
             Change::Nothing if was_unfit => tracing::info!(keys, "the session keys can be read again and are the same"),
             Change::Nothing => return,

@@ -45,6 +45,7 @@ impl Environment for World {
         let text = match path.to_str().unwrap_or_default() {
             "/run/secrets/session-key" => format!("{KEY}\n"),
             "/run/secrets/session-key-before" => format!("{OTHER_KEY}=\r\n"),
+            "/run/secrets/session-key-next" => THIRD_KEY.to_owned(),
             "/run/secrets/standard-base64" => format!("{}=\n", OTHER_KEY.replace('-', "+").replace('_', "/")),
             "/run/secrets/proconnect" | "/run/secrets/oidc" => "s3cret-of-the-client\n".to_owned(),
             "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
