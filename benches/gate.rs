@@ -105,7 +105,9 @@ fn decisions(criterion: &mut Criterion) {
 
     let sealed = Vector::value("cookie").as_bytes();
     group.bench_function("floor: open the cookie", |bencher| {
-        bencher.iter(|| ring.open(Purpose::Session, black_box(sealed), b"__Host-vestibule").expect("opens"));
+        bencher.iter(|| {
+            ring.open(Purpose::Session, black_box(sealed), b"__Host-vestibule", black_box(now)).expect("opens")
+        });
     });
 
     let cases = [

@@ -7,14 +7,17 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use std::hint::black_box;
+use vestibule::clock::Timestamp;
 use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyMaterial, KeyRing, Purpose};
 use zeroize::Zeroizing;
 
 fn seal(criterion: &mut Criterion) {
     let random = SystemRandom::new();
-    let keys: Vec<_> =
-        (1..=3).map(|byte| KeyMaterial { id: byte.to_string(), secret: Zeroizing::new([byte; 32]) }).collect();
+    let now = Timestamp::from_unix(1_795_000_000);
+    let keys: Vec<_> = (1..=3)
+        .map(|byte| KeyMaterial { id: byte.to_string(), secret: Zeroizing::new([byte; 32]), until: None })
+        .collect();
     let ring = KeyRing::new(&keys).expect("three keys");
     let former = KeyRing::new(keys.get(2..).expect("three keys")).expect("one key");
     let peer = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("32 bytes"));
@@ -28,11 +31,11 @@ fn seal(criterion: &mut Criterion) {
         });
         let sealed = ring.seal(Purpose::Session, &plaintext, b"cookie", &random).expect("sealed");
         group.bench_with_input(BenchmarkId::new("open", size), &sealed, |bencher, sealed| {
-            bencher.iter(|| ring.open(Purpose::Session, black_box(sealed.as_bytes()), b"cookie").expect("opens"));
+            bencher.iter(|| ring.open(Purpose::Session, black_box(sealed.as_bytes()), b"cookie", now).expect("opens"));
         });
         let sealed = former.seal(Purpose::Session, &plaintext, b"cookie", &random).expect("sealed");
         group.bench_with_input(BenchmarkId::new("open under the third key", size), &sealed, |bencher, sealed| {
-            bencher.iter(|| ring.open(Purpose::Session, black_box(sealed.as_bytes()), b"cookie").expect("opens"));
+            bencher.iter(|| ring.open(Purpose::Session, black_box(sealed.as_bytes()), b"cookie", now).expect("opens"));
         });
         let mut raw = plaintext.clone();
         peer.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::from(b"cookie"), &mut raw)

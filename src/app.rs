@@ -1,7 +1,7 @@
 //! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
 //!
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
-//! one process.
+//! one process. `key_rotation` is the one thing that goes on afterwards.
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -17,13 +17,18 @@ use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
 use crate::session::{Refresher, Sessions};
 use crate::store;
 use crate::web::cookies::Cookies;
+use key_rotation::KeyRotation;
 use std::future::Future;
 use std::sync::Arc;
+use tokio::sync::Notify;
+
+mod key_rotation;
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
     parts: Parts,
     listeners: Listeners,
+    key_rotation: KeyRotation,
 }
 
 /// Why a sidecar cannot start.
@@ -85,7 +90,7 @@ impl App {
             config.login,
             provider,
             Arc::clone(&sessions),
-            ring,
+            Arc::clone(&ring),
             cookies,
             public_url.clone(),
             prefix.clone(),
@@ -104,7 +109,10 @@ impl App {
             metrics: Arc::new(Metrics::new()?),
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
-        Ok(Self { parts: Parts { gate, endpoints, sessions, refresher: Arc::new(refresher), settings: config.server }, listeners })
+        let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
+        let refresher = Arc::new(refresher);
+        let parts = Parts { gate, endpoints, sessions, refresher, settings: config.server };
+        Ok(Self { parts, listeners, key_rotation })
     }
 
     /// The listeners, for their addresses.
@@ -112,8 +120,22 @@ impl App {
         &self.listeners
     }
 
+    /// Has the files of the session keys read at once when it is notified; they are read every few
+    /// seconds anyway.
+    pub fn reread_keys(&self) -> Arc<Notify> {
+        Arc::clone(&self.key_rotation.asked)
+    }
+
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        crate::server::run(self.parts, self.listeners, shutdown).await;
+        let Self { parts, listeners, key_rotation } = self;
+        let rotation = async {
+            key_rotation.keep().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = crate::server::run(parts, listeners, shutdown) => {}
+            () = rotation => {}
+        }
     }
 }

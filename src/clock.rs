@@ -1,7 +1,7 @@
 //! Time as an argument: the moment type, the clock at the rim, and a clock that tests turn by hand.
 //!
-//! The real functions of every room take a [`Timestamp`] named `now`. Only `server/`, `app` and
-//! the demo ask a [`Clock`]; nothing else may read the time of day.
+//! The real functions of every room take a [`Timestamp`] named `now`. Only `server/`, `app`,
+//! the demo and `config` (for what it reports) ask a [`Clock`]; nothing else may read the time of day.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,21 @@ impl Timestamp {
     /// Seconds since the Unix epoch.
     pub const fn as_unix(self) -> u64 {
         self.0
+    }
+
+    /// Its day in UTC, as `2026-11-21`.
+    pub fn date(self) -> String {
+        self.formatted("%Y-%m-%d")
+    }
+
+    /// The moment in UTC, for messages: `2026-11-21 18:00:00 UTC`.
+    pub fn date_and_time(self) -> String {
+        self.formatted("%Y-%m-%d %H:%M:%S UTC")
+    }
+
+    fn formatted(self, format: &str) -> String {
+        let moment = i64::try_from(self.0).ok().and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+        moment.map_or_else(|| "never".to_owned(), |moment| moment.format(format).to_string())
     }
 
     /// How long ago `earlier` was; zero when it lies in the future.

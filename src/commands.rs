@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use vestibule::app::App;
 use vestibule::clock::Clock;
 use vestibule::config::{self, Config, Environment, SystemEnvironment};
@@ -37,6 +38,13 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
         let threads = config.server.threads;
         on_runtime(threads, async {
             let app = App::build(config, Clock::System, Arc::new(SystemRandom::new()))?;
+            let (reread_keys, mut hangup) = (app.reread_keys(), signal(SignalKind::hangup())?);
+            let told_to_reread = async move {
+                while hangup.recv().await.is_some() {
+                    reread_keys.notify_one();
+                }
+            };
+            tokio::spawn(told_to_reread);
             app.run(told_to_stop()?).await;
             Ok(())
         })
@@ -63,8 +71,16 @@ async fn ask_provider(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) fn new_key() -> ExitCode {
-    exit(fresh_key(&SystemRandom::new()).map(|key| println!("{key}")).map_err(Into::into))
+/// The key alone on standard output, to be redirected into its file; what to do with it beside it.
+pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
+    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|key| {
+        println!("{key}");
+        let of_today = || Clock::System.now().date();
+        let id = id.map_or_else(of_today, str::to_owned);
+        eprintln!("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
+        eprintln!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}");
+        eprintln!("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+    }))
 }
 
 pub(crate) fn schema() -> ExitCode {
@@ -141,7 +157,6 @@ fn on_runtime(threads: Option<usize>, work: impl Future<Output = Result<(), Fail
 
 /// Completes on SIGTERM or SIGINT.
 fn told_to_stop() -> Result<impl Future<Output = ()> + Send, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -47,8 +47,12 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KeysCommand {
-    /// Print a fresh session key
-    New,
+    /// Print a fresh session key: nothing else is on standard output, so it can go into its file
+    New {
+        /// The name that it will have under session.keys; today's date by default
+        #[arg(long, value_name = "NAME", value_parser = key_name)]
+        id: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -58,12 +62,17 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+fn key_name(text: &str) -> Result<String, &'static str> {
+    let is_one = vestibule::config::is_key_name(text);
+    is_one.then(|| text.to_owned()).ok_or("write up to 32 letters, digits, dots, hyphens or underscores")
+}
+
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Demo { port } => commands::demo(port),
         Command::Serve(file) => commands::serve(&file.config),
         Command::Check { file, online } => commands::check(&file.config, online),
-        Command::Keys { command: KeysCommand::New } => commands::new_key(),
+        Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
         Command::Schema => commands::schema(),
     }
 }

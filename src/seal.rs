@@ -7,22 +7,29 @@
 //! base64url( version (1) | key id (4) | nonce (12) | ciphertext | tag (16) )
 //! ```
 //!
-//! The first key of the ring seals; every key opens, so a new key can be put in front without
-//! signing anybody out. Must never say why something did not open: there is one answer, `None`.
+//! The first key of the ring seals; every key opens until its end date, so a new key can be put in
+//! front without signing anybody out. `app` replaces the keys of a ring that is in use when their
+//! files change. Must never say why something did not open: there is one answer, `None`.
 
+use crate::clock::Timestamp;
 use crate::random::{self, NoRandomness, Random};
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::sync::Arc;
 use zeroize::Zeroizing;
+
+#[cfg(test)]
+mod tests;
 
 /// The form described above. A reader that does not know a version refuses it.
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 /// 96 random bits: what GCM is defined for (NIST SP 800-38D §8.2.2). Random nonces keep the
 /// chance of a collision below 2^-32 up to 2^32 messages a key: at 100 seals a second that is
-/// 16 months, which is why the guide says to put a new key in front every year.
+/// 16 months, which is why docs/keys.md says to put a new key in front every year.
 const NONCE_LEN: usize = 12;
 const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
@@ -66,6 +73,9 @@ pub struct KeyMaterial {
     pub id: String,
     /// 32 random bytes.
     pub secret: Zeroizing<[u8; 32]>,
+    /// From this moment on it opens nothing; none where only its removal ends it. It says nothing
+    /// of the first key, which seals.
+    pub until: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for KeyMaterial {
@@ -74,14 +84,33 @@ impl std::fmt::Debug for KeyMaterial {
     }
 }
 
-/// The current key and the former ones.
+/// The current key and the others, as long as they open. Whoever holds the ring has its present
+/// keys: they are replaced inside it, and nobody waits for that.
 pub struct KeyRing {
+    site: String,
+    keys: ArcSwap<Keys>,
+}
+
+struct Keys {
     current: Key,
-    former: Vec<Key>,
+    others: Vec<Key>,
+}
+
+/// What [`KeyRing::replace`] changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: these were its keys already.
+    Nothing,
+    /// Which keys open besides the one that seals.
+    Others,
+    /// The key that seals, and maybe others.
+    Current,
 }
 
 struct Key {
+    name: String,
     id: [u8; KEY_ID_LEN],
+    until: Option<Timestamp>,
     ciphers: [Aes256Gcm; Purpose::ALL.len()],
 }
 
@@ -115,8 +144,34 @@ impl KeyRing {
     /// A ring of one site: another site opens nothing of it, even where somebody gave both the
     /// same secret.
     pub fn of_site(keys: &[KeyMaterial], site: &str) -> Option<Self> {
-        let mut keys = keys.iter().map(|key| Key::derive(key, site));
-        Some(Self { current: keys.next()?, former: keys.collect() })
+        Some(Self { site: site.to_owned(), keys: ArcSwap::from_pointee(Keys::derive(keys, site)?) })
+    }
+
+    /// Puts these keys in the place of the present ones. What is being opened or sealed at this
+    /// moment ends with the keys it began with. Without a key nothing changes.
+    pub fn replace(&self, keys: &[KeyMaterial]) -> Change {
+        let Some(new) = Keys::derive(keys, &self.site) else { return Change::Nothing };
+        let present = self.keys.load();
+        let change = if present.current.id != new.current.id {
+            Change::Current
+        } else if !present.others.iter().map(Key::rule).eq(new.others.iter().map(Key::rule)) {
+            Change::Others
+        } else {
+            return Change::Nothing;
+        };
+        self.keys.store(Arc::new(new));
+        change
+    }
+
+    /// The keys for log lines, the one that seals first: each with its name and with the id that
+    /// is in all it sealed, by which replicas can be compared. Nothing of this is secret.
+    pub fn describe(&self) -> String {
+        let keys = self.keys.load();
+        let described = [&keys.current]
+            .into_iter()
+            .chain(&keys.others)
+            .map(|key| format!("{} ({:08x})", key.name, u32::from_be_bytes(key.id)));
+        described.collect::<Vec<_>>().join(", ")
     }
 
     /// Seals `plaintext`. It opens again only for the same `purpose` and `associated` bytes,
@@ -131,22 +186,24 @@ impl KeyRing {
         associated: &[u8],
         random: &dyn Random,
     ) -> Result<String, NoRandomness> {
+        let keys = self.keys.load();
         let nonce: [u8; NONCE_LEN] = random::bytes(random)?;
         let mut sealed = Vec::with_capacity(HEADER_LEN + plaintext.len() + TAG_LEN);
         sealed.push(VERSION);
-        sealed.extend_from_slice(&self.current.id);
+        sealed.extend_from_slice(&keys.current.id);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let (_, body) = sealed.split_at_mut(HEADER_LEN);
         // Fails only for plaintexts of 64 GiB.
-        let tag = self.current.cipher(purpose).encrypt_inout_detached(&nonce.into(), associated, body.into());
+        let tag = keys.current.cipher(purpose).encrypt_inout_detached(&nonce.into(), associated, body.into());
         sealed.extend_from_slice(&tag.map_err(|_| NoRandomness)?);
         Ok(URL_SAFE_NO_PAD.encode(&sealed))
     }
 
-    /// Opens what [`Self::seal`] made with any key of the ring, for the same purpose and
-    /// associated bytes. Anything else (foreign, altered, truncated, oversized) is `None`.
-    pub fn open(&self, purpose: Purpose, sealed: &[u8], associated: &[u8]) -> Option<Opened> {
+    /// Opens what [`Self::seal`] made with any key of the ring that has not reached its end, for
+    /// the same purpose and associated bytes. Anything else (foreign, altered, truncated,
+    /// oversized) is `None`.
+    pub fn open(&self, purpose: Purpose, sealed: &[u8], associated: &[u8], now: Timestamp) -> Option<Opened> {
         if sealed.len() > MAX_SEALED_LEN {
             return None;
         }
@@ -159,13 +216,25 @@ impl KeyRing {
         if *version != VERSION {
             return None;
         }
-        let by_current_key = self.current.id == key_id;
-        let key = if by_current_key { &self.current } else { self.former.iter().find(|key| key.id == key_id)? };
+        let keys = self.keys.load();
+        let by_current_key = keys.current.id == key_id;
+        let key = if by_current_key { &keys.current } else { keys.others.iter().find(|key| key.id == key_id)? };
+        // A key that seals has no end: what it seals now must open.
+        if !by_current_key && key.until.is_some_and(|until| now >= until) {
+            return None;
+        }
         let nonce: [u8; NONCE_LEN] = nonce.try_into().ok()?;
         let tag: [u8; TAG_LEN] = (&*tag).try_into().ok()?;
         key.cipher(purpose).decrypt_inout_detached(&nonce.into(), associated, body.into(), &tag.into()).ok()?;
         bytes.truncate(HEADER_LEN + body_len);
         Some(Opened { bytes, by_current_key })
+    }
+}
+
+impl Keys {
+    fn derive(keys: &[KeyMaterial], site: &str) -> Option<Self> {
+        let mut keys = keys.iter().map(|key| Key::derive(key, site));
+        Some(Self { current: keys.next()?, others: keys.collect() })
     }
 }
 
@@ -177,7 +246,13 @@ impl Key {
         let mut id = [0; KEY_ID_LEN];
         // Says nothing of the secret, and differs when a name is used again for another secret.
         expand(&root, b"vestibule 1 key id", &mut id);
-        Self { id, ciphers: Purpose::ALL.map(|purpose| cipher(&root, purpose)) }
+        let ciphers = Purpose::ALL.map(|purpose| cipher(&root, purpose));
+        Self { name: material.id.clone(), id, until: material.until, ciphers }
+    }
+
+    /// All that is to it besides its name.
+    fn rule(&self) -> ([u8; KEY_ID_LEN], Option<Timestamp>) {
+        (self.id, self.until)
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
@@ -208,110 +283,4 @@ fn expand(root: &ring::hkdf::Prk, label: &[u8], out: &mut [u8]) {
     let filled = root.expand(&[label], Len(out.len())).and_then(|okm| okm.fill(out));
     #[expect(clippy::expect_used, reason = "fails only for outputs above 255 × 32 bytes; ours are 4 and 32")]
     filled.expect("HKDF-SHA256 gives 32 bytes");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::SystemRandom;
-    use proptest::prelude::*;
-
-    fn ring(secrets: &[u8]) -> KeyRing {
-        let key = |byte: &u8| KeyMaterial { id: byte.to_string(), secret: Zeroizing::new([*byte; 32]) };
-        KeyRing::new(&secrets.iter().map(key).collect::<Vec<_>>()).unwrap()
-    }
-
-    fn seal(ring: &KeyRing, plaintext: &[u8]) -> String {
-        ring.seal(Purpose::Session, plaintext, b"cookie", &SystemRandom::new()).unwrap()
-    }
-
-    fn opens(ring: &KeyRing, sealed: &str) -> Option<Vec<u8>> {
-        ring.open(Purpose::Session, sealed.as_bytes(), b"cookie").map(|opened| opened.plaintext().to_vec())
-    }
-
-    #[test]
-    fn a_ring_without_keys_does_not_exist() {
-        assert!(KeyRing::new(&[]).is_none());
-    }
-
-    #[test]
-    fn a_site_opens_nothing_of_another_s_though_both_have_the_same_secret() {
-        let keys = [KeyMaterial { id: "k".into(), secret: Zeroizing::new([1; 32]) }];
-        let [one, other] =
-            ["https://a.example app-a", "https://b.example app-b"].map(|site| KeyRing::of_site(&keys, site).unwrap());
-        let sealed = seal(&one, b"hello");
-        assert_eq!(opens(&one, &sealed).as_deref(), Some(&b"hello"[..]));
-        assert_eq!(opens(&other, &sealed), None);
-    }
-
-    #[test]
-    fn a_former_key_still_opens_and_says_that_it_is_not_the_current_one() {
-        let sealed = seal(&ring(&[1]), b"hello");
-        let rotated = ring(&[2, 1]);
-        let opened = rotated.open(Purpose::Session, sealed.as_bytes(), b"cookie").unwrap();
-        assert_eq!((opened.plaintext(), opened.by_current_key), (&b"hello"[..], false));
-        assert!(rotated.open(Purpose::Session, seal(&rotated, b"x").as_bytes(), b"cookie").unwrap().by_current_key);
-    }
-
-    #[test]
-    fn a_key_that_left_the_ring_opens_nothing() {
-        assert_eq!(opens(&ring(&[2]), &seal(&ring(&[1]), b"hello")), None);
-    }
-
-    #[test]
-    fn a_text_opens_only_for_its_purpose_and_its_place() {
-        let ring = ring(&[1]);
-        let sealed = seal(&ring, b"hello");
-        for purpose in Purpose::ALL {
-            let opened = ring.open(purpose, sealed.as_bytes(), b"cookie").is_some();
-            assert_eq!(opened, purpose == Purpose::Session, "{purpose:?}");
-        }
-        assert!(ring.open(Purpose::Session, sealed.as_bytes(), b"another cookie").is_none());
-    }
-
-    #[test]
-    fn the_same_plaintext_never_looks_the_same_twice() {
-        let ring = ring(&[1]);
-        assert_ne!(seal(&ring, b"hello"), seal(&ring, b"hello"));
-    }
-
-    #[test]
-    fn an_oversized_text_is_refused() {
-        let ring = ring(&[1]);
-        let sealed = seal(&ring, &vec![0; MAX_SEALED_LEN]);
-        assert!(sealed.len() > MAX_SEALED_LEN);
-        assert_eq!(opens(&ring, &sealed), None);
-    }
-
-    #[test]
-    fn no_secret_is_printed() {
-        let key = KeyMaterial { id: "k".into(), secret: Zeroizing::new([0xAB; 32]) };
-        assert_eq!(format!("{key:?}"), r#"KeyMaterial { id: "k", .. }"#);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_sealed_opens_again(plaintext: Vec<u8>) {
-            let ring = ring(&[1]);
-            prop_assert_eq!(opens(&ring, &seal(&ring, &plaintext)), Some(plaintext));
-        }
-
-        #[test]
-        fn any_altered_byte_and_any_cut_is_refused(at in 0usize..100, with: u8, cut in 0usize..60) {
-            let ring = ring(&[1]);
-            let sealed = seal(&ring, b"a session of a person");
-            let mut altered = sealed.clone().into_bytes();
-            let at = at % altered.len();
-            altered[at] = with;
-            if altered != sealed.as_bytes() {
-                prop_assert!(ring.open(Purpose::Session, &altered, b"cookie").is_none());
-            }
-            prop_assert_eq!(opens(&ring, &sealed[..cut]), None);
-        }
-
-        #[test]
-        fn random_bytes_never_open(bytes: Vec<u8>) {
-            prop_assert!(ring(&[1]).open(Purpose::Session, &bytes, b"cookie").is_none());
-        }
-    }
 }

@@ -1,9 +1,10 @@
-//! The world outside the file: environment variables and the contents of files.
+//! The world outside the file: environment variables, the contents of files, the time of day.
 //!
 //! `load` and the resolution of secrets ask an [`Environment`]; [`SystemEnvironment`] is the only
 //! place of the program that reads the real one. Whatever is read may be a secret: it is wiped
 //! when dropped and never printed.
 
+use crate::clock::{Clock, Timestamp};
 use crate::secret::SecretString;
 use std::io::Read;
 use std::path::Path;
@@ -26,6 +27,11 @@ pub trait Environment {
     /// # Errors
     /// [`Unreadable`], by cause.
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Unreadable>;
+
+    /// The present moment, by which dates in the file are judged: nothing but findings.
+    fn now(&self) -> Timestamp {
+        Clock::System.now()
+    }
 }
 
 /// Why a variable or a file gave nothing. Says nothing of its content.

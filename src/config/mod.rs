@@ -19,6 +19,7 @@
 //! ```
 
 mod environment;
+mod key_files;
 mod locate;
 mod parse;
 mod problem;
@@ -28,14 +29,17 @@ mod run;
 mod scalar;
 mod schema;
 mod suggest;
+mod until;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
 pub use environment::{Environment, SystemEnvironment, Unreadable};
+pub use key_files::{KeyFiles, UnfitKeys};
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;
+pub use resolve::is_key_name;
 pub use run::{Config, Pages};
 pub use schema::schema;
 

@@ -83,6 +83,7 @@ const ORDER: &[&str] = &[
     "keys",
     "id",
     "secret",
+    "until",
     "idle",
     "lifetime",
     "cookies",

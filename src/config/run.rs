@@ -2,6 +2,7 @@
 //!
 //! `resolve` makes it; `app` takes it apart and hands each room its part.
 
+use super::key_files::KeyFiles;
 use super::problem::Finding;
 use crate::seal::KeyMaterial;
 use crate::web::public_url::PublicUrl;
@@ -23,6 +24,8 @@ pub struct Config {
     pub session: session::Settings,
     /// The session keys, the one that seals first. Never empty.
     pub keys: Vec<KeyMaterial>,
+    /// Where they came from, to read them again.
+    pub key_files: KeyFiles,
     /// How cookies are set.
     pub cookies: web::cookies::Settings,
     /// How sign-in goes.

@@ -39,6 +39,8 @@ macro_rules! text_scalar {
     };
 }
 
+pub(super) use text_scalar;
+
 /// A length of time: `500ms`, `90s`, `15m`, `12h`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);

@@ -4,7 +4,9 @@
 //! `UPDATE=1 cargo test config` writes the lower halves anew; read the difference before you keep it.
 
 use super::*;
+use crate::clock::Timestamp;
 use crate::oidc::Endpoints;
+use crate::seal::KeyMaterial;
 use crate::secret::{ExposeSecret, SecretString};
 use proptest::prelude::*;
 use std::fmt::Write;
@@ -16,8 +18,9 @@ const LINE: &str = "\n======\n";
 /// Base64url of 32 bytes counted up from 1, and of another.
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
 const OTHER_KEY: &str = "4eLj5OXm5-jp6uvs7e7v8PHy8_T19vf4-fr7_P3-_4A";
+const THIRD_KEY: &str = "gYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6A";
 /// What must be in no message.
-const CANARIES: [&str; 4] = ["hunter2", KEY, OTHER_KEY, "s3cret-of-the-client"];
+const CANARIES: [&str; 5] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client"];
 
 /// A world of a few variables and files.
 struct World;
@@ -28,6 +31,7 @@ impl Environment for World {
             "SESSION_KEY" => Ok(KEY.into()),
             "OTHER_KEY" => Ok(OTHER_KEY.into()),
             "CLIENT_SECRET" => Ok("s3cret-of-the-client".into()),
+            "THIRD_KEY" => Ok(THIRD_KEY.into()),
             "EMPTY" => Ok("".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
             "ZEROS" => Ok("A".repeat(43).into()),
@@ -41,6 +45,7 @@ impl Environment for World {
         let text = match path.to_str().unwrap_or_default() {
             "/run/secrets/session-key" => format!("{KEY}\n"),
             "/run/secrets/session-key-before" => format!("{OTHER_KEY}=\r\n"),
+            "/run/secrets/session-key-next" => THIRD_KEY.to_owned(),
             "/run/secrets/standard-base64" => format!("{}=\n", OTHER_KEY.replace('-', "+").replace('_', "/")),
             "/run/secrets/proconnect" | "/run/secrets/oidc" => "s3cret-of-the-client\n".to_owned(),
             "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
@@ -51,6 +56,11 @@ impl Environment for World {
             _ => return Err(Unreadable::Absent),
         };
         Ok(Zeroizing::new(text.into_bytes()))
+    }
+
+    fn now(&self) -> Timestamp {
+        // A day in November 2026.
+        Timestamp::from_unix(1_795_000_000)
     }
 }
 
@@ -131,7 +141,9 @@ fn summary(config: &Config) -> String {
     writeln!(out, "  id_token {:?} userinfo {:?}", provider.id_token_algorithms, provider.userinfo).unwrap();
     writeln!(out, "  leeway {:?} timeout {:?}", provider.clock_leeway, provider.timeout).unwrap();
     writeln!(out, "  {} {}", provider.redirect_uri, provider.post_logout_redirect_uri).unwrap();
-    let keys: Vec<&str> = config.keys.iter().map(|key| key.id.as_str()).collect();
+    let ends = |until: Timestamp| format!(" until {}", until.date_and_time());
+    let named = |key: &KeyMaterial| format!("{}{}", key.id, key.until.map(ends).unwrap_or_default());
+    let keys: Vec<String> = config.keys.iter().map(named).collect();
     writeln!(
         out,
         "session {keys:?} idle {:?} lifetime {:?} cookie domain {:?}",

@@ -104,7 +104,7 @@ mod tests {
     fn all(check: impl Fn(Kind, Found<'_>, Option<Access>, Result<&Session<'_>, NoSession>)) {
         let sessions = sessions(&[[1; 32]]);
         let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
-        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies)).unwrap();
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
         let session = sessions.read(&opened, START).unwrap();
         let (public, signed_in) = (route(Access::Public), route(Access::SignedIn));
         let found = [

@@ -76,8 +76,8 @@ pub struct Forward<'g> {
     pub session: Option<SessionId>,
     /// Its cookie as it opened, for what outlives this decision.
     pub opened: Option<OpenedSession>,
-    /// The identity cookie with its idle limit moved on, when that is due.
-    pub renewal: Option<HeaderValue>,
+    /// The session's cookies with the idle limit moved on, or under a newer key, when that is due.
+    pub renewal: Vec<HeaderValue>,
 }
 
 /// The methods that frameworks read from headers in the place of the request's own (Express,
@@ -108,7 +108,7 @@ impl Gate {
         let opened = if origin::is_foreign_socket(headers, &self.public_url) {
             Err(NoSession::OtherSite)
         } else {
-            self.sessions.open(headers)
+            self.sessions.open(headers, now)
         };
         self.verdict(request, opened, Asked::NotYet, now, random)
     }
@@ -143,8 +143,8 @@ impl Gate {
         let (index, identity, id, renewal) = match decide(Kind::of(request.parts()), self.find(request), held, asks) {
             Decision::Forward(index, permit) => {
                 let renewal = match (permit.person(), &opened) {
-                    (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, now, random),
-                    _ => None,
+                    (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, &request.parts().headers, now, random),
+                    _ => Vec::new(),
                 };
                 (index, self.headers.identity(permit), permit.person().map(Session::id), renewal)
             }
@@ -299,7 +299,7 @@ mod tests {
             if let Verdict::Forward(forward) = verdict {
                 forwarded.set(forwarded.get() + 1);
                 assert_eq!(forward.route.access, Access::Public, "{asked:?}");
-                assert!(forward.session.is_none() && forward.renewal.is_none(), "{asked:?}");
+                assert!(forward.session.is_none() && forward.renewal.is_empty(), "{asked:?}");
                 assert_eq!(forward.identity.iter().count(), 0, "{asked:?}");
             }
         });

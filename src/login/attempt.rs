@@ -106,7 +106,7 @@ impl Attempt {
         public_url: &PublicUrl,
         prefix: &Prefix,
     ) -> Result<Self, NoAttempt> {
-        let opened = ring.open(Purpose::SignIn, state.as_bytes(), PLACE).ok_or(NoAttempt::Unreadable)?;
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), PLACE, now).ok_or(NoAttempt::Unreadable)?;
         let written: Written<'_> = postcard::from_bytes(opened.plaintext()).map_err(|_| NoAttempt::Unreadable)?;
         if now.since(written.started) >= lifetime {
             return Err(NoAttempt::Expired);
@@ -175,7 +175,8 @@ mod tests {
     fn site() -> (PublicUrl, Prefix, Cookies, KeyRing) {
         let url = PublicUrl::parse("https://app.example").unwrap();
         let cookies = Cookies::new(&url, &Settings::default());
-        let ring = KeyRing::new(&[KeyMaterial { id: "k".into(), secret: Zeroizing::new([7; 32]) }]).unwrap();
+        let ring =
+            KeyRing::new(&[KeyMaterial { id: "k".into(), secret: Zeroizing::new([7; 32]), until: None }]).unwrap();
         (url, Prefix::default(), cookies, ring)
     }
 

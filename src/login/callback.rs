@@ -146,7 +146,7 @@ impl Login {
         let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
         let Begun { id, cookies } = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
         // The session that the browser had is over, wherever a copy of its cookie is.
-        if let Some(previous) = self.sessions.named(headers) {
+        if let Some(previous) = self.sessions.named(headers, now) {
             self.end(previous, now).await;
         }
         let location = attempt.wish.return_to.location(&self.public_url);
@@ -203,7 +203,7 @@ impl Login {
     }
 
     pub(super) fn session_id(&self, headers: &HeaderMap, now: Timestamp) -> Option<SessionId> {
-        let opened = self.sessions.open(headers).ok()?;
+        let opened = self.sessions.open(headers, now).ok()?;
         self.sessions.read(&opened, now).ok().map(|session| session.id())
     }
 

@@ -90,13 +90,13 @@ impl Login {
     /// Ends the session that the request shows, idle ones too: a copy of the cookie may be in use.
     /// Its tokens, to be given back.
     async fn end_of(&self, headers: &HeaderMap, now: Timestamp) -> Option<Tokens> {
-        let opened = self.sessions.open(headers).ok()?;
+        let opened = self.sessions.open(headers, now).ok()?;
         let tokens = match self.sessions.read(&opened, now) {
             // A store that cannot be had must not keep a person signed in.
             Ok(session) => self.sessions.tokens(headers, &session, now).await.ok().flatten(),
             Err(_) => None,
         };
-        if let Some(id) = self.sessions.named(headers) {
+        if let Some(id) = self.sessions.named(headers, now) {
             self.end(id, now).await;
         }
         if let Some(tokens) = tokens.clone() {
@@ -121,7 +121,7 @@ impl Login {
         let parameters = Parameters::parse(query);
         let opened = parameters.get("state").ok().flatten().and_then(|state| {
             let browser = Browser::of(headers, &self.cookies)?;
-            let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding())?;
+            let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding(), now)?;
             postcard::from_bytes::<(u8, Timestamp, [u8; 32])>(opened.plaintext()).ok()
         });
         match opened {

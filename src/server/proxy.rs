@@ -101,12 +101,9 @@ impl Proxy {
                 exchange.route = Some(forward.index);
                 exchange.session = forward.session;
                 exchange.identity = forward.identity;
-                if let Some(cookie) = forward.renewal {
+                if !forward.renewal.is_empty() {
+                    exchange.renewal = forward.renewal;
                     self.list(forward.opened.as_ref(), request, exchange, now);
-                    // What was renewed at the provider holds this already.
-                    if exchange.renewal.is_empty() {
-                        exchange.renewal.push(cookie);
-                    }
                 }
                 live::serve_person(forward.session);
                 // Between the decision and this line: too early for the connection to hear of it.

@@ -38,7 +38,7 @@ pub(crate) fn cookies() -> Cookies {
 
 /// Sessions under these keys, with the claims that the default configuration keeps.
 pub(crate) fn sessions(secrets: &[[u8; 32]]) -> Sessions {
-    let key = |secret: &[u8; 32]| KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new(*secret) };
+    let key = |secret: &[u8; 32]| KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new(*secret), until: None };
     let keys: Vec<KeyMaterial> = secrets.iter().map(key).collect();
     let kept = ["email", "preferred_username", "groups", "roles"].map(str::to_owned);
     let store = crate::store::open(&crate::store::Settings::Memory).unwrap();

@@ -251,13 +251,13 @@ impl<'a> Session<'a> {
 }
 
 impl Sessions {
-    pub(super) fn open_identity(&self, request: &HeaderMap) -> Result<OpenedSession, NoSession> {
+    pub(super) fn open_identity(&self, request: &HeaderMap, now: Timestamp) -> Result<OpenedSession, NoSession> {
         let name = &self.cookies.session;
         let sealed = cookies::find(request, name).ok_or(NoSession::Absent)?;
         if sealed.len() > MAX_VALUE_LEN {
             return Err(NoSession::Unreadable);
         }
-        let opened = self.ring.open(Purpose::Session, sealed, name.as_str().as_bytes());
+        let opened = self.ring.open(Purpose::Session, sealed, name.as_str().as_bytes(), now);
         opened.map(|opened| OpenedSession(Plain::Opened(opened))).ok_or(NoSession::Unreadable)
     }
 

@@ -136,7 +136,7 @@ impl Sessions {
         let Some(sealed) = self.store.get(&kept_key(session.id()), now).await? else { return Ok(None) };
         // What does not open is not of this session: as if it were not there.
         Ok(own_ring(session.key()).and_then(|ring| {
-            let opened = ring.open(Purpose::Tokens, &sealed, &session.id().0)?;
+            let opened = ring.open(Purpose::Tokens, &sealed, &session.id().0, now)?;
             let renewal: KeptRenewal<'_> = postcard::from_bytes(opened.plaintext()).ok()?;
             if renewal.session.id() != session.id() {
                 return None;
@@ -218,7 +218,7 @@ impl Sessions {
         let Some(sealed) = self.store.get(&listed_key(id), now).await? else { return Ok(None) };
         let listed: Option<Listed> = self
             .ring
-            .open(Purpose::Listing, &sealed, &id.0)
+            .open(Purpose::Listing, &sealed, &id.0, now)
             .and_then(|opened| postcard::from_bytes(opened.plaintext()).ok());
         Ok(listed.filter(|listed| {
             let person = (listed.provider.as_str(), listed.subject.as_str());
@@ -236,7 +236,7 @@ impl Sessions {
         self.store.delete(&kept_key(id), now).await?;
         self.store.delete(&listed_key(id), now).await?;
         self.store.index_remove(&all_key(), &id.0, now).await?;
-        let opened = listed.and_then(|sealed| self.ring.open(Purpose::Listing, &sealed, &id.0));
+        let opened = listed.and_then(|sealed| self.ring.open(Purpose::Listing, &sealed, &id.0, now));
         if let Some(listed) = opened.as_ref().and_then(|opened| postcard::from_bytes::<Listed>(opened.plaintext()).ok())
         {
             self.store.index_remove(&person_key(&listed.provider, &listed.subject), &id.0, now).await?;
@@ -248,7 +248,7 @@ impl Sessions {
 /// A ring of the one key that the cookie holds.
 fn own_ring(key: &[u8]) -> Option<KeyRing> {
     let secret = Zeroizing::new(<[u8; 32]>::try_from(key).ok()?);
-    KeyRing::new(&[KeyMaterial { id: String::new(), secret }])
+    KeyRing::new(&[KeyMaterial { id: String::new(), secret, until: None }])
 }
 
 fn kept_key(id: SessionId) -> Key {

@@ -200,6 +200,7 @@ impl Sessions {
                 cookies.extend(self.seal_tokens(session.id(), &written, request, random)?);
             }
             (Keep::Cookie, None) => {}
+            // From before the configuration changed.
             (Keep::Store, _) => cookies.extend(self.clear_tokens_from(request, 0)),
         }
         Ok(cookies)
@@ -222,8 +223,8 @@ impl Sessions {
     ///
     /// # Errors
     /// [`NoSession::Absent`] or [`NoSession::Unreadable`].
-    pub fn open(&self, request: &HeaderMap) -> Result<OpenedSession, NoSession> {
-        self.open_identity(request)
+    pub fn open(&self, request: &HeaderMap, now: Timestamp) -> Result<OpenedSession, NoSession> {
+        self.open_identity(request, now)
     }
 
     /// Reads an opened cookie and checks that the session is not over.
@@ -253,18 +254,24 @@ impl Sessions {
         }
     }
 
-    /// A `Set-Cookie` that moves the idle limit forward, when enough time has passed or the
-    /// cookie is under a former key; else none.
+    /// `Set-Cookie` values that move the idle limit forward, when enough time has passed, or put
+    /// everything under the current key, when the cookie is under a former one; else none.
     pub fn renewal(
         &self,
         session: &Session<'_>,
         opened: &OpenedSession,
+        request: &HeaderMap,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Option<HeaderValue> {
-        let due = now.since(session.last_seen()) >= self.settings.renewal_interval() || !opened.by_current_key();
+    ) -> Vec<HeaderValue> {
+        let by_current_key = opened.by_current_key();
+        if by_current_key && now.since(session.last_seen()) < self.settings.renewal_interval() {
+            return Vec::new();
+        }
+        let tokens = if by_current_key { None } else { self.open_tokens(request, session.id(), now) };
+        let tokens = tokens.filter(|(generation, _)| *generation == session.generation()).map(|(_, tokens)| tokens);
         // A renewal that fails is tried again by the next request; the session goes on meanwhile.
-        if due { self.seal_identity(&session.seen(now), now, random).ok() } else { None }
+        self.cookies_of(&session.seen(now), tokens.as_ref(), request, now, random).unwrap_or_default()
     }
 
     /// What is to be seen of a session that is in use there, now.
@@ -278,8 +285,8 @@ impl Sessions {
     }
 
     /// The name of the session whose cookie the request shows, whether it is over or not.
-    pub fn named(&self, request: &HeaderMap) -> Option<SessionId> {
-        self.open(request).ok()?.read().ok().map(|session| session.id())
+    pub fn named(&self, request: &HeaderMap, now: Timestamp) -> Option<SessionId> {
+        self.open(request, now).ok()?.read().ok().map(|session| session.id())
     }
 
     /// The tokens of the session, wherever they are kept.
@@ -293,7 +300,7 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Option<Tokens>, StoreError> {
         if self.settings.keep == Keep::Cookie
-            && let Some((generation, tokens)) = self.open_tokens(request, session.id())
+            && let Some((generation, tokens)) = self.open_tokens(request, session.id(), now)
             && generation == session.generation()
         {
             return Ok(Some(tokens));

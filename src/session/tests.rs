@@ -32,7 +32,7 @@ fn begun(sessions: &Sessions, tokens: &Tokens, random: &dyn Random) -> (SessionI
 /// Why this request has no session at this many seconds after the start; `None` where it has.
 fn refused(sessions: &Sessions, request: &HeaderMap, after: u64) -> Option<NoSession> {
     let now = START.plus(Duration::from_secs(after));
-    match sessions.open(request) {
+    match sessions.open(request, now) {
         Err(reason) => Some(reason),
         Ok(opened) => sessions.read(&opened, now).err(),
     }
@@ -58,7 +58,8 @@ fn vectors() -> String {
         bytes[at] ^= 1;
         URL_SAFE_NO_PAD.encode(bytes)
     };
-    let session = postcard::to_stdvec(&sessions.read(&sessions.open(&signed_in).unwrap(), START).unwrap()).unwrap();
+    let session =
+        postcard::to_stdvec(&sessions.read(&sessions.open(&signed_in, START).unwrap(), START).unwrap()).unwrap();
     let seal = |purpose, place: &str, plaintext: &[u8]| {
         sessions.ring.seal(purpose, plaintext, place.as_bytes(), &Counting::default()).unwrap()
     };
@@ -111,7 +112,7 @@ fn write_the_vectors() {
 fn the_cookies_of_the_vectors_open_or_do_not_as_they_say() {
     let key: [u8; 32] = URL_SAFE_NO_PAD.decode(vector("key")).unwrap().try_into().unwrap();
     let sessions = sessions(&[key]);
-    let opened = sessions.open(&with_cookie(vector("cookie"))).unwrap();
+    let opened = sessions.open(&with_cookie(vector("cookie")), START).unwrap();
     let session = sessions.read(&opened, START).unwrap();
     assert_eq!(session.id().short(), vector("session"));
     assert_eq!((session.provider(), session.started(), session.last_seen()), ("proconnect", START, START));
@@ -133,7 +134,7 @@ fn what_is_sealed_today_is_what_the_vectors_hold() {
 fn a_session_keeps_the_claims_that_are_configured_and_no_others() {
     let sessions = sessions(&[KEY]);
     let (_, request) = begun(&sessions, &tokens(10), &SystemRandom::new());
-    let opened = sessions.open(&request).unwrap();
+    let opened = sessions.open(&request, START).unwrap();
     let session = sessions.read(&opened, START).unwrap();
     let names: Vec<_> = session.claims().iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["acr", "email", "roles", "sub"]);
@@ -168,7 +169,7 @@ fn use_moves_the_idle_limit_and_never_the_lifetime() {
     while after + 3000 < 12 * 3600 {
         after += 3000;
         let now = START.plus(Duration::from_secs(after));
-        let opened = sessions.open(&held).unwrap();
+        let opened = sessions.open(&held, START).unwrap();
         let session = sessions.read(&opened, now).unwrap();
         let renewal = sessions.renewal(&session, &opened, now, &random).unwrap();
         let left = format!("Max-Age={}", 12 * 3600 - after);
@@ -186,11 +187,11 @@ fn a_clock_that_goes_back_makes_no_session_older_than_it_is() {
     // Sealed under a key that is no longer the current one, so that it is renewed at once.
     let (_, held) = begun(&sessions, &tokens(10), &random);
     let rotated = self::sessions(&[[9; 32], KEY]);
-    let opened = rotated.open(&held).unwrap();
+    let opened = rotated.open(&held, START).unwrap();
     let earlier = START.minus(Duration::from_secs(120));
     let session = rotated.read(&opened, earlier).unwrap();
     let renewed = request_after(&held, &[rotated.renewal(&session, &opened, earlier, &random).unwrap()]);
-    let opened = rotated.open(&renewed).unwrap();
+    let opened = rotated.open(&renewed, START).unwrap();
     assert_eq!(rotated.read(&opened, START).unwrap().last_seen(), START);
 }
 
@@ -206,7 +207,7 @@ fn without_randomness_nothing_begins_and_what_goes_on_goes_on() {
     let begin = sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &Empty);
     assert!(matches!(begin, Err(BeginError::Randomness(_))));
     let (_, held) = begun(&sessions, &tokens(10), &SystemRandom::new());
-    let (opened, now) = (sessions.open(&held).unwrap(), START.plus(Duration::from_secs(600)));
+    let (opened, now) = (sessions.open(&held, START).unwrap(), START.plus(Duration::from_secs(600)));
     let session = sessions.read(&opened, now).unwrap();
     assert!(sessions.renewal(&session, &opened, now, &Empty).is_none());
 }
@@ -230,7 +231,7 @@ fn tokens_are_of_one_session() {
     let random = SystemRandom::new();
     let (one, first) = begun(&sessions, &tokens(10), &random);
     let (other, _) = begun(&sessions, &tokens(10), &random);
-    assert!(sessions.tokens(&first, one).is_some() && sessions.tokens(&first, other).is_none());
+    assert!(sessions.tokens(&first, one, START).is_some() && sessions.tokens(&first, other, START).is_none());
 }
 
 /// One for all cases: what is slow about sessions is making them.
@@ -243,12 +244,12 @@ proptest! {
     fn tokens_come_back_whole_or_not_at_all(len in 0usize..16_000, cut in 0usize..6) {
         let sessions = &*SESSIONS;
         let (id, held) = begun(sessions, &tokens(len), &SystemRandom::new());
-        let back = sessions.tokens(&held, id).unwrap();
+        let back = sessions.tokens(&held, id, START).unwrap();
         prop_assert_eq!(back.id_token.expose_secret(), "i".repeat(len));
         prop_assert_eq!(back.refresh_token.as_ref().map(ExposeSecret::expose_secret), Some("refresh"));
         let part = cookies().tokens.part(cut);
         if let Some(removed) = cookies().clear(&part).filter(|_| crate::web::cookies::find(&held, &part).is_some()) {
-            prop_assert!(sessions.tokens(&request_after(&held, &[removed]), id).is_none());
+            prop_assert!(sessions.tokens(&request_after(&held, &[removed]), id, START).is_none());
         }
     }
 
@@ -258,7 +259,7 @@ proptest! {
         let (_, held) = begun(sessions, &tokens(before), &SystemRandom::new());
         let (id, set) = sessions.begin(&agent(), &tokens(after), &held, START, &SystemRandom::new()).unwrap();
         let held = request_after(&held, &set);
-        prop_assert!(sessions.tokens(&held, id).is_some());
+        prop_assert!(sessions.tokens(&held, id, START).is_some());
         let names = held["cookie"].to_str().unwrap().split("; ").count();
         let (_, fresh) = begun(sessions, &tokens(after), &SystemRandom::new());
         prop_assert_eq!(names, fresh["cookie"].to_str().unwrap().split("; ").count());
@@ -286,7 +287,7 @@ proptest! {
         let sessions = &*SESSIONS;
         let held = request(header.trim());
         prop_assert!(refused(sessions, &held, 0).is_some());
-        prop_assert!(sessions.tokens(&held, SessionId([0; 16])).is_none());
+        prop_assert!(sessions.tokens(&held, SessionId([0; 16]), START).is_none());
         let _ = sessions.clear(&held);
     }
 }

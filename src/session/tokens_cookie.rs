@@ -101,7 +101,7 @@ impl Sessions {
         for index in 1..count {
             sealed.extend_from_slice(cookies::find(request, &self.cookies.tokens.part(index))?);
         }
-        let opened = self.ring.open(Purpose::Tokens, &sealed, &self.tokens_place(id))?;
+        let opened = self.ring.open(Purpose::Tokens, &sealed, &self.tokens_place(id), now)?;
         let written: Written<'_> = postcard::from_bytes(opened.plaintext()).ok()?;
         Some((written.generation, written.tokens()))
     }

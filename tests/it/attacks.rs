@@ -6,7 +6,7 @@
 use crate::support::client::NAVIGATION;
 use crate::support::counterparts::{require, start_fastapi};
 use crate::support::log_watch;
-use crate::support::site::{ORIGIN, SESSION_KEY, Setup, Site};
+use crate::support::site::{ORIGIN, SESSION_KEY, START, Setup, Site};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use vestibule::clock::Timestamp;
 use vestibule::seal::{KeyMaterial, KeyRing, Purpose};
 
 /// Sends a request as it is and reads one answer: to its announced end, or to the connection's.
@@ -537,10 +538,10 @@ async fn a_session_is_of_one_site_even_where_two_were_given_the_same_secret() {
     let cookie = client.cookie("__Host-vestibule").unwrap();
     let mut secret = zeroize::Zeroizing::new([0; 32]);
     URL_SAFE_NO_PAD.decode_slice(SESSION_KEY, secret.as_mut_slice()).unwrap();
-    let keys = [KeyMaterial { id: "k1".to_owned(), secret }];
+    let keys = [KeyMaterial { id: "k1".to_owned(), secret, until: None }];
     let opens = |site: &str| {
         let ring = KeyRing::of_site(&keys, site).unwrap();
-        ring.open(Purpose::Session, cookie.as_bytes(), b"__Host-vestibule").is_some()
+        ring.open(Purpose::Session, cookie.as_bytes(), b"__Host-vestibule", Timestamp::from_unix(START)).is_some()
     };
     assert!(opens(" https://app.example app"));
     for other in ["", " https://other.example app", " https://app.example integration-app"] {

@@ -12,6 +12,7 @@ mod demo;
 mod dependencies;
 mod headers;
 mod hygiene;
+mod keys;
 mod listeners;
 mod logs;
 mod pages;

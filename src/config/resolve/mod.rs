@@ -11,6 +11,8 @@ mod routes;
 mod secrets;
 mod session;
 
+pub use session::is_key_name;
+
 use super::environment::Environment;
 use super::parse::Parsed;
 use super::problem::{Fault, Finding, KeyPath};
@@ -18,6 +20,7 @@ use super::run::{Config, Pages};
 use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
+use crate::seal::KeyMaterial;
 use crate::telemetry;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
@@ -39,6 +42,20 @@ pub(super) fn resolve(parsed: Parsed, environment: &dyn Environment) -> Result<C
         }
         _ => Err(faults),
     }
+}
+
+/// Resolves the session keys alone, which are read again while the program runs: by the same rules.
+///
+/// # Errors
+/// Every mistake.
+pub(super) fn resolve_keys(
+    written: &List<written::SessionKey>,
+    environment: &dyn Environment,
+) -> Result<(Vec<KeyMaterial>, Vec<Finding>), Vec<Fault>> {
+    let mut resolver = Resolver { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new() };
+    let keys = resolver.session_keys(&KeyPath::root().key("session").key("keys"), Some(written));
+    let Resolver { faults, findings, .. } = resolver;
+    if faults.is_empty() { Ok((keys, findings)) } else { Err(faults) }
 }
 
 /// Collects what is wrong while the parts are resolved.
@@ -113,7 +130,7 @@ impl Resolver<'_> {
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
         let provider = self.providers(&root.key("providers"), written, public_url.as_ref(), prefix.as_ref());
-        let (session, keys) = self.session(&root.key("session"), written.session.as_ref());
+        let (session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
@@ -130,6 +147,7 @@ impl Resolver<'_> {
             provider: provider?,
             session,
             keys,
+            key_files,
             cookies: cookies?,
             login,
             routes: routes?,

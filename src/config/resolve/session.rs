@@ -1,8 +1,10 @@
 //! Sessions, their keys, their cookies, and the sign-in that begins them.
 
 use super::Resolver;
+use crate::config::key_files::KeyFiles;
 use crate::config::problem::KeyPath;
 use crate::config::scalar::written_span;
+use crate::config::until::Until;
 use crate::config::written::{self, defaults};
 use crate::seal::KeyMaterial;
 use crate::secret::ExposeSecret;
@@ -38,7 +40,7 @@ impl Resolver<'_> {
         &mut self,
         at: &KeyPath,
         written: Option<&written::Session>,
-    ) -> (session::Settings, Vec<KeyMaterial>) {
+    ) -> (session::Settings, Vec<KeyMaterial>, KeyFiles) {
         let default = defaults::session();
         let idle = self.span(&at.key("idle"), written.and_then(|s| s.idle), default.idle, LEAST);
         let lifetime = self.span(&at.key("lifetime"), written.and_then(|s| s.lifetime), default.lifetime, LEAST);
@@ -50,12 +52,14 @@ impl Resolver<'_> {
         } else if lifetime > LONG_SESSION {
             self.finding(&at.key("lifetime"), "a stolen session works for more than 30 days");
         }
-        let keys = self.session_keys(&at.key("keys"), written.and_then(|session| session.keys.as_ref()));
+        let written_keys = written.and_then(|session| session.keys.as_ref());
+        let keys = self.session_keys(&at.key("keys"), written_keys);
+        let key_files = KeyFiles::of(written_keys, self.environment);
         let sign_in_age = written.and_then(|s| s.sign_in_age);
         let sign_in_age = sign_in_age.map(|age| self.span(&at.key("sign_in_age"), Some(age), lifetime, LEAST));
         let keep = written.and_then(|s| s.keep).unwrap_or_default();
         let refresh = self.refresh(&at.key("refresh"), written.and_then(|s| s.refresh.as_ref()));
-        (session::Settings { idle, lifetime, sign_in_age, keep, refresh }, keys)
+        (session::Settings { idle, lifetime, sign_in_age, keep, refresh }, keys, key_files)
     }
 
     fn refresh(&mut self, at: &KeyPath, written: Option<&written::Refresh>) -> Option<session::RefreshSettings> {
@@ -70,23 +74,30 @@ impl Resolver<'_> {
         }
     }
 
-    fn session_keys(&mut self, at: &KeyPath, written: Option<&written::List<written::SessionKey>>) -> Vec<KeyMaterial> {
+    /// Every key, the one that seals first. Also what rereads the keys of a program that runs.
+    pub(super) fn session_keys(
+        &mut self,
+        list_at: &KeyPath,
+        written: Option<&written::List<written::SessionKey>>,
+    ) -> Vec<KeyMaterial> {
         if written.is_none_or(Vec::is_empty) {
             let write = "[{id: \"2026-11\", secret: {file: /run/secrets/session-key}}]";
-            self.fault(at, format!("is missing; write {write}, with a secret from `vestibule keys new`"));
+            self.fault(list_at, format!("is missing; write {write}, with a secret from `vestibule keys new`"));
         }
         let mut keys: Vec<(KeyPath, KeyMaterial)> = Vec::new();
         let mut ids: HashMap<&str, KeyPath> = HashMap::new();
-        for (at, key) in self.items(at, written) {
+        for (at, key) in self.items(list_at, written) {
             let id_at = at.key("id");
             let id = self.required_text(&id_at, key.id.as_ref(), "a name, such as \"2026-11\"");
             if let Some(id) = id {
-                let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-                if id.len() > 32 || !id.chars().all(plain) {
+                if !is_key_name(id) {
                     self.fault(&id_at, "is no key name; write up to 32 letters, digits, dots, hyphens or underscores");
                 } else if let Some(first) = ids.insert(id, id_at.clone()) {
                     self.fault(&id_at, format!("is also the name of {first}; every key has its own"));
                 }
+            }
+            if let Some(until) = key.until {
+                self.end_of_key(&at, until, at == list_at.item(0));
             }
             let secret_at = at.key("secret");
             let Some(secret) = self.required(&secret_at, key.secret.as_ref(), "{file: PATH} or {env: NAME}") else {
@@ -100,9 +111,23 @@ impl Resolver<'_> {
                     format!("is the same secret as that of {first}; make a new one with `vestibule keys new`"),
                 );
             }
-            keys.push((at, KeyMaterial { id: id.unwrap_or_default().to_owned(), secret }));
+            let until = key.until.map(|until| until.0);
+            keys.push((at, KeyMaterial { id: id.unwrap_or_default().to_owned(), secret, until }));
         }
         keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn end_of_key(&mut self, at: &KeyPath, until: Until, is_first: bool) {
+        let at = at.key("until");
+        if is_first {
+            self.fault(&at, "the first key seals, so it has no end; put a new key in front of it, or remove until");
+        } else if self.environment.now() >= until.0 {
+            // Not a mistake: a date must not keep a restart from succeeding.
+            self.finding(
+                &at,
+                format!("this key has opened nothing since {}; remove it from the list", until.0.date_and_time()),
+            );
+        }
     }
 
     fn key_bytes(&mut self, at: &KeyPath, text: &str) -> Option<Zeroizing<[u8; 32]>> {
@@ -184,6 +209,12 @@ impl Resolver<'_> {
         }
         login::Settings { entry, attempt_lifetime }
     }
+}
+
+/// Whether this can be the name of a session key.
+pub fn is_key_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=32).contains(&text.len()) && text.chars().all(plain)
 }
 
 /// Whether `host` is a subdomain of `domain`, at a dot.

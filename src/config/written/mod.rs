@@ -10,6 +10,7 @@ mod provider;
 pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
 
 use super::scalar::{ListenAddress, Secret, Span, Store, UpstreamUrl, written_span};
+use super::until::Until;
 use crate::gate::route::Access;
 use crate::gate::template::Encoding;
 use crate::{login, server, session, telemetry};
@@ -214,6 +215,8 @@ impl JsonSchema for Listener {
 pub(in crate::config) struct Session {
     /// The keys that seal session cookies. The first seals, all of them open: to rotate, put a
     /// new one first and remove the old one after `lifetime`. The same keys on every replica.
+    /// Their files are read again every few seconds, so that a rotation needs no restart
+    /// (`docs/keys.md`).
     #[schemars(required)]
     pub(in crate::config) keys: Option<List<SessionKey>>,
     /// A session without a request for this long is over.
@@ -290,16 +293,21 @@ impl JsonSchema for Refresh {
 }
 
 /// A session key.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping {id: NAME, secret: {file: PATH}}")]
 pub(in crate::config) struct SessionKey {
-    /// Its name, which cookies carry: up to 32 letters, digits, `.`, `_` or `-`. A date does
-    /// well. Never give a new key an old name.
+    /// Its name in messages and log lines: up to 32 letters, digits, `.`, `_` or `-`. A date does
+    /// well, or its place (`current`, `before`) where the file's content is what changes.
     #[schemars(required, pattern(r"^[A-Za-z0-9._-]{1,32}$"), extend("examples" = ["2026-11"]))]
     pub(in crate::config) id: Option<String>,
     /// 32 random bytes in base64url, as `vestibule keys new` prints them.
     #[schemars(required, extend("examples" = [{"file": "/run/secrets/session-key"}]))]
     pub(in crate::config) secret: Option<Secret>,
+    /// Until when a former key still opens what it sealed: a date, to the end of its day in UTC,
+    /// or a moment. Not for the first key, which seals. Without it a key opens as long as it is
+    /// in the list. Leave at least `lifetime` after the rotation, and nobody notices it.
+    #[schemars(extend("examples" = ["2027-01-31", "2027-01-31T18:00:00+01:00"]))]
+    pub(in crate::config) until: Option<Until>,
 }
 
 /// How cookies are set.

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use vestibule::app::App;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
-use vestibule::config::{self, Environment, Unreadable};
+use vestibule::config::{self, Environment, SystemEnvironment, Unreadable};
 use vestibule::demo::Provider;
 use vestibule::demo::provider::{Agent, Client as Registration, Faults, ProviderSettings};
 use vestibule::random::SystemRandom;
@@ -80,6 +80,8 @@ pub(crate) struct Site {
     pub(crate) provider: Provider,
     pub(crate) echo: Echo,
     pub(crate) clock: ManualClock,
+    /// Has the files of the session keys read at once.
+    pub(crate) reread_keys: Arc<Notify>,
     /// Dropped with the site, which tells the sidecar to stop.
     _stop: oneshot::Sender<()>,
 }
@@ -97,8 +99,8 @@ impl Environment for Secrets {
         }
     }
 
-    fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
-        Err(Unreadable::Absent)
+    fn file(&self, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
+        SystemEnvironment.file(path)
     }
 }
 
@@ -163,11 +165,12 @@ impl Site {
         let address = listeners.proxy.tcp_address().unwrap();
         let admin = listeners.admin.tcp_address().unwrap();
         let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
+        let reread_keys = app.reread_keys();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, provider, echo, clock, _stop: stop }
+        Self { address, admin, provider, echo, clock, reread_keys, _stop: stop }
     }
 
     /// A client that has no cookies yet.
