@@ -19,6 +19,7 @@ use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyRing, Purpose};
 use vestibule::secret::SecretString;
 use vestibule::session::Sessions;
+use vestibule::store;
 use vestibule::web::cookies::Cookies;
 use vestibule::web::hygiene::CleanRequest;
 
@@ -66,7 +67,9 @@ fn config() -> Config {
 fn gate(config: Config) -> Gate {
     let ring = Arc::new(KeyRing::new(&config.keys).expect("one key"));
     let cookies = Cookies::new(&config.public_url, &config.cookies);
-    let sessions = Arc::new(Sessions::new(ring, cookies, config.session, config.kept_claims));
+    let store = store::open(&store::Settings::Memory).expect("memory");
+    let on_down = store::OnDown::default();
+    let sessions = Arc::new(Sessions::new(ring, cookies, config.session, config.kept_claims, store, on_down));
     Gate::new(config.routes, Headers::new(config.identity), sessions, config.public_url, config.prefix)
 }
 

@@ -1,7 +1,9 @@
 //! Sessions as a whole: what begins, what opens, what is over. And the vectors, which keep the
 //! sealed form from changing unnoticed.
 
-use super::fixture::{Counting, START, agent, cookies, request, request_after, sessions, tokens};
+use super::fixture::{
+    self, Counting, START, agent, cookies, now_or_never, request, request_after, sessions, tokens, try_begin,
+};
 use super::{BeginError, NoSession, SessionId, Sessions};
 use crate::claims::ClaimValue;
 use crate::oidc::{Identity, Tokens};
@@ -25,8 +27,8 @@ const KEY: [u8; 32] = [
 
 /// Begins a session and returns its name and what the browser sends from then on.
 fn begun(sessions: &Sessions, tokens: &Tokens, random: &dyn Random) -> (SessionId, HeaderMap) {
-    let (id, set) = sessions.begin(&agent(), tokens, &HeaderMap::new(), START, random).unwrap();
-    (id, request_after(&HeaderMap::new(), &set))
+    let begun = fixture::begun(sessions, &HeaderMap::new(), tokens, random);
+    (begun.id, request_after(&HeaderMap::new(), &begun.cookies))
 }
 
 /// Why this request has no session at this many seconds after the start; `None` where it has.
@@ -145,7 +147,7 @@ fn every_session_has_a_name_of_its_own() {
     let sessions = sessions(&[KEY]);
     let random = SystemRandom::new();
     let (one, request) = begun(&sessions, &tokens(10), &random);
-    let (other, _) = sessions.begin(&agent(), &tokens(10), &request, START, &random).unwrap();
+    let other = fixture::begun(&sessions, &request, &tokens(10), &random).id;
     assert_ne!(one, other, "whatever the browser came with");
 }
 
@@ -155,7 +157,7 @@ fn a_session_that_was_ended_is_over_wherever_its_cookie_is() {
     let random = SystemRandom::new();
     let (one, first) = begun(&sessions, &tokens(10), &random);
     let (other, second) = begun(&sessions, &tokens(10), &random);
-    sessions.end(one);
+    now_or_never(sessions.end(one, START)).unwrap();
     assert!(sessions.has_ended(one) && !sessions.has_ended(other));
     assert_eq!((refused(&sessions, &first, 0), refused(&sessions, &second, 0)), (Some(NoSession::Ended), None));
 }
@@ -171,10 +173,10 @@ fn use_moves_the_idle_limit_and_never_the_lifetime() {
         let now = START.plus(Duration::from_secs(after));
         let opened = sessions.open(&held, START).unwrap();
         let session = sessions.read(&opened, now).unwrap();
-        let renewal = sessions.renewal(&session, &opened, now, &random).unwrap();
+        let renewal = sessions.renewal(&session, &opened, &held, now, &random);
         let left = format!("Max-Age={}", 12 * 3600 - after);
-        assert!(renewal.to_str().unwrap().ends_with(&left), "{renewal:?}");
-        held = request_after(&held, &[renewal]);
+        assert!(renewal.len() == 1 && renewal[0].to_str().unwrap().ends_with(&left), "{renewal:?}");
+        held = request_after(&held, &renewal);
     }
     assert_eq!(refused(&sessions, &held, 12 * 3600 - 1), None);
     assert_eq!(refused(&sessions, &held, 12 * 3600), Some(NoSession::Expired));
@@ -190,7 +192,7 @@ fn a_clock_that_goes_back_makes_no_session_older_than_it_is() {
     let opened = rotated.open(&held, START).unwrap();
     let earlier = START.minus(Duration::from_secs(120));
     let session = rotated.read(&opened, earlier).unwrap();
-    let renewed = request_after(&held, &[rotated.renewal(&session, &opened, earlier, &random).unwrap()]);
+    let renewed = request_after(&held, &rotated.renewal(&session, &opened, &held, earlier, &random));
     let opened = rotated.open(&renewed, START).unwrap();
     assert_eq!(rotated.read(&opened, START).unwrap().last_seen(), START);
 }
@@ -204,12 +206,12 @@ fn without_randomness_nothing_begins_and_what_goes_on_goes_on() {
         }
     }
     let sessions = sessions(&[KEY]);
-    let begin = sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), START, &Empty);
+    let begin = try_begin(&sessions, &agent(), &HeaderMap::new(), &tokens(10), &Empty);
     assert!(matches!(begin, Err(BeginError::Randomness(_))));
     let (_, held) = begun(&sessions, &tokens(10), &SystemRandom::new());
     let (opened, now) = (sessions.open(&held, START).unwrap(), START.plus(Duration::from_secs(600)));
     let session = sessions.read(&opened, now).unwrap();
-    assert!(sessions.renewal(&session, &opened, now, &Empty).is_none());
+    assert!(sessions.renewal(&session, &opened, &held, now, &Empty).is_empty());
 }
 
 #[test]
@@ -218,7 +220,8 @@ fn what_does_not_fit_is_an_error_and_not_half_a_session() {
     let claims = json!({"sub": "s", "email": "e".repeat(4000)});
     let large = Identity::for_tests("p", claims.as_object().unwrap());
     let begin = |identity: &Identity, tokens: &Tokens| {
-        sessions.begin(identity, tokens, &HeaderMap::new(), START, &SystemRandom::new()).map(|(_, set)| set.len())
+        let begun = try_begin(&sessions, identity, &HeaderMap::new(), tokens, &SystemRandom::new());
+        begun.map(|begun| begun.cookies.len())
     };
     assert!(matches!(begin(&large, &tokens(10)), Err(BeginError::IdentityTooLarge(len)) if len > 5000));
     assert!(matches!(begin(&agent(), &tokens(20_000)), Err(BeginError::TokensTooLarge(len)) if len > 26_000));
@@ -231,7 +234,7 @@ fn tokens_are_of_one_session() {
     let random = SystemRandom::new();
     let (one, first) = begun(&sessions, &tokens(10), &random);
     let (other, _) = begun(&sessions, &tokens(10), &random);
-    assert!(sessions.tokens(&first, one, START).is_some() && sessions.tokens(&first, other, START).is_none());
+    assert!(sessions.open_tokens(&first, one, START).is_some() && sessions.open_tokens(&first, other, START).is_none());
 }
 
 /// One for all cases: what is slow about sessions is making them.
@@ -244,12 +247,13 @@ proptest! {
     fn tokens_come_back_whole_or_not_at_all(len in 0usize..16_000, cut in 0usize..6) {
         let sessions = &*SESSIONS;
         let (id, held) = begun(sessions, &tokens(len), &SystemRandom::new());
-        let back = sessions.tokens(&held, id, START).unwrap();
+        let (generation, back) = sessions.open_tokens(&held, id, START).unwrap();
+        prop_assert_eq!(generation, 0);
         prop_assert_eq!(back.id_token.expose_secret(), "i".repeat(len));
         prop_assert_eq!(back.refresh_token.as_ref().map(ExposeSecret::expose_secret), Some("refresh"));
         let part = cookies().tokens.part(cut);
         if let Some(removed) = cookies().clear(&part).filter(|_| crate::web::cookies::find(&held, &part).is_some()) {
-            prop_assert!(sessions.tokens(&request_after(&held, &[removed]), id, START).is_none());
+            prop_assert!(sessions.open_tokens(&request_after(&held, &[removed]), id, START).is_none());
         }
     }
 
@@ -257,9 +261,10 @@ proptest! {
     fn larger_tokens_leave_no_tail_behind_smaller_ones(before in 0usize..16_000, after in 0usize..16_000) {
         let sessions = &*SESSIONS;
         let (_, held) = begun(sessions, &tokens(before), &SystemRandom::new());
-        let (id, set) = sessions.begin(&agent(), &tokens(after), &held, START, &SystemRandom::new()).unwrap();
+        let begun_anew = fixture::begun(sessions, &held, &tokens(after), &SystemRandom::new());
+        let (id, set) = (begun_anew.id, begun_anew.cookies);
         let held = request_after(&held, &set);
-        prop_assert!(sessions.tokens(&held, id, START).is_some());
+        prop_assert!(sessions.open_tokens(&held, id, START).is_some());
         let names = held["cookie"].to_str().unwrap().split("; ").count();
         let (_, fresh) = begun(sessions, &tokens(after), &SystemRandom::new());
         prop_assert_eq!(names, fresh["cookie"].to_str().unwrap().split("; ").count());
@@ -287,7 +292,7 @@ proptest! {
         let sessions = &*SESSIONS;
         let held = request(header.trim());
         prop_assert!(refused(sessions, &held, 0).is_some());
-        prop_assert!(sessions.tokens(&held, SessionId([0; 16]), START).is_none());
+        prop_assert!(sessions.open_tokens(&held, SessionId([0; 16]), START).is_none());
         let _ = sessions.clear(&held);
     }
 }

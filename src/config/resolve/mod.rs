@@ -140,6 +140,11 @@ impl Resolver<'_> {
         let (identity, kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
+        let provider = provider.map(|mut provider| {
+            let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
+            provider.parameters.extend(age);
+            provider
+        });
         Some(Config {
             public_url: public_url?,
             prefix: prefix?,
