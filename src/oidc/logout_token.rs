@@ -152,9 +152,9 @@ fn verify(
         return Err(LogoutTokenError::Nonce);
     }
     let jti = name(&claims, "jti").ok_or(LogoutTokenError::MalformedId)?.clone();
-    let named = |claim: &str, malformed| match claims.contains_key(claim) {
-        true => name(&claims, claim).cloned().map(Some).ok_or(malformed),
-        false => Ok(None),
+    let named = |claim: &str, malformed| match claims.get(claim) {
+        None => Ok(None),
+        Some(_) => name(&claims, claim).cloned().map(Some).ok_or(malformed),
     };
     let sub = named("sub", LogoutTokenError::MalformedSubject)?;
     let sid = named("sid", LogoutTokenError::MalformedSession)?;

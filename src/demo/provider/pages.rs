@@ -342,8 +342,8 @@ fn framing(
         Some(origin) if origin.is_tuple() => format!("'self' {}", origin.ascii_serialization()),
         _ => "'self'".to_owned(),
     };
-    let framed = frames.iter().filter_map(|uri| Some(url::Url::parse(uri).ok()?.origin().ascii_serialization()));
-    let frame_src = if frames.is_empty() { "'none'".to_owned() } else { framed.collect::<Vec<_>>().join(" ") };
+    let origins = frames.iter().filter_map(|uri| Some(url::Url::parse(uri).ok()?.origin().ascii_serialization()));
+    let frame_src = if frames.is_empty() { "'none'".to_owned() } else { origins.collect::<Vec<_>>().join(" ") };
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src data:; frame-src {frame_src}; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     );

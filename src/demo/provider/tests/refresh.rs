@@ -126,8 +126,8 @@ async fn a_held_refresh_waits_before_or_after_the_token_is_used_up() {
         let hold = Hold::default();
         let fault = if after { RefreshFault::AnswerHeld(hold.clone()) } else { RefreshFault::Held(hold.clone()) };
         stage.provider.faults().set(|faults| faults.refresh = Some(fault));
-        let (now, held) = (stage.now(), held(&identity, &tokens));
-        let (refreshed, ()) = tokio::join!(relying_party.refresh(&held, now), async {
+        let session = held(&identity, &tokens);
+        let (refreshed, ()) = tokio::join!(relying_party.refresh(&session, stage.now()), async {
             hold.arrived(1).await;
             assert_eq!(stage.provider.counters().refreshed, u64::from(after));
             hold.release();

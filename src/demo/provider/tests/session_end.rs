@@ -102,17 +102,17 @@ async fn a_front_channel_is_a_frame_on_the_page_that_leads_back() {
     stage.provider.sign_in_as(agent());
     let tokens = stage.tokens("es").await;
     let sid = payload(tokens["id_token"].as_str().unwrap())["sid"].as_str().unwrap().to_owned();
-    let query = [("client_id", "es"), ("state", STATE), ("post_logout_redirect_uri", SIGNED_OUT)];
-    let response = stage.browser.get(&stage.provider_end(&query)).await;
+    let leaving = [("client_id", "es"), ("state", STATE), ("post_logout_redirect_uri", SIGNED_OUT)];
+    let response = stage.browser.get(&stage.provider_end(&leaving)).await;
     assert_eq!(response.status(), StatusCode::OK);
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("frame-src http://localhost:4180;"), "{policy}");
     let page = response.text().await.unwrap();
     let source = page.split("<iframe src=\"").nth(1).unwrap().split('"').next().unwrap();
     let source = url::Url::parse(&source.replace("&#38;", "&").replace("&amp;", "&")).unwrap();
-    let said: HashMap<String, String> = source.query_pairs().into_owned().collect();
-    assert_eq!((said["iss"].as_str(), said["sid"].as_str()), (stage.provider.issuer(), sid.as_str()));
+    let query: HashMap<String, String> = source.query_pairs().into_owned().collect();
+    assert_eq!((query["iss"].as_str(), query["sid"].as_str()), (stage.provider.issuer(), sid.as_str()));
     assert!(page.contains(&format!("{SIGNED_OUT}?state={STATE}")));
     // Without a session nobody is told.
-    assert_eq!(stage.browser.get(&stage.provider_end(&query)).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(stage.browser.get(&stage.provider_end(&leaving)).await.status(), StatusCode::SEE_OTHER);
 }
