@@ -163,14 +163,14 @@ struct Header {
 }
 
 impl Header {
-    fn read(json: &[u8], kind: Kind) -> Result<Self, JwsError> {
+    fn read(json: &[u8], expected: Kind) -> Result<Self, JwsError> {
         let mut members = strict_json::object(json).map_err(|_| JwsError::Malformed)?;
         // We understand no extension, so none may be critical (RFC 7515 §4.1.11).
         if members.contains_key("crit") || members.contains_key("cty") {
             return Err(JwsError::UnsupportedHeader);
         }
         // An access token (`at+jwt`) is neither, and a logout token is no ID token.
-        if text(&mut members, "typ")?.is_some_and(|typ| !kind.may_be_called(&typ)) {
+        if text(&mut members, "typ")?.is_some_and(|typ| !expected.may_be_called(&typ)) {
             return Err(JwsError::UnsupportedHeader);
         }
         let alg = text(&mut members, "alg")?.ok_or(JwsError::Malformed)?;

@@ -152,9 +152,9 @@ fn verify(
         return Err(LogoutTokenError::Nonce);
     }
     let jti = name(&claims, "jti").ok_or(LogoutTokenError::MalformedId)?.clone();
-    let named = |claim: &str, malformed| match claims.contains_key(claim) {
-        true => name(&claims, claim).cloned().map(Some).ok_or(malformed),
-        false => Ok(None),
+    let named = |claim: &str, malformed| match claims.get(claim) {
+        None => Ok(None),
+        Some(_) => name(&claims, claim).cloned().map(Some).ok_or(malformed),
     };
     let sub = named("sub", LogoutTokenError::MalformedSubject)?;
     let sid = named("sid", LogoutTokenError::MalformedSession)?;
@@ -179,4 +179,224 @@ fn dates(
     }
     let expired = at("exp")?.map(|exp| exp.plus(leeway));
     Ok((issued_at, expired.map_or(too_old, |expired| expired.min(too_old))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oidc::keys::Keys;
+    use crate::oidc::settings::Algorithm::{self, ES256, HS256, RS256};
+    use crate::oidc::stub::{self, CLIENT_SECRET, Signer};
+    use crate::secret::SecretString;
+    use serde_json::json;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const ISSUER: &str = "https://op.test/api/v2";
+
+    fn claims() -> Value {
+        let now = NOW.as_unix();
+        json!({
+            "iss": ISSUER, "aud": "client", "iat": now, "exp": now + 120, "jti": "bWJq", "sub": "s", "sid": "08a5019c",
+            "events": { EVENT: {} },
+        })
+    }
+
+    fn verified_as(token: &str, signer: &Signer, pinned: &[Algorithm]) -> Result<LogoutToken, LogoutTokenError> {
+        let keys: Vec<_> = [signer.jwk()].into_iter().filter(|jwk| !jwk.is_null()).collect();
+        let keys = Keys::from_json(&json!({ "keys": keys }));
+        let secret = SecretString::from(CLIENT_SECRET);
+        let trust = Trust { keys: &keys, algorithms: pinned, client_secret: Some(&secret) };
+        verify(token, &trust, &stub::settings(ISSUER), NOW)
+    }
+
+    fn verified(claims: &Value) -> Result<LogoutToken, LogoutTokenError> {
+        let signer = Signer::new(ES256, "k");
+        verified_as(&signer.sign(claims), &signer, &[ES256])
+    }
+
+    #[test]
+    fn a_token_that_says_what_it_must_is_accepted_and_read() {
+        let token = verified(&claims()).unwrap();
+        assert_eq!((token.sub(), token.sid(), token.jti()), (Some("s"), Some("08a5019c"), "bWJq"));
+        assert_eq!(token.issued_at(), NOW);
+        assert_eq!(token.replay_until(), NOW.plus(Duration::from_secs(120 + 60)));
+    }
+
+    /// Each case changes one claim of a good token.
+    #[test]
+    fn each_claim_is_checked() {
+        use LogoutTokenError as E;
+        let now = NOW.as_unix();
+        let absent = Value::Null;
+        let long = "s".repeat(256);
+        let event = |value: Value| json!({ EVENT: value });
+        let cases = [
+            ("iss", absent.clone(), Some(E::WrongIssuer)),
+            ("iss", json!("https://op.test/api/v2/"), Some(E::WrongIssuer)),
+            ("iss", json!("https://evil.test"), Some(E::WrongIssuer)),
+            ("iss", json!([ISSUER]), Some(E::WrongIssuer)),
+            ("aud", absent.clone(), Some(E::WrongAudience)),
+            ("aud", json!("client2"), Some(E::WrongAudience)),
+            ("aud", json!([]), Some(E::WrongAudience)),
+            ("aud", json!(["other", 1, "client"]), Some(E::WrongAudience)),
+            ("aud", json!(["other", "client"]), None),
+            ("iat", absent.clone(), Some(E::OutOfDate(IdTokenError::MalformedTime("iat")))),
+            ("iat", json!("now"), Some(E::OutOfDate(IdTokenError::MalformedTime("iat")))),
+            ("iat", json!(now + 60), None),
+            ("iat", json!(now + 61), Some(E::OutOfDate(IdTokenError::NotYet("iat")))),
+            ("iat", json!(now - 359), None),
+            ("iat", json!(now - 360), Some(E::TooOld)),
+            ("iat", json!(0), Some(E::TooOld)),
+            ("exp", absent.clone(), None),
+            ("exp", json!(now - 59), None),
+            ("exp", json!(now - 60), Some(E::OutOfDate(IdTokenError::Expired))),
+            ("exp", json!("never"), Some(E::OutOfDate(IdTokenError::MalformedTime("exp")))),
+            ("nbf", json!(now + 61), Some(E::OutOfDate(IdTokenError::NotYet("nbf")))),
+            ("jti", absent.clone(), Some(E::MalformedId)),
+            ("jti", json!(""), Some(E::MalformedId)),
+            ("jti", json!(7), Some(E::MalformedId)),
+            ("jti", json!("a\nb"), Some(E::MalformedId)),
+            ("jti", json!(long), Some(E::MalformedId)),
+            ("events", absent.clone(), Some(E::NoLogoutEvent)),
+            ("events", json!(EVENT), Some(E::NoLogoutEvent)),
+            ("events", json!([EVENT]), Some(E::NoLogoutEvent)),
+            ("events", json!({}), Some(E::NoLogoutEvent)),
+            ("events", json!({"http://schemas.openid.net/event/backchannel-logout/": {}}), Some(E::NoLogoutEvent)),
+            ("events", json!({"http://schemas.openid.net/event/Backchannel-Logout": {}}), Some(E::NoLogoutEvent)),
+            ("events", event(json!(null)), Some(E::NoLogoutEvent)),
+            ("events", event(json!(true)), Some(E::NoLogoutEvent)),
+            ("events", event(json!("")), Some(E::NoLogoutEvent)),
+            ("events", event(json!([])), Some(E::NoLogoutEvent)),
+            ("events", event(json!({"why": "policy"})), None),
+            ("events", json!({EVENT: {}, "urn:another": {}}), None),
+            ("nonce", json!("n"), Some(E::Nonce)),
+            ("nonce", json!(""), Some(E::Nonce)),
+            ("sub", absent.clone(), None),
+            ("sub", json!(""), Some(E::MalformedSubject)),
+            ("sub", json!(["s"]), Some(E::MalformedSubject)),
+            ("sub", json!("é"), Some(E::MalformedSubject)),
+            ("sub", json!(long), Some(E::MalformedSubject)),
+            ("sid", absent, None),
+            ("sid", json!(""), Some(E::MalformedSession)),
+            ("sid", json!(42), Some(E::MalformedSession)),
+            ("sid", json!("a\r\nX: y"), Some(E::MalformedSession)),
+            ("sid", json!(long), Some(E::MalformedSession)),
+        ];
+        for (name, value, expected) in cases {
+            let mut claims = claims();
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+            assert_eq!(verified(&claims).err(), expected, "{name} {value}");
+        }
+        // A null is not a claim that is absent.
+        for (name, expected) in [
+            ("nonce", E::Nonce),
+            ("sub", E::MalformedSubject),
+            ("sid", E::MalformedSession),
+            ("exp", E::OutOfDate(IdTokenError::MalformedTime("exp"))),
+        ] {
+            let mut claims = claims();
+            claims[name] = json!(null);
+            assert_eq!(verified(&claims).unwrap_err(), expected, "{name}");
+        }
+        let mut nobody = claims();
+        nobody.as_object_mut().unwrap().retain(|name, _| name != "sub" && name != "sid");
+        assert_eq!(verified(&nobody).unwrap_err(), E::NamesNobody);
+    }
+
+    /// Whatever else the same key signs for the same client.
+    #[test]
+    fn no_other_token_is_a_logout_token() {
+        use LogoutTokenError as E;
+        let now = NOW.as_unix();
+        let id_token = json!({
+            "iss": ISSUER, "aud": "client", "sub": "s", "exp": now + 300, "iat": now, "sid": "08a5019c", "jti": "j",
+        });
+        assert_eq!(verified(&id_token).unwrap_err(), E::NoLogoutEvent);
+        let mut with_nonce = claims();
+        with_nonce["nonce"] = json!("n");
+        assert_eq!(verified(&with_nonce).unwrap_err(), E::Nonce);
+
+        let signer = Signer::new(ES256, "k");
+        let typed = |typ: Value| {
+            let token = signer.sign_with(&json!({"alg": "ES256", "kid": "k", "typ": typ}), &claims());
+            verified_as(&token, &signer, &[ES256]).err()
+        };
+        for typ in ["logout+jwt", "application/logout+jwt", "LOGOUT+JWT", "JWT"] {
+            assert_eq!(typed(json!(typ)), None, "{typ}");
+        }
+        for typ in ["at+jwt", "application/at+jwt", "secevent+jwt", "userinfo+jwt", "token-introspection+jwt", ""] {
+            assert_eq!(typed(json!(typ)), Some(E::Signature(JwsError::UnsupportedHeader)), "{typ}");
+        }
+        assert_eq!(typed(json!(null)), Some(E::Signature(JwsError::Malformed)));
+        let untyped = signer.sign_with(&json!({"alg": "ES256", "kid": "k"}), &claims());
+        assert!(verified_as(&untyped, &signer, &[ES256]).is_ok());
+    }
+
+    #[test]
+    fn only_the_provider_s_key_and_algorithm_count() {
+        let signer = Signer::new(ES256, "k");
+        let unsigned = signer.sign_with(&json!({"alg": "none", "typ": "logout+jwt"}), &claims());
+        let forged = Signer::new(ES256, "k").sign(&claims());
+        let strange = Signer::new(ES256, "other").sign(&claims());
+        let by_public_key = Signer::with_secret(signer.jwk().to_string().as_bytes()).sign(&claims());
+        let by_secret = Signer::new(HS256, "k").sign(&claims());
+        for (token, expected) in [
+            (unsigned, JwsError::UnsupportedAlgorithm),
+            (forged, JwsError::WrongSignature),
+            (strange, JwsError::UnknownKey),
+            (by_public_key, JwsError::UnacceptedAlgorithm(HS256)),
+            (by_secret, JwsError::UnacceptedAlgorithm(HS256)),
+        ] {
+            let refused = verified_as(&token, &signer, &[ES256, RS256]).unwrap_err();
+            assert_eq!(refused, LogoutTokenError::Signature(expected));
+        }
+        // Even where HS256 is accepted, only the client secret is its key.
+        let by_public_key = Signer::with_secret(signer.jwk().to_string().as_bytes()).sign(&claims());
+        let refused = verified_as(&by_public_key, &signer, &[ES256, HS256]).unwrap_err();
+        assert_eq!(refused, LogoutTokenError::Signature(JwsError::WrongSignature));
+        assert!(verified_as(&Signer::new(HS256, "k").sign(&claims()), &signer, &[HS256]).is_ok());
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_refused() {
+        let signer = Signer::new(ES256, "k");
+        let header = br#"{"alg":"ES256","kid":"k","typ":"logout+jwt"}"#;
+        let good = claims().to_string();
+        let again = |members: &str| format!("{},{members}}}", good.strip_suffix('}').unwrap());
+        for payload in [again(r#""sid":"another""#), again(&format!(r#""events":{{"{EVENT}":{{}}}}"#))] {
+            let token = signer.sign_bytes(header, payload.as_bytes());
+            let refused = verified_as(&token, &signer, &[ES256]).unwrap_err();
+            assert_eq!(refused, LogoutTokenError::Signature(JwsError::MalformedClaims), "{payload}");
+        }
+        let doubled = good.replace(&format!(r#""{EVENT}":{{}}"#), &format!(r#""{EVENT}":{{}},"{EVENT}":{{}}"#));
+        assert_ne!(doubled, good);
+        assert!(verified_as(&signer.sign_bytes(header, doubled.as_bytes()), &signer, &[ES256]).is_err());
+        assert!(verified_as(&signer.sign_bytes(header, good.as_bytes()), &signer, &[ES256]).is_ok());
+    }
+
+    /// Until the moment it names, a second use has to be known by its `jti`; from then on its dates
+    /// refuse it.
+    #[test]
+    fn replay_is_possible_until_the_moment_that_is_said() {
+        let signer = Signer::new(ES256, "k");
+        let keys = Keys::from_json(&json!({ "keys": [signer.jwk()] }));
+        let trust = Trust { keys: &keys, algorithms: &[ES256], client_secret: None };
+        for exp in [None, Some(0), Some(120), Some(24 * 3600)] {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().remove("exp");
+            if let Some(exp) = exp {
+                claims["exp"] = json!(NOW.as_unix() + exp);
+            }
+            let token = signer.sign(&claims);
+            let at = |now| verify(&token, &trust, &stub::settings(ISSUER), now);
+            let until = at(NOW).unwrap().replay_until();
+            assert!(until <= NOW.plus(MAX_AGE).plus(Duration::from_secs(60)), "{exp:?}");
+            assert!(at(until.minus(Duration::from_secs(1))).is_ok(), "{exp:?}");
+            assert!(at(until).is_err(), "{exp:?}");
+        }
+    }
 }

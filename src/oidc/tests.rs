@@ -7,6 +7,8 @@ use crate::claims::ClaimValue;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+mod refresh;
+
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const NONCE: &str = "nonce-of-this-attempt-0123456789abcdef";
 
@@ -300,4 +302,10 @@ fn the_exchanges_can_move_between_threads() {
     sendable(redeem(&client));
     sendable(client.accepts_callback_issuer(None, NOW));
     sendable(client.end_session_url(None, "", NOW));
+    let tokens =
+        Tokens { id_token: "".into(), access_token: "".into(), refresh_token: None, access_token_expires_at: None };
+    let held = Held { tokens: &tokens, subject: "s", sid: None, authenticated_at: None };
+    sendable(client.refresh(&held, NOW));
+    sendable(client.verify_logout_token("", NOW));
+    sendable(client.revoke(&tokens, NOW));
 }

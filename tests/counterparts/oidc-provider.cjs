@@ -4,7 +4,17 @@
 //   node oidc-provider.cjs '{"port": 0, "redirect_uris": ["http://localhost:4180/oauth2/callback"],
 //                            "post_logout_redirect_uris": ["http://localhost:4180/oauth2/signed_out"],
 //                            "person": {"acr": "eidas1-mfa", "roles": []},
-//                            "client_secrets": {"vestibule-es256": "…"}}'
+//                            "client_secrets": {"vestibule-es256": "…"},
+//                            "backchannel_logout_uri": "http://localhost:4180/oauth2/backchannel_logout",
+//                            "access_token_ttl": 5, "rotate_always": true}'
+//
+// The last three are not the federation's: it tells no service of a sign-out, its access tokens
+// live an hour, and it rotates refresh tokens late in their life. With them the library is what a
+// stricter provider is: every refresh token is good once, and a second use ends the grant.
+//
+// Beside the provider, for tests: GET /control/counters says how often tokens were asked for,
+// refreshed, reused and revoked; POST /control/sign-out with {"sub": "…"} ends that person's
+// sessions and posts a logout token, without sid, to every client.
 //
 // Once it listens it prints one line of JSON: its issuer and the clients that it knows, with their
 // secrets. Everything else goes to standard error.
@@ -48,6 +58,9 @@ const settings = {
   redirect_uris: [],
   post_logout_redirect_uris: [],
   client_secrets: {},
+  backchannel_logout_uri: undefined,
+  access_token_ttl: 3600,
+  rotate_always: false,
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
 
@@ -216,6 +229,10 @@ function clients() {
     scope: SCOPES.filter((scope) => scope !== 'siren').join(' '),
     id_token_signed_response_alg: idToken,
     ...(userinfo && { userinfo_signed_response_alg: userinfo }),
+    ...(settings.backchannel_logout_uri && {
+      backchannel_logout_uri: settings.backchannel_logout_uri,
+      backchannel_logout_session_required: true,
+    }),
   });
   return [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256')];
 }
@@ -263,7 +280,7 @@ function makeProvider(issuer, registered) {
     extraParams: ['idp_hint', 'siret_hint'],
     features: {
       devInteractions: { enabled: false },
-      backchannelLogout: { enabled: false },
+      backchannelLogout: { enabled: Boolean(settings.backchannel_logout_uri) },
       resourceIndicators: { enabled: false },
       claimsParameter: { enabled: true },
       encryption: { enabled: true },
@@ -292,7 +309,7 @@ function makeProvider(issuer, registered) {
       revocation: '/token/revocation',
     },
     ttl: {
-      Session: HOURS_12, Grant: HOURS_12, RefreshToken: HOURS_12, AccessToken: 3600, IdToken: 3600, AuthorizationCode: 60,
+      Session: HOURS_12, Grant: HOURS_12, RefreshToken: HOURS_12, AccessToken: settings.access_token_ttl, IdToken: 3600, AuthorizationCode: 60,
       Interaction: 3600,
     },
     cookies: {
@@ -301,6 +318,7 @@ function makeProvider(issuer, registered) {
       short: { signed: true, httpOnly: true, sameSite: 'lax' },
     },
     issueRefreshToken: async () => true,
+    ...(settings.rotate_always && { rotateRefreshToken: true }),
     // Claims that live as long as the federation's session, of which the subject's last one counts.
     findAccount: async (_ctx, sub) => {
       const session = sessionById(sessionOfSubject.get(sub));
@@ -322,6 +340,10 @@ function makeProvider(issuer, registered) {
     },
   });
   provider.on('server_error', (_ctx, error) => console.error(error));
+  provider.on('backchannel.success', () => { counters.logout_tokens += 1; });
+  provider.on('backchannel.error', (_ctx, error) => { counters.logout_tokens += 1; console.error(error); });
+  provider.on('grant.success', (ctx) => { if (ctx.oidc.params.grant_type === 'refresh_token') counters.refreshed += 1; });
+  provider.on('grant.error', (_ctx, error) => { if (error.error_detail === 'refresh token already used') counters.refresh_reuse += 1; });
   provider.on('end_session.success', (ctx) => {
     closeSession(cookie(ctx.req, SESSION_COOKIE));
     ctx.append('set-cookie', `${SESSION_COOKIE}=; Path=${PREFIX}; Max-Age=0; HttpOnly; SameSite=Lax`);
@@ -388,7 +410,27 @@ async function interaction(req, res, provider) {
   return sendPage(res, 200, 'Se connecter', signInForm(req.url, { ...PROPOSED, ...hints }));
 }
 
-function serve(provider) {
+const counters = { token: 0, refreshed: 0, refresh_reuse: 0, revocation: 0, logout_tokens: 0 };
+
+/** What tests ask of us beside the protocol. */
+async function control(req, res, path, provider, registered) {
+  const answer = (status, body) => {
+    res.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+    res.end(JSON.stringify(body));
+  };
+  if (path === '/control/counters' && req.method === 'GET') return answer(200, counters);
+  if (path !== '/control/sign-out' || req.method !== 'POST') return answer(404, {});
+  const { sub } = JSON.parse(await readBody(req));
+  for (const [id, session] of sessions) if (session.person.sub === sub) closeSession(id);
+  const told = await Promise.all(registered.map(async ({ client_id }) => {
+    counters.logout_tokens += 1;
+    const client = await provider.Client.find(client_id);
+    return client.backchannelLogout(sub, undefined).then(() => true, (error) => (console.error(error), false));
+  }));
+  return answer(200, { told: told.filter(Boolean).length });
+}
+
+function serve(provider, registered) {
   const callback = provider.callback();
   // The library finds out that it is mounted below a prefix by comparing the two addresses.
   const library = (req, res, url) => {
@@ -403,9 +445,12 @@ function serve(provider) {
 
   return async (req, res) => {
     const url = new URL(req.url, 'http://localhost');
+    if (url.pathname.startsWith('/control/')) return control(req, res, url.pathname, provider, registered);
     if (!url.pathname.startsWith(`${PREFIX}/`)) return sendPage(res, 404, 'Page introuvable', errorBody('Y000404', 'not found'));
     const path = url.pathname.slice(PREFIX.length);
 
+    if (path === '/token') counters.token += 1;
+    if (path === '/token/revocation') counters.revocation += 1;
     if (path === '/authorize') return authorize(req, res, url, library);
     if (path.startsWith('/interaction/')) return interaction(req, res, provider);
     if (path === '/session/end') {
@@ -425,7 +470,7 @@ const server = http.createServer();
 server.listen(settings.port, settings.host, () => {
   const issuer = `http://${settings.host}:${server.address().port}${PREFIX}`;
   const registered = clients();
-  const answer = serve(makeProvider(issuer, registered));
+  const answer = serve(makeProvider(issuer, registered), registered);
   server.on('request', (req, res) => {
     answer(req, res).catch((error) => {
       console.error(error);

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { compactVerify, createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
@@ -16,14 +17,17 @@ let provider;
 let issuer;
 let clients;
 
-before(async () => {
-  const settings = { redirect_uris: [CALLBACK], post_logout_redirect_uris: [SIGNED_OUT] };
+/** A provider of our own, with these settings besides the usual ones. */
+async function start(more = {}) {
+  const settings = { redirect_uris: [CALLBACK], post_logout_redirect_uris: [SIGNED_OUT], ...more };
   const script = new URL('oidc-provider.cjs', import.meta.url).pathname;
-  provider = spawn(process.execPath, [script, JSON.stringify(settings)], { stdio: ['ignore', 'pipe', 'ignore'] });
-  for await (const line of createInterface({ input: provider.stdout })) {
-    ({ issuer, clients } = JSON.parse(line));
-    break;
-  }
+  const child = spawn(process.execPath, [script, JSON.stringify(settings)], { stdio: ['ignore', 'pipe', 'ignore'] });
+  for await (const line of createInterface({ input: child.stdout })) return { child, ...JSON.parse(line) };
+  throw new Error('the provider did not start');
+}
+
+before(async () => {
+  ({ child: provider, issuer, clients } = await start());
 });
 after(() => provider.kill());
 
@@ -228,4 +232,89 @@ test('client_secret_basic is refused, and a wrong secret is', async () => {
   assert.equal((await redeem({ ...client, client_secret: 'wrong' }, code, verifier)).status, 401);
   assert.equal((await redeem(client, code, verifier)).status, 200);
   assert.equal((await (await redeem(client, code, verifier)).json()).error, 'invalid_grant', 'a code is used once');
+});
+
+test('as the federation is set up, nobody is told of a sign-out and refresh tokens last', async () => {
+  const found = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+  assert.equal(found.backchannel_logout_supported, undefined);
+  assert.equal(found.revocation_endpoint, `${issuer}/token/revocation`);
+});
+
+test('as a stricter provider: rotation, theft, revocation and back-channel logout', async (t) => {
+  const received = [];
+  const listener = createServer(async (req, res) => {
+    let body = '';
+    for await (const chunk of req) body += chunk;
+    received.push({ type: req.headers['content-type'], form: new URLSearchParams(body) });
+    res.writeHead(200, { 'cache-control': 'no-store' }).end();
+  });
+  await new Promise((ready) => { listener.listen(0, '127.0.0.1', ready); });
+  const backchannel_logout_uri = `http://127.0.0.1:${listener.address().port}/backchannel_logout`;
+  const strict = await start({ backchannel_logout_uri, access_token_ttl: 2, rotate_always: true });
+  const former = issuer;
+  issuer = strict.issuer;
+  t.after(() => {
+    issuer = former;
+    listener.close();
+    strict.child.kill();
+  });
+  const found = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+  assert.equal(found.backchannel_logout_supported, true);
+  assert.equal(found.backchannel_logout_session_supported, true);
+  const counters = async () => (await fetch(new URL('/control/counters', issuer))).json();
+  const client = strict.clients.find((one) => one.id_token_signed_response_alg === 'ES256');
+  const authenticated = { client_id: client.client_id, client_secret: client.client_secret };
+  const refresh = async (refresh_token) => (await post('/token', { grant_type: 'refresh_token', refresh_token, ...authenticated })).json();
+  const read = async (token, more) => (await jwtVerify(token, keyFor(client, 'ES256'), { issuer, audience: client.client_id, ...more })).payload;
+  const signIn = async (go) => {
+    const { url, verifier, params } = authorization(client, { login_hint: 'agent@exemple.gouv.fr' });
+    const tokens = await (await redeem(client, (await go(url)).callback.get('code'), verifier)).json();
+    return { ...tokens, nonce: params.nonce };
+  };
+
+  // Every refresh token is good once; a refreshed ID token has the same nonce, sid and auth_time.
+  const go = browser();
+  const first = await signIn(go);
+  assert.equal(first.expires_in, 2);
+  const before = await read(first.id_token);
+  assert.ok(before.sid);
+  const second = await refresh(first.refresh_token);
+  const renewed = await read(second.id_token);
+  assert.notEqual(second.refresh_token, first.refresh_token);
+  assert.deepEqual([renewed.sub, renewed.sid, renewed.auth_time, renewed.nonce], [before.sub, before.sid, before.auth_time, first.nonce]);
+  assert.equal((await refresh(first.refresh_token)).error, 'invalid_grant', 'a theft');
+  assert.equal((await refresh(second.refresh_token)).error, 'invalid_grant', 'and the end of the grant');
+  const { refreshed, refresh_reuse } = await counters();
+  assert.deepEqual({ refreshed, refresh_reuse }, { refreshed: 1, refresh_reuse: 1 });
+
+  // A refresh token that is given back is void.
+  const third = await signIn(go);
+  assert.equal((await post('/token/revocation', { token: third.refresh_token, token_type_hint: 'refresh_token', ...authenticated })).status, 200);
+  assert.equal((await refresh(third.refresh_token)).error, 'invalid_grant');
+  assert.equal((await counters()).revocation, 1);
+
+  // A sign-out is posted to the client, by sid and sub, before the browser goes back.
+  const fourth = await signIn(go);
+  const { sid, sub } = await read(fourth.id_token);
+  const out = new URLSearchParams({ id_token_hint: fourth.id_token, post_logout_redirect_uri: SIGNED_OUT, state: long() });
+  const leaving = await go(`${issuer}/session/end?${out}`);
+  await go(`${issuer}/session/end/confirm`, { xsrf: /name="xsrf" value="([^"]+)"/.exec(leaving.text)[1], logout: 'yes' });
+  assert.equal(received.length, 1);
+  assert.match(received[0].type, /^application\/x-www-form-urlencoded/);
+  const token = received[0].form.get('logout_token');
+  assert.equal(decodeProtectedHeader(token).typ, 'logout+jwt');
+  const logout = await read(token);
+  assert.deepEqual([logout.sid, logout.sub, logout.nonce, logout.exp], [sid, sub, undefined, undefined]);
+  assert.deepEqual(logout.events, { 'http://schemas.openid.net/event/backchannel-logout': {} });
+  assert.ok(logout.jti && logout.iat);
+
+  // Everywhere: every client hears of the person, and of no session in particular.
+  const fifth = await signIn(browser());
+  const everywhere = await fetch(new URL('/control/sign-out', issuer), { method: 'POST', body: JSON.stringify({ sub }) });
+  assert.deepEqual(await everywhere.json(), { told: 3 });
+  assert.equal(received.length, 4);
+  const tokens = received.slice(1).map(({ form }) => JSON.parse(Buffer.from(form.get('logout_token').split('.')[1], 'base64url')));
+  for (const told of tokens) assert.deepEqual([told.sub, told.sid], [sub, undefined]);
+  assert.equal((await refresh(fifth.refresh_token)).error, 'invalid_grant');
+  assert.equal((await counters()).logout_tokens, 4);
 });

@@ -20,6 +20,7 @@ mod programs;
 mod readme;
 mod real;
 mod real_attacks;
+mod real_provider;
 mod session;
 mod sign_in;
 mod sign_out;

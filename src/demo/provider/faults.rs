@@ -14,6 +14,8 @@ pub struct Faults {
     pub callback: Option<CallbackFault>,
     /// At the token endpoint.
     pub token: Option<TokenFault>,
+    /// At the token endpoint for refresh tokens, before [`Self::token`] is looked at.
+    pub refresh: Option<RefreshFault>,
     /// In the ID token.
     pub id_token: Option<IdTokenFault>,
     /// At userinfo.
@@ -22,6 +24,100 @@ pub struct Faults {
     pub discovery: Option<DiscoveryFault>,
     /// At the key endpoint.
     pub jwks: Option<JwksFault>,
+    /// At the revocation endpoint.
+    pub revocation: Option<RevocationFault>,
+    /// In logout tokens.
+    pub logout_token: Option<LogoutTokenFault>,
+    /// At every endpoint, before any other fault is looked at.
+    pub down: Option<Down>,
+}
+
+/// How the whole provider is down. What is refused or waits is not counted.
+#[derive(Clone, Debug)]
+pub enum Down {
+    /// 503, as from a gateway before it.
+    Unavailable,
+    /// Every answer waits.
+    Held(Hold),
+}
+
+/// What goes wrong when a refresh token is exchanged.
+#[derive(Clone, Debug)]
+pub enum RefreshFault {
+    /// 500; the refresh token is not used up.
+    Failing,
+    /// 400 `invalid_grant`; the refresh token is not used up.
+    InvalidGrant,
+    /// 401 `invalid_client`; the refresh token is not used up.
+    InvalidClient,
+    /// 200, and not JSON; the refresh token is not used up.
+    Garbage,
+    /// The refresh token is used up, and the answer is lost: 502.
+    LostAnswer,
+    /// The request waits; only then is the refresh token looked at.
+    Held(Hold),
+    /// The refresh token is used up; then the answer waits.
+    AnswerHeld(Hold),
+    /// No `id_token`.
+    WithoutIdToken,
+    /// No `refresh_token`, although the former one is void where it rotates.
+    WithoutRefreshToken,
+    /// The refreshed ID token is wrong.
+    IdToken(IdTokenFault),
+}
+
+/// What goes wrong at the revocation endpoint.
+#[derive(Clone, Debug)]
+pub enum RevocationFault {
+    /// 503; nothing is revoked.
+    Unavailable,
+    /// The answer waits.
+    Held(Hold),
+}
+
+/// What goes wrong in a logout token: each check of OpenID Connect Back-Channel Logout §2.6 once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogoutTokenFault {
+    /// Not a JWT.
+    Garbage,
+    /// Signed by an unpublished key under the published `kid`.
+    WrongKey,
+    /// Signed by an unpublished key under its own `kid`.
+    UnknownKey,
+    /// `alg: none`.
+    AlgNone,
+    /// HS256 under the published key's bytes.
+    HmacUnderPublicKey,
+    /// `typ: at+jwt`.
+    TypedAccessToken,
+    /// `typ: JWT`, as older providers write: nothing wrong.
+    TypedJwt,
+    /// Another `iss`.
+    WrongIssuer,
+    /// Another `aud`.
+    WrongAudience,
+    /// No `iat`.
+    WithoutIssuedAt,
+    /// `iat` an hour ago, `exp` ahead.
+    Old,
+    /// `iat` (and `exp`) a day ahead.
+    IssuedInFuture,
+    /// `exp` three minutes ago.
+    Expired,
+    /// No `exp`, as older providers leave it out: nothing wrong.
+    WithoutExpiry,
+    /// No `jti`.
+    WithoutId,
+    /// The same `jti` each time: the second token is a replay.
+    SameId,
+    /// No `events`.
+    WithoutEvents,
+    /// `events` of another kind.
+    OtherEvent,
+    /// A `nonce`.
+    WithNonce,
+    /// Neither `sub` nor `sid`.
+    NamesNobody,
 }
 
 /// What goes wrong in the callback.
@@ -233,6 +329,14 @@ pub struct Counters {
     pub token: u64,
     /// `/token`, refreshes only.
     pub refresh: u64,
+    /// Refreshes that brought tokens, answers that were lost on the way among them.
+    pub refreshed: u64,
+    /// Refresh tokens that were presented again after they were used up: thefts, to the provider.
+    pub refresh_reuse: u64,
+    /// `/token/revocation`.
+    pub revocation: u64,
+    /// Logout tokens that were posted, whatever came back.
+    pub logout_tokens: u64,
     /// `/userinfo`.
     pub userinfo: u64,
     /// Discovery.
@@ -248,6 +352,10 @@ pub(super) struct Counts {
     pub(super) authorize: Count,
     pub(super) token: Count,
     pub(super) refresh: Count,
+    pub(super) refreshed: Count,
+    pub(super) refresh_reuse: Count,
+    pub(super) revocation: Count,
+    pub(super) logout_tokens: Count,
     pub(super) userinfo: Count,
     pub(super) discovery: Count,
     pub(super) jwks: Count,
@@ -273,6 +381,10 @@ impl Counts {
             authorize: self.authorize.get(),
             token: self.token.get(),
             refresh: self.refresh.get(),
+            refreshed: self.refreshed.get(),
+            refresh_reuse: self.refresh_reuse.get(),
+            revocation: self.revocation.get(),
+            logout_tokens: self.logout_tokens.get(),
             userinfo: self.userinfo.get(),
             discovery: self.discovery.get(),
             jwks: self.jwks.get(),

@@ -1,6 +1,7 @@
 //! The ID token as ProConnect writes it: who and when, but no e-mail and no name (OpenID Connect Core §2).
 //!
-//! `token` calls it. `acr` is there when it was asked for, `amr` when the `claims` parameter asked.
+//! `token` calls it, for codes and for refreshes: the `nonce` is the same in both, as the library
+//! that ProConnect runs on has it. `sid` is always there, for logout tokens to name. `acr` is there when it was asked for, `amr` when the `claims` parameter asked.
 
 use super::Shared;
 use super::faults::IdTokenFault;
@@ -45,6 +46,7 @@ fn right_claims(issuer: &str, grant: &Grant, access_token: &str, now: Timestamp)
         ("auth_time".to_owned(), json!(grant.session.started.as_unix())),
         ("nonce".to_owned(), json!(request.nonce)),
         ("at_hash".to_owned(), json!(at_hash(access_token))),
+        ("sid".to_owned(), json!(grant.session.sid)),
     ]);
     if request.acr.asked {
         claims.insert("acr".to_owned(), json!(agent.acr));

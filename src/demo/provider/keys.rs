@@ -1,6 +1,6 @@
 //! The provider's signing keys: making them, signing with them, publishing them, rotating them.
 //!
-//! `id_token` and `userinfo` sign, `metadata` publishes, `logout` checks a hint. The ways in which
+//! `id_token`, `userinfo` and `logout_token` sign, `metadata` publishes, `logout` checks a hint. The ways in which
 //! tests have a signature go wrong are here too: [`Signature`].
 
 use super::agents::uuid_text;
@@ -109,9 +109,21 @@ impl Keys {
         json!({"keys": std::iter::once(ec).chain(rsa).collect::<Vec<_>>()})
     }
 
-    /// A compact JWS (RFC 7515 §3.1) over `claims`.
+    /// A compact JWS (RFC 7515 §3.1) over `claims`, of no particular type.
     pub(super) fn sign(
         &self,
+        algorithm: SigningAlgorithm,
+        client_secret: &str,
+        claims: &Map<String, Value>,
+        signature: Signature,
+    ) -> Result<String, NotSigned> {
+        self.sign_as("JWT", algorithm, client_secret, claims, signature)
+    }
+
+    /// The same with this `typ`.
+    pub(super) fn sign_as(
+        &self,
+        typ: &str,
         algorithm: SigningAlgorithm,
         client_secret: &str,
         claims: &Map<String, Value>,
@@ -126,7 +138,7 @@ impl Keys {
             (_, SigningAlgorithm::ES256) => ("ES256", Some(&self.current.kid)),
             (_, SigningAlgorithm::RS256) => ("RS256", self.rsa.as_ref().map(|rsa| &rsa.kid)),
         };
-        let mut header = json!({"alg": alg, "typ": "JWT"});
+        let mut header = json!({"alg": alg, "typ": typ});
         if let (Some(kid), Value::Object(header)) = (kid, &mut header) {
             header.insert("kid".to_owned(), json!(kid));
         }

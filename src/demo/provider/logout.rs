@@ -4,15 +4,20 @@
 //! exact registered address with `state`. ProConnect passes through a form that submits itself;
 //! without JavaScript the way back is direct, or, with `confirm_sign_out`, by a button. An address
 //! that is not registered is told on a page and never gone to.
+//!
+//! Clients that asked for it hear of it first: by a logout token each, whose answers are waited
+//! for, and by a frame each on a page that then leads back.
 
 use super::Shared;
 use super::authorize::{SESSION_COOKIE, clear_session_cookie, cookie};
 use super::callback;
+use super::logout_token;
 use super::pages;
 use super::request::{Parameters, SHORTEST_STATE};
 use super::settings::Client;
+use super::state::{Ended, State};
 use crate::secret::ExposeSecret;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -27,7 +32,7 @@ enum Ending {
 }
 
 pub(super) async fn end_session(
-    State(shared): State<Arc<Shared>>,
+    shared: axum::extract::State<Arc<Shared>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
@@ -41,33 +46,50 @@ pub(super) async fn end_session(
             parameters.get("id_token_hint"),
             parameters.get("client_id"),
         ),
-        (Ok(ending), _) => end(&shared, &headers, &ending),
+        (Ok(ending), _) => end(&shared, &headers, &ending).await,
     }
 }
 
 /// The confirmation's form: says again what the query said, and is checked again.
-pub(super) async fn confirm(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn confirm(shared: axum::extract::State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     match ending(&shared, &Parameters::parse(&body)) {
-        Ok(ending) => end(&shared, &headers, &ending),
+        Ok(ending) => end(&shared, &headers, &ending).await,
         Err(refused) => refused,
     }
 }
 
-fn end(shared: &Shared, headers: &HeaderMap, ending: &Ending) -> Response {
-    let mut state = shared.state();
-    if let Some(session_id) = cookie(headers, SESSION_COOKIE) {
-        state.end_session(&session_id);
-    }
-    state.automatic = None;
-    drop(state);
-    let mut response = match ending {
-        Ending::Client { post_logout_redirect_uri, state } => {
-            callback::go_to(&callback::append(post_logout_redirect_uri, &[("state", state)]))
+async fn end(shared: &Shared, headers: &HeaderMap, ending: &Ending) -> Response {
+    let (ended, frames) = {
+        let mut state = shared.state();
+        state.automatic = None;
+        let ended = cookie(headers, SESSION_COOKIE).and_then(|session_id| state.end_session(&session_id));
+        let frames = ended.as_ref().map(|ended| frames(&state, &shared.issuer, ended)).unwrap_or_default();
+        (ended, frames)
+    };
+    if let Some(ended) = ended {
+        for client_id in &ended.clients {
+            logout_token::deliver(shared, client_id, Some(&ended.sub), Some(&ended.sid)).await;
         }
-        Ending::OwnPage => pages::signed_out(),
+    }
+    let back = match ending {
+        Ending::Client { post_logout_redirect_uri, state } => {
+            Some(callback::append(post_logout_redirect_uri, &[("state", state)]))
+        }
+        Ending::OwnPage => None,
+    };
+    let mut response = match back {
+        Some(back) if frames.is_empty() => callback::go_to(&back),
+        back => pages::signed_out(&frames, back.as_deref()),
     };
     clear_session_cookie(&mut response);
     response
+}
+
+/// What a page has to show to tell the session's clients of its end (OpenID Connect Front-Channel
+/// Logout §3): their addresses with `iss` and `sid`.
+fn frames(state: &State, issuer: &str, ended: &Ended) -> Vec<String> {
+    let uris = ended.clients.iter().filter_map(|client_id| state.logout_uris.get(client_id)?.frontchannel.as_ref());
+    uris.map(|uri| callback::append(uri, &[("iss", issuer), ("sid", &ended.sid)])).collect()
 }
 
 /// Where the sign-out goes, or the page that says why it goes nowhere.

@@ -46,18 +46,24 @@ fn metadata(issuer: &str, has_rsa: bool) -> Value {
         ACR_VALUES.into_iter().chain(["https://proconnect.gouv.fr/assurance/certification-dirigeant"]).collect();
     let scopes: Vec<&str> = SCOPE_CLAIMS.iter().map(|(scope, _)| *scope).collect();
     let of_scopes = SCOPE_CLAIMS.iter().flat_map(|(_, claims)| claims.iter().copied());
-    let claims: Vec<&str> = of_scopes.chain(["acr", "auth_time", "iss"]).collect();
+    let claims: Vec<&str> = of_scopes.chain(["acr", "auth_time", "iss", "sid"]).collect();
     json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "end_session_endpoint": format!("{issuer}/session/end"),
+        "revocation_endpoint": format!("{issuer}/token/revocation"),
         "jwks_uri": format!("{issuer}/jwks"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": ["client_secret_post"],
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+        "frontchannel_logout_supported": true,
+        "frontchannel_logout_session_supported": true,
         "id_token_signing_alg_values_supported": algorithms,
         "userinfo_signing_alg_values_supported": algorithms,
         "code_challenge_methods_supported": ["S256"],

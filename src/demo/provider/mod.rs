@@ -4,7 +4,9 @@
 //! documentation and what its code does beyond it: endpoints below `/api/v2`, scopes and claims,
 //! no e-mail or name in the ID token, userinfo as a signed JWT or JSON, `client_secret_post` only,
 //! exact redirect URIs, a 12 h session that is reused without a screen, sign-out through
-//! `/session/end`. It leaves out introspection, revocation, `private_key_jwt` and encrypted tokens.
+//! `/session/end`. It leaves out introspection, `private_key_jwt` and encrypted tokens. Beyond
+//! ProConnect, it tells clients that ask when somebody has signed out ([`LogoutUris`]), and shows
+//! at `/api/v2/sessions` who is signed in, with a button to sign them out everywhere.
 //!
 //! Whoever can reach it signs in as whomever they like: it must never listen on anything but
 //! loopback.
@@ -12,7 +14,9 @@
 //! ```text
 //! authorize ─ request (checks) ─┬─ callback (code or error)
 //!                               └─ sign_in (the page) ─ callback
-//! token ─ id_token ─ keys      userinfo ─ keys      logout      metadata
+//! token ─ id_token ─ keys      userinfo ─ keys      revocation      metadata
+//! logout ┬ logout_token ─ keys
+//! sessions ┘
 //! ```
 
 mod agents;
@@ -22,9 +26,12 @@ mod faults;
 mod id_token;
 mod keys;
 mod logout;
+mod logout_token;
 mod metadata;
 mod pages;
 mod request;
+mod revocation;
+mod sessions;
 mod settings;
 mod sign_in;
 mod state;
@@ -35,20 +42,23 @@ mod userinfo;
 
 pub use agents::{ACR_VALUES, Agent, IDENTITY_PROVIDERS, ROLES, SCOPE_CLAIMS, TestAgent, test_agents};
 pub use faults::{
-    CallbackFault, Counters, DiscoveryFault, Faults, FaultsHandle, Hold, IdTokenFault, JwksFault, TokenFault,
-    UserinfoFault,
+    CallbackFault, Counters, DiscoveryFault, Down, Faults, FaultsHandle, Hold, IdTokenFault, JwksFault,
+    LogoutTokenFault, RefreshFault, RevocationFault, TokenFault, UserinfoFault,
 };
 pub use keys::KeyError;
-pub use settings::{Client, DEFAULT_SCOPES, ProviderSettings, RefreshRotation, SigningAlgorithm};
+pub use logout_token::{Delivery, NoLogoutToken};
+pub use settings::{Client, DEFAULT_SCOPES, LogoutUris, ProviderSettings, RefreshRotation, SigningAlgorithm};
 
 use super::loopback::{BadListener, LoopbackServer, loopback_address, stop_sign};
 use crate::clock::{Clock, Timestamp};
+use crate::fetch::Fetch;
 use crate::random::{self, NoRandomness, Random};
 use crate::secret::ExposeSecret;
 use base64::Engine;
 use state::{FreshId, State};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Where all endpoints are, below the address.
@@ -94,6 +104,7 @@ impl Provider {
         if let Some(client) = settings.clients.iter().find(|client| client.needs_rsa()).filter(|_| !keys.has_rsa()) {
             return Err(ProviderError::RsaKeyMissing { client_id: client.client_id.clone() });
         }
+        let state = State::new(keys, settings.access_token_lifetime);
         let shared = Arc::new(Shared {
             issuer: format!("http://{address}{PREFIX}"),
             settings,
@@ -101,7 +112,8 @@ impl Provider {
             random,
             faults: FaultsHandle::default(),
             counts: faults::Counts::default(),
-            state: Mutex::new(State::new(keys)),
+            state: Mutex::new(state),
+            fetch: OnceLock::new(),
         });
         let server = LoopbackServer::start(listener, router(Arc::clone(&shared)), stop_sign())?;
         Ok(Self { shared, server })
@@ -152,6 +164,49 @@ impl Provider {
         self.shared.state().end_all_sessions();
     }
 
+    /// How long access tokens live that are issued from now on; in whole seconds.
+    pub fn set_access_token_lifetime(&self, lifetime: Duration) {
+        self.shared.state().access_token_lifetime = lifetime;
+    }
+
+    /// Where the client `client_id` hears from now on that somebody has signed out here.
+    pub fn register_logout_uris(&self, client_id: &str, uris: LogoutUris) {
+        self.shared.state().logout_uris.insert(client_id.to_owned(), uris);
+    }
+
+    /// Changes what is known of the person `sub` wherever they are signed in, for example takes a
+    /// role from them: the next userinfo, ID token and refresh say so.
+    pub fn change_agent(&self, sub: &str, change: impl Fn(&mut Agent)) {
+        self.shared.state().change_agent(sub, change);
+    }
+
+    /// The `sid` of each session of the person `sub`, the latest last.
+    pub fn sessions_of(&self, sub: &str) -> Vec<String> {
+        let sessions = self.shared.state().sessions(self.shared.now());
+        sessions.into_iter().filter(|session| session.agent.sub == sub).map(|session| session.sid).collect()
+    }
+
+    /// Ends all sessions of the person `sub` and posts a logout token with `sub` and without `sid`
+    /// to every client that has an address for it. Returns once all have answered.
+    pub async fn sign_out_everywhere(&self, sub: &str) -> Vec<Delivery> {
+        sessions::sign_out_everywhere(&self.shared, sub).await
+    }
+
+    /// Ends one session and posts a logout token with `sub` and `sid` to the clients that it signed
+    /// in to. Returns once all have answered.
+    pub async fn sign_out_session(&self, sid: &str) -> Vec<Delivery> {
+        sessions::sign_out_session(&self.shared, sid).await
+    }
+
+    /// A logout token for the client `client_id`, spoilt as [`Faults::logout_token`] says, for a
+    /// test to post by itself. Ends nothing.
+    ///
+    /// # Errors
+    /// [`NoLogoutToken`], by cause.
+    pub fn logout_token(&self, client_id: &str, sub: Option<&str>, sid: Option<&str>) -> Result<String, NoLogoutToken> {
+        logout_token::sign(&self.shared, client_id, sub, sid)
+    }
+
     /// Signs with a new key under a new `kid` from now on, and no longer publishes the former.
     ///
     /// # Errors
@@ -177,6 +232,8 @@ struct Shared {
     faults: FaultsHandle,
     counts: faults::Counts,
     state: Mutex<State>,
+    /// Made at the first logout token that is posted.
+    fetch: OnceLock<Option<Fetch>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -214,10 +271,29 @@ fn router(shared: Arc<Shared>) -> axum::Router {
         .route("/authorize", get(authorize::by_get).post(authorize::by_post))
         .route("/interaction/{id}", post(sign_in::answer))
         .route("/token", post(token::exchange))
+        .route("/token/revocation", post(revocation::revoke))
         .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
         .route("/session/end", get(logout::end_session))
         .route("/session/end/confirm", post(logout::confirm))
+        .route("/sessions", get(sessions::page).post(sessions::sign_out))
         .route("/style.css", get(pages::style))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), outage))
         .with_state(shared);
     axum::Router::new().nest(PREFIX, endpoints).fallback(pages::not_found)
+}
+
+/// Nobody is at home, where a fault says so.
+async fn outage(
+    axum::extract::State(shared): axum::extract::State<Arc<Shared>>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    match shared.faults.now().down {
+        None => {}
+        Some(Down::Unavailable) => {
+            return axum::response::IntoResponse::into_response(http::StatusCode::SERVICE_UNAVAILABLE);
+        }
+        Some(Down::Held(hold)) => hold.pass().await,
+    }
+    next.run(request).await
 }

@@ -1,11 +1,13 @@
-//! The provider's pages: sign-in, confirm sign-out, signed out, refused.
+//! The provider's pages: sign-in, confirm sign-out, signed out, sessions, refused.
 //!
 //! French first, English beside it, no JavaScript. Every page says that this is not ProConnect.
 //! Whatever comes from a request is escaped by the templates.
 
 use super::agents::{ACR_VALUES, IDENTITY_PROVIDERS, ROLES, TestAgent};
+use super::logout_token::Delivery;
 use super::request::Request;
 use super::sign_in::Typed;
+use super::state::Session;
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
@@ -183,6 +185,48 @@ struct Message<'a> {
     cause: &'a str,
 }
 
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"<h1>Vous êtes bien déconnecté</h1>
+{% if let Some(back) = back %}<p class="lead"><a href="{{ back }}">Revenir au service</a> <span lang="en">You are signed out. Go back to the service.</span></p>
+{% else %}<p class="lead">Vous pouvez fermer cette fenêtre. <span lang="en">You are signed out. You may close this window.</span></p>
+{% endif %}{% for frame in frames %}<iframe src="{{ frame }}" title="Déconnexion d’un service" width="0" height="0" hidden></iframe>
+{% endfor %}"#
+)]
+struct SignedOut<'a> {
+    frames: &'a [String],
+    back: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"<h1>Sessions en cours <span lang="en">Sessions</span></h1>
+{% if let Some(told) = told %}
+<div class="info" role="status"><p>Déconnexion faite. <span lang="en">Signed out everywhere.</span></p>
+<ul>{% for delivery in told %}
+<li><code>{{ delivery.client_id }}</code>&nbsp;: {% match delivery.status %}{% when Some with (status) %}{{ status }}{% when None %}injoignable <span lang="en">out of reach</span>{% endmatch %}</li>{% endfor %}
+</ul></div>
+{% endif %}
+{% if sessions.is_empty() %}<p class="lead">Personne n’est connecté. <span lang="en">Nobody is signed in.</span></p>{% endif %}
+<form method="post" action="/api/v2/sessions" class="agents">
+{% for session in sessions %}
+<button type="submit" name="sub" value="{{ session.agent.sub }}" class="agent">
+<span class="name">{{ session.agent.given_name }} {{ session.agent.usual_name }}</span>
+<span class="function">Déconnecter partout <span lang="en">Sign out everywhere</span></span>
+<span class="detail">{{ session.agent.email }}</span>
+<span class="detail">sid&nbsp;{{ session.sid }}</span>
+</button>
+{% endfor %}
+</form>
+"#
+)]
+struct SignedIn<'a> {
+    sessions: &'a [Session],
+    told: Option<&'a [Delivery]>,
+}
+
 pub(super) fn sign_in(
     action: &str,
     request: &Request,
@@ -222,15 +266,14 @@ pub(super) fn confirm_sign_out(address: &str, state: &str, hint: Option<&str>, c
     document(StatusCode::OK, "Se déconnecter", ConfirmSignOut { address, state, hint, client_id }, Some(address))
 }
 
-pub(super) fn signed_out() -> Response {
-    let body = Message {
-        heading: "Vous êtes bien déconnecté",
-        fr: "Vous pouvez fermer cette fenêtre.",
-        en: "You are signed out. You may close this window.",
-        code: "",
-        cause: "",
-    };
-    document(StatusCode::OK, "Déconnexion", body, None)
+/// Signed out: with a frame for each client that is told so, and the way back.
+pub(super) fn signed_out(frames: &[String], back: Option<&str>) -> Response {
+    framing(StatusCode::OK, "Déconnexion", SignedOut { frames, back }, None, frames)
+}
+
+/// Who is signed in here, with a button each to sign them out everywhere.
+pub(super) fn signed_in(sessions: &[Session], told: Option<&[Delivery]>) -> Response {
+    document(StatusCode::OK, "Sessions", SignedIn { sessions, told }, None)
 }
 
 /// The page for what cannot be told to the client, with ProConnect's code for it.
@@ -278,6 +321,17 @@ pub(super) async fn style() -> Response {
 
 /// A whole page. `leads_to` is where its forms end after a redirect: browsers check that too.
 fn document(status: StatusCode, title: &str, body: impl Template, leads_to: Option<&str>) -> Response {
+    framing(status, title, body, leads_to, &[])
+}
+
+/// A whole page that may show these addresses in frames.
+fn framing(
+    status: StatusCode,
+    title: &str,
+    body: impl Template,
+    leads_to: Option<&str>,
+    frames: &[String],
+) -> Response {
     let Ok(text) = (Document { title, body }).render() else {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -288,8 +342,10 @@ fn document(status: StatusCode, title: &str, body: impl Template, leads_to: Opti
         Some(origin) if origin.is_tuple() => format!("'self' {}", origin.ascii_serialization()),
         _ => "'self'".to_owned(),
     };
+    let origins = frames.iter().filter_map(|uri| Some(url::Url::parse(uri).ok()?.origin().ascii_serialization()));
+    let frame_src = if frames.is_empty() { "'none'".to_owned() } else { origins.collect::<Vec<_>>().join(" ") };
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src data:; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; img-src data:; frame-src {frame_src}; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     );
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;

@@ -4,6 +4,7 @@
 //! (OpenID Connect Registration §2).
 
 use crate::secret::SecretString;
+use std::time::Duration;
 
 /// The scopes that ProConnect grants to every client.
 pub const DEFAULT_SCOPES: [&str; 11] = [
@@ -27,6 +28,8 @@ pub struct ProviderSettings {
     pub clients: Vec<Client>,
     /// Whether a refresh brings a new refresh token.
     pub refresh_rotation: RefreshRotation,
+    /// How long access tokens live; an hour where nothing is said, as at ProConnect.
+    pub access_token_lifetime: Option<Duration>,
     /// Whether sign-out asks for a press of a button before it goes back to the client.
     ///
     /// ProConnect shows a form that submits itself. There is no JavaScript here, so by default
@@ -80,6 +83,16 @@ impl Client {
             accepts_private_sector: true,
         }
     }
+}
+
+/// Where one client hears that somebody has signed out here. ProConnect tells nobody; this does,
+/// for clients that ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogoutUris {
+    /// `backchannel_logout_uri` (OpenID Connect Back-Channel Logout §2.2).
+    pub backchannel: Option<String>,
+    /// `frontchannel_logout_uri` (OpenID Connect Front-Channel Logout §2).
+    pub frontchannel: Option<String>,
 }
 
 /// The algorithms that ProConnect signs with (RFC 7518 §3.1).

@@ -6,9 +6,9 @@
 use super::agents::Agent;
 use super::keys::Keys;
 use super::request::Request;
-use super::settings::RefreshRotation;
+use super::settings::{LogoutUris, RefreshRotation};
 use crate::clock::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// How long a sign-in page may stay open.
@@ -17,7 +17,8 @@ const INTERACTION_LIFETIME: Duration = Duration::from_secs(15 * 60);
 pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// What ProConnect's documentation says of codes.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
-pub(super) const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// What [`super::ProviderSettings::access_token_lifetime`] is by default.
+const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// When [`RefreshRotation::Late`] begins to rotate: 70 % of the session's life.
 const LATE_ROTATION: Duration = Duration::from_secs(12 * 3600 / 10 * 7);
 
@@ -33,8 +34,19 @@ pub(super) struct Interaction {
 /// A session at the provider.
 #[derive(Clone)]
 pub(super) struct Session {
+    /// What clients know it by; the browser's cookie is another secret.
+    pub(super) sid: String,
     pub(super) agent: Agent,
     pub(super) started: Timestamp,
+}
+
+/// A session that has ended, for those who are to hear of it.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) sub: String,
+    pub(super) sid: String,
+    /// The clients that it signed in to, by `client_id`.
+    pub(super) clients: BTreeSet<String>,
 }
 
 impl Session {
@@ -91,6 +103,9 @@ pub(super) struct State {
     pub(super) keys: Keys,
     /// Who answers the sign-in page by themselves.
     pub(super) automatic: Option<Agent>,
+    pub(super) access_token_lifetime: Duration,
+    /// Where clients hear of a sign-out, by `client_id`.
+    pub(super) logout_uris: HashMap<String, LogoutUris>,
     interactions: HashMap<String, Interaction>,
     sessions: HashMap<String, Session>,
     /// The last session of each subject: the one that userinfo finds.
@@ -102,10 +117,12 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(keys: Keys) -> Self {
+    pub(super) fn new(keys: Keys, access_token_lifetime: Option<Duration>) -> Self {
         Self {
             keys,
             automatic: None,
+            access_token_lifetime: access_token_lifetime.unwrap_or(ACCESS_TOKEN_LIFETIME),
+            logout_uris: HashMap::new(),
             interactions: HashMap::new(),
             sessions: HashMap::new(),
             latest: HashMap::new(),
@@ -140,7 +157,7 @@ impl State {
     pub(super) fn begin_session(&mut self, agent: Agent, FreshId(id): FreshId, now: Timestamp) -> String {
         self.forget_expired(now);
         self.latest.insert(agent.sub.clone(), id.clone());
-        self.sessions.insert(id.clone(), Session { agent, started: now });
+        self.sessions.insert(id.clone(), Session { sid: sid_of(&id), agent, started: now });
         id
     }
 
@@ -148,9 +165,37 @@ impl State {
         self.sessions.get(id).filter(|session| session.is_alive(now))
     }
 
-    pub(super) fn end_session(&mut self, id: &str) {
-        self.sessions.remove(id);
+    /// Ends the session of this cookie, if there is one.
+    pub(super) fn end_session(&mut self, id: &str) -> Option<Ended> {
+        let session = self.sessions.remove(id)?;
         self.latest.retain(|_, latest| latest != id);
+        let grants = self.grants.values().filter(|grant| grant.session_id == id);
+        let clients = grants.map(|grant| grant.request.client.client_id.clone()).collect();
+        Some(Ended { sub: session.agent.sub, sid: session.sid, clients })
+    }
+
+    /// Ends every session that `which` accepts.
+    pub(super) fn end_sessions(&mut self, which: impl Fn(&Session) -> bool) -> Vec<Ended> {
+        let ids: Vec<_> =
+            self.sessions.iter().filter(|(_, session)| which(session)).map(|(id, _)| id.clone()).collect();
+        ids.iter().filter_map(|id| self.end_session(id)).collect()
+    }
+
+    /// The sessions that are alive, by person, the latest last.
+    pub(super) fn sessions(&self, now: Timestamp) -> Vec<Session> {
+        let mut alive: Vec<_> = self.sessions.values().filter(|session| session.is_alive(now)).cloned().collect();
+        alive.sort_by(|a, b| (&a.agent.sub, a.started).cmp(&(&b.agent.sub, b.started)));
+        alive
+    }
+
+    /// Changes a person in every session and grant of theirs: what the next userinfo, ID token and
+    /// refresh say.
+    pub(super) fn change_agent(&mut self, sub: &str, change: impl Fn(&mut Agent)) {
+        let sessions = self.sessions.values_mut().map(|session| &mut session.agent);
+        let grants = self.grants.values_mut().map(|grant| &mut grant.session.agent);
+        for agent in sessions.chain(grants).chain(&mut self.automatic).filter(|agent| agent.sub == sub) {
+            change(agent);
+        }
     }
 
     pub(super) fn end_all_sessions(&mut self) {
@@ -217,7 +262,7 @@ impl State {
     }
 
     pub(super) fn issue_access_token(&mut self, grant: &str, FreshId(token): FreshId, now: Timestamp) -> String {
-        let expires = now.plus(ACCESS_TOKEN_LIFETIME);
+        let expires = now.plus(self.access_token_lifetime);
         self.access_tokens.insert(token.clone(), Token { grant: grant.to_owned(), issued: now, expires, spent: false });
         token
     }
@@ -227,6 +272,19 @@ impl State {
         self.refresh_tokens
             .insert(token.clone(), Token { grant: grant.to_owned(), issued: now, expires, spent: false });
         token
+    }
+
+    /// Makes a client's token void, and with a refresh token the whole grant (RFC 7009 §2.1). One
+    /// that is unknown or another's is left as it is.
+    pub(super) fn revoke(&mut self, token: &str, client_id: &str) {
+        let of_client = |grants: &HashMap<String, Grant>, held: &Token| {
+            grants.get(&held.grant).is_some_and(|grant| grant.request.client.client_id == client_id)
+        };
+        if let Some(held) = self.refresh_tokens.get(token).filter(|held| of_client(&self.grants, held)) {
+            self.grants.remove(&held.grant);
+        } else if self.access_tokens.get(token).is_some_and(|held| of_client(&self.grants, held)) {
+            self.access_tokens.remove(token);
+        }
     }
 
     /// The grant behind a refresh token, and whether a new refresh token replaces it.
@@ -239,13 +297,14 @@ impl State {
     ) -> Result<(String, Grant, bool), NotGranted> {
         let held = self.refresh_tokens.get_mut(token).ok_or(NotGranted::Unknown)?;
         let id = held.grant.clone();
-        let grant = self.grants.get(&id).ok_or(NotGranted::Unknown)?.clone();
-        if grant.request.client.client_id != client_id {
-            return Err(NotGranted::OtherClient);
-        }
+        // Also once the grant has ended over it: each time is a theft to be told of.
         if held.spent {
             self.grants.remove(&id);
             return Err(NotGranted::UsedBefore);
+        }
+        let grant = self.grants.get(&id).ok_or(NotGranted::Unknown)?.clone();
+        if grant.request.client.client_id != client_id {
+            return Err(NotGranted::OtherClient);
         }
         if now >= held.expires {
             return Err(NotGranted::Expired);
@@ -283,6 +342,11 @@ impl State {
         let grants = &self.grants;
         self.codes.retain(|_, code| grants.contains_key(&code.grant));
     }
+}
+
+/// A name that follows from a session's secret and does not tell it.
+fn sid_of(id: &str) -> String {
+    s256(&format!("sid of {id}")).chars().take(22).collect()
 }
 
 /// The S256 challenge of a verifier (RFC 7636 §4.2).

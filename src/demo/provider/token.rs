@@ -4,11 +4,11 @@
 //! ProConnect; a refresh token is always issued.
 
 use super::Shared;
-use super::faults::TokenFault;
+use super::faults::{RefreshFault, TokenFault};
 use super::id_token;
 use super::request::Parameters;
 use super::settings::Client;
-use super::state::{ACCESS_TOKEN_LIFETIME, Grant, NotGranted};
+use super::state::{Grant, NotGranted};
 use crate::secret::ExposeSecret;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,11 +17,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// Why there are no tokens.
 #[derive(Debug, thiserror::Error)]
-enum TokenError {
+pub(super) enum TokenError {
     #[error("{0}")]
     InvalidRequest(&'static str),
     #[error("client authentication failed")]
@@ -44,8 +45,18 @@ impl From<NotGranted> for TokenError {
 pub(super) async fn exchange(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     shared.counts.token.one_more();
     let form = Parameters::parse(&body);
+    let mut refresh_fault = None;
     if form.get("grant_type") == Some("refresh_token") {
         shared.counts.refresh.one_more();
+        refresh_fault = shared.faults.now().refresh;
+    }
+    match &refresh_fault {
+        Some(RefreshFault::Failing) => return refusal(&TokenError::ServerError),
+        Some(RefreshFault::InvalidGrant) => return refusal(&TokenError::InvalidGrant),
+        Some(RefreshFault::InvalidClient) => return refusal(&TokenError::InvalidClient),
+        Some(RefreshFault::Garbage) => return json_text(StatusCode::OK, "<html>not json".to_owned()),
+        Some(RefreshFault::Held(hold)) => hold.pass().await,
+        _ => {}
     }
     match shared.faults.now().token {
         Some(TokenFault::Failing) => return refusal(&TokenError::ServerError),
@@ -55,13 +66,25 @@ pub(super) async fn exchange(State(shared): State<Arc<Shared>>, headers: HeaderM
         Some(TokenFault::Held(hold)) => hold.pass().await,
         Some(TokenFault::WithoutIdToken | TokenFault::WithoutRefreshToken | TokenFault::WrongTokenType) | None => {}
     }
-    match tokens(&shared, &headers, &form) {
-        Ok(tokens) => json_text(StatusCode::OK, tokens.to_string()),
-        Err(error) => refusal(&error),
+    let answer = tokens(&shared, &headers, &form, refresh_fault.as_ref());
+    match (answer, refresh_fault) {
+        (Ok(_), Some(RefreshFault::LostAnswer)) => json_text(StatusCode::BAD_GATEWAY, "<html>".to_owned()),
+        (Ok(tokens), fault) => {
+            if let Some(RefreshFault::AnswerHeld(hold)) = fault {
+                hold.pass().await;
+            }
+            json_text(StatusCode::OK, tokens.to_string())
+        }
+        (Err(error), _) => refusal(&error),
     }
 }
 
-fn tokens(shared: &Shared, headers: &HeaderMap, form: &Parameters) -> Result<Value, TokenError> {
+/// The client that posts a form here, once the form is one and is its own (also for revocation).
+pub(super) fn client_of<'a>(
+    shared: &'a Shared,
+    headers: &HeaderMap,
+    form: &Parameters,
+) -> Result<&'a Client, TokenError> {
     let is_form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         let essence = value.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
@@ -74,7 +97,16 @@ fn tokens(shared: &Shared, headers: &HeaderMap, form: &Parameters) -> Result<Val
     if form.repeated().is_some() {
         return Err(TokenError::InvalidRequest("parameters must not be provided twice"));
     }
-    let client = authenticate(shared, headers, form)?;
+    authenticate(shared, headers, form)
+}
+
+fn tokens(
+    shared: &Shared,
+    headers: &HeaderMap,
+    form: &Parameters,
+    refresh_fault: Option<&RefreshFault>,
+) -> Result<Value, TokenError> {
+    let client = client_of(shared, headers, form)?;
     let required = |name, missing| form.get(name).ok_or(TokenError::InvalidRequest(missing));
     let (now, fresh) = (shared.now(), || shared.fresh_id().map_err(|_| TokenError::ServerError));
     let (new_access, new_refresh) = (fresh()?, fresh()?);
@@ -89,7 +121,13 @@ fn tokens(shared: &Shared, headers: &HeaderMap, form: &Parameters) -> Result<Val
         "refresh_token" => {
             let token = required("refresh_token", "missing required parameter(s) (refresh_token)")?;
             let rotation = shared.settings.refresh_rotation;
-            let (id, grant, rotates) = state.refresh(token, &client.client_id, rotation, now)?;
+            let refreshed = state.refresh(token, &client.client_id, rotation, now);
+            match &refreshed {
+                Ok(_) => shared.counts.refreshed.one_more(),
+                Err(NotGranted::UsedBefore) => shared.counts.refresh_reuse.one_more(),
+                Err(_) => {}
+            }
+            let (id, grant, rotates) = refreshed?;
             (id, grant, rotates.then_some(new_refresh))
         }
         _ => return Err(TokenError::UnsupportedGrantType),
@@ -97,21 +135,32 @@ fn tokens(shared: &Shared, headers: &HeaderMap, form: &Parameters) -> Result<Val
     let access_token = state.issue_access_token(&grant_id, new_access, now);
     let refresh_token = new_refresh.map(|new| state.issue_refresh_token(&grant_id, new, now));
     let faults = shared.faults.now();
-    let id_token = id_token::sign(shared, &state, &grant, &access_token, faults.id_token.as_ref(), now)
+    let id_token_fault = match refresh_fault {
+        Some(RefreshFault::IdToken(fault)) => Some(fault),
+        _ => faults.id_token.as_ref(),
+    };
+    let id_token = id_token::sign(shared, &state, &grant, &access_token, id_token_fault, now)
         .map_err(|_| TokenError::ServerError)?;
-    Ok(answer(&grant, &access_token, &id_token, refresh_token, faults.token.as_ref()))
+    let left_out = match refresh_fault {
+        Some(RefreshFault::WithoutIdToken) => Some(&TokenFault::WithoutIdToken),
+        Some(RefreshFault::WithoutRefreshToken) => Some(&TokenFault::WithoutRefreshToken),
+        _ => faults.token.as_ref(),
+    };
+    let lifetime = state.access_token_lifetime;
+    Ok(answer(&grant, &access_token, lifetime, &id_token, refresh_token, left_out))
 }
 
 fn answer(
     grant: &Grant,
     access_token: &str,
+    lifetime: Duration,
     id_token: &str,
     refresh_token: Option<String>,
     fault: Option<&TokenFault>,
 ) -> Value {
     let mut answer = json!({
         "access_token": access_token,
-        "expires_in": ACCESS_TOKEN_LIFETIME.as_secs(),
+        "expires_in": lifetime.as_secs(),
         "id_token": id_token,
         "scope": grant.request.scopes.join(" "),
         "token_type": "Bearer",
@@ -143,7 +192,7 @@ fn authenticate<'a>(shared: &'a Shared, headers: &HeaderMap, form: &Parameters) 
     if right { Ok(client) } else { Err(TokenError::InvalidClient) }
 }
 
-fn refusal(error: &TokenError) -> Response {
+pub(super) fn refusal(error: &TokenError) -> Response {
     let (status, name) = match error {
         TokenError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
         TokenError::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
@@ -154,7 +203,7 @@ fn refusal(error: &TokenError) -> Response {
     json_text(status, json!({"error": name, "error_description": error.to_string()}).to_string())
 }
 
-fn json_text(status: StatusCode, text: String) -> Response {
+pub(super) fn json_text(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -143,7 +143,8 @@ impl OidcProvider {
         *self = Self::start(self.settings.clone()).await;
     }
 
-    async fn start(settings: serde_json::Value) -> Self {
+    /// With these settings, as `oidc-provider.cjs` describes them.
+    pub(crate) async fn start(settings: serde_json::Value) -> Self {
         #[derive(Deserialize)]
         struct Listening {
             issuer: String,

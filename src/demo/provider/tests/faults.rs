@@ -91,7 +91,7 @@ async fn faults_stop_the_other_endpoints_and_calls_are_counted() {
     assert_eq!(json(stage.token(&code, &[]).await).await["error"], "invalid_grant");
     stage.provider.faults().set(|faults| faults.discovery = Some(DiscoveryFault::WrongIssuer));
     assert_ne!(json(stage.browser.get(&discovery).await).await["issuer"], stage.provider.issuer());
-    let counted = Counters { authorize: 1, token: 1, refresh: 0, userinfo: 0, discovery: 2, jwks: 1, session_end: 0 };
+    let counted = Counters { authorize: 1, token: 1, discovery: 2, jwks: 1, ..Counters::default() };
     assert_eq!(stage.provider.counters(), counted);
 }
 

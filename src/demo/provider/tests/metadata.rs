@@ -11,9 +11,18 @@ async fn discovery_says_what_proconnect_says() {
     assert_eq!(said["issuer"], stage.provider.issuer());
     assert_eq!(said["token_endpoint_auth_methods_supported"], serde_json::json!(["client_secret_post"]));
     assert_eq!(said["authorization_response_iss_parameter_supported"], true);
-    for endpoint in
-        ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "end_session_endpoint", "jwks_uri"]
-    {
+    for kind in ["backchannel", "frontchannel"] {
+        assert_eq!(said[format!("{kind}_logout_supported")], true);
+        assert_eq!(said[format!("{kind}_logout_session_supported")], true);
+    }
+    for endpoint in [
+        "authorization_endpoint",
+        "token_endpoint",
+        "userinfo_endpoint",
+        "end_session_endpoint",
+        "revocation_endpoint",
+        "jwks_uri",
+    ] {
         assert!(said[endpoint].as_str().unwrap().starts_with(stage.provider.issuer()));
     }
     let unknown = stage.browser.http.get(stage.at("/nothing")).send().await.unwrap();

@@ -3,6 +3,8 @@
 mod faults;
 mod logout;
 mod metadata;
+mod refresh;
+mod session_end;
 mod sign_in;
 mod tokens;
 

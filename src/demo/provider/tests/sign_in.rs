@@ -26,7 +26,11 @@ async fn a_person_chosen_on_the_page_comes_to_the_client() {
     assert_eq!(header_of(id_token)["typ"], "JWT");
     let claims = payload(id_token);
     let names: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, ["at_hash", "aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"], "no e-mail, no name");
+    assert_eq!(
+        names,
+        ["at_hash", "aud", "auth_time", "exp", "iat", "iss", "nonce", "sid", "sub"],
+        "no e-mail, no name"
+    );
     assert_eq!((&claims["aud"], &claims["nonce"]), (&"es".into(), &NONCE.into()));
 
     let userinfo = stage.userinfo(&tokens).await;
