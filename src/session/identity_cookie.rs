@@ -43,6 +43,8 @@ pub(super) struct Vouched {
     pub(super) until: Timestamp,
 }
 
+const KEY_LEN: usize = 32;
+
 /// 32 random bytes that only the cookie holds. What a store keeps of the session is sealed under
 /// them, so that whoever reads the store reads nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +127,9 @@ impl OpenedSession {
             Plain::Opened(opened) => opened.plaintext(),
             Plain::Renewed(bytes) => bytes,
         };
-        postcard::from_bytes(bytes).map_err(|_| NoSession::Unreadable)
+        let session: Session<'_> = postcard::from_bytes(bytes).map_err(|_| NoSession::Unreadable)?;
+        // Cookies of before there were keys have a provider's name in this place, and no session.
+        if session.key.0.len() == KEY_LEN { Ok(session) } else { Err(NoSession::Unreadable) }
     }
 
     pub(super) fn by_current_key(&self) -> bool {
@@ -139,7 +143,7 @@ impl OpenedSession {
 impl<'a> Session<'a> {
     pub(super) fn begun(
         id: SessionId,
-        key: &'a [u8; 32],
+        key: &'a [u8; KEY_LEN],
         identity: &'a Identity,
         claims: ClaimsView<'a>,
         vouched: Option<Vouched>,
