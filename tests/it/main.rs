@@ -22,6 +22,7 @@ mod real_attacks;
 mod session;
 mod sign_in;
 mod sign_out;
+mod stores;
 mod streaming;
 mod support;
 mod upstream;
