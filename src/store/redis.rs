@@ -64,7 +64,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local slack = tonumber(ARGV[3])
 local longest = math.max(tonumber(ARGV[2]), tonumber(redis.call('GET', KEYS[2]) or '0'))
 local oldest = string.format('%.0f', math.max(now - longest - slack, 0))
-redis.call('XADD', KEYS[1], 'MINID', '~', oldest, '*', 'e', ARGV[1])
+redis.call('XADD', KEYS[1], 'MINID', '=', oldest, '*', 'e', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], longest + slack)
 redis.call('SET', KEYS[2], string.format('%.0f', longest), 'PX', longest + slack)
 return 1";

@@ -49,8 +49,9 @@ impl Subject {
         match &self.manual {
             Some(manual) => manual.advance(moment.since(self.now())),
             None => {
-                // Time itself is what is waited for. A quarter more: the two clocks tick apart.
-                while self.now() < moment {
+                // Time itself is what is waited for. A second more: `now` has no fractions, so what
+                // was put late in a second ends late in one. A quarter for two clocks' difference.
+                while self.now() <= moment {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 tokio::time::sleep(Duration::from_millis(250)).await;

@@ -71,6 +71,7 @@ impl Redis {
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--loglevel", "notice"]);
+        command.args(["--repl-diskless-sync-delay", "0"]);
         command.args(["--dir", self.folder.path().to_str().unwrap()]).args(&self.options);
         let mut running = Running::start("redis-server", &command);
         running.ready(|line| line.contains("Ready to accept connections").then_some(())).await;
