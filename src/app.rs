@@ -15,6 +15,7 @@ use crate::random::Random;
 use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
 use crate::session::Sessions;
+use crate::store::{self, Store};
 use crate::web::cookies::Cookies;
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 pub struct App {
     parts: Parts,
     listeners: Listeners,
+    /// Held while it runs: a file is taken at start.
+    _store: Arc<dyn Store>,
 }
 
 /// Why a sidecar cannot start.
@@ -34,6 +37,9 @@ pub enum StartError {
     /// The outbound HTTP client cannot be made.
     #[error("the outbound HTTP client cannot be made: {0}")]
     Fetch(#[from] FetchUnavailable),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
@@ -63,6 +69,7 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let (public_url, prefix) = (config.public_url, config.prefix);
+        let store = store::open(&config.store)?;
         // Where sign-in is shared the domain is the site. Another client of the provider's is another
         // site in any case: nobody who signed in at the integration provider, where anybody can be
         // anybody, stays signed in when the production one takes its place.
@@ -95,7 +102,7 @@ impl App {
             metrics: Arc::new(Metrics::new()?),
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
-        Ok(Self { parts: Parts { gate, endpoints, sessions, settings: config.server }, listeners })
+        Ok(Self { parts: Parts { gate, endpoints, sessions, settings: config.server }, listeners, _store: store })
     }
 
     /// The listeners, for their addresses.

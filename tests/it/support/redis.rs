@@ -169,7 +169,8 @@ impl Cluster {
         let mut nodes = Vec::new();
         for _ in 0..3 {
             let bus = free_port().to_string();
-            nodes.push(Redis::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await);
+            let options = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--appendonly", "yes"];
+            nodes.push(Redis::start_with(&options).await);
         }
         let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         let made =
