@@ -35,7 +35,7 @@ pub(super) struct FileStore {
 
 struct File {
     path: PathBuf,
-    /// None after a failed write, until the file could be opened again.
+    /// None after a failed write, until somebody needs it again.
     database: RwLock<Option<Arc<Database>>>,
     /// The number of the latest announcement.
     latest: watch::Sender<u64>,
@@ -101,22 +101,22 @@ impl Drop for FileStore {
 }
 
 impl File {
+    /// The database. redb gives up on one after a failed write (a full disk): it is opened anew by
+    /// whoever needs it next, which keeps what was acknowledged and drops what was not.
     fn database(&self) -> Result<Arc<Database>, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner).clone();
-        database
-            .ok_or_else(|| StoreError::Unavailable("the file could not be written; it will be tried again".to_owned()))
-    }
-
-    /// The database to write to. redb gives up on one after a failed write (a full disk): it is
-    /// opened anew, which keeps what was acknowledged and drops what was not.
-    fn writable(&self) -> Result<Arc<Database>, StoreError> {
-        if let Ok(database) = self.database() {
+        let open = self.database.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(database) = open {
             return Ok(database);
         }
-        let database = opening::open(&self.path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let database = Arc::new(database);
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&database));
-        Ok(database)
+        let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = &*closed {
+            return Ok(Arc::clone(database));
+        }
+        let opened = opening::open(&self.path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let opened = Arc::new(opened);
+        *closed = Some(Arc::clone(&opened));
+        tracing::info!("the store's file was opened again");
+        Ok(opened)
     }
 
     fn give_up(&self) {
@@ -131,7 +131,7 @@ fn write(file: &File, waiting: &mpsc::Receiver<Waiting>) {
         let changes = commit.iter().map(|waiting| (&waiting.change, waiting.now));
         let last = *file.latest.borrow();
         let committed = file
-            .writable()
+            .database()
             .and_then(|database| guarded(|| layout::commit(&database, changes, last)).inspect_err(|_| file.give_up()));
         match committed {
             Ok((done, last)) => {

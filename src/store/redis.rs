@@ -17,7 +17,7 @@ use super::{
 use crate::clock::Timestamp;
 use async_trait::async_trait;
 use connect::Target;
-use link::{Link, Repeat};
+use link::{Link, Numbered, Repeat};
 use redis::{Cmd, FromRedisValue, cmd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,17 @@ impl RedisStore {
 
     fn key(&self, key: &Key) -> String {
         format!("{}{}", self.prefix, key.text())
+    }
+
+    /// A Redis that throws away what it has no room for throws away who was signed out.
+    async fn warn_of_eviction(&self, connection: &mut Numbered) {
+        // A user who may not ask is not told: nothing else depends on it.
+        let asked = self.log.ask_over::<String>(connection, cmd("INFO").arg("memory"), Duration::ZERO).await;
+        let about = asked.unwrap_or_default();
+        let policy = about.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        if let Some(policy) = policy.filter(|policy| *policy != "noeviction") {
+            tracing::warn!(policy, "Redis may throw away who was signed out: set its maxmemory-policy to noeviction");
+        }
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd, repeat: Repeat) -> Result<T, StoreError> {
@@ -189,6 +200,9 @@ impl Store for RedisStore {
         now: Timestamp,
     ) -> Result<(Vec<Vec<u8>>, Cursor), StoreError> {
         let mut connection = self.log.connection().await?;
+        if cursor.connection != connection.number {
+            self.warn_of_eviction(&mut connection).await;
+        }
         let from = if cursor.connection == connection.number { cursor.last } else { before(cursor.last) };
         let wait = wait.min(LONGEST_WAIT);
         let mut read = cmd("XREAD");

@@ -45,12 +45,9 @@ impl Resolver<'_> {
             (Some(path), None) => self.store_file(&at.key("file"), path),
             (None, Some(redis)) => {
                 let at = at.key("redis");
-                let (at, settings) = match redis {
-                    Redis::Url(url) => {
-                        let address = self.redis_address(&at, url)?;
-                        (at.clone(), self.short_redis(&at, address))
-                    }
-                    Redis::Long(long) => (at.clone(), self.long_redis(&at, long)?),
+                let settings = match redis {
+                    Redis::Url(url) => short_redis(self.redis_address(&at, url)?),
+                    Redis::Long(long) => self.long_redis(&at, long)?,
                 };
                 self.remarks(&at, &settings);
                 Some(Settings::Redis(Box::new(settings)))
@@ -64,19 +61,6 @@ impl Resolver<'_> {
             return None;
         }
         Some(Settings::File(path.to_owned()))
-    }
-
-    fn short_redis(&mut self, _at: &KeyPath, address: Address) -> RedisSettings {
-        RedisSettings {
-            mode: Mode::Single,
-            nodes: vec![Node { host: address.host, port: address.port.unwrap_or(REDIS_PORT) }],
-            tls: address.tls,
-            ca: None,
-            username: None,
-            password: None,
-            database: address.database,
-            prefix: defaults::REDIS_PREFIX.to_owned(),
-        }
     }
 
     fn long_redis(&mut self, at: &KeyPath, written: &LongRedis) -> Option<RedisSettings> {
@@ -112,12 +96,12 @@ impl Resolver<'_> {
             let hint = "write up to 64 letters, digits, colons, dots, hyphens or underscores";
             self.fault(&at.key("prefix"), format!("is no beginning of a key; {hint}"));
         }
-        let addresses = addresses?;
-        let first = addresses.first()?;
-        let (tls, database) = (first.tls, first.database);
+        let tls = addresses.as_ref().and_then(|addresses| addresses.first()).map(|first| first.tls);
         if let Some(ca) = &written.ca {
-            self.authorities(&at.key("ca"), ca, tls);
+            self.authorities(&at.key("ca"), ca, tls != Some(false));
         }
+        let addresses = addresses?;
+        let database = addresses.first()?.database;
         let default_port = if mode == RedisMode::Sentinel { SENTINEL_PORT } else { REDIS_PORT };
         Some(RedisSettings {
             mode: match mode {
@@ -133,7 +117,7 @@ impl Resolver<'_> {
                 .into_iter()
                 .map(|address| Node { host: address.host, port: address.port.unwrap_or(default_port) })
                 .collect(),
-            tls,
+            tls: tls?,
             ca: written.ca.clone(),
             username,
             password,
@@ -248,6 +232,20 @@ impl Resolver<'_> {
     }
 }
 
+/// A URL alone.
+fn short_redis(address: Address) -> RedisSettings {
+    RedisSettings {
+        mode: Mode::Single,
+        nodes: vec![Node { host: address.host, port: address.port.unwrap_or(REDIS_PORT) }],
+        tls: address.tls,
+        ca: None,
+        username: None,
+        password: None,
+        database: address.database,
+        prefix: defaults::REDIS_PREFIX.to_owned(),
+    }
+}
+
 /// # Errors
 /// What to write instead. The text is not repeated.
 fn parse_address(text: &str) -> Result<Address, String> {
@@ -273,7 +271,7 @@ fn parse_address(text: &str) -> Result<Address, String> {
             .trim_start_matches('/')
             .parse::<u16>()
             .map(u32::from)
-            .map_err(|_| format!("has a path that is no number of a database; {shape}/0"))?,
+            .map_err(|_| "has a path that is no number of a database; write rediss://host:6379/0".to_owned())?,
     };
     let host = match url.host_str() {
         Some(host) if !host.is_empty() => host.trim_start_matches('[').trim_end_matches(']').to_owned(),

@@ -128,7 +128,8 @@ pub(super) fn commit<'c>(
     writing.set_two_phase_commit(true);
     let outcome = {
         let mut tables = Tables::open(&writing).map_err(|error| failed(&error.into()))?;
-        tables.last = last;
+        // A commit that failed may be there all the same: its numbers are not given twice.
+        tables.last = last.max(tables.log.last().map_err(broken)?.map_or(0, |(number, _)| number.value()));
         let mut latest = Timestamp::from_unix(0);
         let mut done = Vec::new();
         for (change, now) in changes {

@@ -10,8 +10,9 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, cmd,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value, cmd,
 };
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The longest wait for a connection to one server, with TLS and the password.
@@ -74,11 +75,15 @@ async fn find(settings: &RedisSettings, target: &Target) -> RedisResult<Connecti
         (Mode::Sentinel { master_name, .. }, _) => first(settings, |sentinel| async move {
             let master = master(settings, &sentinel, master_name).await?;
             let mut connection = open(settings, &master).await?;
-            // A Sentinel may not have heard of the failover yet.
-            let role: redis::Value = connection.ask(&cmd("ROLE")).await?;
-            let is_master = matches!(&role, redis::Value::Array(parts)
-                if parts.first().is_some_and(|name| <String as FromRedisValue>::from_redis_value_ref(name).is_ok_and(|name| name == "master")));
-            if is_master { Ok(connection) } else { Err(RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "not the master"))) }
+            // A Sentinel may not have heard of the failover yet. (HELLO says it to everybody; ROLE
+            // and INFO are for administrators.)
+            let about: HashMap<String, Value> = connection.ask(&cmd("HELLO")).await?;
+            let role = about.get("role").and_then(|role| String::from_redis_value_ref(role).ok());
+            if role.as_deref() == Some("master") {
+                Ok(connection)
+            } else {
+                Err(RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "not the master")))
+            }
         })
         .await,
         (Mode::Cluster, Target::Any) => cluster(settings).await,

@@ -147,12 +147,15 @@ fn was_not_done(error: &RedisError) -> bool {
                 | ServerErrorKind::Ask
                 | ServerErrorKind::ClusterDown
         )
-    ) || matches!(error.code(), Some("NOAUTH" | "UNBLOCKED"))
+    ) || matches!(error.code(), Some("NOAUTH" | "UNBLOCKED" | "NOREPLICAS"))
 }
 
 /// What may be said of a failure: Redis repeats arguments in some of its answers, so of an answer
 /// only its code is said.
 fn unavailable(error: &RedisError) -> StoreError {
+    if error.kind() == ErrorKind::UnexpectedReturnType || error.code() == Some("WRONGTYPE") {
+        return StoreError::Corrupt("a key of ours holds what we did not put there".to_owned());
+    }
     StoreError::Unavailable(match error.kind() {
         ErrorKind::Io => error.to_string(),
         ErrorKind::AuthenticationFailed => "Redis refuses the user or the password".to_owned(),
