@@ -209,7 +209,7 @@ impl Store for RedisStore {
         read.arg("COUNT").arg(MAX_BATCH);
         if !wait.is_zero() {
             // To Redis no milliseconds are for ever.
-            read.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
+            read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
         }
         read.arg("STREAMS").arg(log_key(&self.prefix)).arg(format!("{}-{}", from.0, from.1));
         let news: Option<Vec<(Vec<u8>, Vec<Announcement>)>> = self.log.ask_over(&mut connection, &read, wait).await?;

@@ -128,26 +128,26 @@ impl Resolver<'_> {
 
     /// Every address, if all of them are good and go together.
     fn redis_addresses(&mut self, at: &KeyPath, written: &LongRedis, mode: RedisMode) -> Option<Vec<Address>> {
-        let (url_at, urls_at) = (at.key("url"), at.key("urls"));
+        let (single, several) = (at.key("url"), at.key("urls"));
         let texts: Vec<(KeyPath, &String)> = match (&written.url, &written.urls) {
             (Some(_), Some(_)) => {
-                self.fault(&urls_at, "url is written too; keep one of the two");
+                self.fault(&several, "url is written too; keep one of the two");
                 return None;
             }
-            (Some(url), None) => vec![(url_at, url)],
-            (None, Some(urls)) => self.items(&urls_at, Some(urls)),
+            (Some(url), None) => vec![(single, url)],
+            (None, Some(urls)) => self.items(&several, Some(urls)),
             (None, None) => {
-                if !self.is_excused(&urls_at) {
-                    self.fault(&url_at, "is missing; write such as rediss://redis.internal:6379");
+                if !self.is_excused(&several) {
+                    self.fault(&single, "is missing; write such as rediss://redis.internal:6379");
                 }
                 return None;
             }
         };
         if texts.is_empty() {
-            self.fault(&urls_at, "is empty; write such as [rediss://redis.internal:6379]");
+            self.fault(&several, "is empty; write such as [rediss://redis.internal:6379]");
         }
         if mode == RedisMode::Single && texts.len() > 1 {
-            self.fault(&urls_at, "several addresses are Sentinels or a cluster: write mode: sentinel or mode: cluster");
+            self.fault(&several, "several addresses are Sentinels or a cluster: write mode: sentinel or mode: cluster");
         }
         let count = texts.len();
         let mut addresses: Vec<Address> = Vec::new();

@@ -180,7 +180,7 @@ fn announces_until_it_is_killed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Arc::new(open(Path::new(&path)).unwrap());
-        let begin = heard(&store).await.unwrap().len() as u32;
+        let begin = u32::try_from(heard(&store).await.unwrap().len()).unwrap();
         let mut number = begin;
         loop {
             // By several at a time, as requests come, so that commits hold several.
@@ -265,10 +265,10 @@ async fn damage_is_an_error_or_does_no_harm() {
     }
     drop(store);
     let len = std::fs::metadata(&good).unwrap().len();
-    let header = (0..320u64).map(|at| (at, 1, false));
-    let bits = places(150, len).map(|at| (at, 1, false));
-    let blocks = places(60, len).map(|at| (at, 4096, false));
-    let cuts = places(60, len).map(|at| (at, 0, true));
+    let header = (0..320u64).step_by(3).map(|at| (at, 1, false));
+    let bits = places(60, len).map(|at| (at, 1, false));
+    let blocks = places(30, len).map(|at| (at, 4096, false));
+    let cuts = places(30, len).map(|at| (at, 0, true));
     let (mut refused, mut unharmed) = (0, 0);
     for (at, flipped, cut) in header.chain(bits).chain(blocks).chain(cuts) {
         std::fs::copy(&good, &bad).unwrap();
@@ -280,7 +280,9 @@ async fn damage_is_an_error_or_does_no_harm() {
             file.seek(SeekFrom::Start(at)).unwrap();
             let read = file.read(&mut bytes).unwrap();
             bytes.truncate(read);
-            bytes.iter_mut().for_each(|byte| *byte ^= 0x5A);
+            for byte in &mut bytes {
+                *byte ^= 0x5A;
+            }
             file.seek(SeekFrom::Start(at)).unwrap();
             file.write_all(&bytes).unwrap();
         }
@@ -302,5 +304,5 @@ async fn damage_is_an_error_or_does_no_harm() {
             }
         }
     }
-    assert!(refused > 100, "{refused} refused, {unharmed} unharmed");
+    assert!(refused > 60, "{refused} refused, {unharmed} unharmed");
 }

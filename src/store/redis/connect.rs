@@ -72,20 +72,22 @@ pub(super) async fn connect(settings: &RedisSettings, target: &Target) -> RedisR
 async fn find(settings: &RedisSettings, target: &Target) -> RedisResult<Connection> {
     match (&settings.mode, target) {
         (Mode::Single, _) => first(settings, |node| async move { open(settings, &node).await }).await,
-        (Mode::Sentinel { master_name, .. }, _) => first(settings, |sentinel| async move {
-            let master = master(settings, &sentinel, master_name).await?;
-            let mut connection = open(settings, &master).await?;
-            // A Sentinel may not have heard of the failover yet. (HELLO says it to everybody; ROLE
-            // and INFO are for administrators.)
-            let about: HashMap<String, Value> = connection.ask(&cmd("HELLO")).await?;
-            let role = about.get("role").and_then(|role| String::from_redis_value_ref(role).ok());
-            if role.as_deref() == Some("master") {
-                Ok(connection)
-            } else {
-                Err(RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "not the master")))
-            }
-        })
-        .await,
+        (Mode::Sentinel { master_name, .. }, _) => {
+            first(settings, |sentinel| async move {
+                let master = master(settings, &sentinel, master_name).await?;
+                let mut connection = open(settings, &master).await?;
+                // A Sentinel may not have heard of the failover yet. (HELLO says it to everybody; ROLE
+                // and INFO are for administrators.)
+                let about: HashMap<String, Value> = connection.ask(&cmd("HELLO")).await?;
+                let role = about.get("role").and_then(|role| String::from_redis_value_ref(role).ok());
+                if role.as_deref() == Some("master") {
+                    Ok(connection)
+                } else {
+                    Err(RedisError::from((ErrorKind::Server(ServerErrorKind::ReadOnly), "not the master")))
+                }
+            })
+            .await
+        }
         (Mode::Cluster, Target::Any) => cluster(settings).await,
         (Mode::Cluster, Target::HolderOf(key)) => first(settings, |node| holder(settings, node, key)).await,
     }

@@ -1,13 +1,13 @@
 //! A connection that comes back by itself: whoever asks next connects anew.
 //!
-//! While there is none, everybody who asks waits for the one attempt under way; after one that
-//! failed, those who ask soon hear of it at once. There is no task in the background: a store that
-//! nobody asks is not connected.
+//! While there is none, everybody who asks waits for the one attempt under way. Once an attempt has
+//! failed, one at a time tries again and all others hear of the failure at once. There is no task
+//! in the background: a store that nobody asks is not connected.
 
 use super::connect::{Connection, Target, connect, response_timeout, timed_out};
 use crate::store::{RedisSettings, StoreError};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -29,17 +29,18 @@ pub(super) struct Link {
     settings: Arc<RedisSettings>,
     target: Target,
     state: Mutex<State>,
+    /// When the last attempt failed, and why; none after one that did not.
+    failed: std::sync::Mutex<Option<(Instant, StoreError)>>,
 }
 
 #[derive(Default)]
 struct State {
     current: Option<Numbered>,
-    /// How many there were.
+    /// How many attempts there were.
     count: u64,
-    failed: Option<(Instant, StoreError)>,
 }
 
-/// A connection and which one it is, counted from 1.
+/// A connection, and a number that no other of its link has, from 1.
 #[derive(Clone)]
 pub(super) struct Numbered {
     pub(super) number: u64,
@@ -48,32 +49,34 @@ pub(super) struct Numbered {
 
 impl Link {
     pub(super) fn new(settings: Arc<RedisSettings>, target: Target) -> Self {
-        Self { settings, target, state: Mutex::default() }
+        Self { settings, target, state: Mutex::default(), failed: std::sync::Mutex::default() }
     }
 
     /// The connection, made now where there is none.
     pub(super) async fn connection(&self) -> Result<Numbered, StoreError> {
-        let mut state = self.state.lock().await;
+        let mut state = match (self.state.try_lock(), self.failure()) {
+            (Ok(state), _) => state,
+            // Somebody tries already.
+            (Err(_), Some((_, error))) => return Err(error),
+            (Err(_), None) => self.state.lock().await,
+        };
         if let Some(current) = &state.current {
             return Ok(current.clone());
         }
-        if let Some((_, error)) = state.failed.as_ref().filter(|(when, _)| when.elapsed() < PAUSE) {
-            return Err(error.clone());
+        if let Some((_, error)) = self.failure().filter(|(when, _)| when.elapsed() < PAUSE) {
+            return Err(error);
         }
-        match connect(&self.settings, &self.target).await {
-            Ok(connection) => {
-                state.count += 1;
-                let current = Numbered { number: state.count, connection };
-                state.current = Some(current.clone());
-                state.failed = None;
-                Ok(current)
-            }
-            Err(error) => {
-                let error = unavailable(&error);
-                state.failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
+        let connected = connect(&self.settings, &self.target).await.map_err(|error| unavailable(&error));
+        let failure = connected.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        state.count += 1;
+        let current = Numbered { number: state.count, connection: connected? };
+        state.current = Some(current.clone());
+        Ok(current)
+    }
+
+    fn failure(&self) -> Option<(Instant, StoreError)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a command and gives the answer; over a new connection where the old one is broken.

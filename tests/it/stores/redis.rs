@@ -129,7 +129,7 @@ async fn announcements_arrive_within_a_second() {
     let redis = Redis::start().await;
     let settings = settings(&[redis.port]);
     let (one, other) = (store(&settings), store(&settings));
-    let (said, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let (said, mut news_of) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut cursor = Cursor::default();
         loop {
@@ -144,9 +144,9 @@ async fn announcements_arrive_within_a_second() {
     for number in 0..100u32 {
         let announced = Instant::now();
         one.announce(&number.to_be_bytes(), now().plus(HOUR), now()).await.unwrap();
-        let (entry, heard) = hears.recv().await.unwrap();
+        let (entry, when) = news_of.recv().await.unwrap();
         assert_eq!(entry, number.to_be_bytes());
-        slowest = slowest.max(heard - announced);
+        slowest = slowest.max(when - announced);
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }

@@ -95,8 +95,10 @@ impl Redis {
 }
 
 fn cli(port: u16, arguments: &[&str]) -> String {
-    let Output { stdout, .. } =
-        Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output().unwrap();
+    let mut command = Command::new("redis-cli");
+    // Only Sentinels ask for it; others say that they have none.
+    command.args(["-p", &port.to_string()]).env("REDISCLI_AUTH", SentinelSet::PASSWORD);
+    let Output { stdout, .. } = command.args(arguments).output().unwrap();
     String::from_utf8_lossy(&stdout).trim().to_owned()
 }
 
@@ -121,6 +123,7 @@ pub(crate) struct SentinelSet {
 
 impl SentinelSet {
     pub(crate) const NAME: &str = "sessions";
+    const PASSWORD: &str = "of-the-sentinels";
 
     pub(crate) async fn start() -> Self {
         let master = Redis::start().await;
@@ -133,8 +136,9 @@ impl SentinelSet {
             let (port, file) = (free_port(), folder.path().join(format!("{number}.conf")));
             let name = Self::NAME;
             let configuration = format!(
-                "port {port}\nbind 127.0.0.1\nsentinel monitor {name} 127.0.0.1 {} 2\n\
+                "port {port}\nbind 127.0.0.1\nrequirepass {}\nsentinel monitor {name} 127.0.0.1 {} 2\n\
                  sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 5000\n",
+                Self::PASSWORD,
                 master.port
             );
             std::fs::write(&file, configuration).unwrap();
@@ -155,7 +159,10 @@ impl SentinelSet {
 
     pub(crate) fn settings(&self) -> RedisSettings {
         let master_name = Self::NAME.to_owned();
-        RedisSettings { mode: Mode::Sentinel { master_name, username: None, password: None }, ..settings(&self.ports) }
+        RedisSettings {
+            mode: Mode::Sentinel { master_name, username: None, password: Some(Self::PASSWORD.into()) },
+            ..settings(&self.ports)
+        }
     }
 }
 
