@@ -14,7 +14,7 @@ pub use decide::Denial;
 
 use crate::clock::Timestamp;
 use crate::random::Random;
-use crate::session::{NoSession, Session, SessionId, Sessions};
+use crate::session::{Held, NoSession, Sessions};
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::origin;
@@ -61,7 +61,7 @@ pub struct Forward<'g> {
     /// The headers that say who it is.
     pub identity: IdentityHeaders,
     /// The session it belongs to, if any.
-    pub session: Option<SessionId>,
+    pub session: Option<Held>,
     /// The identity cookie with its idle limit moved on, when that is due.
     pub renewal: Option<HeaderValue>,
 }
@@ -109,8 +109,9 @@ impl Gate {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, now, random),
                     _ => None,
                 };
+                let session = permit.person().map(|person| person.held(now));
                 let identity = self.headers.identity(permit);
-                Verdict::Forward(Forward { index, route, identity, session: permit.person().map(Session::id), renewal })
+                Verdict::Forward(Forward { index, route, identity, session, renewal })
             }
             Decision::SignIn(reason) => {
                 // An address that cannot be carried through is no reason not to sign in.

@@ -6,7 +6,7 @@
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
 use super::exchange::{AccessLine, Exchange};
 use super::held::ConnectHeld;
-use super::live;
+use super::line::{Answer, Line};
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -20,7 +20,7 @@ use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -80,10 +80,10 @@ impl Proxy {
             let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
             return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
         }
-        self.judge(&request, exchange)
+        self.judge(&request, Line::of(session.as_downstream()), exchange)
     }
 
-    fn judge(&self, request: &CleanRequest<'_>, exchange: &mut Exchange) -> Step {
+    fn judge(&self, request: &CleanRequest<'_>, line: Option<&Line>, exchange: &mut Exchange) -> Step {
         #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
         let began = Instant::now();
         let verdict = self.gate.judge(request, self.endpoints.clock.now(), &*self.endpoints.random);
@@ -92,12 +92,15 @@ impl Proxy {
             Verdict::Forward(forward) => {
                 exchange.decision = "forward";
                 exchange.route = Some(forward.index);
-                exchange.session = forward.session;
+                exchange.session = forward.session.map(|held| held.id());
                 exchange.identity = forward.identity;
                 exchange.renewal = forward.renewal;
-                live::serve_person(forward.session);
+                if let (Some(line), Some(held)) = (line, forward.session) {
+                    line.serve(held);
+                }
                 // Between the decision and this line: too early for the connection to hear of it.
-                if forward.session.is_some_and(|id| self.sessions.has_ended(id)) {
+                if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {
+                    line.map(Line::rest);
                     let cause = Denial::NotSignedIn(NoSession::Ended);
                     return Step::Reply(self.endpoints.deny(cause, request.parts(), exchange));
                 }
@@ -125,6 +128,18 @@ impl Proxy {
         }
     }
 
+    /// Tells the connection what it carries from now on, where that is something which lasts.
+    fn note_answer(&self, session: &Session, response: &ResponseHeader, exchange: &Exchange) {
+        let Some(line) = Line::of(session.as_downstream()) else { return };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            let upstream = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index));
+            let max_age = upstream.and_then(|upstream| upstream.timeouts.websocket_max_age);
+            line.answer(Answer::WebSocket, max_age.map(|max_age| self.endpoints.clock.now().plus(max_age)));
+        } else if is_event_stream(response) && session.req_header().method != Method::HEAD {
+            line.answer(Answer::EventStream, None);
+        }
+    }
+
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
         self.gate.route(exchange.route?).map(|route| route.upstream)
     }
@@ -147,7 +162,6 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _exchange: &mut Exchange) -> pingora::Result<()> {
-        live::serve_person(None);
         // Without these a connection rests for ever, and a WebSocket ends after a minute. A
         // connection that is to end stays so: `Connection: close`, HTTP/1.0 and a shutdown under
         // way have spoken before us.
@@ -231,7 +245,7 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
@@ -240,6 +254,7 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        self.note_answer(session, response, exchange);
         if let Some(cookie) = exchange.renewal.take()
             // A session that ended meanwhile must not come back, and a shared cache must not hand
             // one person's cookie to another: the next answer will do.
@@ -301,8 +316,10 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        // What is over cannot be cut: the connection rests, and its next request may be on its way.
-        live::serve_person(None);
+        let cut = Line::of(session.as_downstream()).and_then(Line::rest);
+        if let Some(cut) = cut {
+            exchange.because(format_args!("cut: {cut}"));
+        }
         let route = exchange.route.and_then(|index| self.gate.route(index)).map_or("", |route| route.path.as_str());
         self.metrics.requests.with_label_values(&[route, exchange.decision]).inc();
         if let (Some(error), None) = (error, &exchange.reason) {
@@ -318,7 +335,20 @@ impl ProxyHttp for Proxy {
             upstream: self.upstream_name(exchange),
             bytes: session.body_bytes_sent(),
         });
+        if cut.is_some() {
+            // Takes leave of the client; the app has been left.
+            session.as_downstream_mut().shutdown().await;
+        }
     }
+}
+
+/// Whether this begins a stream of events in chunks, as Pingora writes what has no length.
+fn is_event_stream(response: &ResponseHeader) -> bool {
+    let is = |name: HeaderName, expected: &str| {
+        let value = response.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
+    };
+    is(CONTENT_TYPE, "text/event-stream") && is(TRANSFER_ENCODING, "chunked")
 }
 
 /// Takes out what would set a cookie of ours: an app, or whoever can make it write a header, could

@@ -7,7 +7,7 @@ use super::SessionId;
 use moka::policy::EvictionPolicy;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 /// About 100 MB at most; an entry is needed only until its session would have ended anyway.
 const CAPACITY: u64 = 1_000_000;
@@ -16,12 +16,9 @@ pub(super) struct EndedSessions {
     ids: moka::sync::Cache<SessionId, ()>,
     /// Spares the everyday request the look-up while nobody has signed out.
     any: AtomicBool,
-    /// Tells live connections.
-    endings: broadcast::Sender<SessionId>,
+    /// Tells whoever keeps live connections.
+    endings: watch::Sender<()>,
 }
-
-/// How many endings a connection may be behind before it asks the list instead.
-const BACKLOG: usize = 64;
 
 impl EndedSessions {
     pub(super) fn new(lifetime: Duration) -> Self {
@@ -30,7 +27,7 @@ impl EndedSessions {
         Self {
             ids: Self::keeping(CAPACITY, time_to_live),
             any: AtomicBool::new(false),
-            endings: broadcast::Sender::new(BACKLOG),
+            endings: watch::Sender::new(()),
         }
     }
 
@@ -44,11 +41,10 @@ impl EndedSessions {
     pub(super) fn insert(&self, id: SessionId) {
         self.ids.insert(id, ());
         self.any.store(true, Ordering::Release);
-        // Nobody to hear it is no failure: then nothing is live.
-        let _ = self.endings.send(id);
+        self.endings.send_replace(());
     }
 
-    pub(super) fn endings(&self) -> broadcast::Receiver<SessionId> {
+    pub(super) fn endings(&self) -> watch::Receiver<()> {
         self.endings.subscribe()
     }
 

@@ -28,6 +28,31 @@ pub struct Session<'a> {
     claims: ClaimsView<'a>,
 }
 
+/// What a live connection keeps of the session that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    id: SessionId,
+    started: Timestamp,
+    last_seen: Timestamp,
+}
+
+impl Held {
+    /// The session's name.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// When the person signed in here.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// When they sent the request that the connection carries.
+    pub fn last_seen(&self) -> Timestamp {
+        self.last_seen
+    }
+}
+
 /// Why a request has no session. The client hears one answer for all; the log hears which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSession {
@@ -78,6 +103,11 @@ impl<'a> Session<'a> {
     /// Its name.
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// What a connection keeps that carries a request of `now`.
+    pub fn held(&self, now: Timestamp) -> Held {
+        Held { id: self.id, started: self.started, last_seen: now.max(self.last_seen) }
     }
 
     /// The configured name of the provider that vouched.

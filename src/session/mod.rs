@@ -10,11 +10,12 @@ mod ended;
 pub(crate) mod fixture;
 mod identity_cookie;
 mod limits;
+mod presence;
 #[cfg(test)]
 mod tests;
 mod tokens_cookie;
 
-pub use identity_cookie::{NoSession, OpenedSession, Session};
+pub use identity_cookie::{Held, NoSession, OpenedSession, Session};
 pub use limits::Settings;
 
 use crate::clock::Timestamp;
@@ -24,6 +25,7 @@ use crate::seal::KeyRing;
 use crate::web::cookies::Cookies;
 use ended::EndedSessions;
 use http::{HeaderMap, HeaderValue};
+use presence::Presence;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -47,6 +49,7 @@ pub struct Sessions {
     settings: Settings,
     kept_claims: BTreeSet<String>,
     ended: EndedSessions,
+    presence: Presence,
 }
 
 /// Why a session could not begin.
@@ -78,6 +81,7 @@ impl Sessions {
             settings,
             kept_claims: kept_claims.into_iter().chain(always).collect(),
             ended: EndedSessions::new(settings.lifetime),
+            presence: Presence::new(settings.idle),
         }
     }
 
@@ -134,6 +138,9 @@ impl Sessions {
         random: &dyn Random,
     ) -> Option<HeaderValue> {
         let due = now.since(session.last_seen()) >= self.settings.renewal_interval() || !opened.by_current_key();
+        if due {
+            self.was_present(session.id(), now);
+        }
         // A renewal that fails is tried again by the next request; the session goes on meanwhile.
         if due { self.seal_identity(&session.seen(now), now, random).ok() } else { None }
     }
@@ -144,10 +151,32 @@ impl Sessions {
         self.ended.holds(id)
     }
 
-    /// The sessions that end from now on, as they end: for connections that outlive the check
-    /// at their beginning.
-    pub fn endings(&self) -> tokio::sync::broadcast::Receiver<SessionId> {
+    /// Wakes when sessions have ended, several at a time perhaps: then ask [`Self::is_over`].
+    pub fn endings(&self) -> tokio::sync::watch::Receiver<()> {
         self.ended.endings()
+    }
+
+    /// Whether a session is over by now, and why, for what outlives the check at its beginning:
+    /// ended, past its lifetime, or idle. A clock that was set back ends nothing.
+    pub fn is_over(&self, held: &Held, now: Timestamp) -> Option<NoSession> {
+        if self.ended.holds(held.id()) {
+            return Some(NoSession::Ended);
+        }
+        let idle_since = |last_seen| self.settings.check(held.started(), last_seen, now);
+        let outcome = match idle_since(held.last_seen()) {
+            Err(NoSession::Idle) => {
+                idle_since(held.last_seen().max(self.presence.of(held.id()).unwrap_or(held.started())))
+            }
+            outcome => outcome,
+        };
+        outcome.err().filter(|reason| *reason != NoSession::Unreadable)
+    }
+
+    /// Notes that the person of a session did something at this moment: sent a request (noted when
+    /// its cookie is renewed, so once a minute at most), or data on a WebSocket. What is noted is
+    /// for [`Self::is_over`] alone: a cookie is idle by its own last moment.
+    pub fn was_present(&self, id: SessionId, at: Timestamp) {
+        self.presence.note(id, at);
     }
 
     /// The tokens that came with the session.
