@@ -13,6 +13,7 @@ mod dependencies;
 mod headers;
 mod hygiene;
 mod listeners;
+mod live;
 mod logs;
 mod pages;
 mod programs;
