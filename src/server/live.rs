@@ -135,3 +135,117 @@ impl Keeper {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::random::SystemRandom;
+    use crate::session::Held;
+    use crate::session::fixture::{START, agent, request_after, sessions, tokens};
+    use http::HeaderMap;
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    struct Scene {
+        keeper: Keeper,
+        clock: ManualClock,
+        lines: Vec<Weak<Line>>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let clock = ManualClock::starting_at(START);
+            let keeper = Keeper {
+                live: Arc::default(),
+                sessions: Arc::new(sessions(&[[1; 32]])),
+                clock: Clock::Manual(clock.clone()),
+                metrics: Arc::new(Metrics::new().unwrap()),
+            };
+            Self { keeper, clock, lines: Vec::new() }
+        }
+
+        /// A session that begins now.
+        fn held(&self) -> Held {
+            let (sessions, now) = (&self.keeper.sessions, self.keeper.clock.now());
+            let begun = sessions.begin(&agent(), &tokens(10), &HeaderMap::new(), now, &SystemRandom::new()).unwrap();
+            let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.1)).unwrap();
+            sessions.read(&opened, now).unwrap().held(now)
+        }
+
+        fn line(&self) -> (Arc<Line>, tokio::sync::oneshot::Receiver<()>) {
+            let (line, woken) = Line::new();
+            self.keeper.live.arrive(&line);
+            (line, woken)
+        }
+
+        async fn walk(&mut self) {
+            self.keeper.walk(&mut self.lines).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_cut_and_woken_once_and_what_is_gone_is_forgotten() {
+        let mut scene = Scene::new();
+        let (ends, stays) = (scene.held(), scene.held());
+        let (cut, mut woken) = scene.line();
+        let (rests, mut rests_woken) = scene.line();
+        let (other, mut other_woken) = scene.line();
+        cut.serve(ends);
+        rests.serve(ends);
+        assert_eq!(rests.rest(), None);
+        other.serve(stays);
+        drop(scene.line());
+        scene.keeper.sessions.end(ends.id());
+        scene.walk().await;
+        assert_eq!(scene.lines.len(), 3);
+        assert_eq!(woken.try_recv(), Ok(()));
+        assert_eq!(rests_woken.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(other_woken.try_recv(), Err(TryRecvError::Empty));
+        scene.walk().await;
+        assert_eq!(scene.keeper.metrics.cut_connections.with_label_values(&["ended"]).get(), 1);
+        // The request that is over says why, and the connection carries no other.
+        assert_eq!(cut.rest(), Some(Cut::Over(NoSession::Ended)));
+        assert_eq!(cut.rest(), Some(Cut::Over(NoSession::Ended)));
+        assert_eq!(other.rest(), None);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_cuts_nobody_and_one_that_is_set_forward_does() {
+        let mut scene = Scene::new();
+        let held = scene.held();
+        let earlier = START.minus(Duration::from_secs(24 * 3600));
+        assert_eq!(scene.keeper.sessions.is_over(&held, earlier), None);
+        let (line, mut woken) = scene.line();
+        line.serve(held);
+        line.answer(Answer::EventStream, None);
+        scene.walk().await;
+        assert_eq!(woken.try_recv(), Err(TryRecvError::Empty));
+        scene.clock.advance(Duration::from_secs(3600));
+        scene.walk().await;
+        assert_eq!((woken.try_recv(), line.rest()), (Ok(()), Some(Cut::Over(NoSession::Idle))));
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "measures")]
+    #[expect(clippy::print_stdout, reason = "the figure is what it is for; --nocapture shows it")]
+    async fn a_look_at_ten_thousand_connections_is_nothing() {
+        let mut scene = Scene::new();
+        // As much is asked for as ever: somebody has signed out, so that the list is looked through.
+        scene.keeper.sessions.end(scene.held().id());
+        let held: Vec<_> = (0..100).map(|_| scene.held()).collect();
+        let lines: Vec<_> = (0..10_000).map(|_| scene.line()).collect();
+        for (line, held) in lines.iter().zip(held.iter().cycle()) {
+            line.0.serve(*held);
+            line.0.answer(Answer::WebSocket, None);
+        }
+        scene.walk().await;
+        let began = std::time::Instant::now();
+        for _ in 0..10 {
+            scene.walk().await;
+        }
+        let one = began.elapsed() / 10;
+        println!("one look at 10,000 connections: {one:?}");
+        assert!(one < Duration::from_millis(200), "{one:?}");
+        assert_eq!(scene.lines.len(), 10_000);
+    }
+}

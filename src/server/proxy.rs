@@ -6,7 +6,7 @@
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
 use super::exchange::{AccessLine, Exchange};
 use super::held::ConnectHeld;
-use super::line::{Answer, Line};
+use super::line::{Answer, Cut, Line};
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -125,6 +125,14 @@ impl Proxy {
                 exchange.decision = "deny";
                 Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
             }
+        }
+    }
+
+    /// Cuts the connection whose session was found to be over.
+    fn cut(&self, session: &Session) {
+        let over = Cut::Over(NoSession::Ended);
+        if Line::of(session.as_downstream()).and_then(|line| line.examine(|_, _, _, _| Some(over))).is_some() {
+            self.metrics.cut_connections.with_label_values(&[over.label()]).inc();
         }
     }
 
@@ -254,11 +262,17 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        // The keeper is about to cut what is under way: an answer that comes first must not slip
+        // through, nor bring the cookie back.
+        if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {
+            self.cut(session);
+            let mut error = Error::explain(ErrorType::ConnectionClosed, NoSession::Ended.to_string());
+            error.esource = ErrorSource::Downstream;
+            return Err(error);
+        }
         self.note_answer(session, response, exchange);
         if let Some(cookie) = exchange.renewal.take()
-            // A session that ended meanwhile must not come back, and a shared cache must not hand
-            // one person's cookie to another: the next answer will do.
-            && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
+            // A shared cache must not hand one person's cookie to another: the next answer will do.
             && !shared_cache::is_meant_for_many(&response.headers)
         {
             if let Some(private) = shared_cache::keeps_others_out(&response.headers) {

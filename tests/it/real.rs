@@ -330,13 +330,11 @@ async fn signing_out_in_another_tab_closes_streamlits_socket_and_its_page_can_do
     // What Streamlit does with a button while it is not connected; its tries to connect are refused.
     browser.wait_for("[data-testid=stButton] button[disabled]").await;
     browser.execute("document.querySelector('[data-testid=stButton] button').click()", json!([])).await;
-    let tries = async || {
-        let lines = scene.vestibule.access_lines("/_stcore/");
-        lines.iter().any(|line| line["decision"] == "deny" && line["status"] == 401)
-    };
+    let tries = async || scene.vestibule.access_lines("/_stcore/health").iter().any(|line| line["status"] == 401);
     browser.wait_until("it has tried again in vain", tries).await;
     browser.wait_for_text("p", "Counted 1").await;
-    assert_eq!(scene.vestibule.access_lines("/_stcore/stream").iter().filter(|line| line["status"] == 101).count(), 1);
+    let sockets = scene.vestibule.access_lines("/_stcore/stream");
+    assert_eq!(sockets.iter().filter(|line| line["status"] == 101).count(), 1);
 }
 
 #[tokio::test]
