@@ -117,6 +117,7 @@ const ORDER: &[&str] = &[
     "connect",
     "read",
     "websocket_idle",
+    "websocket_max_age",
     "routes",
     "path",
     "host",

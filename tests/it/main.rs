@@ -14,6 +14,7 @@ mod headers;
 mod hygiene;
 mod keys;
 mod listeners;
+mod live;
 mod logs;
 mod pages;
 mod programs;

@@ -362,7 +362,7 @@ pub(in crate::config) struct Upstream {
 
 /// How long an app may take.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {connect, read, websocket_idle}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {connect, read, websocket_idle, websocket_max_age}")]
 pub(in crate::config) struct Timeouts {
     /// To accept a connection.
     #[schemars(extend("default" = written_span(defaults::timeouts().connect)))]
@@ -373,6 +373,11 @@ pub(in crate::config) struct Timeouts {
     /// Without a byte in either direction on a WebSocket.
     #[schemars(extend("default" = written_span(defaults::timeouts().websocket_idle)))]
     pub(in crate::config) websocket_idle: Option<Span>,
+    /// How long a WebSocket may stay open, however busy it is; a second at least. It is then closed
+    /// with status 1001, and whoever connects again is asked who they are. No limit by default but
+    /// the session's own.
+    #[schemars(extend("examples" = ["8h"]))]
+    pub(in crate::config) websocket_max_age: Option<Span>,
 }
 
 /// A route.
@@ -501,6 +506,7 @@ impl Timeouts {
             connect: chosen(this.and_then(|t| t.connect), default.connect),
             read: chosen(this.and_then(|t| t.read), default.read),
             websocket_idle: chosen(this.and_then(|t| t.websocket_idle), default.websocket_idle),
+            websocket_max_age: this.and_then(|t| t.websocket_max_age).map(|span| span.0),
         }
     }
 }
