@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// The longest wait for a connection to one server, with TLS and the password.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest wait for an answer.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest wait for an answer that was not told to wait.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest wait for one Sentinel or node that is only asked where another one is: there are others.
 const QUICK: Duration = Duration::from_millis(500);
 /// The longest that a search over several servers takes.
@@ -210,9 +210,4 @@ fn with_user(
 
 pub(super) fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
-}
-
-/// How long an answer may take that was not told to wait.
-pub(super) const fn response_timeout() -> Duration {
-    RESPONSE_TIMEOUT
 }

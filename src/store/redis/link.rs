@@ -4,7 +4,7 @@
 //! failed, one at a time tries again and all others hear of the failure at once. There is no task
 //! in the background: a store that nobody asks is not connected.
 
-use super::connect::{Connection, Target, connect, response_timeout, timed_out};
+use super::connect::{Connection, RESPONSE_TIMEOUT, Target, connect, timed_out};
 use crate::store::{RedisSettings, StoreError};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use std::sync::{Arc, PoisonError};
@@ -86,7 +86,7 @@ impl Link {
         let Err(error) = first else { return first.map_err(|error| unavailable(&error)) };
         self.look_at(&error, connection.number).await;
         let again = match repeat {
-            Repeat::Harmless => is_over(&error) && !is_timeout(&error),
+            Repeat::Harmless => is_over(&error) && !error.is_timeout(),
             Repeat::OnlyUnsent => was_not_done(&error),
         };
         if !again {
@@ -124,12 +124,8 @@ impl Link {
 }
 
 async fn answer<T: FromRedisValue>(connection: &mut Numbered, command: &Cmd, wait: Duration) -> Result<T, RedisError> {
-    let answered = tokio::time::timeout(wait + response_timeout(), connection.connection.ask(command)).await;
+    let answered = tokio::time::timeout(wait + RESPONSE_TIMEOUT, connection.connection.ask(command)).await;
     answered.unwrap_or_else(|_| Err(timed_out()))
-}
-
-fn is_timeout(error: &RedisError) -> bool {
-    error.is_timeout()
 }
 
 /// Whether the server that this came from will not do any more: it is gone, is silent, starts, or is no

@@ -95,10 +95,11 @@ impl Redis {
 }
 
 fn cli(port: u16, arguments: &[&str]) -> String {
-    let mut command = Command::new("redis-cli");
-    // Only Sentinels ask for it; others say that they have none.
-    command.args(["-p", &port.to_string()]).env("REDISCLI_AUTH", SentinelSet::PASSWORD);
-    let Output { stdout, .. } = command.args(arguments).output().unwrap();
+    printed(Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments))
+}
+
+fn printed(command: &mut Command) -> String {
+    let Output { stdout, .. } = command.output().unwrap();
     String::from_utf8_lossy(&stdout).trim().to_owned()
 }
 
@@ -150,7 +151,15 @@ impl SentinelSet {
             ports.push(port);
         }
         let knows = |port: &u16| {
-            let master = cli(*port, &["sentinel", "master", Self::NAME]).replace('\n', " ");
+            let mut asked = Command::new("redis-cli");
+            asked.env("REDISCLI_AUTH", Self::PASSWORD).args([
+                "-p",
+                &port.to_string(),
+                "sentinel",
+                "master",
+                Self::NAME,
+            ]);
+            let master = printed(&mut asked).replace('\n', " ");
             master.contains("num-slaves 1") && master.contains("num-other-sentinels 2")
         };
         until("a Sentinel set", || ports.iter().all(knows)).await;
