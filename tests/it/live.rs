@@ -106,10 +106,15 @@ async fn sign_out_and<T>(client: &Client, follows: impl Future<Output = T>) -> T
 
 async fn within<T>(follows: impl Future<Output = T>) -> T {
     // What a busy machine needs on top is not ours to promise.
-    let began = Instant::now();
+    let began = began();
     let done = tokio::time::timeout(Duration::from_secs(20), follows).await.expect("it is cut");
     assert!(began.elapsed() < 2 * WITHIN, "it took {:?}", began.elapsed());
     done
+}
+
+fn began() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "what is promised here is a time on the wall")]
+    Instant::now()
 }
 
 async fn metric(site: &Site, line: &str) -> bool {
@@ -244,8 +249,8 @@ async fn a_download_that_is_cut_never_looks_complete() {
         }
     };
     let all = async {
-        let held = counted.rest().await.len();
-        assert!((1000..=5000).contains(&held), "{held}");
+        let length = counted.rest().await.len();
+        assert!((1000..=5000).contains(&length), "{length}");
         assert!(chunked.is_closed().await);
         assert!(waiting.is_closed().await, "no answer, rather than half of one");
         assert!(counted_app.is_closed().await && chunked_app.is_closed().await && waiting_app.is_closed().await);
@@ -261,7 +266,7 @@ async fn whoever_does_not_listen_is_cut_all_the_same() {
     // An app that takes nothing from a client that sends without end, and the other way round.
     let (mut floods, _deaf_app) = answered(&site, &listener, &client, &upgrade("/raw/deaf-app"), SWITCH).await;
     let (_deaf, mut flooding_app) = answered(&site, &listener, &client, &upgrade("/raw/deaf"), SWITCH).await;
-    let frames = [&b"\x82\xff\0\0\0\0\0\xff\xff\xff\0\0\0\0"[..], &[0; 0xff_ffff]].concat();
+    let frames = [&b"\x82\xff\0\0\0\0\0\xff\xff\xff\0\0\0\0"[..], &vec![0; 0xff_ffff]].concat();
     let floods = async {
         for _ in 0..100 {
             floods.send(&frames).await;
@@ -333,8 +338,6 @@ async fn a_session_that_ends_by_time_ends_with_all_that_is_open() {
     assert_eq!(clicks.fetch("/").await.status, 200);
     site.echo.events.send("the app speaks".to_owned()).unwrap();
     assert!(!events.chunk().await.is_empty());
-    // For the keeper to have seen who spoke; what it sees late it takes for later than it was.
-    assert!(echoes(&mut speaking).await);
 
     site.clock.advance(HOUR / 3);
     let idle = async {
@@ -402,7 +405,7 @@ async fn a_thousand_idle_websockets_are_cut_within_a_second_and_a_thousand_other
         lasting.push(socket(&site, "/ws", cookies(&stays)).await);
     }
     assert_eq!(leaves.submit("/oauth2/sign_out", "").await.status, 303);
-    let began = Instant::now();
+    let began = began();
     let closed = ending.iter_mut().map(async |socket| {
         let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("no Close frame") };
         assert_eq!(u16::from(frame.code), 1008);
