@@ -308,7 +308,10 @@ impl Lock {
     }
 
     async fn taken(&self, sessions: &Sessions, now: Timestamp) -> Result<bool, Failure> {
-        sessions.store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)
+        let store = &sessions.store;
+        // A store whose client repeats a command (a Redis cluster) may say no to what it has done.
+        let taken = store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)?;
+        Ok(taken || store.get(&self.key, now).await.map_err(store_is_down)?.as_deref() == Some(&self.owner[..]))
     }
 
     /// One that cannot be released runs out.

@@ -23,6 +23,7 @@ mod real;
 mod real_attacks;
 mod real_provider;
 mod refresh;
+mod replicas;
 mod session;
 mod sign_in;
 mod sign_out;
