@@ -8,19 +8,15 @@ use crate::support::log_watch::access_line_with;
 use crate::support::process::{Process, configuration};
 use crate::support::raw::Raw;
 use crate::support::site::{ORIGIN, Setup, Site};
+use crate::support::socket::{close_of, echoes, socket};
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{self, Message};
-
-type Socket = WebSocketStream<TcpStream>;
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -46,39 +42,6 @@ async fn site() -> (Site, TcpListener) {
 
 fn cookies(client: &Client) -> Option<String> {
     client.cookie_header("app.example")
-}
-
-/// A WebSocket that the echo app has spoken on.
-async fn socket(site: &Site, target: &str, cookies: Option<String>) -> Socket {
-    let mut request = format!("ws://app.example{target}").into_client_request().unwrap();
-    request.headers_mut().insert("origin", ORIGIN.parse().unwrap());
-    if let Some(cookies) = cookies {
-        request.headers_mut().insert("cookie", cookies.parse().unwrap());
-    }
-    let stream = TcpStream::connect(site.address).await.unwrap();
-    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
-    socket
-}
-
-/// Whether something that is sent comes back.
-async fn echoes(socket: &mut Socket) -> bool {
-    socket.send(Message::text("still here")).await.unwrap();
-    matches!(socket.next().await, Some(Ok(Message::Text(text))) if text == "still here")
-}
-
-/// The Close frame that comes next, behind which there is nothing.
-async fn close_of(socket: &mut Socket) -> CloseFrame {
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Close(Some(frame)))) => {
-                assert!(socket.next().await.is_none());
-                return frame;
-            }
-            Some(Ok(Message::Text(_) | Message::Binary(_))) => {}
-            other => panic!("no Close frame but {other:?}"),
-        }
-    }
 }
 
 /// A request on a connection of its own, with the session of `client`, and what the app then has.
@@ -357,6 +320,8 @@ async fn a_session_that_ends_by_time_ends_with_all_that_is_open() {
     };
     within(idle).await;
     assert!(echoes(&mut speaking).await && echoes(&mut clicking).await);
+    // The cookie has seen nothing for 70 minutes; what went over the WebSocket counts for it too.
+    assert_eq!((speaks.fetch("/").await.status, beats.fetch("/").await.status), (200, 401));
     app.send("3\r\nabc\r\n").await;
     assert_eq!(download.chunk().await, b"abc");
     assert!(metric(&site, "vestibule_cut_connections_total{reason=\"idle\"} 2").await);

@@ -6,6 +6,7 @@ use crate::support::counterparts::require;
 use crate::support::redis::Redis;
 use crate::support::shown::{SESSION, assert_error, email_at_app};
 use crate::support::site::{Setup, Site};
+use crate::support::socket::{close_of, echoes, socket};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,6 +138,15 @@ async fn a_sign_out_is_in_force_on_every_replica_within_a_second() {
     let took = until("the session is over", async || fetch(&copy, &cookies).await.0 == 401).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert_eq!(pair.at_other(&stays).await, 200);
+    // Live connections there are cut too, and those of others are not.
+    let again = pair.one.signed_in().await;
+    let mut ends = socket(&pair.other, "/ws", again.cookie_header("app.example")).await;
+    let mut lives = socket(&pair.other, "/ws", stays.cookie_header("app.example")).await;
+    let began = Instant::now();
+    again.submit("/oauth2/sign_out", "").await;
+    assert_eq!(u16::from(close_of(&mut ends).await.code), 1008);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(echoes(&mut lives).await);
     // One that starts afterwards knows it before its first request.
     let issuer = Some(pair.one.provider.issuer().to_owned());
     let more = format!("store: {{redis: \"redis://127.0.0.1:{}\"}}", pair.redis.port);
