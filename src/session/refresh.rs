@@ -285,6 +285,7 @@ impl Refresher {
         now: Timestamp,
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let session = session.seen(now);
+        self.sessions.was_present(session.id(), now);
         let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
         let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
         if let Err(error) = &cookies {
