@@ -61,17 +61,17 @@ impl Pair {
     }
 }
 
-/// Three replicas of the real program.
+/// Replicas of the real program.
 struct Programs {
     programs: Vec<Process>,
+    configuration: String,
     provider: Provider,
-    redis: Redis,
     _echo: Echo,
 }
 
 impl Programs {
-    async fn start(session: &str) -> Self {
-        let (redis, echo) = (Redis::start().await, Echo::start().await);
+    async fn start(count: usize, session: &str, store: &str) -> Self {
+        let echo = Echo::start().await;
         let client = Registration::new(
             "app",
             SecretString::from(CLIENT_SECRET),
@@ -82,23 +82,26 @@ impl Programs {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
         provider.sign_in_as(agent());
-        let text = format!(
+        let configuration = format!(
             "public_url: {ORIGIN}\n\
              listeners: {{proxy: \"127.0.0.1:0\", admin: \"127.0.0.2:0\"}}\n\
              providers: {{proconnect: {{preset: proconnect, issuer: \"{issuer}\", client_id: app, client_secret: {{env: CLIENT_SECRET}}}}}}\n\
              session: {{{session}keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
-             store: {{redis: \"redis://127.0.0.1:{port}\"}}\n\
+             store: {store}\n\
              upstreams: {{app: {{url: \"http://{app}\"}}}}\n\
              routes: [{{path: /**, upstream: app}}]\n",
             issuer = provider.issuer(),
-            port = redis.port,
             app = echo.address,
         );
-        let mut programs = Vec::new();
-        for _ in 0..3 {
-            programs.push(Process::serve_with(&text, &[("CLIENT_SECRET", CLIENT_SECRET)]).await);
+        let mut site = Self { programs: Vec::new(), configuration, provider, _echo: echo };
+        for _ in 0..count {
+            site.add().await;
         }
-        Self { programs, provider, redis, _echo: echo }
+        site
+    }
+
+    async fn add(&mut self) {
+        self.programs.push(Process::serve_with(&self.configuration, &[("CLIENT_SECRET", CLIENT_SECRET)]).await);
     }
 
     fn client(&self, at: usize) -> Client {
@@ -154,7 +157,9 @@ async fn two_hundred_requests_on_two_replicas_ask_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_is_killed_while_it_asks_leaves_the_session_to_the_others() {
     require!(Redis);
-    let mut site = Programs::start("refresh: {margin: 1s}, ").await;
+    let redis = Redis::start().await;
+    let store = format!("{{redis: \"redis://127.0.0.1:{}\"}}", redis.port);
+    let site = Programs::start(3, "refresh: {margin: 1s}, ", &store).await;
     // Real time passes here: the tokens are due after two seconds, and over after three.
     site.provider.set_access_token_lifetime(Duration::from_secs(3));
     let client = site.client(0);
@@ -176,23 +181,42 @@ async fn a_program_that_is_killed_while_it_asks_leaves_the_session_to_the_others
     }
     assert_eq!(hold.count(), 1, "nobody asks while the lock is held");
     // It runs out (after 45 s; here at once), and one of the others asks.
-    let lock = site.redis.cli(&["--scan", "--pattern", "*renewal*"]);
+    let lock = redis.cli(&["--scan", "--pattern", "*renewal*"]);
     assert_eq!(lock.lines().count(), 1, "{lock}");
-    site.redis.cli(&["del", lock.trim()]);
+    redis.cli(&["del", lock.trim()]);
     site.provider.faults().clear();
     for other in &others {
         assert_eq!(fetch(other, &cookies).await, (200, Some(EMAIL.to_owned())));
     }
     let counters = site.provider.counters();
     assert!(counters.refreshed >= 1 && counters.refresh_reuse == 0, "{counters:?}");
-    // And what one of them ends is over on the other, and on one that takes the place of the dead.
+    // And what one of them ends is over on the other.
     let survivor = site.client(1);
     survivor.browse("/").await;
     let cookies = survivor.cookie_header("app.example").unwrap();
     survivor.submit("/oauth2/sign_out", "").await;
     let took = until("the other has heard", async || fetch(&others[1], &cookies).await.0 == 401).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
-    site.programs.remove(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_ended_stays_so_over_a_kill_where_the_store_is_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    let mut site = Programs::start(1, "", &format!("{{file: \"{}\"}}", file.display())).await;
+    let (client, stays) = (site.client(0), site.client(0));
+    for person in [&client, &stays] {
+        assert_eq!(email_at_app(&person.browse("/").await).as_deref(), Some(EMAIL));
+    }
+    let ended = client.cookie_header("app.example").unwrap();
+    client.submit("/oauth2/sign_out", "").await;
+    site.programs[0].running.signal("KILL");
+    site.programs[0].running.ended().await;
+    site.programs.clear();
+    site.add().await;
+    assert_eq!(fetch(&site.client(0), &ended).await.0, 401);
+    let lives = stays.cookie_header("app.example").unwrap();
+    assert_eq!(fetch(&site.client(0), &lives).await, (200, Some(EMAIL.to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
