@@ -11,6 +11,7 @@ pub struct Metrics {
     pub(super) decision_seconds: Histogram,
     pub(super) sign_ins: IntCounterVec,
     pub(super) sign_outs: IntCounterVec,
+    pub(super) provider_logouts: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) in_flight: IntGauge,
@@ -31,6 +32,11 @@ impl Metrics {
         let requests = counter("vestibule_requests_total", "Requests by route and decision", &["route", "decision"])?;
         let sign_ins = counter("vestibule_sign_ins_total", "Sign-ins by outcome", &["outcome"])?;
         let sign_outs = counter("vestibule_sign_outs_total", "Sign-outs by reach", &["reach"])?;
+        let provider_logouts = counter(
+            "vestibule_provider_logouts_total",
+            "Logouts that the provider told of, by channel and outcome",
+            &["channel", "outcome"],
+        )?;
         let refreshes =
             counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
         let upstream_errors =
@@ -42,7 +48,7 @@ impl Metrics {
         registry.register(Box::new(decision_seconds.clone()))?;
         let in_flight = IntGauge::new("vestibule_requests_in_flight", "Requests under way, open WebSockets included")?;
         registry.register(Box::new(in_flight.clone()))?;
-        Ok(Self { registry, requests, decision_seconds, sign_ins, sign_outs, refreshes, upstream_errors, in_flight })
+        Ok(Self { registry, requests, decision_seconds, sign_ins, sign_outs, provider_logouts, refreshes, upstream_errors, in_flight })
     }
 
     /// The text exposition format.

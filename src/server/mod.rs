@@ -11,6 +11,7 @@ mod held;
 mod listen;
 mod live;
 mod metrics;
+mod provider_logout;
 mod proxy;
 mod reply;
 mod rescue;

@@ -12,6 +12,7 @@ mod follow;
 mod identity_cookie;
 mod kept;
 mod limits;
+mod provider_logout;
 mod refresh;
 mod revoked;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod tokens_cookie;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use limits::{Keep, RefreshSettings, Settings};
+pub use provider_logout::NotEnded;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
 
