@@ -9,7 +9,7 @@
 use super::Login;
 use super::query::{Parameters, Repeated};
 use crate::clock::Timestamp;
-use crate::session::NoSession;
+use crate::session::{NoSession, OpenedSession};
 use crate::store::StoreError;
 use http::{HeaderMap, HeaderValue};
 
@@ -66,7 +66,11 @@ impl Login {
         }
         let shown = self.sessions.shown_of(headers, &provider.name, sid, now);
         let cookies = if shown.is_some() { self.sessions.clear(headers) } else { Vec::new() };
-        let is_live = |opened| self.sessions.is_over(opened, now).is_none_or(NoSession::is_outage);
+        let is_live = |opened: &OpenedSession| match self.sessions.read(opened, now) {
+            Ok(_) => true,
+            // An idle cookie's session may be in use on a WebSocket; in an outage nobody knows.
+            Err(reason) => reason == NoSession::Idle || reason.is_outage(),
+        };
         let ended = shown.as_ref().is_some_and(is_live)
             || self.sessions.knows_provider_session(&provider.name, sid, now).await?;
         if ended && let Err(error) = self.sessions.end_provider_session(&provider.name, sid, now, now).await {

@@ -119,6 +119,11 @@ impl Revoked {
                 && sid.is_some_and(|sid| covers(&read(&self.provider_sessions), (provider, sid), started)))
     }
 
+    /// Whether there is anything that is not by a session's own name.
+    pub(super) fn any_by_name(&self) -> bool {
+        self.any_person.load(Ordering::Acquire) > 0 || self.any_provider_session.load(Ordering::Acquire) > 0
+    }
+
     /// Whether the session of this name was ended.
     pub(super) fn holds(&self, id: SessionId) -> bool {
         self.any_session.load(Ordering::Acquire) > 0 && read(self.shard(id)).contains_key(&id)

@@ -11,6 +11,7 @@ pub(crate) mod echo;
 pub(crate) mod log_watch;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod running;
 pub(crate) mod scene;
 pub(crate) mod shown;
