@@ -67,7 +67,8 @@ impl Sessions {
     /// it can be.
     pub async fn revoke(&self, revocation: &Revocation<'_>, now: Timestamp) -> Result<(), StoreError> {
         let until = now.plus(self.settings.lifetime).plus(CLOCK_SKEW);
-        if self.revoked.insert(revocation, until) {
+        let is_news = self.revoked.insert(revocation, until);
+        if is_news {
             self.endings.send_modify(|count| *count = count.wrapping_add(1));
         } else if self.following.unsent().is_empty() {
             // Everybody knows. Saying it again would let a stranger with a dead cookie fill the log.
@@ -76,7 +77,10 @@ impl Sessions {
         let announcement = Announcement { until, revocation: revocation.clone() };
         let entry = postcard::to_stdvec(&announcement).map_err(|cause| StoreError::Corrupt(cause.to_string()))?;
         if let Err(error) = self.store.announce(&entry, until, now).await {
-            self.following.unsent().push((entry, until));
+            // What is no news waits there already.
+            if is_news {
+                self.following.unsent().push((entry, until));
+            }
             return Err(error);
         }
         Ok(())

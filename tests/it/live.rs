@@ -38,12 +38,12 @@ async fn site() -> (Site, TcpListener) {
     (site, listener)
 }
 
-fn cookies(client: &Client) -> Option<String> {
+pub(crate) fn cookies(client: &Client) -> Option<String> {
     client.cookie_header("app.example")
 }
 
 /// A WebSocket that the echo app has spoken on.
-async fn socket(site: &Site, target: &str, cookies: Option<String>) -> Socket {
+pub(crate) async fn socket(site: &Site, target: &str, cookies: Option<String>) -> Socket {
     let mut request = format!("ws://app.example{target}").into_client_request().unwrap();
     request.headers_mut().insert("origin", ORIGIN.parse().unwrap());
     if let Some(cookies) = cookies {
@@ -62,7 +62,7 @@ async fn echoes(socket: &mut Socket) -> bool {
 }
 
 /// The Close frame that comes next, behind which there is nothing.
-async fn close_of(socket: &mut Socket) -> CloseFrame {
+pub(crate) async fn close_of(socket: &mut Socket) -> CloseFrame {
     loop {
         match socket.next().await {
             Some(Ok(Message::Close(Some(frame)))) => {

@@ -18,6 +18,7 @@ mod live;
 mod logs;
 mod pages;
 mod programs;
+mod provider_logout;
 mod readme;
 mod real;
 mod real_attacks;
