@@ -43,9 +43,12 @@ async fn post(site: &Site, token: &str) -> Answer {
     site.client().send(Method::POST, BACK, &[FORM], format!("logout_token={token}").into_bytes()).await
 }
 
-/// The `sid` of the session at the provider that began last.
-fn latest(site: &Site, sub: &str) -> String {
-    site.provider.sessions_of(sub).pop().unwrap()
+/// A client that has signed in, and the `sid` of its session at the provider.
+async fn signed_in(site: &Site) -> (Client, String) {
+    // Sessions are told apart by when they began.
+    site.clock.advance(seconds(1));
+    let client = site.signed_in().await;
+    (client, site.provider.sessions_of(&agent().sub).pop().unwrap())
 }
 
 async fn lives(client: &Client) -> bool {
@@ -76,11 +79,9 @@ fn assert_refused(answer: &Answer) {
 async fn what_the_token_names_ends_and_nothing_else_does() {
     let site = Site::start().await;
     let sub = agent().sub;
-    let one = site.signed_in().await;
-    let first = latest(&site, &sub);
-    let two = site.signed_in().await;
-    let second = latest(&site, &sub);
-    let three = site.signed_in().await;
+    let (one, first) = signed_in(&site).await;
+    let (two, second) = signed_in(&site).await;
+    let (three, _) = signed_in(&site).await;
     site.provider.sign_in_as(another());
     let other = site.signed_in().await;
 
@@ -106,9 +107,8 @@ async fn the_provider_s_own_delivery_arrives() {
     let backchannel = Some(format!("http://{}{BACK}", site.address));
     site.provider.register_logout_uris("app", LogoutUris { backchannel, frontchannel: None });
     let sub = agent().sub;
-    let (one, two) = (site.signed_in().await, site.signed_in().await);
+    let ((one, first), (two, _)) = (signed_in(&site).await, signed_in(&site).await);
     let done = vec![Delivery { client_id: "app".to_owned(), status: Some(200) }];
-    let first = site.provider.sessions_of(&sub).remove(0);
     assert_eq!(site.provider.sign_out_session(&first).await, done);
     assert!(!lives(&one).await && lives(&two).await);
     assert_eq!(site.provider.sign_out_everywhere(&sub).await, done);
@@ -119,8 +119,8 @@ async fn the_provider_s_own_delivery_arrives() {
 async fn a_token_that_does_not_count_ends_nothing_and_the_log_says_why() {
     use LogoutTokenFault as F;
     let site = Site::start().await;
-    let client = site.signed_in().await;
-    let (sub, sid) = (agent().sub, latest(&site, &agent().sub));
+    let (client, sid) = signed_in(&site).await;
+    let sub = agent().sub;
     let cases = [
         (F::Garbage, ""),
         (F::WrongKey, ""),
@@ -159,8 +159,8 @@ async fn a_token_that_does_not_count_ends_nothing_and_the_log_says_why() {
     // What older providers write is good all the same.
     for fault in [F::TypedJwt, F::WithoutExpiry] {
         site.provider.faults().set(|faults| faults.logout_token = Some(fault));
-        let client = site.signed_in().await;
-        assert_done(&post(&site, &token(&site, None, Some(&latest(&site, &sub)))).await);
+        let (client, sid) = signed_in(&site).await;
+        assert_done(&post(&site, &token(&site, None, Some(&sid))).await);
         assert!(!lives(&client).await, "{fault:?}");
     }
 }
@@ -179,13 +179,12 @@ async fn nothing_else_that_the_provider_signs_for_us_is_a_logout_token() {
 async fn a_token_counts_once_and_not_for_sessions_that_began_since() {
     let site = Site::start().await;
     let sub = agent().sub;
-    let client = site.signed_in().await;
-    let sid = latest(&site, &sub);
+    let (client, sid) = signed_in(&site).await;
     let tokens = [token(&site, Some(&sub), None), token(&site, None, Some(&sid))];
     let again = async || {
         // The provider's session goes on, under the same name.
         assert_eq!(client.browse("/").await.status, 200);
-        assert_eq!(latest(&site, &sub), sid);
+        assert_eq!(site.provider.sessions_of(&sub), [sid.as_str()]);
     };
     for token in &tokens {
         assert_done(&post(&site, token).await);
@@ -273,15 +272,15 @@ async fn what_cannot_be_known_now_may_be_asked_again() {
     // A store that is away: over here at once, and the others have yet to hear of it.
     let more = format!("store: {{redis: 'redis://127.0.0.1:{}'}}\non_store_down: keep", free_port());
     let site = Site::with(Setup { more, ..Setup::default() }).await;
-    let (client, other) = (site.signed_in().await, site.signed_in().await);
-    let token = token(&site, None, Some(&site.provider.sessions_of(&agent().sub)[0]));
+    let ((client, sid), (other, other_sid)) = (signed_in(&site).await, signed_in(&site).await);
+    let token = token(&site, None, Some(&sid));
     for _ in 0..2 {
         unavailable(&post(&site, &token).await);
         assert!(!lives(&client).await && lives(&other).await);
     }
     let query = format!("?iss={}&sid=unknown", site.provider.issuer());
     assert_eq!(frame(&site.client(), &query).await.status, 503);
-    let shown = format!("?iss={}&sid={}", site.provider.issuer(), site.provider.sessions_of(&agent().sub)[1]);
+    let shown = format!("?iss={}&sid={other_sid}", site.provider.issuer());
     assert_eq!(frame(&other, &shown).await.status, 200);
     assert_eq!(other.cookie(SESSION), None);
 }
@@ -289,20 +288,19 @@ async fn what_cannot_be_known_now_may_be_asked_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websockets_end_with_what_the_provider_ends() {
     let site = Site::start().await;
-    let client = site.signed_in().await;
-    let sid = latest(&site, &agent().sub);
-    let (two, three) = (site.signed_in().await, site.signed_in().await);
-    let mut by_sid = socket(&site, "/ws", cookies(&client)).await;
+    let ((one, first), (two, second)) = (signed_in(&site).await, signed_in(&site).await);
+    let (three, _) = signed_in(&site).await;
+    let mut by_sid = socket(&site, "/ws", cookies(&one)).await;
     let mut by_frame = socket(&site, "/ws", cookies(&two)).await;
     let mut by_sub = socket(&site, "/ws", cookies(&three)).await;
-    post(&site, &token(&site, None, Some(&sid))).await;
-    let frame_of = |frame: tokio_tungstenite::tungstenite::protocol::CloseFrame| u16::from(frame.code);
-    assert_eq!(frame_of(close_of(&mut by_sid).await), 1008);
-    let query = format!("?iss={}&sid={}", site.provider.issuer(), site.provider.sessions_of(&agent().sub)[1]);
+    post(&site, &token(&site, None, Some(&first))).await;
+    let code_of = |frame: tokio_tungstenite::tungstenite::protocol::CloseFrame| u16::from(frame.code);
+    assert_eq!(code_of(close_of(&mut by_sid).await), 1008);
+    let query = format!("?iss={}&sid={second}", site.provider.issuer());
     frame(&site.client(), &query).await;
-    assert_eq!(frame_of(close_of(&mut by_frame).await), 1008);
+    assert_eq!(code_of(close_of(&mut by_frame).await), 1008);
     post(&site, &token(&site, Some(&agent().sub), None)).await;
-    assert_eq!(frame_of(close_of(&mut by_sub).await), 1008);
+    assert_eq!(code_of(close_of(&mut by_sub).await), 1008);
 }
 
 /// What a frame on the provider's page loads.
@@ -319,9 +317,8 @@ async fn frame(client: &Client, query: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_on_the_provider_s_page_ends_the_session_that_it_names() {
     let site = Site::start().await;
-    let client = site.signed_in().await;
-    let sid = latest(&site, &agent().sub);
-    let other = site.signed_in().await;
+    let (client, sid) = signed_in(&site).await;
+    let (other, _) = signed_in(&site).await;
     let query = format!("?iss={}&sid={sid}", site.provider.issuer());
 
     // Without a cookie, as browsers send no cookie of ours into another site's frame.
@@ -349,7 +346,7 @@ async fn a_frame_on_the_provider_s_page_ends_the_session_that_it_names() {
     // The provider's session went on: whoever signs in from there is in.
     site.clock.advance(seconds(1));
     assert_eq!(client.browse("/").await.status, 200);
-    assert_eq!(latest(&site, &agent().sub), latest(&site, &agent().sub));
+    assert_eq!(site.provider.sessions_of(&agent().sub).len(), 2);
     assert!(lives(&client).await);
     // With the cookie, where a browser does send it.
     frame(&client, &query).await;
@@ -359,8 +356,7 @@ async fn a_frame_on_the_provider_s_page_ends_the_session_that_it_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_names_nothing_real_ends_nothing() {
     let site = Site::start().await;
-    let client = site.signed_in().await;
-    let sid = latest(&site, &agent().sub);
+    let (client, sid) = signed_in(&site).await;
     let issuer = site.provider.issuer().to_owned();
     let sub = agent().sub;
     let refused = [
