@@ -279,6 +279,7 @@ impl AsyncWrite for Cuttable {
             Leave {
                 farewell: farewell.unwrap_or_default().into(),
                 is_closed: false,
+                is_heard: false,
                 until: Box::pin(tokio::time::sleep(FAREWELL_WITHIN)),
             }
         });
@@ -296,6 +297,8 @@ struct Leave {
     farewell: VecDeque<u8>,
     /// Our side of it is.
     is_closed: bool,
+    /// The client's is.
+    is_heard: bool,
     /// A client that is gone, or takes nothing, is waited for no longer.
     until: Pin<Box<Sleep>>,
 }
@@ -315,13 +318,11 @@ impl Leave {
         }
         // What comes unread into a closed socket resets it, and can take away from the client what
         // was sent before: so its own Close, and its end, are waited for.
-        while hears_answer {
+        while let (true, false) = (hears_answer, self.is_heard) {
             let mut unread = [0; 512];
             let mut unread = ReadBuf::new(&mut unread);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut unread))?;
-            if unread.filled().is_empty() {
-                break;
-            }
+            self.is_heard = unread.filled().is_empty();
         }
         Poll::Ready(Ok(()))
     }

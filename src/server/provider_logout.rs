@@ -44,7 +44,8 @@ impl Endpoints {
                 self.count("front", if ended { "ended" } else { "unknown" });
                 let policy = framed_by(self.login.provider_origin().as_deref());
                 // An origin as a URL parser writes it: header text.
-                let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'"));
+                let policy =
+                    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'"));
                 Reply::new(StatusCode::OK, FRAME)
                     .fixed_headers(FRAMED_HEADERS)
                     .header(CONTENT_SECURITY_POLICY, policy)

@@ -107,11 +107,8 @@ impl Sessions {
         begun_until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let revocation = Revocation::Person {
-            provider: Cow::Borrowed(provider),
-            subject: Cow::Borrowed(subject),
-            begun_until,
-        };
+        let revocation =
+            Revocation::Person { provider: Cow::Borrowed(provider), subject: Cow::Borrowed(subject), begun_until };
         self.revoke(&revocation, now).await
     }
 
@@ -126,11 +123,8 @@ impl Sessions {
         begun_until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let revocation = Revocation::ProviderSession {
-            provider: Cow::Borrowed(provider),
-            sid: Cow::Borrowed(sid),
-            begun_until,
-        };
+        let revocation =
+            Revocation::ProviderSession { provider: Cow::Borrowed(provider), sid: Cow::Borrowed(sid), begun_until };
         self.revoke(&revocation, now).await
     }
 

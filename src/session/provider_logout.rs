@@ -110,7 +110,13 @@ mod tests {
         async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
             self.reach()?.delete(key, now).await
         }
-        async fn index_add(&self, key: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        async fn index_add(
+            &self,
+            key: &Key,
+            member: &[u8],
+            until: Timestamp,
+            now: Timestamp,
+        ) -> Result<(), StoreError> {
             self.reach()?.index_add(key, member, until, now).await
         }
         async fn index_remove(&self, key: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {

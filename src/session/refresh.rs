@@ -285,6 +285,7 @@ impl Refresher {
         now: Timestamp,
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let session = session.seen(now);
+        self.sessions.was_present(session.id(), now);
         let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
         let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
         if let Err(error) = &cookies {
@@ -308,7 +309,10 @@ impl Lock {
     }
 
     async fn taken(&self, sessions: &Sessions, now: Timestamp) -> Result<bool, Failure> {
-        sessions.store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)
+        let store = &sessions.store;
+        // A store whose client repeats a command (a Redis cluster) may say no to what it has done.
+        let taken = store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)?;
+        Ok(taken || store.get(&self.key, now).await.map_err(store_is_down)?.as_deref() == Some(&self.owner[..]))
     }
 
     /// One that cannot be released runs out.

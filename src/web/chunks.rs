@@ -50,6 +50,7 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_chunk_ends_where_it_ends_however_it_comes() {
@@ -64,6 +65,16 @@ mod tests {
                 at += piece.len();
             }
             assert!(chunks.at_boundary());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_followed_alike_whole_and_in_pieces(text in "[0-9a-f\r\n;x]{0,60}", size in 1_usize..9) {
+            let (mut whole, mut pieces) = (Chunks::default(), Chunks::default());
+            text.as_bytes().chunks(size).for_each(|piece| pieces.follow(piece));
+            whole.follow(text.as_bytes());
+            prop_assert_eq!(whole.at_boundary(), pieces.at_boundary());
         }
     }
 

@@ -92,6 +92,7 @@ pub(crate) fn close(code: u16, reason: &str, masked: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn frame(first: u8, mask: bool, length: usize) -> Vec<u8> {
         let bit = if mask { 0x80 } else { 0 };
@@ -99,11 +100,11 @@ mod tests {
         match length {
             0..126 => frame.push(bit | u8::try_from(length).unwrap()),
             126..65_536 => {
-                frame.push(bit | 126);
+                frame.push(bit | 0x7e);
                 frame.extend(u16::try_from(length).unwrap().to_be_bytes());
             }
             _ => {
-                frame.push(bit | 127);
+                frame.push(bit | 0x7f);
                 frame.extend((length as u64).to_be_bytes());
             }
         }
@@ -159,6 +160,17 @@ mod tests {
         let mut frames = Frames::default();
         assert!(!frames.follow(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 1]));
         assert!(!frames.at_boundary(), "a length with its first bit set is none");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_followed_alike_whole_and_in_pieces(bytes: Vec<u8>, size in 1_usize..9) {
+            let (mut whole, mut pieces) = (Frames::default(), Frames::default());
+            let mut data = false;
+            bytes.chunks(size).for_each(|piece| data |= pieces.follow(piece));
+            prop_assert_eq!(whole.follow(&bytes), data);
+            prop_assert_eq!(whole.at_boundary(), pieces.at_boundary());
+        }
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! Live connections end with their session, in the words of what they carry, on both sides, and
 //! nobody else's do.
 
+use crate::support::certificates;
 use crate::support::client::Client;
+use crate::support::echo::Echo;
 use crate::support::log_watch::access_line_with;
+use crate::support::process::{Process, configuration};
 use crate::support::raw::Raw;
 use crate::support::site::{ORIGIN, Setup, Site};
+use crate::support::socket::{close_of, echoes, socket};
 use futures_util::{SinkExt, StreamExt};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-
-type Socket = WebSocketStream<TcpStream>;
+use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -38,41 +40,8 @@ async fn site() -> (Site, TcpListener) {
     (site, listener)
 }
 
-pub(crate) fn cookies(client: &Client) -> Option<String> {
+fn cookies(client: &Client) -> Option<String> {
     client.cookie_header("app.example")
-}
-
-/// A WebSocket that the echo app has spoken on.
-pub(crate) async fn socket(site: &Site, target: &str, cookies: Option<String>) -> Socket {
-    let mut request = format!("ws://app.example{target}").into_client_request().unwrap();
-    request.headers_mut().insert("origin", ORIGIN.parse().unwrap());
-    if let Some(cookies) = cookies {
-        request.headers_mut().insert("cookie", cookies.parse().unwrap());
-    }
-    let stream = TcpStream::connect(site.address).await.unwrap();
-    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
-    socket
-}
-
-/// Whether something that is sent comes back.
-async fn echoes(socket: &mut Socket) -> bool {
-    socket.send(Message::text("still here")).await.unwrap();
-    matches!(socket.next().await, Some(Ok(Message::Text(text))) if text == "still here")
-}
-
-/// The Close frame that comes next, behind which there is nothing.
-pub(crate) async fn close_of(socket: &mut Socket) -> CloseFrame {
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Close(Some(frame)))) => {
-                assert!(socket.next().await.is_none());
-                return frame;
-            }
-            Some(Ok(Message::Text(_) | Message::Binary(_))) => {}
-            other => panic!("no Close frame but {other:?}"),
-        }
-    }
 }
 
 /// A request on a connection of its own, with the session of `client`, and what the app then has.
@@ -106,10 +75,15 @@ async fn sign_out_and<T>(client: &Client, follows: impl Future<Output = T>) -> T
 
 async fn within<T>(follows: impl Future<Output = T>) -> T {
     // What a busy machine needs on top is not ours to promise.
-    let began = Instant::now();
+    let began = began();
     let done = tokio::time::timeout(Duration::from_secs(20), follows).await.expect("it is cut");
     assert!(began.elapsed() < 2 * WITHIN, "it took {:?}", began.elapsed());
     done
+}
+
+fn began() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "what is promised here is a time on the wall")]
+    Instant::now()
 }
 
 async fn metric(site: &Site, line: &str) -> bool {
@@ -244,8 +218,8 @@ async fn a_download_that_is_cut_never_looks_complete() {
         }
     };
     let all = async {
-        let held = counted.rest().await.len();
-        assert!((1000..=5000).contains(&held), "{held}");
+        let length = counted.rest().await.len();
+        assert!((1000..=5000).contains(&length), "{length}");
         assert!(chunked.is_closed().await);
         assert!(waiting.is_closed().await, "no answer, rather than half of one");
         assert!(counted_app.is_closed().await && chunked_app.is_closed().await && waiting_app.is_closed().await);
@@ -261,7 +235,7 @@ async fn whoever_does_not_listen_is_cut_all_the_same() {
     // An app that takes nothing from a client that sends without end, and the other way round.
     let (mut floods, _deaf_app) = answered(&site, &listener, &client, &upgrade("/raw/deaf-app"), SWITCH).await;
     let (_deaf, mut flooding_app) = answered(&site, &listener, &client, &upgrade("/raw/deaf"), SWITCH).await;
-    let frames = [&b"\x82\xff\0\0\0\0\0\xff\xff\xff\0\0\0\0"[..], &[0; 0xff_ffff]].concat();
+    let frames = [&b"\x82\xff\0\0\0\0\0\xff\xff\xff\0\0\0\0"[..], &vec![0; 0xff_ffff]].concat();
     let floods = async {
         for _ in 0..100 {
             floods.send(&frames).await;
@@ -288,9 +262,13 @@ async fn others_and_connections_at_rest_are_not_touched() {
     let mut lives = socket(&site, "/ws", cookies(&stays)).await;
     let mut anonymous = socket(&site, "/open/ws", None).await;
     let mut open = socket(&site, "/open/ws", cookies(&stays)).await;
-    let (mut rests, mut signs_out) =
-        (request(&site, &leaves, "GET /a HTTP/1.1").await, request(&site, &leaves, "GET /a HTTP/1.1").await);
-    assert_eq!((rests.answer().await.status, signs_out.answer().await.status), (200, 200));
+    let mut rests = request(&site, &leaves, "GET /then-rests HTTP/1.1").await;
+    let mut signs_out = request(&site, &leaves, "GET /then-signs-out HTTP/1.1").await;
+    for (raw, path) in [(&mut rests, "/then-rests"), (&mut signs_out, "/then-signs-out")] {
+        assert_eq!(raw.answer().await.status, 200);
+        // It rests once its request is over, which is a moment after the answer has come.
+        access_line_with(path).await;
+    }
     // The sign-out, on a connection that has carried the session's requests, has its answer.
     let cookies = cookies(&leaves).unwrap();
     let again = format!("Host: app.example\r\nCookie: {cookies}\r\n\r\n");
@@ -333,8 +311,6 @@ async fn a_session_that_ends_by_time_ends_with_all_that_is_open() {
     assert_eq!(clicks.fetch("/").await.status, 200);
     site.echo.events.send("the app speaks".to_owned()).unwrap();
     assert!(!events.chunk().await.is_empty());
-    // For the keeper to have seen who spoke; what it sees late it takes for later than it was.
-    assert!(echoes(&mut speaking).await);
 
     site.clock.advance(HOUR / 3);
     let idle = async {
@@ -344,6 +320,8 @@ async fn a_session_that_ends_by_time_ends_with_all_that_is_open() {
     };
     within(idle).await;
     assert!(echoes(&mut speaking).await && echoes(&mut clicking).await);
+    // The cookie has seen nothing for 70 minutes; what went over the WebSocket counts for it too.
+    assert_eq!((speaks.fetch("/").await.status, beats.fetch("/").await.status), (200, 401));
     app.send("3\r\nabc\r\n").await;
     assert_eq!(download.chunk().await, b"abc");
     assert!(metric(&site, "vestibule_cut_connections_total{reason=\"idle\"} 2").await);
@@ -383,6 +361,35 @@ async fn a_websocket_has_a_maximum_age_where_one_is_set() {
     assert!(metric(&site, "vestibule_cut_connections_total{reason=\"max_age\"} 1").await);
 }
 
+/// Through TLS of our own, by the clock on the wall.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_frame_comes_through_tls_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = certificates::for_name(folder.path(), "localhost");
+    let echo = Echo::start().await;
+    let (certificate, key) = (ours.certificate.display(), ours.key.display());
+    let listener = format!("{{address: \"127.0.0.1:0\", tls: {{certificate: {certificate}, key: {key}}}}}");
+    let text = configuration(&listener, &format!("http://{}", echo.address), "");
+    let process = Process::serve(&text.replace("connect: 2s", "websocket_max_age: 1s")).await;
+    let address = process.address();
+    let told = tokio::task::spawn_blocking(move || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&ours.certificate).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = Arc::new(config.unwrap().with_root_certificates(roots).with_no_client_auth());
+        let connection = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+        let stream = rustls::StreamOwned::new(connection, std::net::TcpStream::connect(address).unwrap());
+        let (mut socket, _) = tungstenite::client("wss://app.example/ws", stream).unwrap();
+        assert!(socket.read().unwrap().is_text());
+        let Message::Close(Some(frame)) = socket.read().unwrap() else { panic!("no Close frame") };
+        assert!(socket.read().is_err());
+        u16::from(frame.code)
+    });
+    assert_eq!(told.await.unwrap(), 1001);
+    echo.closes.clone().wait_for(|closes| *closes == [1001]).await.unwrap();
+}
+
 /// How many WebSockets of each of two people this process can have: four descriptors each.
 fn sockets_that_fit() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
@@ -402,7 +409,7 @@ async fn a_thousand_idle_websockets_are_cut_within_a_second_and_a_thousand_other
         lasting.push(socket(&site, "/ws", cookies(&stays)).await);
     }
     assert_eq!(leaves.submit("/oauth2/sign_out", "").await.status, 303);
-    let began = Instant::now();
+    let began = began();
     let closed = ending.iter_mut().map(async |socket| {
         let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("no Close frame") };
         assert_eq!(u16::from(frame.code), 1008);

@@ -1,7 +1,6 @@
 //! The provider ends sessions here: by a logout token from server to server, or by a frame on its
 //! own page. Only what it names ends, only on its word, and only once.
 
-use crate::live::{close_of, cookies, socket};
 use crate::support::binary::{Configuration, Vestibule, free_port};
 use crate::support::browser::Browser;
 use crate::support::client::{Answer, Client};
@@ -10,16 +9,17 @@ use crate::support::echo::Echo;
 use crate::support::log_watch::access_line_with;
 use crate::support::shown::{SESSION, parameter};
 use crate::support::site::{CLIENT_SECRET, Setup, Site, agent};
+use crate::support::socket::{close_of, socket};
 use http::Method;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use vestibule::clock::Clock;
+use vestibule::demo::Provider;
 use vestibule::demo::provider::{
     Agent, Client as Registration, Delivery, DiscoveryFault, LogoutTokenFault, LogoutUris, ProviderSettings,
 };
-use vestibule::demo::Provider;
 use vestibule::random::SystemRandom;
 use vestibule::secret::SecretString;
 
@@ -72,7 +72,10 @@ fn assert_done(answer: &Answer) {
 
 fn assert_refused(answer: &Answer) {
     assert_eq!((answer.status, answer.header("cache-control")), (400, Some("no-store")), "{}", answer.text());
-    assert_eq!((answer.header("content-type"), answer.json()), (Some("application/json"), json!({"error": "invalid_request"})));
+    assert_eq!(
+        (answer.header("content-type"), answer.json()),
+        (Some("application/json"), json!({"error": "invalid_request"}))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,7 +236,10 @@ async fn only_one_token_in_a_posted_form_is_a_request() {
         (&[], good()),
         (&[json], good()),
         (&[json], json!({"logout_token": good()}).to_string()),
-        (&[multipart], format!("--b\r\nContent-Disposition: form-data; name=\"logout_token\"\r\n\r\n{}\r\n--b--", good())),
+        (
+            &[multipart],
+            format!("--b\r\nContent-Disposition: form-data; name=\"logout_token\"\r\n\r\n{}\r\n--b--", good()),
+        ),
     ];
     for (headers, body) in refused {
         assert_refused(&send(Method::POST, "", headers, body).await);
@@ -290,9 +296,9 @@ async fn websockets_end_with_what_the_provider_ends() {
     let site = Site::start().await;
     let ((one, first), (two, second)) = (signed_in(&site).await, signed_in(&site).await);
     let (three, _) = signed_in(&site).await;
-    let mut by_sid = socket(&site, "/ws", cookies(&one)).await;
-    let mut by_frame = socket(&site, "/ws", cookies(&two)).await;
-    let mut by_sub = socket(&site, "/ws", cookies(&three)).await;
+    let mut by_sid = socket(&site, "/ws", one.cookie_header("app.example")).await;
+    let mut by_frame = socket(&site, "/ws", two.cookie_header("app.example")).await;
+    let mut by_sub = socket(&site, "/ws", three.cookie_header("app.example")).await;
     post(&site, &token(&site, None, Some(&first))).await;
     let code_of = |frame: tokio_tungstenite::tungstenite::protocol::CloseFrame| u16::from(frame.code);
     assert_eq!(code_of(close_of(&mut by_sid).await), 1008);
@@ -397,7 +403,8 @@ async fn a_frame_that_names_nothing_real_ends_nothing() {
     }
     let query = format!("?iss={issuer}&sid={sid}");
     for method in [Method::HEAD, Method::POST, Method::PUT] {
-        let answer = client.send(method.clone(), &format!("/oauth2/frontchannel_logout{query}"), &[FORM], Vec::new()).await;
+        let answer =
+            client.send(method.clone(), &format!("/oauth2/frontchannel_logout{query}"), &[FORM], Vec::new()).await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")), "{method}");
     }
     assert!(lives(&client).await);

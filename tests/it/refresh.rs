@@ -2,7 +2,7 @@
 //! answer.
 
 use crate::support::client::Client;
-use crate::support::shown::{SESSION, TOKENS, assert_error, email_at_app};
+use crate::support::shown::{SESSION, TOKENS, assert_error, email_at_app, header_at_app};
 use crate::support::site::{Setup, Site};
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ async fn what_the_provider_says_now_is_what_the_app_hears() {
 
 /// The `sub` that the app was told.
 async fn sub(client: &Client) -> String {
-    client.fetch("/").await.json()["headers"]["x-auth-request-user"].as_str().unwrap().to_owned()
+    header_at_app(&client.fetch("/").await, "x-auth-request-user").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,7 +179,7 @@ async fn a_provider_that_is_down_keeps_sessions_going_for_an_hour() {
     assert!(site.provider.counters().refresh == 0, "what is refused is not counted");
     let page = client.navigate("/").await;
     assert_eq!(page.header("retry-after"), Some("30"));
-    assert_error(&page, ErrorKind::SessionUnavailable, Language::English).await;
+    assert_error(&page, ErrorKind::SessionUnavailable, Language::French).await;
     let answer = client.fetch("/").await;
     assert_eq!((answer.status, answer.json()["error"].as_str()), (503, Some("session_unavailable")));
     // It comes back, and so does the session: nobody has to sign in.
@@ -229,6 +229,7 @@ async fn tokens_in_the_store_leave_one_small_cookie_and_are_renewed_all_the_same
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn months_of_presence_need_one_sign_in() {
     let site = Site::with(session("idle: 30d, lifetime: 180d")).await;
+    site.provider.set_session_lifetime(minutes(365 * 24 * 60));
     let client = site.signed_in().await;
     for day in 1..180 {
         site.clock.advance(minutes(24 * 60));

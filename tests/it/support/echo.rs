@@ -66,8 +66,8 @@ impl Echo {
         let address = listener.local_addr().unwrap();
         let (events, _) = broadcast::channel(16);
         let (sender, seen) = watch::channel(Seen::default());
-        let (closed, closes) = watch::channel(Vec::new());
-        let shared = Shared { events: events.clone(), seen: Arc::new(sender), closes: Arc::new(closed) };
+        let (frames, closes) = watch::channel(Vec::new());
+        let shared = Shared { events: events.clone(), seen: Arc::new(sender), closes: Arc::new(frames) };
         let router = Router::new()
             .route("/ws", get(websocket))
             .route("/events", get(stream))
@@ -124,12 +124,13 @@ async fn websocket(State(shared): State<Shared>, upgrade: WebSocketUpgrade, requ
         while let Some(Ok(message)) = socket.recv().await {
             match message {
                 Message::Close(Some(frame)) => shared.closes.send_modify(|closes| closes.push(frame.code)),
-                message @ (Message::Text(_) | Message::Binary(_)) => {
-                    if socket.send(message).await.is_err() {
+                Message::Ping(_) | Message::Pong(_) | Message::Close(None) => {}
+                data => {
+                    let sent = socket.send(data).await;
+                    if sent.is_err() {
                         return;
                     }
                 }
-                _ => {}
             }
         }
     })

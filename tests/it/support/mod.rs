@@ -16,4 +16,5 @@ pub(crate) mod running;
 pub(crate) mod scene;
 pub(crate) mod shown;
 pub(crate) mod site;
+pub(crate) mod socket;
 pub(crate) mod wire;
