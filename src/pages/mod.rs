@@ -20,7 +20,7 @@ pub use assets::Asset;
 pub use error_kind::ErrorKind;
 pub use language::Language;
 pub use messages::{Text, text};
-pub use response_headers::{ASSET_HEADERS, Header, PAGE_HEADERS, content_security_policy};
+pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by};
 
 use crate::web::public_url::PublicUrl;
 use askama::Template;

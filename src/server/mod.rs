@@ -13,6 +13,7 @@ mod line;
 mod listen;
 mod live;
 mod metrics;
+mod provider_logout;
 mod proxy;
 mod reply;
 mod rescue;

@@ -19,6 +19,7 @@ mod live;
 mod logs;
 mod pages;
 mod programs;
+mod provider_logout;
 mod readme;
 mod real;
 mod real_attacks;
