@@ -4,7 +4,12 @@
 //! of a ProConnect agent. `decision` is all that the gate does with it: find the cookie and open
 //! it, check the limits, find the route, decide, write the identity headers. `floor` is what of
 //! this no design can avoid: base64 and AES-256-GCM over the same cookie.
-#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a bench that cannot begin has nothing to measure")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench that cannot begin has nothing to measure"
+)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::request::Parts;

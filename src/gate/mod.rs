@@ -143,7 +143,9 @@ impl Gate {
         let (index, identity, id, renewal) = match decide(Kind::of(request.parts()), self.find(request), held, asks) {
             Decision::Forward(index, permit) => {
                 let renewal = match (permit.person(), &opened) {
-                    (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, &request.parts().headers, now, random),
+                    (Some(person), Ok(opened)) => {
+                        self.sessions.renewal(person, opened, &request.parts().headers, now, random)
+                    }
                     _ => Vec::new(),
                 };
                 (index, self.headers.identity(permit), permit.person().map(Session::id), renewal)

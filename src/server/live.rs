@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::random::SystemRandom;
-    use crate::session::{Held, Place};
     use crate::session::fixture::{START, agent, now_or_never, request_after, sessions, tokens};
+    use crate::session::{Held, Place};
     use http::HeaderMap;
     use tokio::sync::oneshot::error::TryRecvError;
 

@@ -11,8 +11,8 @@ use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use super::upstream::Upstreams;
-use crate::gate::{Denial, Gate, Verdict};
 use crate::clock::Timestamp;
+use crate::gate::{Denial, Gate, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
@@ -172,13 +172,7 @@ impl Proxy {
 
     /// Lets the person and administrators see that a session is in use, and from where. Nobody
     /// waits for it.
-    fn list(
-        &self,
-        opened: Option<&OpenedSession>,
-        request: &CleanRequest<'_>,
-        exchange: &Exchange,
-        now: Timestamp,
-    ) {
+    fn list(&self, opened: Option<&OpenedSession>, request: &CleanRequest<'_>, exchange: &Exchange, now: Timestamp) {
         let Some(Ok(session)) = opened.map(|opened| self.sessions.read(opened, now)) else { return };
         let address = exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
         let listed = self.sessions.listing(&session, &Place::new(&request.parts().headers, address), now);

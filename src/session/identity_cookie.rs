@@ -24,7 +24,7 @@ pub struct Session<'a> {
     #[serde(borrow)]
     key: SessionKey<'a>,
     provider: &'a str,
-    provider_session: Option<&'a str>,
+    sid: Option<&'a str>,
     started: Timestamp,
     last_seen: Timestamp,
     authenticated_at: Option<Timestamp>,
@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
             id,
             key: SessionKey(key),
             provider: identity.provider(),
-            provider_session: identity.sid(),
+            sid: identity.sid(),
             started: now,
             last_seen: now,
             authenticated_at: identity.authenticated_at(),
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
         now: Timestamp,
     ) -> Session<'b> {
         Session {
-            provider_session: identity.sid().or(self.provider_session),
+            sid: identity.sid().or(self.sid),
             last_seen: now.max(self.last_seen),
             authenticated_at: identity.authenticated_at().or(self.authenticated_at),
             // No refresh token any more: what was vouched for last was so for good.
@@ -209,7 +209,7 @@ impl<'a> Session<'a> {
 
     /// The provider's name for its own session (`sid`), where it gives one.
     pub fn provider_session(&self) -> Option<&'a str> {
-        self.provider_session
+        self.sid
     }
 
     /// `sub`: who it is, unique at that provider.

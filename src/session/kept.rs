@@ -192,12 +192,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store cannot be had.
-    pub async fn knows_provider_session(
-        &self,
-        provider: &str,
-        sid: &str,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub async fn knows_provider_session(&self, provider: &str, sid: &str, now: Timestamp) -> Result<bool, StoreError> {
         let listed = self.listed_in(&provider_session_key(provider, sid), now).await?;
         Ok(listed.iter().any(|listed| listed.provider_session.as_deref() == Some(sid)))
     }

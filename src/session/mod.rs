@@ -23,8 +23,8 @@ mod tokens_cookie;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use limits::{Keep, RefreshSettings, Settings};
-pub use provider_logout::NotEnded;
 pub use presence::Held;
+pub use provider_logout::NotEnded;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
 
@@ -36,9 +36,9 @@ use crate::seal::KeyRing;
 use crate::store::{OnDown, Store, StoreError, WhenDown};
 use crate::web::cookies::Cookies;
 use follow::Following;
+use http::{HeaderMap, HeaderValue};
 use identity_cookie::Vouched;
 use presence::Presence;
-use http::{HeaderMap, HeaderValue};
 use revoked::Revoked;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -101,7 +101,9 @@ pub enum BeginError {
     #[error("the identity takes {0} bytes and a cookie holds {max}: keep fewer claims (identity.claims, identity.headers)", max = crate::web::cookies::MAX_VALUE_LEN)]
     IdentityTooLarge(usize),
     /// The tokens do not fit into the cookies that may be set.
-    #[error("the tokens take {0} bytes sealed, more than browsers and front proxies carry in cookies; session.keep: store takes them")]
+    #[error(
+        "the tokens take {0} bytes sealed, more than browsers and front proxies carry in cookies; session.keep: store takes them"
+    )]
     TokensTooLarge(usize),
     /// The person proved who they are longer ago than the configuration allows, and the provider
     /// did not ask them again.

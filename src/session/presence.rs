@@ -22,7 +22,7 @@ pub struct Held {
     last_seen: Timestamp,
     ends_at: Timestamp,
     /// What is true of the session once it has ended by itself.
-    ends_as: NoSession,
+    by_itself: NoSession,
 }
 
 impl Held {
@@ -38,8 +38,8 @@ impl Sessions {
         let session = opened.read().ok()?;
         let (id, last_seen, ends_at) = (session.id(), now.max(session.last_seen()), self.ends_at(&session));
         let lifetime = session.started().plus(self.settings.lifetime);
-        let ends_as = if ends_at < lifetime { NoSession::SignInTooOld } else { NoSession::Expired };
-        Some(Held { opened, id, last_seen, ends_at, ends_as })
+        let by_itself = if ends_at < lifetime { NoSession::SignInTooOld } else { NoSession::Expired };
+        Some(Held { opened, id, last_seen, ends_at, by_itself })
     }
 
     /// Whether a session is over by now, and why. A clock that was set back ends nothing.
@@ -48,7 +48,7 @@ impl Sessions {
         if self.is_revoked(held) {
             Some(NoSession::Ended)
         } else if now >= held.ends_at {
-            Some(held.ends_as)
+            Some(held.by_itself)
         } else if idle(held.last_seen) && self.presence.of(held.id).is_none_or(idle) {
             Some(NoSession::Idle)
         } else if self.following.is_lost(&self.on_down, now) {

@@ -188,7 +188,7 @@ impl Refresher {
 
     /// The renewal in the store, where it is later than the session's own.
     async fn latest(&self, session: &Session<'_>, now: Timestamp) -> Result<Option<Latest>, Failure> {
-        let kept = self.sessions.kept(session, now).await.map_err(store_is_down)?;
+        let kept = self.sessions.kept(session, now).await.map_err(|error| store_is_down(&error))?;
         let later = kept.filter(|kept| kept.generation() > session.generation());
         Ok(later.map(|kept| {
             let (opened, tokens) = kept.into_parts();
@@ -215,11 +215,14 @@ impl Refresher {
                 return self.dressed(&session, Some(&tokens), request, now);
             }
             Some(tokens) => Some(tokens),
-            None => self.sessions.tokens(request, &session, now).await.map_err(store_is_down)?,
+            None => self.sessions.tokens(request, &session, now).await.map_err(|error| store_is_down(&error))?,
         };
         let short = session.id().short();
         let Some(tokens) = tokens else {
-            tracing::warn!(session = short, "the tokens are not there any more: the session cannot be renewed, and ends");
+            tracing::warn!(
+                session = short,
+                "the tokens are not there any more: the session cannot be renewed, and ends"
+            );
             return Err(self.over(&session, now).await);
         };
         let held = Held {
@@ -312,8 +315,11 @@ impl Lock {
     async fn taken(&self, sessions: &Sessions, now: Timestamp) -> Result<bool, Failure> {
         let store = &sessions.store;
         // A store whose client repeats a command (a Redis cluster) may say no to what it has done.
-        let taken = store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)?;
-        Ok(taken || store.get(&self.key, now).await.map_err(store_is_down)?.as_deref() == Some(&self.owner[..]))
+        let taken =
+            store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(|error| store_is_down(&error))?;
+        Ok(taken
+            || store.get(&self.key, now).await.map_err(|error| store_is_down(&error))?.as_deref()
+                == Some(&self.owner[..]))
     }
 
     /// One that cannot be released runs out.
@@ -322,7 +328,7 @@ impl Lock {
     }
 }
 
-fn store_is_down(error: StoreError) -> Failure {
+fn store_is_down(error: &StoreError) -> Failure {
     tracing::warn!(%error, "the store cannot be asked about a session's renewal");
     Failure::Outage(NoSession::StoreDown)
 }

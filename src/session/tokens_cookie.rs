@@ -93,12 +93,7 @@ impl Sessions {
     }
 
     /// The tokens in the request's cookies, and which renewal brought them.
-    pub(super) fn open_tokens(
-        &self,
-        request: &HeaderMap,
-        id: SessionId,
-        now: Timestamp,
-    ) -> Option<(u32, Tokens)> {
+    pub(super) fn open_tokens(&self, request: &HeaderMap, id: SessionId, now: Timestamp) -> Option<(u32, Tokens)> {
         let first = cookies::find(request, &self.cookies.tokens)?;
         let (count, first) = std::str::from_utf8(first).ok()?.split_once('.')?;
         let count: usize = count.parse().ok().filter(|count| (1..=MAX_PARTS).contains(count))?;

@@ -109,9 +109,9 @@ async fn play(seed: u64, keep: &str) {
                 person.lives.last_mut().unwrap().over = true;
             }
             _ if person.lives.is_empty() => {}
-            die => {
+            number => {
                 // With the cookies that the browser has, or with any that it ever had.
-                let current = die < 8;
+                let current = number < 8;
                 let life = if current {
                     person.lives.len() - 1
                 } else {
@@ -138,8 +138,8 @@ async fn play(seed: u64, keep: &str) {
                         }
                     }
                     401 => {
-                        let line = access_lines_with("\"deny\"").pop();
-                        assert_ne!(expected, Expected::Pass, "{context}: {line:?}");
+                        let logged = access_lines_with("\"deny\"").pop();
+                        assert_ne!(expected, Expected::Pass, "{context}: {logged:?}");
                         // Refused once for its age, it is not let in later.
                         held.over |= expected == Expected::Refuse;
                         refused += 1;

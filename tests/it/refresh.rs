@@ -38,7 +38,8 @@ async fn seen(client: &Client) -> Option<String> {
 async fn what_the_provider_says_now_is_what_the_app_hears() {
     let site = site().await;
     let client = site.signed_in().await;
-    site.provider.change_agent(&sub(&client).await, |agent| agent.email = "h.moreau@test.proconnect.gouv.fr".to_owned());
+    site.provider
+        .change_agent(&sub(&client).await, |agent| agent.email = "h.moreau@test.proconnect.gouv.fr".to_owned());
     site.clock.advance(minutes(58));
     assert_eq!(seen(&client).await.as_deref(), Some(EMAIL), "before the margin nobody asks");
     site.clock.advance(minutes(1));

@@ -3,10 +3,10 @@
 
 use crate::support::client::Client;
 use crate::support::counterparts::require;
-use crate::support::redis::Redis;
-use crate::support::shown::{SESSION, assert_error, email_at_app};
 use crate::support::echo::Echo;
 use crate::support::process::Process;
+use crate::support::redis::Redis;
+use crate::support::shown::{SESSION, assert_error, email_at_app};
 use crate::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site, agent};
 use crate::support::socket::{close_of, echoes, socket};
 use futures_util::future::join_all;
@@ -63,7 +63,7 @@ impl Pair {
 
 /// Replicas of the real program.
 struct Programs {
-    programs: Vec<Process>,
+    running: Vec<Process>,
     configuration: String,
     provider: Provider,
     _echo: Echo,
@@ -93,7 +93,7 @@ impl Programs {
             issuer = provider.issuer(),
             app = echo.address,
         );
-        let mut site = Self { programs: Vec::new(), configuration, provider, _echo: echo };
+        let mut site = Self { running: Vec::new(), configuration, provider, _echo: echo };
         for _ in 0..count {
             site.add().await;
         }
@@ -101,11 +101,11 @@ impl Programs {
     }
 
     async fn add(&mut self) {
-        self.programs.push(Process::serve_with(&self.configuration, &[("CLIENT_SECRET", CLIENT_SECRET)]).await);
+        self.running.push(Process::serve_with(&self.configuration, &[("CLIENT_SECRET", CLIENT_SECRET)]).await);
     }
 
     fn client(&self, at: usize) -> Client {
-        Client::new(self.programs[at].address())
+        Client::new(self.running[at].address())
     }
 }
 
@@ -172,7 +172,7 @@ async fn a_program_that_is_killed_while_it_asks_leaves_the_session_to_the_others
         async move { while client.try_send(Method::GET, "/", &[("cookie", &cookies)], Vec::new()).await.is_ok() {} }
     });
     hold.arrived(1).await;
-    site.programs[0].running.signal("KILL");
+    site.running[0].running.signal("KILL");
     asking.await.unwrap();
     // The lock is held by nobody alive. The others wait a little, and go on without.
     let others = [site.client(1), site.client(2)];
@@ -210,9 +210,9 @@ async fn what_was_ended_stays_so_over_a_kill_where_the_store_is_a_file() {
     }
     let ended = client.cookie_header("app.example").unwrap();
     client.submit("/oauth2/sign_out", "").await;
-    site.programs[0].running.signal("KILL");
-    site.programs[0].running.ended().await;
-    site.programs.clear();
+    site.running[0].running.signal("KILL");
+    site.running[0].running.ended().await;
+    site.running.clear();
     site.add().await;
     assert_eq!(fetch(&site.client(0), &ended).await.0, 401);
     let lives = stays.cookie_header("app.example").unwrap();
@@ -312,7 +312,9 @@ async fn what_the_store_holds_tells_nothing() {
     let mut dump = String::new();
     for key in pair.redis.cli(&["--scan"]).lines() {
         dump.push_str(key);
-        for read in [["get", key].as_slice(), &["zrange", key, "0", "-1"], &["xrange", key, "-", "+"], &["hgetall", key]] {
+        for read in
+            [["get", key].as_slice(), &["zrange", key, "0", "-1"], &["xrange", key, "-", "+"], &["hgetall", key]]
+        {
             dump.push_str(&pair.redis.cli(read));
         }
     }
