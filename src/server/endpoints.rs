@@ -16,10 +16,10 @@ use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
-use crate::session::Place;
+use crate::session::{Place, Refresher, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
-use crate::web::return_to::{Prefix, ReturnTo};
+use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
 use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -30,6 +30,10 @@ use tracing::Level;
 pub struct Endpoints {
     /// The sign-in.
     pub login: Arc<Login>,
+    /// The sessions, as the gate has them: their owners see and end them.
+    pub sessions: Arc<Sessions>,
+    /// What asks the provider about them again.
+    pub refresher: Arc<Refresher>,
     /// What people see.
     pub pages: Pages,
     /// Which provider the pages speak of.
@@ -82,11 +86,15 @@ impl Endpoints {
                 exchange.decision = "sign_out";
                 self.sign_out(parts, exchange).await
             }
+            SESSIONS_PAGE if get || post => {
+                exchange.decision = "sessions";
+                self.my_sessions(form, parts, exchange).await
+            }
             "signed_out" if get => {
                 exchange.decision = "signed_out";
                 self.signed_out(query, parts)
             }
-            "start" | "sign_in" | "callback" | "sign_out" | "signed_out" => {
+            "start" | "sign_in" | "callback" | "sign_out" | "signed_out" | SESSIONS_PAGE => {
                 exchange.decision = "method_not_allowed";
                 let allow = if matches!(name, "callback" | "signed_out") { "GET, HEAD" } else { "GET, HEAD, POST" };
                 Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").header(ALLOW, HeaderValue::from_static(allow))
@@ -168,7 +176,7 @@ impl Endpoints {
         }
     }
 
-    async fn sign_out(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) async fn sign_out(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
         if !self.login.sign_out_is_meant(&parts.method, &parts.headers) {
             exchange.decision = "confirm_sign_out";
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
@@ -275,7 +283,7 @@ impl Endpoints {
     }
 }
 
-fn language_of(headers: &HeaderMap) -> Language {
+pub(super) fn language_of(headers: &HeaderMap) -> Language {
     Language::from_accept_language(headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
 }
 

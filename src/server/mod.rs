@@ -11,6 +11,7 @@ mod held;
 mod listen;
 mod live;
 mod metrics;
+mod my_sessions;
 mod proxy;
 mod reply;
 mod rescue;
