@@ -53,8 +53,6 @@ pub struct AdminPage<'a> {
     pub email: &'a str,
     /// Whether there are more.
     pub more: bool,
-    /// Something was ended just now.
-    pub ended: bool,
     /// The present moment.
     pub now: Timestamp,
 }

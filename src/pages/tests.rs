@@ -337,10 +337,8 @@ fn nothing_outside_changes_the_administrators_page() {
             email: Some(outside),
             organization: Some(outside),
         };
-        let (nameless, rows) = (OwnedRow { email: None, organization: None, ..owned }, [owned]);
-        let [first] = rows;
-        let rows = [first, nameless];
-        let page = AdminPage { rows: &rows, email: outside, more: true, ended: true, now: NOW };
+        let rows = [owned, OwnedRow { email: None, organization: None, ..owned }];
+        let page = AdminPage { rows: &rows, email: outside, more: true, now: NOW };
         pages.render_admin(page, language)
     };
     for language in Language::ALL {
@@ -351,7 +349,7 @@ fn nothing_outside_changes_the_administrators_page() {
             assert_eq!(skeleton(&of(hostile, language)), skeleton(&plain), "{hostile}");
         }
     }
-    let nobody = AdminPage { rows: &[], email: "", more: false, ended: false, now: NOW };
+    let nobody = AdminPage { rows: &[], email: "", more: false, now: NOW };
     assert!(pages.render_admin(nobody, Language::English).contains("There is no live session."));
 }
 

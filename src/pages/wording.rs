@@ -56,7 +56,6 @@ pub(super) struct Wording {
     pub(super) organization: &'static str,
     pub(super) session_id: &'static str,
     pub(super) end_person: &'static str,
-    pub(super) ended: &'static str,
 }
 
 /// No-break spaces stand before `:` and `?`, as French typography has it.
@@ -109,7 +108,6 @@ const FRENCH: Wording = Wording {
     organization: "Organisation",
     session_id: "Identifiant",
     end_person: "Terminer toutes ses sessions",
-    ended: "C’est terminé, sur tous les serveurs.",
 };
 
 const ENGLISH: Wording = Wording {
@@ -160,7 +158,6 @@ const ENGLISH: Wording = Wording {
     organization: "Their organisation",
     session_id: "Identifier",
     end_person: "End all sessions of this person",
-    ended: "Ended, on all servers.",
 };
 
 impl Wording {

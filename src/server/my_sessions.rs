@@ -6,17 +6,19 @@
 
 use super::endpoints::{Endpoints, language_of};
 use super::exchange::Exchange;
+use super::form::field;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::clock::Timestamp;
 use crate::gate::Denial;
-use crate::pages::{Page, SessionRow};
+use crate::pages::{ErrorKind, Page, SessionRow};
 use crate::session::{Listed, NoSession, OpenedSession, Place, Refreshed, SessionId};
 use crate::store::StoreError;
 use crate::web::kind::Kind;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
+use tracing::Level;
 
 /// The field of the form: a session's identifier, or [`OTHERS`].
 const END: &str = "end";
@@ -129,8 +131,8 @@ impl Endpoints {
     ) -> Reply {
         let back = || Reply::redirect(&parts.method, ReturnTo::sessions_page(&self.prefix).as_str());
         if !self.login.sign_out_is_meant(&parts.method, &parts.headers) {
-            exchange.because("not from a page of this site");
-            return back();
+            let refused = Rescue { kind: ErrorKind::BadRequest, level: Level::WARN };
+            return self.rescue(refused, &"the form was not sent by a page of this site", parts, exchange);
         }
         let asked = field(form, END);
         let ended: Vec<SessionId> = match asked.as_deref() {
@@ -158,13 +160,6 @@ impl Endpoints {
     }
 }
 
-/// The value of a field that is there once.
-fn field(form: &str, name: &str) -> Option<String> {
-    let mut values = url::form_urlencoded::parse(form.as_bytes()).filter(|(held, _)| held == name);
-    let value = values.next().map(|(_, value)| value.into_owned());
-    if values.next().is_some() { None } else { value }
-}
-
 fn json_of(listed: &Listed, current: SessionId) -> serde_json::Value {
     serde_json::json!({
         "id": listed.id.to_string(),
@@ -175,23 +170,4 @@ fn json_of(listed: &Listed, current: SessionId) -> serde_json::Value {
         "agent": listed.agent,
         "address": listed.address,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_counts_where_it_is_there_once() {
-        let cases = [
-            ("", None),
-            ("end=others", Some("others")),
-            ("x=1&end=%61b", Some("ab")),
-            ("end=a&end=b", None),
-            ("END=a", None),
-        ];
-        for (form, expected) in cases {
-            assert_eq!(field(form, END).as_deref(), expected, "{form}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod admin;
+mod admin_sessions;
 mod architecture;
 mod attacks;
 mod callback;
@@ -15,6 +16,7 @@ mod hygiene;
 mod keys;
 mod listeners;
 mod logs;
+mod my_sessions;
 mod pages;
 mod programs;
 mod readme;
