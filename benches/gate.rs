@@ -4,7 +4,7 @@
 //! of a ProConnect agent. `decision` is all that the gate does with it: find the cookie and open
 //! it, check the limits, find the route, decide, write the identity headers. `floor` is what of
 //! this no design can avoid: base64 and AES-256-GCM over the same cookie.
-#![expect(clippy::expect_used, clippy::panic, reason = "a bench that cannot begin has nothing to measure")]
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a bench that cannot begin has nothing to measure")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::request::Parts;
@@ -18,7 +18,7 @@ use vestibule::gate::{Gate, Verdict};
 use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyRing, Purpose};
 use vestibule::secret::SecretString;
-use vestibule::session::Sessions;
+use vestibule::session::{Revocation, SessionId, Sessions};
 use vestibule::store;
 use vestibule::web::cookies::Cookies;
 use vestibule::web::hygiene::CleanRequest;
@@ -64,13 +64,14 @@ fn config() -> Config {
     config::from_text("bench.yaml", CONFIGURATION, &Vector).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn gate(config: Config) -> Gate {
+fn gate(config: Config) -> (Gate, Arc<Sessions>) {
     let ring = Arc::new(KeyRing::new(&config.keys).expect("one key"));
     let cookies = Cookies::new(&config.public_url, &config.cookies);
     let store = store::open(&store::Settings::Memory).expect("memory");
     let on_down = store::OnDown::default();
     let sessions = Arc::new(Sessions::new(ring, cookies, config.session, config.kept_claims, store, on_down));
-    Gate::new(config.routes, Headers::new(config.identity), sessions, config.public_url, config.prefix)
+    let headers = Headers::new(config.identity);
+    (Gate::new(config.routes, headers, Arc::clone(&sessions), config.public_url, config.prefix), sessions)
 }
 
 fn request(path: &str, session: bool) -> Parts {
@@ -98,12 +99,35 @@ fn request(path: &str, session: bool) -> Parts {
     request.body(()).expect("a request").into_parts().0
 }
 
+fn revoke(sessions: &Sessions, now: Timestamp) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        for number in 0..1_000_000_u128 {
+            // Spread as random names are.
+            let name = format!("{:032x}", (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+            let id = SessionId::parse(&name).expect("32 digits");
+            sessions.revoke(&Revocation::Session(id), now).await.expect("memory");
+        }
+        for number in 0..1000 {
+            let name = number.to_string();
+            sessions.end_person("proconnect", &name, now).await.expect("memory");
+            sessions.end_provider_session("proconnect", &name, now).await.expect("memory");
+        }
+    });
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
 fn decisions(criterion: &mut Criterion) {
     let random = SystemRandom::new();
     let now = Timestamp::from_unix(Vector::value("now").parse().expect("seconds"));
     let config = config();
     let ring = KeyRing::new(&config.keys).expect("one key");
-    let gate = gate(config);
+    let (gate, sessions) = gate(config);
     let mut group = criterion.benchmark_group("gate");
 
     let sealed = Vector::value("cookie").as_bytes();
@@ -131,6 +155,17 @@ fn decisions(criterion: &mut Criterion) {
             let clean = CleanRequest::inspect(black_box(&parts), b"/chat?room=7", &[b'x'; 900]).expect("clean");
             gate.judge(&clean, black_box(now), &random)
         });
+    });
+
+    // A million sessions that have ended, and a thousand people and sessions at the provider: none
+    // of them is this one.
+    let before = resident();
+    revoke(&sessions, now);
+    let took = resident().saturating_sub(before) / 1024 / 1024;
+    println!("{} revocations take {took} MiB", sessions.revocations());
+    let clean = CleanRequest::inspect(&parts, b"/chat?room=7", &[b'x'; 900]).expect("clean");
+    group.bench_function("decision: session, among a million revocations", |bencher| {
+        bencher.iter(|| gate.judge(black_box(&clean), black_box(now), &random));
     });
     group.finish();
 }

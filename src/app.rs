@@ -72,6 +72,7 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let (public_url, prefix) = (config.public_url, config.prefix);
+        let store = store::open(&config.store)?;
         // Where sign-in is shared the domain is the site. Another client of the provider's is another
         // site in any case: nobody who signed in at the integration provider, where anybody can be
         // anybody, stays signed in when the production one takes its place.
@@ -79,8 +80,7 @@ impl App {
         let site = format!(" {site} {}", config.provider.client_id);
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
-        let store = store::open(&store::Settings::Memory)?;
-        let (settings, on_down) = (config.session, store::OnDown::default());
+        let (settings, on_down) = (config.session, config.on_store_down);
         let sessions =
             Sessions::new(Arc::clone(&ring), cookies.clone(), settings, config.kept_claims, store, on_down);
         let sessions = Arc::new(sessions);

@@ -7,7 +7,7 @@ use super::problem::Finding;
 use crate::seal::KeyMaterial;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
-use crate::{gate, login, oidc, server, session, telemetry, web};
+use crate::{gate, login, oidc, server, session, store, telemetry, web};
 use std::fmt;
 
 /// What will run.
@@ -37,6 +37,10 @@ pub struct Config {
     /// The claims that a session keeps: those that the headers name, and those asked for besides.
     /// Sorted, without `sub`, which every session has.
     pub kept_claims: Vec<String>,
+    /// Where state is kept between requests.
+    pub store: store::Settings,
+    /// What happens while that is unavailable.
+    pub on_store_down: store::OnDown,
     /// What the pages say.
     pub pages: Pages,
     /// What is logged, and how.

@@ -295,31 +295,6 @@ fn socket_path(path: &str) -> Result<PathBuf, String> {
     Ok(path.into())
 }
 
-/// Where state is kept. This version has one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Store;
-
-const STORE: &str = "this version keeps its state in memory only: write `store: memory` or leave the key out";
-
-impl<'de> Deserialize<'de> for Store {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match serde_yaml::Value::deserialize(deserializer)? {
-            serde_yaml::Value::String(text) if text == "memory" => Ok(Self),
-            _ => Err(D::Error::custom(STORE)),
-        }
-    }
-}
-
-impl JsonSchema for Store {
-    fn schema_name() -> Cow<'static, str> {
-        "Store".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": ["memory"]})
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

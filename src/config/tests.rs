@@ -34,6 +34,7 @@ impl Environment for World {
             "CLIENT_SECRET" => Ok("s3cret-of-the-client".into()),
             "THIRD_KEY" => Ok(THIRD_KEY.into()),
             "ADMIN_TOKEN" => Ok(TOKEN.into()),
+            "REDIS_PASSWORD" => Ok("hunter2".into()),
             "EMPTY" => Ok("".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
             "ZEROS" => Ok("A".repeat(43).into()),
@@ -56,6 +57,7 @@ impl Environment for World {
             "/run/secrets/spaced-token" => "hunter2 hunter2 hunter2 hunter2 hunter2".to_owned(),
             "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
             "/tls/chain.pem" => "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            "/run/secrets/redis" => "hunter2\n".to_owned(),
             "/tls/key.pem" => "-----BEGIN PRIVATE KEY-----\n".to_owned(),
             "/run/secrets/latin-1" => return Ok(Zeroizing::new(vec![b'a', 0xE9])),
             "/root/forbidden" => return Err(Unreadable::Refused(std::io::ErrorKind::PermissionDenied)),
@@ -162,6 +164,7 @@ fn summary(config: &Config) -> String {
     writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
     let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
     writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
+    writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
     writeln!(out, "{:?}", config.pages).unwrap();
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
     for finding in config.findings() {

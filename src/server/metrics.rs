@@ -13,6 +13,7 @@ pub struct Metrics {
     pub(super) sign_outs: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
     pub(super) upstream_errors: IntCounterVec,
+    pub(super) cut_connections: IntCounterVec,
     pub(super) in_flight: IntGauge,
 }
 
@@ -35,6 +36,8 @@ impl Metrics {
             counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
         let upstream_errors =
             counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
+        let cut_connections =
+            counter("vestibule_cut_connections_total", "Connections cut before their end by reason", &["reason"])?;
         // From a microsecond, what a decision should cost, to a millisecond, what it never should.
         let buckets = vec![1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 256e-6, 1e-3];
         let options = HistogramOpts::new("vestibule_decision_seconds", "Time to decide a request").buckets(buckets);
@@ -42,7 +45,17 @@ impl Metrics {
         registry.register(Box::new(decision_seconds.clone()))?;
         let in_flight = IntGauge::new("vestibule_requests_in_flight", "Requests under way, open WebSockets included")?;
         registry.register(Box::new(in_flight.clone()))?;
-        Ok(Self { registry, requests, decision_seconds, sign_ins, sign_outs, refreshes, upstream_errors, in_flight })
+        Ok(Self {
+            registry,
+            requests,
+            decision_seconds,
+            sign_ins,
+            sign_outs,
+            refreshes,
+            upstream_errors,
+            cut_connections,
+            in_flight,
+        })
     }
 
     /// The text exposition format.

@@ -7,8 +7,10 @@
 mod admin;
 mod endpoints;
 mod exchange;
+mod farewell;
 mod form;
 mod held;
+mod line;
 mod listen;
 mod live;
 mod metrics;
@@ -30,7 +32,7 @@ use crate::login::Login;
 use crate::session::{Refresher, Sessions};
 use crate::web::forwarded::TrustedProxies;
 use admin::Admin;
-use live::EndsWithSession;
+use live::{EndsWithSession, Keeper, Live};
 use pingora::apps::ServerApp;
 use pingora::apps::http_app::HttpServer;
 use pingora::proxy::http_proxy;
@@ -126,14 +128,26 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     tracing::info!(proxy = listeners.proxy.describe(), admin = listeners.admin.describe(), "listening");
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
-    let live = Arc::clone(&proxy.sessions);
-    let proxy = EndsWithSession { app: Arc::new(http_proxy(&configuration, proxy)), sessions: live };
+    let live = Arc::new(Live::default());
+    let keeper = Keeper {
+        live: Arc::clone(&live),
+        sessions: Arc::clone(&proxy.sessions),
+        clock: clock.clone(),
+        random: Arc::clone(&proxy.endpoints.random),
+        metrics: Arc::clone(&metrics),
+    };
+    let proxy = EndsWithSession { app: Arc::new(http_proxy(&configuration, proxy)), live };
     let proxy = Service::new("proxy".to_owned(), proxy);
     serving.spawn(serve(proxy, listeners.proxy, stopped.clone()));
     let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     serving.spawn(serve(admin, listeners.admin, stopped));
     let background = tokio::spawn(async move {
-        tokio::join!(keep_prepared(&login, &clock), keep_resolved(&upstreams), following.follow(&clock));
+        tokio::join!(
+            keep_prepared(&login, &clock),
+            keep_resolved(&upstreams),
+            following.follow(&clock),
+            keeper.keep()
+        );
     });
 
     shutdown.await;

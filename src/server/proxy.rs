@@ -6,7 +6,7 @@
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
 use super::exchange::{AccessLine, Exchange};
 use super::held::ConnectHeld;
-use super::live;
+use super::line::{Answer, Cut, Line};
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -21,7 +21,7 @@ use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -82,10 +82,10 @@ impl Proxy {
             let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
             return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
         }
-        self.judge(&request, exchange).await
+        self.judge(&request, Line::of(session.as_downstream()), exchange).await
     }
 
-    async fn judge(&self, request: &CleanRequest<'_>, exchange: &mut Exchange) -> Step {
+    async fn judge(&self, request: &CleanRequest<'_>, line: Option<&Line>, exchange: &mut Exchange) -> Step {
         #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
         let began = Instant::now();
         let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
@@ -105,9 +105,13 @@ impl Proxy {
                     exchange.renewal = forward.renewal;
                     self.list(forward.opened.as_ref(), request, exchange, now);
                 }
-                live::serve_person(forward.session);
+                let held = forward.opened.and_then(|opened| self.sessions.held(opened, now));
+                if let (Some(line), Some(held)) = (line, held) {
+                    line.serve(held);
+                }
                 // Between the decision and this line: too early for the connection to hear of it.
-                if forward.session.is_some_and(|id| self.sessions.has_ended(id)) {
+                if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {
+                    line.map(Line::rest);
                     let cause = Denial::NotSignedIn(NoSession::Ended);
                     return Step::Reply(self.endpoints.deny(cause, request.parts(), exchange));
                 }
@@ -186,6 +190,30 @@ impl Proxy {
         });
     }
 
+    /// Cuts the connection if its session has ended since the request came.
+    fn cut_if_over(&self, session: &Session) -> bool {
+        let Some(line) = Line::of(session.as_downstream()) else { return false };
+        let cut = line.examine(|held, _, _, _| {
+            held.is_some_and(|held| self.sessions.is_revoked(held)).then_some(Cut::Over(NoSession::Ended))
+        });
+        if let Some(cut) = cut {
+            self.metrics.cut_connections.with_label_values(&[cut.label()]).inc();
+        }
+        cut.is_some()
+    }
+
+    /// Tells the connection what it carries from now on, where that is something which lasts.
+    fn note_answer(&self, session: &Session, response: &ResponseHeader, exchange: &Exchange) {
+        let Some(line) = Line::of(session.as_downstream()) else { return };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            let upstream = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index));
+            let max_age = upstream.and_then(|upstream| upstream.timeouts.websocket_max_age);
+            line.answer(Answer::WebSocket, max_age.map(|max_age| self.endpoints.clock.now().plus(max_age)));
+        } else if is_event_stream(response) && session.req_header().method != Method::HEAD {
+            line.answer(Answer::EventStream, None);
+        }
+    }
+
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
         self.gate.route(exchange.route?).map(|route| route.upstream)
     }
@@ -208,7 +236,6 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _exchange: &mut Exchange) -> pingora::Result<()> {
-        live::serve_person(None);
         // Without these a connection rests for ever, and a WebSocket ends after a minute. A
         // connection that is to end stays so: `Connection: close`, HTTP/1.0 and a shutdown under
         // way have spoken before us.
@@ -292,7 +319,7 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
@@ -301,11 +328,17 @@ impl ProxyHttp for Proxy {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        // The keeper is about to cut what is under way: an answer that comes first must not slip
+        // through, nor bring the cookie back.
+        if self.cut_if_over(session) {
+            let mut error = Error::explain(ErrorType::ConnectionClosed, NoSession::Ended.to_string());
+            error.esource = ErrorSource::Downstream;
+            return Err(error);
+        }
+        self.note_answer(session, response, exchange);
         let cookies = std::mem::take(&mut exchange.renewal);
         if !cookies.is_empty()
-            // A session that ended meanwhile must not come back, and a shared cache must not hand
-            // one person's cookie to another: the next answer will do.
-            && !exchange.session.is_some_and(|id| self.sessions.has_ended(id))
+            // A shared cache must not hand one person's cookie to another: the next answer will do.
             && !shared_cache::is_meant_for_many(&response.headers)
         {
             if let Some(private) = shared_cache::keeps_others_out(&response.headers) {
@@ -363,8 +396,10 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        // What is over cannot be cut: the connection rests, and its next request may be on its way.
-        live::serve_person(None);
+        let cut = Line::of(session.as_downstream()).and_then(Line::rest);
+        if let Some(cut) = cut {
+            exchange.because(format_args!("cut: {cut}"));
+        }
         let route = exchange.route.and_then(|index| self.gate.route(index)).map_or("", |route| route.path.as_str());
         self.metrics.requests.with_label_values(&[route, exchange.decision]).inc();
         if let (Some(error), None) = (error, &exchange.reason) {
@@ -380,7 +415,20 @@ impl ProxyHttp for Proxy {
             upstream: self.upstream_name(exchange),
             bytes: session.body_bytes_sent(),
         });
+        if cut.is_some() {
+            // Takes leave of the client; the app has been left.
+            session.as_downstream_mut().shutdown().await;
+        }
     }
+}
+
+/// Whether this begins a stream of events in chunks, as Pingora writes what has no length.
+fn is_event_stream(response: &ResponseHeader) -> bool {
+    let is = |name: HeaderName, expected: &str| {
+        let value = response.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case(expected))
+    };
+    is(CONTENT_TYPE, "text/event-stream") && is(TRANSFER_ENCODING, "chunked")
 }
 
 /// Takes out what would set a cookie of ours: an app, or whoever can make it write a header, could

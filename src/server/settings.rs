@@ -87,6 +87,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// Without a byte in either direction on a WebSocket.
     pub websocket_idle: Duration,
+    /// How long a WebSocket may stay open at most, in whole seconds.
+    pub websocket_max_age: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -95,6 +97,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(15 * 60),
             websocket_idle: Duration::from_secs(12 * 3600),
+            websocket_max_age: None,
         }
     }
 }

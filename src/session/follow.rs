@@ -4,7 +4,7 @@
 //! [`Sessions::follow`] runs as long as the server and hears what the others announce. The
 //! everyday request asks neither: it looks at the copy in [`super::revoked`].
 
-use super::{NoSession, OpenedSession, Revocation, SessionId, Sessions};
+use super::{Revocation, SessionId, Sessions};
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Cursor, OnDown, StoreError, WhenDown};
 use serde::{Deserialize, Serialize};
@@ -115,15 +115,6 @@ impl Sessions {
     /// sign-out must not bring its cookie back.
     pub fn has_ended(&self, id: SessionId) -> bool {
         self.revoked.holds(id)
-    }
-
-    /// Why the session of an opened cookie must not go on, if it must not: for what outlives the
-    /// check at its beginning. Being idle is not looked at; who asks knows better what moved.
-    pub fn is_over(&self, opened: &OpenedSession, now: Timestamp) -> Option<NoSession> {
-        match self.read(opened, now) {
-            Ok(_) | Err(NoSession::Idle) => None,
-            Err(reason) => Some(reason),
-        }
     }
 
     /// Changes whenever something ends before its time: for connections that outlive the check at

@@ -110,6 +110,10 @@ impl Listed {
             provider_session: session.provider_session().map(str::to_owned),
         }
     }
+
+    pub(super) fn seen(self, at: Timestamp) -> Self {
+        Self { last_seen: at.max(self.last_seen), ..self }
+    }
 }
 
 impl Sessions {

@@ -12,6 +12,7 @@ mod follow;
 mod identity_cookie;
 mod kept;
 mod limits;
+mod presence;
 mod refresh;
 mod revoked;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod tokens_cookie;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use limits::{Keep, RefreshSettings, Settings};
+pub use presence::Held;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
 
@@ -33,6 +35,7 @@ use crate::store::{OnDown, Store, StoreError, WhenDown};
 use crate::web::cookies::Cookies;
 use follow::Following;
 use identity_cookie::Vouched;
+use presence::Presence;
 use http::{HeaderMap, HeaderValue};
 use revoked::Revoked;
 use std::collections::BTreeSet;
@@ -80,6 +83,7 @@ pub struct Sessions {
     store: Arc<dyn Store>,
     on_down: OnDown,
     revoked: Revoked,
+    presence: Presence,
     following: Following,
     /// Counts up whenever something ends before its time.
     endings: watch::Sender<u64>,
@@ -134,6 +138,7 @@ impl Sessions {
             store,
             on_down,
             revoked: Revoked::default(),
+            presence: Presence::new(settings.idle),
             following: Following::default(),
             endings: watch::Sender::new(0),
         }
@@ -268,6 +273,7 @@ impl Sessions {
         if by_current_key && now.since(session.last_seen()) < self.settings.renewal_interval() {
             return Vec::new();
         }
+        self.was_present(session.id(), now);
         let tokens = if by_current_key { None } else { self.open_tokens(request, session.id(), now) };
         let tokens = tokens.filter(|(generation, _)| *generation == session.generation()).map(|(_, tokens)| tokens);
         // A renewal that fails is tried again by the next request; the session goes on meanwhile.

@@ -112,11 +112,12 @@ impl Refresher {
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let over = || Failure::Over(NoSession::Idle);
         let session = opened.read().map_err(Failure::Over)?;
-        let listed = self.sessions.listed_one(session.id(), now).await.ok().flatten().ok_or_else(over)?;
-        if now.since(listed.last_seen) >= self.sessions.settings.idle {
-            return Err(over());
+        let in_time = |seen: &Timestamp| now.since(*seen) < self.sessions.settings.idle;
+        if self.sessions.presence.of(session.id()).as_ref().is_none_or(|seen| !in_time(seen)) {
+            let listed = self.sessions.listed_one(session.id(), now).await.ok().flatten().ok_or_else(over)?;
+            Some(listed.last_seen).filter(in_time).ok_or_else(over)?;
         }
-        self.dressed(&session.seen(listed.last_seen), None, request, now)
+        self.dressed(&session, None, request, now)
     }
 
     /// None where the session goes on as the cookie says.
@@ -307,7 +308,10 @@ impl Lock {
     }
 
     async fn taken(&self, sessions: &Sessions, now: Timestamp) -> Result<bool, Failure> {
-        sessions.store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)
+        let store = &sessions.store;
+        // A store whose client repeats a command (a Redis cluster) may say no to what it has done.
+        let taken = store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(store_is_down)?;
+        Ok(taken || store.get(&self.key, now).await.map_err(store_is_down)?.as_deref() == Some(&self.owner[..]))
     }
 
     /// One that cannot be released runs out.

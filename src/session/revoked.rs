@@ -134,6 +134,11 @@ impl Revoked {
                 && sid.is_some_and(|sid| read(&self.provider_sessions).get(provider).is_some_and(|sids| sids.contains_key(sid))))
     }
 
+    /// Whether there is anything that is not by a session's own name.
+    pub(super) fn any_by_name(&self) -> bool {
+        self.any_person.load(Ordering::Acquire) > 0 || self.any_provider_session.load(Ordering::Acquire) > 0
+    }
+
     /// Whether the session of this name was ended.
     pub(super) fn holds(&self, id: SessionId) -> bool {
         self.any_session.load(Ordering::Acquire) > 0 && read(self.shard(id)).contains_key(&id)
@@ -186,4 +191,88 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: fn(u64) -> Timestamp = Timestamp::from_unix;
+
+    fn id(byte: u8) -> SessionId {
+        SessionId([byte; 16])
+    }
+
+    fn person<'a>(provider: &'a str, subject: &'a str, begun_until: u64) -> Revocation<'a> {
+        Revocation::Person { provider: provider.into(), subject: subject.into(), begun_until: AT(begun_until) }
+    }
+
+    fn provider_session<'a>(provider: &'a str, sid: &'a str) -> Revocation<'a> {
+        Revocation::ProviderSession { provider: provider.into(), sid: sid.into() }
+    }
+
+    #[test]
+    fn each_revocation_is_about_what_it_names_and_nothing_else() {
+        // (what is revoked; name, provider, sub, sid and beginning of a session; whether it is over)
+        let cases = [
+            (Revocation::Session(id(1)), (1, "p", "s", Some("x"), 50), true),
+            (Revocation::Session(id(1)), (2, "p", "s", Some("x"), 50), false),
+            (person("p", "s", 50), (1, "p", "s", None, 49), true),
+            (person("p", "s", 50), (1, "p", "s", None, 50), true),
+            (person("p", "s", 50), (1, "p", "s", None, 51), false),
+            (person("p", "s", 50), (1, "q", "s", None, 49), false),
+            (person("p", "s", 50), (1, "p", "t", None, 49), false),
+            // A name is no other kind of name.
+            (person("p", "x", 50), (1, "p", "s", Some("x"), 49), false),
+            (provider_session("p", "x"), (1, "p", "s", Some("x"), 99), true),
+            (provider_session("p", "x"), (1, "p", "x", None, 99), false),
+            (provider_session("p", "x"), (1, "q", "s", Some("x"), 99), false),
+            (provider_session("p", "x"), (1, "p", "s", Some("y"), 99), false),
+        ];
+        for (revocation, (name, provider, subject, sid, started), expected) in cases {
+            let revoked = Revoked::default();
+            let covers = |revoked: &Revoked| revoked.covers(id(name), (provider, subject), sid, AT(started));
+            assert!(!covers(&revoked));
+            assert!(revoked.insert(&revocation, AT(100)));
+            assert_eq!(covers(&revoked), expected, "{revocation:?} {name} {provider} {subject} {sid:?} {started}");
+            assert_eq!(revoked.len(), 1);
+        }
+    }
+
+    #[test]
+    fn hearing_something_again_changes_nothing_and_a_later_moment_counts() {
+        let revoked = Revoked::default();
+        let over = |started| revoked.covers(id(1), ("p", "s"), None, AT(started));
+        assert!(revoked.insert(&person("p", "s", 50), AT(100)));
+        assert!(!revoked.insert(&person("p", "s", 50), AT(100)));
+        assert!(!revoked.insert(&person("p", "s", 40), AT(100)), "an earlier moment says less");
+        assert!(over(50) && !over(51));
+        assert!(revoked.insert(&person("p", "s", 60), AT(110)));
+        assert!(over(60) && !over(61));
+        assert!(revoked.insert(&Revocation::Session(id(2)), AT(100)));
+        assert!(!revoked.insert(&Revocation::Session(id(2)), AT(100)));
+        assert_eq!(revoked.len(), 2);
+    }
+
+    #[test]
+    fn what_can_be_about_no_live_session_is_forgotten_and_nothing_before_that() {
+        let revoked = Revoked::default();
+        for (number, until) in [(1, 100), (2, 200)] {
+            revoked.insert(&Revocation::Session(id(number)), AT(until));
+            revoked.insert(&person("p", &number.to_string(), 50), AT(until));
+            revoked.insert(&provider_session("p", &number.to_string()), AT(until));
+        }
+        revoked.sweep(AT(99));
+        assert_eq!(revoked.len(), 6);
+        revoked.sweep(AT(100));
+        assert_eq!(revoked.len(), 3);
+        assert!(!revoked.holds(id(1)) && revoked.holds(id(2)));
+        assert!(revoked.covers(id(9), ("p", "2"), None, AT(1)) && !revoked.covers(id(9), ("p", "1"), None, AT(1)));
+        // Heard again with a later end, it stays as long as that says.
+        revoked.insert(&Revocation::Session(id(2)), AT(300));
+        revoked.sweep(AT(250));
+        assert_eq!((revoked.len(), revoked.holds(id(2))), (1, true));
+        revoked.sweep(AT(300));
+        assert_eq!(revoked.len(), 0);
+    }
 }

@@ -120,7 +120,7 @@ impl MemoryStore {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let from = log.entries.partition_point(|(number, ..)| *number <= last);
         let news = || log.entries.range(from..).take(MAX_BATCH);
-        let last = news().last().map_or(last, |(number, ..)| *number);
+        let last = news().next_back().map_or(last, |(number, ..)| *number);
         (news().filter(|(_, until, _)| *until > now).map(|(.., entry)| entry.clone()).collect(), last)
     }
 }

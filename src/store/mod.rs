@@ -13,10 +13,12 @@
 //!                         redis    every replica (Redis 7, Valkey: single, Sentinel, Cluster)
 //! ```
 //!
-//! One contract holds for all three: `contract.rs`. What each promises beyond it, and does not:
-//! `docs/decisions/0004-stores.md`.
+//! One contract holds for all three: `tests/it/stores/contract.rs`. What each promises beyond it,
+//! and does not: `docs/decisions/0004-stores.md`.
 
+mod file;
 mod memory;
+mod redis;
 mod settings;
 
 pub use settings::{Mode, Node, OnDown, RedisSettings, Settings, WhenDown};
@@ -26,6 +28,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,12 +139,77 @@ pub enum StoreError {
     TooLarge(usize),
 }
 
-/// Why the store cannot be opened at start.
+/// Why the store cannot be opened at start. Says which file and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Replaced shortly.
-    #[error("this store is not there yet")]
-    NotYet,
+    /// Nowhere to make the file.
+    #[error("the store's file {path} cannot be made: there is no directory {directory}; make it, for this user alone")]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+        /// Where it should be.
+        directory: PathBuf,
+    },
+    /// The operating system refused.
+    #[error(
+        "the store's file {path} cannot be opened ({why}); this user must be able to read and write it and its directory"
+    )]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// A directory, a device.
+    #[error("the store's file {path} is not a file; name a file in a directory of its own")]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Nothing is in it. An empty file is not taken for a new store: something emptied it.
+    #[error("the store's file {path} is empty; restore it, or remove it to begin with nobody signed out")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another program's.
+    #[error("the store's file {path} is not Vestibule's; name another one")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another version's.
+    #[error("the store's file {path} has format {version}, which this version does not read; name another one")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Which format it has.
+        version: u64,
+    },
+    /// Damaged.
+    #[error("the store's file {path} is damaged ({why}); restore it, or move it away to begin with nobody signed out")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What redb found.
+        why: String,
+    },
+    /// The authorities that Redis's certificate is checked against.
+    #[error("the store's authorities {path} cannot be used ({why}); name a PEM file of certificates")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another process has it.
+    #[error(
+        "the store's file {path} is in use by another process; a file serves one process, several need `store: {{redis: …}}`"
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// Opens the store that the settings name. Takes a file at once; a Redis is first asked when it is
@@ -152,7 +220,8 @@ pub enum OpenError {
 pub fn open(settings: &Settings) -> Result<Arc<dyn Store>, OpenError> {
     match settings {
         Settings::Memory => Ok(Arc::new(memory::MemoryStore::new())),
-        Settings::File(_) | Settings::Redis(_) => Err(OpenError::NotYet),
+        Settings::File(path) => Ok(Arc::new(file::FileStore::open(path)?)),
+        Settings::Redis(settings) => Ok(Arc::new(redis::RedisStore::new(settings)?)),
     }
 }
 

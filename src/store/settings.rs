@@ -3,6 +3,8 @@
 //! `config` makes these, [`super::open`] takes them. Their `Debug` prints no secret.
 
 use crate::secret::SecretString;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,7 +80,8 @@ pub struct OnDown {
 }
 
 /// What happens to somebody while the store is unavailable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum WhenDown {
     /// They wait: nothing goes on that could not be revoked.
     Refuse,

@@ -3,8 +3,10 @@
 //! Called by every room above. Knows no session and no provider, and nothing of Pingora: requests
 //! are `http` crate types.
 
+pub(crate) mod chunks;
 pub mod cookies;
 pub mod forwarded;
+pub(crate) mod frames;
 pub mod hygiene;
 pub mod kind;
 pub mod origin;

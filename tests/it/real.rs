@@ -297,6 +297,46 @@ async fn streamlit_counts_takes_a_file_and_knows_who_it_is() {
     assert!(!cookies.as_str().unwrap().contains("vestibule"), "{cookies}");
 }
 
+/// Seconds of the day in the time of a log line: `2026-11-21T05:40:28.123456Z`.
+fn second_of(line: &Value) -> f64 {
+    let time = line["timestamp"].as_str().unwrap().split_once('T').unwrap().1.trim_end_matches('Z');
+    time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
+}
+
+#[tokio::test]
+async fn signing_out_in_another_tab_closes_streamlits_socket_and_its_page_can_do_no_more() {
+    require!(Chromium, OidcProvider, Streamlit);
+    let scene = Scene::with(start_streamlit().await).await;
+    let browser = scene.signed_in("/").await;
+    browser.click("[data-testid=stButton] button").await;
+    browser.wait_for_text("p", "Counted 1").await;
+    assert!(scene.vestibule.access_lines("/_stcore/stream").is_empty(), "the socket is open");
+
+    let page = browser.tab().await;
+    let other = browser.open_tab().await;
+    browser.goto(&scene.at("/oauth2/sign_out")).await;
+    browser.wait_for_text("h1", "Sign out?").await;
+    browser.click("button").await;
+    browser.wait_for_text("p", "your ProConnect session are closed").await;
+    browser.wait_until("the socket is cut", async || !scene.vestibule.access_lines("/_stcore/stream").is_empty()).await;
+    let cut = scene.vestibule.access_lines("/_stcore/stream").swap_remove(0);
+    assert_eq!((&cut["status"], &cut["reason"]), (&json!(101), &json!("cut: the session was ended")), "{cut}");
+    let signed_out = scene.vestibule.access_lines("/oauth2/sign_out").pop().unwrap();
+    let took = second_of(&cut) - second_of(&signed_out);
+    assert!(took < 1.0, "{took} s");
+
+    browser.close_tab(&page).await;
+    assert_ne!(page, other);
+    // What Streamlit does with a button while it is not connected; its tries to connect are refused.
+    browser.wait_for("[data-testid=stButton] button[disabled]").await;
+    browser.execute("document.querySelector('[data-testid=stButton] button').click()", json!([])).await;
+    let tries = async || scene.vestibule.access_lines("/_stcore/health").iter().any(|line| line["status"] == 401);
+    browser.wait_until("it has tried again in vain", tries).await;
+    browser.wait_for_text("p", "Counted 1").await;
+    let sockets = scene.vestibule.access_lines("/_stcore/stream");
+    assert_eq!(sockets.iter().filter(|line| line["status"] == 101).count(), 1);
+}
+
 #[tokio::test]
 async fn an_app_that_is_down_has_a_page_and_comes_back_without_a_restart_of_ours() {
     require!(Chromium, OidcProvider, FastApi);

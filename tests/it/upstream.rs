@@ -9,10 +9,15 @@ use crate::support::raw::Raw;
 use crate::support::running::Running;
 use crate::support::site::{Setup, Site};
 use crate::support::wire::{Act, Wire};
+use futures_util::{SinkExt, StreamExt};
 use http::Method;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite;
 
 /// A site with one open route to an app at this address.
 async fn in_front_of(url: &str) -> Site {
@@ -275,5 +280,81 @@ async fn a_certificate_is_checked_for_who_vouches_for_it_and_for_its_name() {
         assert_eq!(answer.status, status, "{host}: {}\n{}", answer.text(), process.running.output());
         let reason = process.running.ready(|line| line.contains("vestibule::access").then(|| line.to_owned())).await;
         assert_eq!(reason.contains("InvalidCert") || reason.contains("TLSHandshakeFailure"), status == 502, "{reason}");
+    }
+}
+
+/// An echo WebSocket server on what a listener accepts, in threads that end with the test run.
+fn echo_sockets<S: std::io::Read + std::io::Write + 'static>(accept: impl Fn() -> S + Send + 'static) {
+    std::thread::spawn(move || {
+        loop {
+            let Ok(mut socket) = tungstenite::accept(accept()) else { continue };
+            socket.send(tungstenite::Message::text("open")).unwrap();
+            while let Ok(message) = socket.read() {
+                if !message.is_close() && socket.send(message).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+/// Opens a WebSocket through the proxy, speaks on it and closes it.
+async fn assert_echoes(proxy: std::net::SocketAddr) {
+    let stream = TcpStream::connect(proxy).await.unwrap();
+    let opened = tokio_tungstenite::client_async("ws://app.example/ws", stream).await;
+    let (mut socket, _) = opened.unwrap_or_else(|error| panic!("no WebSocket: {error}"));
+    assert_eq!(socket.next().await.unwrap().unwrap(), tungstenite::Message::text("open"));
+    for message in [tungstenite::Message::text("é"), tungstenite::Message::binary(vec![7; 300_000])] {
+        socket.send(message.clone()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), message);
+    }
+    socket.close(None).await.unwrap();
+    assert!(matches!(socket.next().await, Some(Ok(tungstenite::Message::Close(_)))));
+    assert!(socket.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_reaches_an_app_behind_a_socket_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    echo_sockets(move || listener.accept().unwrap().0);
+    let site = in_front_of(&format!("unix:{}", path.display())).await;
+    for _ in 0..3 {
+        assert_echoes(site.address).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_reaches_an_app_behind_tls_whose_certificate_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let right = certificates::for_name(folder.path(), "localhost");
+    let stranger = tempfile::tempdir().unwrap();
+    let unknown = certificates::for_name(stranger.path(), "localhost");
+    for (certificate, is_known) in [(&right, true), (&unknown, false)] {
+        let chain = CertificateDer::pem_file_iter(&certificate.certificate).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = Arc::new(config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        echo_sockets(move || {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            rustls::StreamOwned::new(connection, listener.accept().unwrap().0)
+        });
+        let text = configuration("\"127.0.0.1:0\"", &format!("https://localhost:{port}"), "");
+        let roots = right.certificate.to_str().unwrap();
+        let process = Process::serve_with(&text, &[("SSL_CERT_FILE", roots)]).await;
+        if is_known {
+            for _ in 0..3 {
+                assert_echoes(process.address()).await;
+            }
+        } else {
+            let stream = TcpStream::connect(process.address()).await.unwrap();
+            let refused = tokio_tungstenite::client_async("ws://app.example/ws", stream).await;
+            let Err(tungstenite::Error::Http(answer)) = refused else { panic!("{refused:?}") };
+            assert_eq!(answer.status(), 502);
+        }
     }
 }

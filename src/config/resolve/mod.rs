@@ -10,6 +10,7 @@ mod provider;
 mod routes;
 mod secrets;
 mod session;
+mod store;
 
 pub use session::is_key_name;
 
@@ -138,6 +139,8 @@ impl Resolver<'_> {
             routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
         let routes = self.routes(&root.key("routes"), written, &surroundings);
         let (identity, kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        let store = self.store(&root.key("store"), written.store.as_ref());
+        let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
         let provider = provider.map(|mut provider| {
@@ -158,6 +161,8 @@ impl Resolver<'_> {
             routes: routes?,
             identity: identity?,
             kept_claims,
+            store: store?,
+            on_store_down,
             pages,
             telemetry,
             findings: Vec::new(),

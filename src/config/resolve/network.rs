@@ -185,6 +185,9 @@ impl Resolver<'_> {
                 self.fault(&at.key(key), "must be longer than nothing");
             }
         }
+        if timeouts.websocket_max_age.is_some_and(|max_age| max_age < Duration::from_secs(1)) {
+            self.fault(&at.key("websocket_max_age"), "must be a second at least");
+        }
         timeouts
     }
 

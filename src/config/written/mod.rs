@@ -6,10 +6,12 @@
 //! Defaults live beside the types so that the documentation cannot disagree with the program.
 
 mod provider;
+mod store;
 
 pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 
-use super::scalar::{ListenAddress, Secret, Span, Store, UpstreamUrl, written_span};
+use super::scalar::{ListenAddress, Secret, Span, UpstreamUrl, written_span};
 use super::until::Until;
 use crate::gate::route::Access;
 use crate::gate::template::Encoding;
@@ -55,6 +57,12 @@ pub(in crate::config) mod defaults {
 
     pub(in crate::config) fn session() -> session::Settings {
         session::Settings::default()
+    }
+
+    pub(in crate::config) const REDIS_PREFIX: &str = "vestibule:";
+
+    pub(in crate::config) fn on_down() -> crate::store::OnDown {
+        crate::store::OnDown::default()
     }
 
     pub(in crate::config) fn sign_in() -> login::Settings {
@@ -104,10 +112,19 @@ pub(in crate::config) struct Written {
     /// How people are led to the provider.
     pub(in crate::config) sign_in: Option<SignIn>,
 
-    /// Where the state between requests is kept. This version keeps it in memory.
-    #[schemars(extend("default" = "memory"))]
-    #[expect(dead_code, reason = "there is one store, so reading the key is checking it")]
+    /// Where the state between requests is kept: `memory` (one process, gone with it), a file (one
+    /// process, survives it), or a Redis (every replica).
+    #[schemars(extend("default" = "memory", "examples" = [
+        {"file": "/var/lib/vestibule/state.db"},
+        {"redis": "rediss://redis.internal:6379"},
+        {"redis": {"url": "rediss://redis.internal:6379", "password": {"file": "/run/secrets/redis"}}},
+    ]))]
     pub(in crate::config) store: Option<Store>,
+
+    /// What happens while the store is unavailable: `refuse` or `keep` for everybody, or the keys
+    /// below. What other replicas revoke meanwhile is not known here.
+    #[schemars(extend("default" = {"sign_ins": "refuse", "sessions": "keep", "for": "15m"}))]
+    pub(in crate::config) on_store_down: Option<OnStoreDown>,
 
     /// The apps behind Vestibule, each under a name that routes refer to.
     #[schemars(required, extend("x-name" = "NAME"))]
@@ -361,7 +378,7 @@ pub(in crate::config) struct Upstream {
 
 /// How long an app may take.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {connect, read, websocket_idle}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {connect, read, websocket_idle, websocket_max_age}")]
 pub(in crate::config) struct Timeouts {
     /// To accept a connection.
     #[schemars(extend("default" = written_span(defaults::timeouts().connect)))]
@@ -372,6 +389,11 @@ pub(in crate::config) struct Timeouts {
     /// Without a byte in either direction on a WebSocket.
     #[schemars(extend("default" = written_span(defaults::timeouts().websocket_idle)))]
     pub(in crate::config) websocket_idle: Option<Span>,
+    /// How long a WebSocket may stay open, however busy it is; a second at least. It is then closed
+    /// with status 1001, and whoever connects again is asked who they are. No limit by default but
+    /// the session's own.
+    #[schemars(extend("examples" = ["8h"]))]
+    pub(in crate::config) websocket_max_age: Option<Span>,
 }
 
 /// A route.
@@ -502,6 +524,7 @@ impl Timeouts {
             connect: chosen(this.and_then(|t| t.connect), default.connect),
             read: chosen(this.and_then(|t| t.read), default.read),
             websocket_idle: chosen(this.and_then(|t| t.websocket_idle), default.websocket_idle),
+            websocket_max_age: this.and_then(|t| t.websocket_max_age).map(|span| span.0),
         }
     }
 }

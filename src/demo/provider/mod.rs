@@ -164,6 +164,12 @@ impl Provider {
         self.shared.state().end_all_sessions();
     }
 
+    /// How long sessions and refresh tokens live that begin from now on; in whole seconds. For a
+    /// provider whose grants outlive ProConnect's twelve hours.
+    pub fn set_session_lifetime(&self, lifetime: Duration) {
+        self.shared.state().session_lifetime = lifetime;
+    }
+
     /// How long access tokens live that are issued from now on; in whole seconds.
     pub fn set_access_token_lifetime(&self, lifetime: Duration) {
         self.shared.state().access_token_lifetime = lifetime;

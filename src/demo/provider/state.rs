@@ -38,6 +38,7 @@ pub(super) struct Session {
     pub(super) sid: String,
     pub(super) agent: Agent,
     pub(super) started: Timestamp,
+    lifetime: Duration,
 }
 
 /// A session that has ended, for those who are to hear of it.
@@ -51,7 +52,7 @@ pub(super) struct Ended {
 
 impl Session {
     fn is_alive(&self, now: Timestamp) -> bool {
-        now.since(self.started) < SESSION_LIFETIME
+        now.since(self.started) < self.lifetime
     }
 }
 
@@ -104,6 +105,7 @@ pub(super) struct State {
     /// Who answers the sign-in page by themselves.
     pub(super) automatic: Option<Agent>,
     pub(super) access_token_lifetime: Duration,
+    pub(super) session_lifetime: Duration,
     /// Where clients hear of a sign-out, by `client_id`.
     pub(super) logout_uris: HashMap<String, LogoutUris>,
     interactions: HashMap<String, Interaction>,
@@ -122,6 +124,7 @@ impl State {
             keys,
             automatic: None,
             access_token_lifetime: access_token_lifetime.unwrap_or(ACCESS_TOKEN_LIFETIME),
+            session_lifetime: SESSION_LIFETIME,
             logout_uris: HashMap::new(),
             interactions: HashMap::new(),
             sessions: HashMap::new(),
@@ -157,7 +160,8 @@ impl State {
     pub(super) fn begin_session(&mut self, agent: Agent, FreshId(id): FreshId, now: Timestamp) -> String {
         self.forget_expired(now);
         self.latest.insert(agent.sub.clone(), id.clone());
-        self.sessions.insert(id.clone(), Session { sid: sid_of(&id), agent, started: now });
+        let session = Session { sid: sid_of(&id), agent, started: now, lifetime: self.session_lifetime };
+        self.sessions.insert(id.clone(), session);
         id
     }
 
@@ -268,7 +272,7 @@ impl State {
     }
 
     pub(super) fn issue_refresh_token(&mut self, grant: &str, FreshId(token): FreshId, now: Timestamp) -> String {
-        let expires = now.plus(SESSION_LIFETIME);
+        let expires = now.plus(self.session_lifetime);
         self.refresh_tokens
             .insert(token.clone(), Token { grant: grant.to_owned(), issued: now, expires, spent: false });
         token

@@ -33,6 +33,8 @@ pub(crate) enum Counterpart {
     FastApi,
     /// Streamlit.
     Streamlit,
+    /// Redis, its Sentinel and its command line.
+    Redis,
 }
 
 impl Counterpart {
@@ -42,6 +44,7 @@ impl Counterpart {
             Self::OidcProvider => "oidc-provider",
             Self::FastApi => "fastapi",
             Self::Streamlit => "streamlit",
+            Self::Redis => "redis",
         }
     }
 
@@ -51,6 +54,7 @@ impl Counterpart {
             Self::Chromium => answers("chromedriver") && answers("chromium"),
             Self::OidcProvider => directory().join("node_modules/.installed").is_file() && answers("node"),
             Self::FastApi | Self::Streamlit => directory().join(".venv/.installed").is_file(),
+            Self::Redis => answers("redis-server") && answers("redis-cli"),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Echo {
     pub(crate) events: broadcast::Sender<String>,
     /// How many requests have come, and how many `/hang`s and streams were given up by the client.
     pub(crate) seen: watch::Receiver<Seen>,
+    /// The statuses of the Close frames that came on WebSockets.
+    pub(crate) closes: watch::Receiver<Vec<u16>>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -36,6 +38,7 @@ pub(crate) struct Seen {
 struct Shared {
     events: broadcast::Sender<String>,
     seen: Arc<watch::Sender<Seen>>,
+    closes: Arc<watch::Sender<Vec<u16>>>,
 }
 
 /// Counts a long answer while it lasts.
@@ -63,7 +66,8 @@ impl Echo {
         let address = listener.local_addr().unwrap();
         let (events, _) = broadcast::channel(16);
         let (sender, seen) = watch::channel(Seen::default());
-        let shared = Shared { events: events.clone(), seen: Arc::new(sender) };
+        let (frames, closes) = watch::channel(Vec::new());
+        let shared = Shared { events: events.clone(), seen: Arc::new(sender), closes: Arc::new(frames) };
         let router = Router::new()
             .route("/ws", get(websocket))
             .route("/events", get(stream))
@@ -73,7 +77,7 @@ impl Echo {
             .fallback(echo)
             .with_state(shared);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, events, seen, serving }
+        Self { address, events, seen, closes, serving }
     }
 }
 
@@ -118,8 +122,15 @@ async fn websocket(State(shared): State<Shared>, upgrade: WebSocketUpgrade, requ
             return;
         }
         while let Some(Ok(message)) = socket.recv().await {
-            if matches!(message, Message::Text(_) | Message::Binary(_)) && socket.send(message).await.is_err() {
-                return;
+            match message {
+                Message::Close(Some(frame)) => shared.closes.send_modify(|closes| closes.push(frame.code)),
+                Message::Ping(_) | Message::Pong(_) | Message::Close(None) => {}
+                data => {
+                    let sent = socket.send(data).await;
+                    if sent.is_err() {
+                        return;
+                    }
+                }
             }
         }
     })

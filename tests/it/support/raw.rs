@@ -148,6 +148,14 @@ impl Raw {
         }
     }
 
+    /// Some bytes, as many as come at a time; none when the other side has closed.
+    pub(crate) async fn some(&mut self) -> Vec<u8> {
+        if self.unread.is_empty() {
+            self.fill().await;
+        }
+        std::mem::take(&mut self.unread)
+    }
+
     /// Everything until the other side closes, which it must do.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}

@@ -1,0 +1,230 @@
+//! Several replicas of one site, with a Redis between them: what one does holds on all, and what
+//! happens while the Redis is gone.
+
+use crate::support::client::Client;
+use crate::support::counterparts::require;
+use crate::support::redis::Redis;
+use crate::support::shown::{SESSION, assert_error, email_at_app};
+use crate::support::site::{Setup, Site};
+use crate::support::socket::{close_of, echoes, socket};
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use vestibule::demo::provider::{Hold, RefreshFault};
+use vestibule::pages::{ErrorKind, Language};
+
+const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+/// Two replicas of a site, and their Redis. `more` are further top-level keys.
+struct Pair {
+    one: Site,
+    other: Site,
+    redis: Redis,
+}
+
+impl Pair {
+    async fn start(session: &str, more: &str) -> Self {
+        let redis = Redis::start().await;
+        let more = format!(
+            "store: {{redis: \"redis://127.0.0.1:{}\"}}\n{more}\n\
+             session: {{{session}keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}",
+            redis.port
+        );
+        let one = Site::with(Setup { more: more.clone(), ..Setup::default() }).await;
+        let issuer = Some(one.provider.issuer().to_owned());
+        let other = Site::with(Setup { more, issuer, ..Setup::default() }).await;
+        Self { one, other, redis }
+    }
+
+    fn advance(&self, by: Duration) {
+        self.one.clock.advance(by);
+        self.other.clock.advance(by);
+    }
+
+    /// The cookies of `client`, sent to the other replica by nobody in particular.
+    async fn at_other(&self, client: &Client) -> u16 {
+        let cookies = client.cookie_header("app.example").unwrap();
+        fetch(&self.other.client(), &cookies).await.0
+    }
+}
+
+/// Status, and who the app heard of.
+async fn fetch(client: &Client, cookies: &str) -> (u16, Option<String>) {
+    let answer = client.get("/", &[("accept", "application/json"), ("cookie", cookies)]).await;
+    (answer.status, if answer.status == 200 { email_at_app(&answer) } else { None })
+}
+
+/// Waits until it is so, and says how long that took.
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !so().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_requests_on_two_replicas_ask_once() {
+    require!(Redis);
+    let pair = Pair::start("idle: 4h, ", "").await;
+    let client = pair.one.signed_in().await;
+    pair.advance(minutes(61));
+    let cookies = client.cookie_header("app.example").unwrap();
+    let clients = Arc::new([pair.one.client(), pair.other.client()]);
+    let all = (0..200).map(|number| {
+        let (clients, cookies) = (Arc::clone(&clients), cookies.clone());
+        async move { fetch(&clients[number % 2], &cookies).await }
+    });
+    for seen in join_all(all).await {
+        assert_eq!(seen, (200, Some(EMAIL.to_owned())));
+    }
+    let counters = pair.one.provider.counters();
+    assert_eq!((counters.refresh, counters.refresh_reuse), (1, 0));
+    // Late ones with the cookies of before too, on either.
+    for client in clients.iter() {
+        assert_eq!(fetch(client, &cookies).await, (200, Some(EMAIL.to_owned())));
+    }
+    // And the next renewal, from the replica that did not ask, with the cookies of before.
+    pair.advance(minutes(61));
+    assert_eq!(fetch(&clients[0], &cookies).await, (200, Some(EMAIL.to_owned())));
+    assert_eq!(fetch(&clients[1], &cookies).await, (200, Some(EMAIL.to_owned())));
+    let counters = pair.one.provider.counters();
+    assert_eq!((counters.refresh, counters.refresh_reuse), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_dies_while_it_asks_leaves_the_session_to_the_other() {
+    require!(Redis);
+    let Pair { one, other, redis } = Pair::start("idle: 4h, ", "").await;
+    let client = one.signed_in().await;
+    let hold = Hold::default();
+    one.provider.faults().set(|faults| faults.refresh = Some(RefreshFault::Held(hold.clone())));
+    one.clock.advance(minutes(61));
+    other.clock.advance(minutes(61));
+    let cookies = client.cookie_header("app.example").unwrap();
+    let dying = one.client();
+    let asked = tokio::spawn({
+        let cookies = cookies.clone();
+        async move { dying.try_send(http::Method::GET, "/", &[("cookie", &cookies)], Vec::new()).await.is_ok() }
+    });
+    hold.arrived(1).await;
+    // As after a kill: whoever held the lock is gone, and it runs out (60 s, here at once).
+    asked.abort();
+    let keys = redis.cli(&["--scan", "--pattern", "*renewal*"]);
+    assert_eq!(keys.lines().count(), 1, "{keys}");
+    redis.cli(&["del", keys.trim()]);
+    one.provider.faults().clear();
+    assert_eq!(fetch(&other.client(), &cookies).await, (200, Some(EMAIL.to_owned())));
+    assert_eq!(one.provider.counters().refresh_reuse, 0);
+    drop(asked);
+    hold.release();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_is_in_force_on_every_replica_within_a_second() {
+    require!(Redis);
+    let pair = Pair::start("", "").await;
+    let (client, stays) = (pair.one.signed_in().await, pair.one.signed_in().await);
+    let copy = pair.other.client();
+    let cookies = client.cookie_header("app.example").unwrap();
+    assert_eq!(pair.at_other(&client).await, 200);
+    client.submit("/oauth2/sign_out", "").await;
+    let took = until("the session is over", async || fetch(&copy, &cookies).await.0 == 401).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(pair.at_other(&stays).await, 200);
+    // Live connections there are cut too, and those of others are not.
+    let again = pair.one.signed_in().await;
+    let mut ends = socket(&pair.other, "/ws", again.cookie_header("app.example")).await;
+    let mut lives = socket(&pair.other, "/ws", stays.cookie_header("app.example")).await;
+    let began = Instant::now();
+    again.submit("/oauth2/sign_out", "").await;
+    assert_eq!(u16::from(close_of(&mut ends).await.code), 1008);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(echoes(&mut lives).await);
+    // One that starts afterwards knows it before its first request.
+    let issuer = Some(pair.one.provider.issuer().to_owned());
+    let more = format!("store: {{redis: \"redis://127.0.0.1:{}\"}}", pair.redis.port);
+    let third = Site::with(Setup { more, issuer, ..Setup::default() }).await;
+    assert_eq!(fetch(&third.client(), &cookies).await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_store_nobody_signs_in_and_who_is_in_stays_for_a_quarter_of_an_hour() {
+    require!(Redis);
+    let mut pair = Pair::start("", "").await;
+    let client = pair.one.signed_in().await;
+    pair.redis.stop();
+    // A sign-in is refused once the store is asked, and says that it is not the person's fault.
+    let newcomer = pair.one.client();
+    let page = newcomer.browse("/").await;
+    assert_error(&page, ErrorKind::TemporarilyUnavailable, Language::French).await;
+    assert!(newcomer.cookie(SESSION).is_none());
+    assert_eq!(client.fetch("/").await.status, 200);
+    for _ in 0..14 {
+        pair.advance(minutes(1));
+        assert_eq!(client.fetch("/").await.status, 200);
+    }
+    // The moment from which it counts is that of the first question that failed.
+    pair.advance(minutes(1));
+    until("sessions are refused", async || {
+        pair.advance(Duration::from_secs(1));
+        client.fetch("/").await.status == 503
+    })
+    .await;
+    let answer = client.fetch("/").await;
+    assert_eq!(answer.json()["error"], "session_unavailable");
+    // It comes back: without a restart, and nobody has lost anything.
+    pair.redis.start_again().await;
+    until("sessions go on", async || client.fetch("/").await.status == 200).await;
+    pair.one.signed_in().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_during_the_outage_is_announced_after_it() {
+    require!(Redis);
+    let mut pair = Pair::start("", "on_store_down: keep").await;
+    let client = pair.one.signed_in().await;
+    let cookies = client.cookie_header("app.example").unwrap();
+    let (here, there) = (pair.one.client(), pair.other.client());
+    pair.redis.stop();
+    client.submit("/oauth2/sign_out", "").await;
+    assert_eq!(fetch(&here, &cookies).await.0, 401, "in force where it happened");
+    assert_eq!(fetch(&there, &cookies).await.0, 200, "the other cannot know");
+    pair.redis.start_again().await;
+    until("the other has heard", async || fetch(&there, &cookies).await.0 == 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_it_is_so_configured_people_sign_in_without_the_store() {
+    require!(Redis);
+    let mut pair = Pair::start("", "on_store_down: keep").await;
+    pair.redis.stop();
+    let client = pair.one.client();
+    assert_eq!(email_at_app(&client.browse("/").await).as_deref(), Some(EMAIL));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_holds_tells_nothing() {
+    require!(Redis);
+    let pair = Pair::start("idle: 4h, keep: store, ", "").await;
+    let client = pair.one.signed_in().await;
+    pair.advance(minutes(61));
+    assert_eq!(client.fetch("/").await.status, 200);
+    let mut dump = String::new();
+    for key in pair.redis.cli(&["--scan"]).lines() {
+        dump.push_str(key);
+        for read in [["get", key].as_slice(), &["zrange", key, "0", "-1"], &["xrange", key, "-", "+"], &["hgetall", key]] {
+            dump.push_str(&pair.redis.cli(read));
+        }
+    }
+    assert!(dump.contains("kept") && dump.contains("listed"), "{dump}");
+    for secret in [EMAIL, "Moreau", "eyJ", "refresh", "agent_public"] {
+        assert!(!dump.contains(secret), "{secret} is in the dump");
+    }
+}
