@@ -94,8 +94,8 @@ async fn list(
     json: bool,
 ) -> Result<(), Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in &filters {
-        value.iter().for_each(|value| drop(query.append_pair(name, value)));
+    for (name, value) in filters {
+        query.extend_pairs(value.map(|value| (name, value)));
     }
     let found = Door::to(admin)?.ask(Method::GET, &format!("/sessions?{}", query.finish())).await?;
     if json {

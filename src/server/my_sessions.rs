@@ -44,7 +44,9 @@ impl Endpoints {
             Ok(mine) => self.show(&mine, parts, now),
             Err(error) => self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange),
         };
-        reply.cookies(cookies)
+        // Whoever has just signed out keeps none of them.
+        let is_over = exchange.session.is_some_and(|id| self.sessions.has_ended(id));
+        if is_over { reply } else { reply.cookies(cookies) }
     }
 
     /// The session that asks, as the gate would take it: renewed first where that is due.
