@@ -5,13 +5,14 @@ use crate::support::browser::Browser;
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
 use crate::support::process::run;
-use crate::support::shown::header_at_app;
+use crate::support::shown::{error_id, header_at_app};
 use crate::support::site::{ADMIN_TOKEN, Setup, Site};
 use http::Method;
 use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
 use vestibule::demo::provider::Agent;
+use vestibule::pages::{ErrorKind, Language};
 
 const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 
@@ -245,4 +246,24 @@ async fn an_operator_s_browser_shows_the_page_and_ends_sessions() {
             })
             .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_store_it_says_so_and_what_is_ended_here_is_over_here() {
+    let more = "admin: {token: {env: ADMIN_TOKEN}}\nstore: {redis: \"redis://127.0.0.1:1\"}\n\
+                on_store_down: {sign_ins: keep, sessions: keep, for: 24h}"
+        .to_owned();
+    let site = Site::with(Setup { more, ..Setup::default() }).await;
+    let (one, two) = (site.signed_in().await, site.signed_in().await);
+    let (first, second) = (session_of(&one).await, session_of(&two).await);
+    let listed = ask(&site, Method::GET, "/sessions").await;
+    assert_eq!((listed.status, &listed.json()["error"]), (503, &"store_unavailable".into()));
+    let ended = ask(&site, Method::DELETE, &format!("/sessions/{first}")).await;
+    assert_eq!((ended.status, &ended.json()["error"]), (503, &"not_announced_yet".into()));
+    assert_eq!((one.fetch("/").await.status, two.fetch("/").await.status), (401, 200));
+    // The person's own page as well: nothing is shown that might not be all.
+    error_id(&two.navigate("/oauth2/sessions").await, ErrorKind::SessionUnavailable, Language::French);
+    let form = two.submit("/oauth2/sessions", &format!("end={second}")).await;
+    assert_eq!(form.status, 503);
+    assert_eq!(two.fetch("/").await.status, 200);
 }

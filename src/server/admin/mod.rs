@@ -89,7 +89,7 @@ impl<'a> Named<'a> {
             ["openapi.json"] => Self::OpenApi,
             ["static", file] => Self::File(file),
             ["sessions"] => Self::Sessions,
-            ["sessions", id] => Self::Session(id),
+            ["sessions", id] if !id.is_empty() => Self::Session(id),
             ["people", subject, "sessions"] => Self::PersonSessions(subject),
             _ => return None,
         })
