@@ -101,8 +101,8 @@ impl Proxy {
                 exchange.route = Some(forward.index);
                 exchange.session = forward.session;
                 exchange.identity = forward.identity;
-                if !forward.renewal.is_empty() {
-                    exchange.renewal = forward.renewal;
+                exchange.renewal.extend(forward.renewal);
+                if !exchange.renewal.is_empty() {
                     self.list(forward.opened.as_ref(), request, exchange, now);
                 }
                 let held = forward.opened.and_then(|opened| self.sessions.held(opened, now));

@@ -24,13 +24,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How long a request waits for another one's renewal before it counts as an outage: as long as
-/// a provider may take, and a little.
-const WAIT: Duration = Duration::from_secs(15);
+/// How long a request waits for another one's renewal before it goes on as in an outage: a person
+/// is waiting too.
+const WAIT: Duration = Duration::from_secs(5);
 /// Between two looks at whether another replica has finished.
 const LOOK: Duration = Duration::from_millis(50);
-/// After which a lock is free again whose owner is gone: longer than any renewal takes.
-const LOCK: Duration = Duration::from_secs(60);
+/// After which a lock is free again whose owner is gone: longer than a renewal takes, whose three
+/// questions (tokens, keys, userinfo) take 10 s each at the very most.
+const LOCK: Duration = Duration::from_secs(45);
 /// After a renewal that failed for want of an answer: until the provider is asked again.
 const BACK_OFF: Duration = Duration::from_secs(10);
 /// Sessions whose renewal is under way, at most; more would only ask in vain.
@@ -285,6 +286,7 @@ impl Refresher {
         now: Timestamp,
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let session = session.seen(now);
+        self.sessions.was_present(session.id(), now);
         let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
         let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
         if let Err(error) = &cookies {

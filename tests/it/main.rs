@@ -14,6 +14,7 @@ mod dependencies;
 mod headers;
 mod hygiene;
 mod keys;
+mod life;
 mod listeners;
 mod live;
 mod logs;

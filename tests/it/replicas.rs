@@ -5,14 +5,22 @@ use crate::support::client::Client;
 use crate::support::counterparts::require;
 use crate::support::redis::Redis;
 use crate::support::shown::{SESSION, assert_error, email_at_app};
-use crate::support::site::{Setup, Site};
+use crate::support::echo::Echo;
+use crate::support::process::Process;
+use crate::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site, agent};
 use crate::support::socket::{close_of, echoes, socket};
 use futures_util::future::join_all;
+use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
-use vestibule::demo::provider::{Hold, RefreshFault};
+use vestibule::clock::Clock;
+use vestibule::demo::Provider;
+use vestibule::demo::provider::{Client as Registration, Hold, ProviderSettings, RefreshFault};
 use vestibule::pages::{ErrorKind, Language};
+use vestibule::random::SystemRandom;
+use vestibule::secret::SecretString;
 
 const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 
@@ -50,6 +58,54 @@ impl Pair {
     async fn at_other(&self, client: &Client) -> u16 {
         let cookies = client.cookie_header("app.example").unwrap();
         fetch(&self.other.client(), &cookies).await.0
+    }
+}
+
+/// Replicas of the real program.
+struct Programs {
+    programs: Vec<Process>,
+    configuration: String,
+    provider: Provider,
+    _echo: Echo,
+}
+
+impl Programs {
+    async fn start(count: usize, session: &str, store: &str) -> Self {
+        let echo = Echo::start().await;
+        let client = Registration::new(
+            "app",
+            SecretString::from(CLIENT_SECRET),
+            &format!("{ORIGIN}/oauth2/callback"),
+            &format!("{ORIGIN}/oauth2/signed_out"),
+        );
+        let settings = ProviderSettings { clients: vec![client], ..ProviderSettings::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
+        provider.sign_in_as(agent());
+        let configuration = format!(
+            "public_url: {ORIGIN}\n\
+             listeners: {{proxy: \"127.0.0.1:0\", admin: \"127.0.0.2:0\"}}\n\
+             providers: {{proconnect: {{preset: proconnect, issuer: \"{issuer}\", client_id: app, client_secret: {{env: CLIENT_SECRET}}}}}}\n\
+             session: {{{session}keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
+             store: {store}\n\
+             upstreams: {{app: {{url: \"http://{app}\"}}}}\n\
+             routes: [{{path: /**, upstream: app}}]\n",
+            issuer = provider.issuer(),
+            app = echo.address,
+        );
+        let mut site = Self { programs: Vec::new(), configuration, provider, _echo: echo };
+        for _ in 0..count {
+            site.add().await;
+        }
+        site
+    }
+
+    async fn add(&mut self) {
+        self.programs.push(Process::serve_with(&self.configuration, &[("CLIENT_SECRET", CLIENT_SECRET)]).await);
+    }
+
+    fn client(&self, at: usize) -> Client {
+        Client::new(self.programs[at].address())
     }
 }
 
@@ -99,31 +155,68 @@ async fn two_hundred_requests_on_two_replicas_ask_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_dies_while_it_asks_leaves_the_session_to_the_other() {
+async fn a_program_that_is_killed_while_it_asks_leaves_the_session_to_the_others() {
     require!(Redis);
-    let Pair { one, other, redis } = Pair::start("idle: 4h, ", "").await;
-    let client = one.signed_in().await;
-    let hold = Hold::default();
-    one.provider.faults().set(|faults| faults.refresh = Some(RefreshFault::Held(hold.clone())));
-    one.clock.advance(minutes(61));
-    other.clock.advance(minutes(61));
+    let redis = Redis::start().await;
+    let store = format!("{{redis: \"redis://127.0.0.1:{}\"}}", redis.port);
+    let site = Programs::start(3, "refresh: {margin: 1s}, ", &store).await;
+    // Real time passes here: the tokens are due after two seconds, and over after three.
+    site.provider.set_access_token_lifetime(Duration::from_secs(3));
+    let client = site.client(0);
+    assert_eq!(email_at_app(&client.browse("/").await).as_deref(), Some(EMAIL));
     let cookies = client.cookie_header("app.example").unwrap();
-    let dying = one.client();
-    let asked = tokio::spawn({
-        let cookies = cookies.clone();
-        async move { dying.try_send(http::Method::GET, "/", &[("cookie", &cookies)], Vec::new()).await.is_ok() }
+    let hold = Hold::default();
+    site.provider.faults().set(|faults| faults.refresh = Some(RefreshFault::Held(hold.clone())));
+    let asking = tokio::spawn({
+        let (client, cookies) = (site.client(0), cookies.clone());
+        async move { while client.try_send(Method::GET, "/", &[("cookie", &cookies)], Vec::new()).await.is_ok() {} }
     });
     hold.arrived(1).await;
-    // As after a kill: whoever held the lock is gone, and it runs out (60 s, here at once).
-    asked.abort();
-    let keys = redis.cli(&["--scan", "--pattern", "*renewal*"]);
-    assert_eq!(keys.lines().count(), 1, "{keys}");
-    redis.cli(&["del", keys.trim()]);
-    one.provider.faults().clear();
-    assert_eq!(fetch(&other.client(), &cookies).await, (200, Some(EMAIL.to_owned())));
-    assert_eq!(one.provider.counters().refresh_reuse, 0);
-    drop(asked);
-    hold.release();
+    site.programs[0].running.signal("KILL");
+    asking.await.unwrap();
+    // The lock is held by nobody alive. The others wait a little, and go on without.
+    let others = [site.client(1), site.client(2)];
+    for other in &others {
+        assert_eq!(fetch(other, &cookies).await, (200, Some(EMAIL.to_owned())));
+    }
+    assert_eq!(hold.count(), 1, "nobody asks while the lock is held");
+    // It runs out (after 45 s; here at once), and one of the others asks.
+    let lock = redis.cli(&["--scan", "--pattern", "*renewal*"]);
+    assert_eq!(lock.lines().count(), 1, "{lock}");
+    redis.cli(&["del", lock.trim()]);
+    site.provider.faults().clear();
+    for other in &others {
+        assert_eq!(fetch(other, &cookies).await, (200, Some(EMAIL.to_owned())));
+    }
+    let counters = site.provider.counters();
+    assert!(counters.refreshed >= 1 && counters.refresh_reuse == 0, "{counters:?}");
+    // And what one of them ends is over on the other.
+    let survivor = site.client(1);
+    survivor.browse("/").await;
+    let cookies = survivor.cookie_header("app.example").unwrap();
+    survivor.submit("/oauth2/sign_out", "").await;
+    let took = until("the other has heard", async || fetch(&others[1], &cookies).await.0 == 401).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_ended_stays_so_over_a_kill_where_the_store_is_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    let mut site = Programs::start(1, "", &format!("{{file: \"{}\"}}", file.display())).await;
+    let (client, stays) = (site.client(0), site.client(0));
+    for person in [&client, &stays] {
+        assert_eq!(email_at_app(&person.browse("/").await).as_deref(), Some(EMAIL));
+    }
+    let ended = client.cookie_header("app.example").unwrap();
+    client.submit("/oauth2/sign_out", "").await;
+    site.programs[0].running.signal("KILL");
+    site.programs[0].running.ended().await;
+    site.programs.clear();
+    site.add().await;
+    assert_eq!(fetch(&site.client(0), &ended).await.0, 401);
+    let lives = stays.cookie_header("app.example").unwrap();
+    assert_eq!(fetch(&site.client(0), &lives).await, (200, Some(EMAIL.to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
