@@ -2,8 +2,8 @@
 //!
 //! Called by `mod` for whoever has the token; `page` stands on it. To list everybody means to read
 //! what the store has of every session, so that is done by one request at a time and within
-//! [`WITHIN`]; to list one person (`sub`) reads that person's alone. What is ended is ended first
-//! and looked up never: an outage of the store must not keep a session alive here.
+//! [`WITHIN`]; to list one person (`sub`) reads that person's alone. What is to end ends whether
+//! or not the store can say that it is there: an outage must not keep a session alive here.
 
 use super::answer::{Failure, json, text};
 use super::{Admin, Asked};
@@ -94,9 +94,10 @@ impl Admin {
     /// The sessions that a filter admits, the latest in use first, and whether there are more.
     pub(super) async fn found(&self, filter: &Filter) -> Result<(Vec<Listed>, bool), Failure> {
         let now = self.clock.now();
+        let provider = self.provider(filter.provider.as_deref())?;
         let looked = async {
             match &filter.subject {
-                Some(subject) => self.sessions.listed_of(self.provider(filter.provider.as_deref())?, subject, now).await,
+                Some(subject) => self.sessions.listed_of(provider, subject, now).await,
                 None => {
                     let _turn = self.listing.lock().await;
                     self.sessions.listed(now).await

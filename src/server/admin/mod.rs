@@ -147,11 +147,11 @@ impl Admin {
         if let Some(scheme) = named.scheme() {
             match access::check(self.token.as_ref(), asked.headers, scheme) {
                 Access::Granted => {}
-                Access::NoTokenConfigured => return self.failure(named, &Failure::NoTokenConfigured),
+                Access::NoTokenConfigured => return refused(named, &Failure::NoTokenConfigured),
                 Access::Refused(why) => {
                     tracing::warn!(client = ?asked.client, path = asked.path, why, "refused on the admin listener");
                     let challenge = HeaderValue::from_static(scheme.challenge());
-                    let mut refusal = self.failure(named, &Failure::Unauthorized);
+                    let mut refusal = refused(named, &Failure::Unauthorized);
                     refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
                     return refusal;
                 }
@@ -185,18 +185,7 @@ impl Admin {
             Named::Session(id) => self.one(id).await,
             Named::PersonSessions(subject) => self.end_person(subject, asked).await,
         };
-        answer.unwrap_or_else(|failure| self.failure(named, &failure))
-    }
-
-    /// A failure in the form that whoever asks can read.
-    fn failure(&self, named: Named<'_>, failure: &Failure) -> Response<Vec<u8>> {
-        if let Failure::StoreDown(cause) | Failure::NotAnnounced(cause) = failure {
-            tracing::error!(%cause, "{failure}");
-        }
-        match named {
-            Named::Page => text(failure.status(), &format!("{failure}\n")),
-            _ => error(failure),
-        }
+        answer.unwrap_or_else(|failure| refused(named, &failure))
     }
 
     fn file(&self, name: &str) -> Response<Vec<u8>> {
@@ -205,6 +194,17 @@ impl Admin {
         *file.body_mut() = asset.body.to_vec();
         answer::set_headers(&mut file, ASSET_HEADERS.into_iter().chain([("content-type", asset.content_type)]));
         file
+    }
+}
+
+/// A failure in the form that whoever asks can read.
+fn refused(named: Named<'_>, failure: &Failure) -> Response<Vec<u8>> {
+    if let Failure::StoreDown(cause) | Failure::NotAnnounced(cause) = failure {
+        tracing::error!(%cause, "{failure}");
+    }
+    match named {
+        Named::Page => text(failure.status(), &format!("{failure}\n")),
+        _ => error(failure),
     }
 }
 
