@@ -81,8 +81,7 @@ impl App {
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
-        let sessions =
-            Sessions::new(Arc::clone(&ring), cookies.clone(), settings, config.kept_claims, store, on_down);
+        let sessions = Sessions::new(Arc::clone(&ring), cookies.clone(), settings, config.kept_claims, store, on_down);
         let sessions = Arc::new(sessions);
         let provider = Arc::new(Provider::new(config.provider, Fetch::new()?));
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));

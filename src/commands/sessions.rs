@@ -88,11 +88,7 @@ pub(crate) fn run(command: SessionsCommand) -> ExitCode {
     })
 }
 
-async fn list(
-    admin: AdminListener,
-    filters: [(&str, Option<String>); 5],
-    json: bool,
-) -> Result<(), Failure> {
+async fn list(admin: AdminListener, filters: [(&str, Option<String>); 5], json: bool) -> Result<(), Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in filters {
         query.extend_pairs(value.map(|value| (name, value)));
@@ -188,9 +184,10 @@ impl Door {
             .header("accept", "application/json")
             .body(Vec::new())
             .map_err(|_| format!("{address} is no address, or the token holds what no header carries"))?;
-        let answer = Fetch::new()?.send(request, WITHIN).await.map_err(|error| {
-            format!("{address}: {error}; is this the admin listener of a sidecar that runs?")
-        })?;
+        let answer = Fetch::new()?
+            .send(request, WITHIN)
+            .await
+            .map_err(|error| format!("{address}: {error}; is this the admin listener of a sidecar that runs?"))?;
         let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
         match answer.status() {
             StatusCode::OK | StatusCode::NO_CONTENT => Ok(body),
@@ -211,7 +208,9 @@ fn token_in(path: &Path) -> Result<SecretString, Failure> {
 
 /// Text without what a terminal would obey: it comes from browsers and from a provider.
 fn plain(text: &str) -> String {
-    let obeyed = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 

@@ -68,22 +68,86 @@ mod tests {
         let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
         let ios = "AppleWebKit/605.1.15 (KHTML, like Gecko)";
         let cases = [
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(), "Firefox on Linux", "Firefox sous Linux"),
-            (format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/141.0.0.0 Safari/537.36"), "Chrome on Windows", "Chrome sous Windows"),
-            (format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0"), "Edge on Windows", "Edge sous Windows"),
-            (format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {ios} Version/18.5 Safari/605.1.15"), "Safari on macOS", "Safari sous macOS"),
-            (format!("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {ios} Version/18.5 Mobile/15E148 Safari/604.1"), "Safari on iPhone", "Safari sur iPhone"),
-            (format!("Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) {ios} CriOS/141.0 Mobile/15E148 Safari/604.1"), "Chrome on iPad", "Chrome sur iPad"),
-            (format!("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {ios} FxiOS/140.0 Mobile/15E148 Safari/605.1.15"), "Firefox on iPhone", "Firefox sur iPhone"),
-            (format!("Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/141.0.0.0 Mobile Safari/537.36"), "Chrome on Android", "Chrome sous Android"),
-            (format!("Mozilla/5.0 (Linux; Android 10; K) {webkit} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36"), "Samsung Internet on Android", "Samsung Internet sous Android"),
-            ("Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0".to_owned(), "Firefox on Android", "Firefox sous Android"),
-            (format!("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {webkit} Chrome/141.0.0.0 Safari/537.36"), "Chrome on ChromeOS", "Chrome sous ChromeOS"),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} HeadlessChrome/141.0.0.0 Safari/537.36"), "Chrome on Linux", "Chrome sous Linux"),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/141.0.0.0 Safari/537.36 OPR/124.0.0.0"), "Opera on Linux", "Opera sous Linux"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
+                "Firefox on Linux",
+                "Firefox sous Linux",
+            ),
+            (
+                format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/141.0.0.0 Safari/537.36"),
+                "Chrome on Windows",
+                "Chrome sous Windows",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0"
+                ),
+                "Edge on Windows",
+                "Edge sous Windows",
+            ),
+            (
+                format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {ios} Version/18.5 Safari/605.1.15"),
+                "Safari on macOS",
+                "Safari sous macOS",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {ios} Version/18.5 Mobile/15E148 Safari/604.1"
+                ),
+                "Safari on iPhone",
+                "Safari sur iPhone",
+            ),
+            (
+                format!("Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) {ios} CriOS/141.0 Mobile/15E148 Safari/604.1"),
+                "Chrome on iPad",
+                "Chrome sur iPad",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {ios} FxiOS/140.0 Mobile/15E148 Safari/605.1.15"
+                ),
+                "Firefox on iPhone",
+                "Firefox sur iPhone",
+            ),
+            (
+                format!("Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/141.0.0.0 Mobile Safari/537.36"),
+                "Chrome on Android",
+                "Chrome sous Android",
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (Linux; Android 10; K) {webkit} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36"
+                ),
+                "Samsung Internet on Android",
+                "Samsung Internet sous Android",
+            ),
+            (
+                "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0".to_owned(),
+                "Firefox on Android",
+                "Firefox sous Android",
+            ),
+            (
+                format!("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {webkit} Chrome/141.0.0.0 Safari/537.36"),
+                "Chrome on ChromeOS",
+                "Chrome sous ChromeOS",
+            ),
+            (
+                format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} HeadlessChrome/141.0.0.0 Safari/537.36"),
+                "Chrome on Linux",
+                "Chrome sous Linux",
+            ),
+            (
+                format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/141.0.0.0 Safari/537.36 OPR/124.0.0.0"),
+                "Opera on Linux",
+                "Opera sous Linux",
+            ),
             ("curl/8.14.1".to_owned(), "curl", "curl"),
             ("python-httpx/0.28.1".to_owned(), "Python", "Python"),
-            ("Mozilla/5.0 (X11; Linux x86_64) Something/1".to_owned(), "Unknown browser on Linux", "Navigateur inconnu sous Linux"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) Something/1".to_owned(),
+                "Unknown browser on Linux",
+                "Navigateur inconnu sous Linux",
+            ),
             (String::new(), "Unknown device", "Appareil inconnu"),
             ("<script>alert(1)</script>".to_owned(), "Unknown device", "Appareil inconnu"),
             ("Firefox/<script>alert(1)</script>".to_owned(), "Firefox", "Firefox"),

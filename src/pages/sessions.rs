@@ -3,8 +3,8 @@
 //! Rendered by `mod`. A person's page shows our own words only, made of what is known by type;
 //! the administrators' shows who it is besides, escaped as everything is.
 
-use super::device::device;
 use super::contact::Contact;
+use super::device::device;
 use super::language::Language;
 use super::moment::{ago, moment};
 use super::{Frame, html};

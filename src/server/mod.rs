@@ -142,12 +142,7 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     serving.spawn(serve(admin, listeners.admin, stopped));
     let background = tokio::spawn(async move {
-        tokio::join!(
-            keep_prepared(&login, &clock),
-            keep_resolved(&upstreams),
-            following.follow(&clock),
-            keeper.keep()
-        );
+        tokio::join!(keep_prepared(&login, &clock), keep_resolved(&upstreams), following.follow(&clock), keeper.keep());
     });
 
     shutdown.await;

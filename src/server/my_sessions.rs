@@ -50,11 +50,7 @@ impl Endpoints {
     }
 
     /// The session that asks, as the gate would take it: renewed first where that is due.
-    async fn own_session(
-        &self,
-        parts: &Parts,
-        now: Timestamp,
-    ) -> Result<(OpenedSession, Vec<HeaderValue>), NoSession> {
+    async fn own_session(&self, parts: &Parts, now: Timestamp) -> Result<(OpenedSession, Vec<HeaderValue>), NoSession> {
         let opened = self.sessions.open(&parts.headers, now)?;
         let asks = {
             let session = self.sessions.read(&opened, now);
@@ -123,14 +119,7 @@ impl Endpoints {
             .fixed_headers(self.pages.headers(language))
     }
 
-    async fn end_mine(
-        &self,
-        form: &str,
-        mine: &Mine,
-        parts: &Parts,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Reply {
+    async fn end_mine(&self, form: &str, mine: &Mine, parts: &Parts, exchange: &mut Exchange, now: Timestamp) -> Reply {
         let back = || Reply::redirect(&parts.method, ReturnTo::sessions_page(&self.prefix).as_str());
         if !self.login.sign_out_is_meant(&parts.method, &parts.headers) {
             let refused = Rescue { kind: ErrorKind::BadRequest, level: Level::WARN };

@@ -165,7 +165,8 @@ fn printed(output: &Output) -> (i32, String, String) {
 
 async fn command(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let (folder, arguments) = (folder.to_owned(), arguments.iter().map(|&one| one.to_owned()).collect::<Vec<_>>());
-    let ran = tokio::task::spawn_blocking(move || run(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    let ran =
+        tokio::task::spawn_blocking(move || run(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>()));
     printed(&ran.await.unwrap())
 }
 
@@ -190,7 +191,8 @@ async fn the_commands_list_and_end_sessions() {
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, json["sessions"].as_array().unwrap().len()), (0, 2));
     let subject = json["sessions"][0]["sub"].as_str().unwrap().to_owned();
-    let (code, out, error) = command(here, &[&["sessions", "list", "--organization", "nowhere"], &door[..]].concat()).await;
+    let (code, out, error) =
+        command(here, &[&["sessions", "list", "--organization", "nowhere"], &door[..]].concat()).await;
     assert_eq!((code, out.as_str(), error.as_str()), (0, "", "no live session is found\n"));
 
     let (code, out, _) = command(here, &["sessions", "end", &id, "--config", "vestibule.yaml"]).await;

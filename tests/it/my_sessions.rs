@@ -238,13 +238,17 @@ async fn the_page_fits_a_phone_and_its_buttons_work_in_both_languages() {
             assert_eq!(browser.execute(overflow, serde_json::json!([])).await, false, "{language} {name}");
             browser.screenshot(&pictures.join(format!("my-sessions-{language}-{name}.png"))).await;
         }
-        assert_eq!(browser.execute("return document.querySelectorAll('.sessions li').length", serde_json::json!([])).await, 2);
+        assert_eq!(
+            browser.execute("return document.querySelectorAll('.sessions li').length", serde_json::json!([])).await,
+            2
+        );
     }
     english.click("form:not(.sessions form) button").await;
-    english.wait_until("the other is gone", async || {
-        english.execute("return document.querySelectorAll('.sessions li').length", serde_json::json!([])).await == 1
-    })
-    .await;
+    english
+        .wait_until("the other is gone", async || {
+            english.execute("return document.querySelectorAll('.sessions li').length", serde_json::json!([])).await == 1
+        })
+        .await;
     english.click(".sessions button").await;
     english.wait_for_url(|url| url.contains("signed_out")).await;
 }

@@ -137,13 +137,19 @@ mod tests {
     #[test]
     fn a_form_counts_from_the_listener_s_own_page_alone() {
         let cases: [(&[(&'static str, &str)], bool); 9] = [
-            (&[("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "same-origin")], true),
+            (
+                &[("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "same-origin")],
+                true,
+            ),
             (&[("host", "localhost:4181"), ("origin", "http://localhost:4181")], true),
             (&[("host", "localhost:4181")], false),
             (&[("host", "localhost:4181"), ("sec-fetch-site", "same-origin")], false),
             (&[("host", "localhost:4181"), ("origin", "null")], false),
             (&[("host", "localhost:4181"), ("origin", "http://localhost:8501")], false),
-            (&[("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "same-site")], false),
+            (
+                &[("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "same-site")],
+                false,
+            ),
             (&[("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "none")], false),
             (&[("origin", "http://localhost:4181")], false),
         ];

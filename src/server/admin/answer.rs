@@ -84,11 +84,14 @@ pub(super) fn error(failure: &Failure) -> Response<Vec<u8>> {
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {
     let mut response = Response::new(body.into_bytes());
     *response.status_mut() = status;
-    set_headers(&mut response, [
-        (CONTENT_TYPE.as_str(), content_type),
-        (CACHE_CONTROL.as_str(), "no-store"),
-        (X_CONTENT_TYPE_OPTIONS.as_str(), "nosniff"),
-    ]);
+    set_headers(
+        &mut response,
+        [
+            (CONTENT_TYPE.as_str(), content_type),
+            (CACHE_CONTROL.as_str(), "no-store"),
+            (X_CONTENT_TYPE_OPTIONS.as_str(), "nosniff"),
+        ],
+    );
     response
 }
 

@@ -142,7 +142,8 @@ impl Admin {
     pub(super) async fn end_person(&self, subject: &str, asked: &Asked<'_>) -> Result<Response<Vec<u8>>, Failure> {
         let subject = percent_decode_str(subject).decode_utf8();
         let subject = subject.ok().filter(|subject| !subject.is_empty());
-        let subject = subject.ok_or_else(|| Failure::BadRequest("the subject is UTF-8 text, percent-encoded".into()))?;
+        let subject =
+            subject.ok_or_else(|| Failure::BadRequest("the subject is UTF-8 text, percent-encoded".into()))?;
         let mut provider = None;
         for (name, value) in url::form_urlencoded::parse(asked.query.as_bytes()) {
             if name != "provider" || provider.replace(value.into_owned()).is_some() {
@@ -215,7 +216,10 @@ mod tests {
         let cases = [
             ("", good(Filter::default())),
             ("sub=a%2Fb&limit=1", good(Filter { subject: text("a/b"), limit: 1, ..Filter::default() })),
-            ("email=h%40x.fr&provider=p", good(Filter { email: text("h@x.fr"), provider: text("p"), ..Filter::default() })),
+            (
+                "email=h%40x.fr&provider=p",
+                good(Filter { email: text("h@x.fr"), provider: text("p"), ..Filter::default() }),
+            ),
             ("limit=1000", good(Filter { limit: 1000, ..Filter::default() })),
             ("limit=0", Err("limit is a number from 1 to 1000")),
             ("limit=1001", Err("limit is a number from 1 to 1000")),

@@ -89,8 +89,7 @@ impl Bench {
         let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
         let ring = Arc::new(KeyRing::new(&[key]).unwrap());
         let kept = ["email", "siret", "organization_label"].map(str::to_owned);
-        let sessions =
-            Sessions::new(ring, fixture::cookies(), Settings::default(), kept, store, OnDown::default());
+        let sessions = Sessions::new(ring, fixture::cookies(), Settings::default(), kept, store, OnDown::default());
         let url = PublicUrl::parse("https://app.example").unwrap();
         let (is_ready, clock) = (Arc::clone(&ready), ManualClock::starting_at(START));
         let admin = Admin {
@@ -191,8 +190,12 @@ async fn the_description_says_what_is_answered_and_nothing_else() {
     let somebody = bench.begin("s-1", "h@example.gouv.fr", "Direction", "11000001700010").await;
     let target = format!("/sessions/{somebody}");
     let unknown = format!("/sessions/{}", "0".repeat(32));
-    let everywhere =
-        [(list, "GET", list), (one, "GET", &*target), (one, "DELETE", &*target), (person, "DELETE", "/people/s-1/sessions")];
+    let everywhere = [
+        (list, "GET", list),
+        (one, "GET", &*target),
+        (one, "DELETE", &*target),
+        (person, "DELETE", "/people/s-1/sessions"),
+    ];
     for (path, method, target) in everywhere {
         let stranger = bench.ask(method, target, &[("authorization", "Bearer wrong")], "").await;
         assert_eq!(stranger.headers["www-authenticate"], "Bearer");
@@ -229,15 +232,29 @@ async fn the_description_says_what_is_answered_and_nothing_else() {
     assert_eq!(answered, described);
 
     // Every other method is refused where the path is known.
-    for (path, allowed) in [("/sessions", "GET, HEAD"), (&*target, "GET, HEAD, DELETE"), ("/people/s/sessions", "DELETE")] {
+    for (path, allowed) in
+        [("/sessions", "GET, HEAD"), (&*target, "GET, HEAD, DELETE"), ("/people/s/sessions", "DELETE")]
+    {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let refused = bench.may(method, path).await;
             if !allowed.contains(method) {
-                assert_eq!((refused.status, refused.headers["allow"].to_str().unwrap()), (405, allowed), "{method} {path}");
+                assert_eq!(
+                    (refused.status, refused.headers["allow"].to_str().unwrap()),
+                    (405, allowed),
+                    "{method} {path}"
+                );
             }
         }
     }
-    for path in ["/sessions/", "/sessions/a/b", "/people/s-1", "/people/a/b/sessions", "//sessions", "/Sessions", "/oauth2/sessions"] {
+    for path in [
+        "/sessions/",
+        "/sessions/a/b",
+        "/people/s-1",
+        "/people/a/b/sessions",
+        "//sessions",
+        "/Sessions",
+        "/oauth2/sessions",
+    ] {
         assert!(matches!(bench.may("GET", path).await.status, 400 | 404), "{path}");
     }
 }
@@ -357,7 +374,8 @@ async fn the_page_takes_the_token_as_a_password_and_forms_of_its_own_only() {
     let style = page.body.split("href=\"/static/").nth(2).unwrap().split('"').next().unwrap();
     assert_eq!(bench.ask("GET", &format!("/static/{style}"), &[], "").await.status, 200);
 
-    let own = [known, ("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "same-origin")];
+    let own =
+        [known, ("host", "localhost:4181"), ("origin", "http://localhost:4181"), ("sec-fetch-site", "same-origin")];
     let end = format!("end={id}&email=one%40example.gouv.fr");
     for foreign in [
         vec![known, ("host", "localhost:4181")],
