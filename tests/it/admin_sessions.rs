@@ -5,11 +5,13 @@ use crate::support::browser::Browser;
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
 use crate::support::process::run;
+use crate::support::redis::Redis;
 use crate::support::shown::{error_id, header_at_app};
 use crate::support::site::{ADMIN_TOKEN, Setup, Site};
 use http::Method;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 use tempfile::TempDir;
 use vestibule::demo::provider::Agent;
 use vestibule::pages::{ErrorKind, Language};
@@ -66,7 +68,7 @@ async fn a_person_is_ended_whole_and_may_sign_in_again() {
     assert_eq!(other.fetch("/").await.status, 200);
     assert_eq!(ask(&site, Method::GET, "/sessions").await.json()["sessions"].as_array().unwrap().len(), 1);
     // In the same second a sign-in is still of before.
-    site.clock.advance(std::time::Duration::from_secs(1));
+    site.clock.advance(Duration::from_secs(1));
     assert_eq!(one.browse("/").await.status, 200);
 }
 
@@ -268,4 +270,37 @@ async fn without_its_store_it_says_so_and_what_is_ended_here_is_over_here() {
     let form = two.submit("/oauth2/sessions", &format!("end={second}")).await;
     assert_eq!(form.status, 503);
     assert_eq!(two.fetch("/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_replica_lists_all_sessions_and_ends_them_everywhere() {
+    require!(Redis);
+    let redis = Redis::start().await;
+    let more =
+        format!("admin: {{token: {{env: ADMIN_TOKEN}}}}\nstore: {{redis: \"redis://127.0.0.1:{}\"}}", redis.port);
+    let one = Site::with(Setup { more: more.clone(), ..Setup::default() }).await;
+    let issuer = Some(one.provider.issuer().to_owned());
+    let other = Site::with(Setup { more, issuer, ..Setup::default() }).await;
+    let clients = [one.signed_in().await, one.signed_in().await, one.signed_in().await];
+    let first = session_of(&clients[0]).await;
+    let all = ask(&other, Method::GET, "/sessions").await.json();
+    assert_eq!(all["sessions"].as_array().unwrap().len(), 3);
+    let subject = all["sessions"][0]["sub"].as_str().unwrap().to_owned();
+    let ended_everywhere = async |client: &Client, method: Method, path: &str, status: u16| {
+        assert_eq!(ask(&other, method, path).await.status, status, "{path}");
+        let within = async {
+            while client.fetch("/").await.status != 401 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), within).await.expect("refused where it began as well");
+    };
+    ended_everywhere(&clients[0], Method::DELETE, &format!("/sessions/{first}"), 204).await;
+    assert_eq!(clients[1].fetch("/").await.status, 200);
+    ended_everywhere(&clients[1], Method::DELETE, &format!("/people/{subject}/sessions"), 200).await;
+    assert_eq!(clients[2].fetch("/").await.status, 401);
+    // What the store holds of them names nobody and opens nothing.
+    for key in redis.cli(&["--scan"]).lines() {
+        assert!(!key.contains(&subject) && !key.contains("helene"), "{key}");
+    }
 }
