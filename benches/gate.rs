@@ -110,8 +110,8 @@ fn revoke(sessions: &Sessions, now: Timestamp) {
         }
         for number in 0..1000 {
             let name = number.to_string();
-            sessions.end_person("proconnect", &name, now).await.expect("memory");
-            sessions.end_provider_session("proconnect", &name, now).await.expect("memory");
+            sessions.end_person("proconnect", &name, now, now).await.expect("memory");
+            sessions.end_provider_session("proconnect", &name, now, now).await.expect("memory");
         }
     });
 }

@@ -104,6 +104,10 @@ pub(crate) fn demo(port: u16) -> ExitCode {
             TcpListener::bind("127.0.0.1:0").await?,
             &format!("{public_url}/oauth2/callback"),
             &format!("{public_url}/oauth2/signed_out"),
+            demo::LogoutUris {
+                backchannel: Some(format!("{public_url}/oauth2/backchannel_logout")),
+                frontchannel: Some(format!("{public_url}/oauth2/frontchannel_logout")),
+            },
         )?;
         let text = demo::configuration(&parts, port);
         let config =

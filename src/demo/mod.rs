@@ -11,7 +11,7 @@ pub mod provider;
 
 pub use app::{App, EXTRA_HEADERS};
 pub use loopback::BadListener;
-pub use provider::{Provider, ProviderError, ProviderSettings};
+pub use provider::{LogoutUris, Provider, ProviderError, ProviderSettings};
 
 use crate::clock::Clock;
 use crate::random::{self, NoRandomness, Random};
@@ -51,7 +51,8 @@ pub enum DemoError {
 }
 
 /// Starts provider and app on the current runtime, with one client registered for `redirect_uri`
-/// and `post_logout_redirect_uri` under a fresh id and secret.
+/// and `post_logout_redirect_uri` under a fresh id and secret. The provider tells `logout_uris` of
+/// sign-outs.
 ///
 /// The client's ID tokens and userinfo are signed with ES256. The identity headers that the app
 /// expects are the `x-auth-request` set and [`EXTRA_HEADERS`].
@@ -65,6 +66,7 @@ pub fn start(
     app_listener: TcpListener,
     redirect_uri: &str,
     post_logout_redirect_uri: &str,
+    logout_uris: LogoutUris,
 ) -> Result<Demo, DemoError> {
     let fresh = || {
         Ok::<_, NoRandomness>(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::bytes::<32>(&*random)?))
@@ -78,6 +80,7 @@ pub fn start(
     );
     let settings = ProviderSettings { clients: vec![client], ..ProviderSettings::default() };
     let provider = Provider::start(provider_listener, settings, clock, random)?;
+    provider.register_logout_uris(&client_id, logout_uris);
     let app = App::start(app_listener, SIGN_OUT)?;
     Ok(Demo { provider, app, client_id, client_secret })
 }
@@ -125,7 +128,8 @@ mod tests {
         let listen = || TcpListener::bind("127.0.0.1:0");
         let (random, callback) = (Arc::new(SystemRandom::new()), "http://127.0.0.1:1/oauth2/callback");
         let listeners = (listen().await.unwrap(), listen().await.unwrap());
-        let demo = start(Clock::System, random, listeners.0, listeners.1, callback, "http://127.0.0.1:1/out").unwrap();
+        let (out, uris) = ("http://127.0.0.1:1/out", LogoutUris::default());
+        let demo = start(Clock::System, random, listeners.0, listeners.1, callback, out, uris).unwrap();
         assert_eq!(demo.provider.issuer(), format!("http://{}/api/v2", demo.provider.address()));
         assert_ne!(demo.app.address(), demo.provider.address());
     }

@@ -176,6 +176,9 @@ fn write_claim(claim: &ClaimValue<'_>, encoding: Encoding, out: &mut String) {
                     out.push(',');
                 }
                 match encoding {
+                    _ if item.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b',')) => {
+                        out.push_str(item);
+                    }
                     Encoding::Percent => out.extend(utf8_percent_encode(item, LIST_MEMBER)),
                     // Members are escaped within the text that RFC 8187 then encodes as a whole.
                     Encoding::Rfc8187 => out.push_str(&item.replace('%', "%25").replace(',', "%2C")),

@@ -2,15 +2,18 @@
 //!
 //! Called by `server` for our own endpoints and for navigations that the gate sends to sign in.
 //! The files in the order in which a browser meets them: [`start`] → (provider) → [`callback`],
-//! which opens the [`attempt`] first of all → session; later [`logout`].
+//! which opens the [`attempt`] first of all → session; later [`logout`], or the provider's own word
+//! that it is over: [`backchannel`], [`frontchannel`].
 //!
 //! No state is kept between the two ends of a sign-in: what is needed travels sealed in `state`,
 //! which opens only together with the [`browser`]'s cookie. Any number of tabs may be under way,
 //! with replicas and restarts in between (docs/decisions/0001-stateless-sign-in.md).
 
 pub mod attempt;
+pub mod backchannel;
 pub mod browser;
 pub mod callback;
+pub mod frontchannel;
 pub mod logout;
 mod query;
 pub mod start;

@@ -33,6 +33,7 @@ pub struct LogoutToken {
     sid: Option<String>,
     jti: String,
     issued_at: Timestamp,
+    begun_until: Timestamp,
     replay_until: Timestamp,
 }
 
@@ -78,6 +79,14 @@ pub enum LogoutTokenError {
 }
 
 impl LogoutToken {
+    /// A token for the tests of other rooms, as if it had been verified.
+    #[cfg(test)]
+    pub(crate) fn for_tests(sub: Option<&str>, sid: Option<&str>, jti: &str, issued_at: Timestamp) -> Self {
+        let begun_until = issued_at.plus(Duration::from_secs(60));
+        let [sub, sid] = [sub, sid].map(|name| name.map(str::to_owned));
+        Self { sub, sid, jti: jti.to_owned(), issued_at, begun_until, replay_until: begun_until.plus(MAX_AGE) }
+    }
+
     /// The person whose sessions end: all of them, unless there is a [`Self::sid`] too.
     pub fn sub(&self) -> Option<&str> {
         self.sub.as_deref()
@@ -96,6 +105,12 @@ impl LogoutToken {
     /// `iat`.
     pub fn issued_at(&self) -> Timestamp {
         self.issued_at
+    }
+
+    /// The latest moment, by our clock, at which a session can have begun that this token means:
+    /// `iat` and the leeway for clocks that differ.
+    pub fn begun_until(&self) -> Timestamp {
+        self.begun_until
     }
 
     /// From this moment on the token is refused by its dates: until then its `jti` is to be
@@ -161,7 +176,8 @@ fn verify(
     if sub.is_none() && sid.is_none() {
         return Err(LogoutTokenError::NamesNobody);
     }
-    Ok(LogoutToken { sub, sid, jti, issued_at, replay_until })
+    let begun_until = issued_at.plus(settings.clock_leeway);
+    Ok(LogoutToken { sub, sid, jti, issued_at, begun_until, replay_until })
 }
 
 /// `iat`, and the moment from which the dates refuse the token.
@@ -218,7 +234,7 @@ mod tests {
     fn a_token_that_says_what_it_must_is_accepted_and_read() {
         let token = verified(&claims()).unwrap();
         assert_eq!((token.sub(), token.sid(), token.jti()), (Some("s"), Some("08a5019c"), "bWJq"));
-        assert_eq!(token.issued_at(), NOW);
+        assert_eq!((token.issued_at(), token.begun_until()), (NOW, NOW.plus(Duration::from_secs(60))));
         assert_eq!(token.replay_until(), NOW.plus(Duration::from_secs(120 + 60)));
     }
 

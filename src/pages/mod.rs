@@ -24,7 +24,7 @@ pub use assets::Asset;
 pub use error_kind::ErrorKind;
 pub use language::Language;
 pub use messages::{Text, text};
-pub use response_headers::{ASSET_HEADERS, Header, PAGE_HEADERS, content_security_policy};
+pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by};
 pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
 use crate::clock::Timestamp;

@@ -35,6 +35,24 @@ pub const ASSET_HEADERS: [Header; 4] = [
     ("content-security-policy", "default-src 'none'; sandbox"),
 ];
 
+/// With the empty page that the provider frames when somebody signs out there, besides
+/// `content-security-policy`. No `x-frame-options`, which knows no origins but our own, and no
+/// opener or resource policy: the frame is the provider's.
+pub const FRAMED_HEADERS: [Header; 5] = [
+    ("content-type", "text/html; charset=utf-8"),
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    // Its address holds the name of a session.
+    ("referrer-policy", "no-referrer"),
+    ("x-robots-tag", "noindex"),
+];
+
+/// The policy of that page: nothing in it, and in nobody's frame but the provider's. `origin` as a
+/// URL parser writes it.
+pub fn framed_by(origin: Option<&str>) -> String {
+    format!("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {}", origin.unwrap_or("'none'"))
+}
+
 /// The policy of pages on an `https` address.
 ///
 /// No script, no frame, nothing from elsewhere. `form-action` cannot be `'self'` alone: Chromium
@@ -69,6 +87,14 @@ mod tests {
     }
 
     #[test]
+    fn one_origin_frames_the_empty_page_and_x_frame_options_does_not_contradict() {
+        assert!(framed_by(Some("https://op.example:8443")).ends_with("; frame-ancestors https://op.example:8443"));
+        assert!(framed_by(None).ends_with("; frame-ancestors 'none'"));
+        assert!(framed_by(None).starts_with("default-src 'none';"));
+        assert!(FRAMED_HEADERS.iter().all(|(name, _)| *name != "x-frame-options"));
+    }
+
+    #[test]
     fn plain_http_is_a_form_s_target_on_loopback_only() {
         assert!(!content_security_policy(true).contains("http:"));
         assert!(content_security_policy(false).ends_with("form-action 'self' https: http:"));
@@ -76,7 +102,7 @@ mod tests {
 
     #[test]
     fn header_names_are_lower_case_and_valid() {
-        for (name, value) in PAGE_HEADERS.iter().chain(&ASSET_HEADERS) {
+        for (name, value) in PAGE_HEADERS.iter().chain(&ASSET_HEADERS).chain(&FRAMED_HEADERS) {
             assert_eq!(name.to_lowercase(), *name);
             assert!(http::HeaderName::from_bytes(name.as_bytes()).is_ok());
             assert!(http::HeaderValue::from_str(value).is_ok());

@@ -20,7 +20,7 @@ use crate::session::{Place, Refresher, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
-use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
@@ -94,11 +94,19 @@ impl Endpoints {
                 exchange.decision = "signed_out";
                 self.signed_out(query, parts)
             }
-            "start" | "sign_in" | "callback" | "sign_out" | "signed_out" | SESSIONS_PAGE => {
-                exchange.decision = "method_not_allowed";
-                let allow = if matches!(name, "callback" | "signed_out") { "GET, HEAD" } else { "GET, HEAD, POST" };
-                Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").header(ALLOW, HeaderValue::from_static(allow))
+            "backchannel_logout" if post => {
+                exchange.decision = "backchannel_logout";
+                self.backchannel_logout(form, parts, exchange).await
             }
+            // Not by HEAD, which is to change nothing.
+            "frontchannel_logout" if parts.method == Method::GET => {
+                exchange.decision = "frontchannel_logout";
+                self.frontchannel_logout(query, parts, exchange).await
+            }
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
+            "callback" | "signed_out" => method_not_allowed("GET, HEAD", exchange),
+            "backchannel_logout" => method_not_allowed("POST", exchange),
+            "frontchannel_logout" => method_not_allowed("GET", exchange),
             _ => {
                 exchange.decision = "static";
                 match name.strip_prefix("static/").and_then(|file| self.pages.asset(file)).filter(|_| get) {
@@ -283,7 +291,12 @@ impl Endpoints {
     }
 }
 
-pub(super) fn language_of(headers: &HeaderMap) -> Language {
+fn method_not_allowed(allow: &'static str, exchange: &mut Exchange) -> Reply {
+    exchange.decision = "method_not_allowed";
+    Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").fixed_headers([("allow", allow), ("cache-control", "no-store")])
+}
+
+fn language_of(headers: &HeaderMap) -> Language {
     Language::from_accept_language(headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
 }
 

@@ -11,6 +11,7 @@ pub struct Metrics {
     pub(super) decision_seconds: Histogram,
     pub(super) sign_ins: IntCounterVec,
     pub(super) sign_outs: IntCounterVec,
+    pub(super) provider_logouts: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) cut_connections: IntCounterVec,
@@ -32,6 +33,11 @@ impl Metrics {
         let requests = counter("vestibule_requests_total", "Requests by route and decision", &["route", "decision"])?;
         let sign_ins = counter("vestibule_sign_ins_total", "Sign-ins by outcome", &["outcome"])?;
         let sign_outs = counter("vestibule_sign_outs_total", "Sign-outs by reach", &["reach"])?;
+        let provider_logouts = counter(
+            "vestibule_provider_logouts_total",
+            "Logouts that the provider told of, by channel and outcome",
+            &["channel", "outcome"],
+        )?;
         let refreshes =
             counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
         let upstream_errors =
@@ -51,6 +57,7 @@ impl Metrics {
             decision_seconds,
             sign_ins,
             sign_outs,
+            provider_logouts,
             refreshes,
             upstream_errors,
             cut_connections,

@@ -15,6 +15,7 @@ mod listen;
 mod live;
 mod metrics;
 mod my_sessions;
+mod provider_logout;
 mod proxy;
 mod reply;
 mod rescue;

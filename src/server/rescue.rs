@@ -6,11 +6,13 @@
 
 use crate::gate::Denial;
 use crate::login::attempt::NoAttempt;
+use crate::login::backchannel::BackchannelError;
 use crate::login::callback::CallbackError;
+use crate::login::frontchannel::FrontchannelError;
 use crate::login::start::StartError;
-use crate::oidc::{RedeemError, TokenError, Unreachable, UserinfoError};
+use crate::oidc::{LogoutTokenError, RedeemError, TokenError, Unreachable, UserinfoError};
 use crate::pages::{ErrorKind, ProviderKind};
-use crate::session::BeginError;
+use crate::session::{BeginError, NotEnded};
 use crate::web::hygiene::Ambiguous;
 use pingora::{Error, ErrorSource, ErrorType};
 use tracing::Level;
@@ -128,6 +130,40 @@ impl Rescue {
             | UserinfoError::WrongAudience
             | UserinfoError::OutOfDate(_)
             | UserinfoError::WrongSubject => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
+        }
+    }
+
+    /// A provider that is refused here is registered wrongly, or it is not the provider: to be seen
+    /// either way.
+    pub(super) fn of_backchannel(error: &BackchannelError) -> Self {
+        match error {
+            BackchannelError::ContentType | BackchannelError::NoToken | BackchannelError::RepeatedToken => {
+                rescue(ErrorKind::BadRequest, Level::WARN)
+            }
+            BackchannelError::Token(LogoutTokenError::Unreachable(unreachable)) => Self::of_unreachable(unreachable),
+            BackchannelError::Token(
+                LogoutTokenError::Signature(_)
+                | LogoutTokenError::WrongIssuer
+                | LogoutTokenError::WrongAudience
+                | LogoutTokenError::OutOfDate(_)
+                | LogoutTokenError::TooOld
+                | LogoutTokenError::MalformedId
+                | LogoutTokenError::NoLogoutEvent
+                | LogoutTokenError::Nonce
+                | LogoutTokenError::MalformedSubject
+                | LogoutTokenError::MalformedSession
+                | LogoutTokenError::NamesNobody,
+            )
+            | BackchannelError::NotEnded(NotEnded::Replayed) => rescue(ErrorKind::BadRequest, Level::WARN),
+            BackchannelError::NotEnded(NotEnded::Store(_)) => rescue(ErrorKind::TemporarilyUnavailable, Level::ERROR),
+        }
+    }
+
+    pub(super) fn of_frontchannel(error: &FrontchannelError) -> Self {
+        match error {
+            FrontchannelError::Missing(_) | FrontchannelError::Repeated => rescue(ErrorKind::BadRequest, Level::INFO),
+            FrontchannelError::WrongIssuer => rescue(ErrorKind::BadRequest, Level::WARN),
+            FrontchannelError::Store(_) => rescue(ErrorKind::TemporarilyUnavailable, Level::ERROR),
         }
     }
 

@@ -67,13 +67,20 @@ impl Sessions {
     /// it can be.
     pub async fn revoke(&self, revocation: &Revocation<'_>, now: Timestamp) -> Result<(), StoreError> {
         let until = now.plus(self.settings.lifetime).plus(CLOCK_SKEW);
-        if self.revoked.insert(revocation, until) {
+        let is_news = self.revoked.insert(revocation, until);
+        if is_news {
             self.endings.send_modify(|count| *count = count.wrapping_add(1));
+        } else if self.following.unsent().is_empty() {
+            // Everybody knows. Saying it again would let a stranger with a dead cookie fill the log.
+            return Ok(());
         }
         let announcement = Announcement { until, revocation: revocation.clone() };
         let entry = postcard::to_stdvec(&announcement).map_err(|cause| StoreError::Corrupt(cause.to_string()))?;
         if let Err(error) = self.store.announce(&entry, until, now).await {
-            self.following.unsent().push((entry, until));
+            // What is no news waits there already.
+            if is_news {
+                self.following.unsent().push((entry, until));
+            }
             return Err(error);
         }
         Ok(())
@@ -89,25 +96,35 @@ impl Sessions {
         self.forget(id, now).await
     }
 
-    /// Ends every session that a person has now.
+    /// Ends every session of a person's that began up to `begun_until`: all, when that is now.
     ///
     /// # Errors
     /// As [`Self::revoke`].
-    pub async fn end_person(&self, provider: &str, subject: &str, now: Timestamp) -> Result<(), StoreError> {
-        let revocation = Revocation::Person {
-            provider: Cow::Borrowed(provider),
-            subject: Cow::Borrowed(subject),
-            begun_until: now,
-        };
+    pub async fn end_person(
+        &self,
+        provider: &str,
+        subject: &str,
+        begun_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let revocation =
+            Revocation::Person { provider: Cow::Borrowed(provider), subject: Cow::Borrowed(subject), begun_until };
         self.revoke(&revocation, now).await
     }
 
-    /// Ends every session that began within one session at the provider.
+    /// Ends every session that began up to `begun_until` within one session at the provider.
     ///
     /// # Errors
     /// As [`Self::revoke`].
-    pub async fn end_provider_session(&self, provider: &str, sid: &str, now: Timestamp) -> Result<(), StoreError> {
-        let revocation = Revocation::ProviderSession { provider: Cow::Borrowed(provider), sid: Cow::Borrowed(sid) };
+    pub async fn end_provider_session(
+        &self,
+        provider: &str,
+        sid: &str,
+        begun_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let revocation =
+            Revocation::ProviderSession { provider: Cow::Borrowed(provider), sid: Cow::Borrowed(sid), begun_until };
         self.revoke(&revocation, now).await
     }
 

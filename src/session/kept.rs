@@ -276,7 +276,7 @@ fn provider_session_key(provider: &str, sid: &str) -> Key {
 }
 
 /// Names may be long and say who somebody is: keys of the store are read by whoever reads it.
-fn digest_of(provider: &str, name: &str) -> Vec<u8> {
+pub(super) fn digest_of(provider: &str, name: &str) -> Vec<u8> {
     let text = format!("{} {provider} {name}", provider.len());
     digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }

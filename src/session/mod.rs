@@ -13,6 +13,7 @@ mod identity_cookie;
 mod kept;
 mod limits;
 mod presence;
+mod provider_logout;
 mod refresh;
 mod revoked;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tokens_cookie;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use limits::{Keep, RefreshSettings, Settings};
+pub use provider_logout::NotEnded;
 pub use presence::Held;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;

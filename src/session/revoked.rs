@@ -29,12 +29,15 @@ pub enum Revocation<'a> {
         /// Sessions that began later are others.
         begun_until: Timestamp,
     },
-    /// All that began within one session at the provider (`sid`).
+    /// All that began up to a moment within one session at the provider (`sid`).
     ProviderSession {
         /// The configured name of the provider.
         provider: Cow<'a, str>,
         /// `sid`.
         sid: Cow<'a, str>,
+        /// A provider may go on with a session that it says has ended; whoever signs in again from
+        /// there must not be turned away for ever.
+        begun_until: Timestamp,
     },
 }
 
@@ -42,21 +45,22 @@ pub enum Revocation<'a> {
 const SHARDS: usize = 64;
 
 /// By provider, then by what it calls the person or the session. Looked up without allocating.
-type Named<T> = HashMap<Box<str>, HashMap<Box<str>, T>>;
+type Named = HashMap<Box<str>, HashMap<Box<str>, Begun>>;
 
 #[derive(Debug)]
 pub(super) struct Revoked {
     sessions: [RwLock<HashMap<SessionId, Timestamp>>; SHARDS],
-    people: RwLock<Named<Person>>,
-    provider_sessions: RwLock<Named<Timestamp>>,
+    people: RwLock<Named>,
+    provider_sessions: RwLock<Named>,
     /// Spare the everyday request the look-ups while there is nothing to be found.
     any_session: AtomicUsize,
     any_person: AtomicUsize,
     any_provider_session: AtomicUsize,
 }
 
+/// The sessions of somebody that began up to `begun_until` are over; kept until `until`.
 #[derive(Clone, Copy, Debug)]
-struct Person {
+struct Begun {
     begun_until: Timestamp,
     until: Timestamp,
 }
@@ -90,28 +94,12 @@ impl Revoked {
                 held.is_none()
             }
             Revocation::Person { provider, subject, begun_until } => {
-                let mut people = write(&self.people);
-                let of_provider = people.entry(provider.as_ref().into()).or_default();
-                let held = of_provider.get(subject.as_ref()).copied();
-                let is_news = held.is_none_or(|held| held.begun_until < *begun_until);
-                let person = Person {
-                    begun_until: held.map_or(*begun_until, |held| held.begun_until.max(*begun_until)),
-                    until: held.map_or(until, |held| held.until.max(until)),
-                };
-                if of_provider.insert(subject.as_ref().into(), person).is_none() {
-                    self.any_person.fetch_add(1, Ordering::Release);
-                }
-                is_news
+                let begun = Begun { begun_until: *begun_until, until };
+                insert(&mut write(&self.people), &self.any_person, (provider, subject), begun)
             }
-            Revocation::ProviderSession { provider, sid } => {
-                let mut sids = write(&self.provider_sessions);
-                let of_provider = sids.entry(provider.as_ref().into()).or_default();
-                let held = of_provider.get(sid.as_ref()).copied();
-                of_provider.insert(sid.as_ref().into(), held.map_or(until, |held| held.max(until)));
-                if held.is_none() {
-                    self.any_provider_session.fetch_add(1, Ordering::Release);
-                }
-                held.is_none()
+            Revocation::ProviderSession { provider, sid, begun_until } => {
+                let begun = Begun { begun_until: *begun_until, until };
+                insert(&mut write(&self.provider_sessions), &self.any_provider_session, (provider, sid), begun)
             }
         }
     }
@@ -126,12 +114,9 @@ impl Revoked {
     ) -> bool {
         self.holds(id)
             || (self.any_person.load(Ordering::Acquire) > 0
-                && read(&self.people)
-                    .get(provider)
-                    .and_then(|people| people.get(subject))
-                    .is_some_and(|person| started <= person.begun_until))
+                && covers(&read(&self.people), (provider, subject), started))
             || (self.any_provider_session.load(Ordering::Acquire) > 0
-                && sid.is_some_and(|sid| read(&self.provider_sessions).get(provider).is_some_and(|sids| sids.contains_key(sid))))
+                && sid.is_some_and(|sid| covers(&read(&self.provider_sessions), (provider, sid), started)))
     }
 
     /// Whether there is anything that is not by a session's own name.
@@ -155,8 +140,8 @@ impl Revoked {
                 shard.shrink_to_fit();
             }
         }
-        sweep(&mut write(&self.people), &self.any_person, |person| person.until > now);
-        sweep(&mut write(&self.provider_sessions), &self.any_provider_session, |until| *until > now);
+        sweep(&mut write(&self.people), &self.any_person, now);
+        sweep(&mut write(&self.provider_sessions), &self.any_provider_session, now);
     }
 
     /// How many there are.
@@ -175,10 +160,29 @@ impl Revoked {
     }
 }
 
-fn sweep<T>(named: &mut Named<T>, count: &AtomicUsize, keep: impl Fn(&T) -> bool) {
+/// Widens what is held; says whether it was narrower, or not there.
+fn insert(named: &mut Named, count: &AtomicUsize, (provider, name): (&str, &str), new: Begun) -> bool {
+    let of_provider = named.entry(provider.into()).or_default();
+    let held = of_provider.get(name).copied();
+    let wider = held.map_or(new, |held| Begun {
+        begun_until: held.begun_until.max(new.begun_until),
+        until: held.until.max(new.until),
+    });
+    if of_provider.insert(name.into(), wider).is_none() {
+        count.fetch_add(1, Ordering::Release);
+    }
+    held.is_none_or(|held| held.begun_until < new.begun_until)
+}
+
+fn covers(named: &Named, (provider, name): (&str, &str), started: Timestamp) -> bool {
+    let held = named.get(provider).and_then(|of_provider| of_provider.get(name));
+    held.is_some_and(|held| started <= held.begun_until)
+}
+
+fn sweep(named: &mut Named, count: &AtomicUsize, now: Timestamp) {
     for held in named.values_mut() {
         let before = held.len();
-        held.retain(|_, value| keep(value));
+        held.retain(|_, begun| begun.until > now);
         count.fetch_sub(before - held.len(), Ordering::Release);
     }
     named.retain(|_, held| !held.is_empty());
@@ -208,7 +212,7 @@ mod tests {
     }
 
     fn provider_session<'a>(provider: &'a str, sid: &'a str) -> Revocation<'a> {
-        Revocation::ProviderSession { provider: provider.into(), sid: sid.into() }
+        Revocation::ProviderSession { provider: provider.into(), sid: sid.into(), begun_until: AT(99) }
     }
 
     #[test]
@@ -225,6 +229,7 @@ mod tests {
             // A name is no other kind of name.
             (person("p", "x", 50), (1, "p", "s", Some("x"), 49), false),
             (provider_session("p", "x"), (1, "p", "s", Some("x"), 99), true),
+            (provider_session("p", "x"), (1, "p", "s", Some("x"), 100), false),
             (provider_session("p", "x"), (1, "p", "x", None, 99), false),
             (provider_session("p", "x"), (1, "q", "s", Some("x"), 99), false),
             (provider_session("p", "x"), (1, "p", "s", Some("y"), 99), false),

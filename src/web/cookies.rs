@@ -96,8 +96,11 @@ impl Cookies {
 pub fn find<'a>(headers: &'a HeaderMap, name: &CookieName) -> Option<&'a [u8]> {
     let mut found = None;
     for header in headers.get_all(COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';') {
-            let pair = pair.trim_ascii_start();
+        let bytes = header.as_bytes();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b';', bytes).chain([bytes.len()]) {
+            let pair = bytes.get(start..end).unwrap_or_default().trim_ascii_start();
+            start = end + 1;
             if let Some(value) = pair.strip_prefix(name.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
                 if found.is_some() {
                     return None;

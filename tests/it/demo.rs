@@ -62,6 +62,17 @@ async fn the_sign_out_button_goes_the_whole_way_round() {
     let browser = Browser::start_in("fr").await;
     sign_in(&demo, &browser).await;
     browser.click("header form button").await;
+    // Where the tokens have not been given back yet, the provider's page tells the app in a frame,
+    // and a link leads back.
+    let signed_out = format!("{}/oauth2/signed_out", demo.origin);
+    browser
+        .wait_until("the browser is back", async || {
+            if browser.find("iframe").await.is_some() {
+                browser.click("p.lead a").await;
+            }
+            browser.url().await.starts_with(&signed_out)
+        })
+        .await;
     browser.wait_for_text("h1", "Déconnexion effectuée").await;
     browser.wait_for_text("p", "votre session ProConnect sont fermées").await;
     browser.reload().await;
@@ -116,4 +127,25 @@ async fn the_public_page_needs_no_sign_in_and_knows_who_has_signed_in() {
     let email = sign_in(&demo, &browser).await;
     browser.goto(&public).await;
     assert_eq!(identity(&browser, "x-auth-request-email").await, email);
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_at_the_provider_ends_the_app_s_session() {
+    require!(Chromium);
+    let demo = Vestibule::demo(free_port()).await;
+    let browser = Browser::start().await;
+    browser.goto(&format!("{}/", demo.origin)).await;
+    browser.wait_for("button.agent").await;
+    let provider = url::Url::parse(&browser.url().await).unwrap().join("/api/v2/sessions").unwrap();
+    sign_in(&demo, &browser).await;
+    browser.wait_for_text("#socket-state", "open").await;
+    let app = browser.tab().await;
+    browser.open_tab().await;
+    browser.goto(provider.as_str()).await;
+    browser.click("button.agent").await;
+    browser.wait_for_text(".info", "200").await;
+    browser.switch_to_tab(&app).await;
+    browser.wait_until("the socket is cut", async || browser.text("#socket-state").await != "open").await;
+    browser.reload().await;
+    browser.wait_for_text("h1", "Se connecter à").await;
 }

@@ -21,6 +21,7 @@ mod logs;
 mod my_sessions;
 mod pages;
 mod programs;
+mod provider_logout;
 mod readme;
 mod real;
 mod real_attacks;

@@ -359,3 +359,33 @@ async fn an_app_that_is_down_has_a_page_and_comes_back_without_a_restart_of_ours
     browser.click("a.button").await;
     browser.wait_for_text("#email", EMAIL).await;
 }
+
+#[tokio::test]
+async fn signing_out_at_the_provider_ends_the_session_here() {
+    require!(Chromium, OidcProvider, FastApi);
+    for algorithm in ["ES256", "HS256"] {
+        let scene = Scene::of(start_fastapi().await, Cast { told: true, algorithm, ..Cast::default() }).await;
+        let (browser, elsewhere) = (scene.signed_in("/page").await, scene.signed_in("/page").await);
+        for browser in [&browser, &elsewhere] {
+            browser.wait_for_text("#socket", "open").await;
+        }
+        // In this browser, on the provider's own page: its word names this session (`sid`).
+        let app = browser.tab().await;
+        browser.open_tab().await;
+        let state = "state-0123456789-0123456789-0123456789";
+        browser.goto(&format!("{}/session/end?state={state}", scene.provider.issuer)).await;
+        browser.wait_for("#signed-out").await;
+        browser.switch_to_tab(&app).await;
+        browser.wait_for_text("#socket", "closed").await;
+        assert_eq!(fetched(&browser, "/whoami").await["status"], 401, "{algorithm}");
+        assert_eq!(elsewhere.text("#socket").await, "open", "{algorithm}");
+
+        // The person as a whole (`sub`), by an administrator there.
+        let person = fetched(&elsewhere, "/echo/").await;
+        let sub = received(&person["body"], "x-auth-request-user")[0].to_owned();
+        let told = scene.provider.sign_out(&sub).await;
+        assert_eq!(told["told"], 1, "two of the three tokens that came were for its other clients");
+        elsewhere.wait_for_text("#socket", "closed").await;
+        assert_eq!(fetched(&elsewhere, "/whoami").await["status"], 401, "{algorithm}");
+    }
+}

@@ -5,6 +5,7 @@ use crate::support::shown::{LOGIN, SESSION, TOKENS, assert_page_headers, paramet
 use crate::support::site::{ORIGIN, Setup, Site};
 use http::Method;
 use std::time::Duration;
+use vestibule::demo::provider::{Hold, RevocationFault};
 use vestibule::pages::Language;
 
 const EVERYWHERE: &str = "Votre session ici et votre session ProConnect sont fermées.";
@@ -232,4 +233,34 @@ async fn one_sign_out_ends_one_session() {
     let (one, other) = (site.signed_in().await, site.signed_in().await);
     one.submit("/oauth2/sign_out", "").await;
     assert_eq!((one.fetch("/").await.status, other.fetch("/").await.status), (401, 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tokens_are_given_back_and_nobody_waits_for_it() {
+    let site = Site::start().await;
+    let out = async |revoked: u64| {
+        site.provider.sign_in_as(crate::support::site::agent());
+        let client = site.signed_in().await;
+        let page = client.follow(client.submit("/oauth2/sign_out", "").await).await;
+        assert!(page.text().contains(EVERYWHERE), "{}", page.text());
+        assert_eq!(client.fetch("/").await.status, 401);
+        let came = async {
+            while site.provider.counters().revocation < revoked {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), came).await.expect("the tokens are given back");
+    };
+    out(1).await;
+    site.provider.faults().set(|faults| faults.revocation = Some(RevocationFault::Unavailable));
+    out(2).await;
+    // One that never answers holds nobody.
+    let hold = Hold::default();
+    site.provider.faults().set(|faults| faults.revocation = Some(RevocationFault::Held(hold.clone())));
+    out(3).await;
+    hold.arrived(1).await;
+    // Whoever has no session has nothing to give back.
+    site.client().submit("/oauth2/sign_out", "").await;
+    assert_eq!(site.provider.counters().revocation, 3);
+    hold.release();
 }

@@ -132,6 +132,18 @@ impl OidcProvider {
         self.clients.iter().find(|client| client.id_token_algorithm == algorithm).expect("one of the three")
     }
 
+    /// Ends the sessions of the person `sub`, as an administrator there does, and tells every client.
+    /// What it says of that.
+    pub(crate) async fn sign_out(&self, sub: &str) -> serde_json::Value {
+        let control = url::Url::parse(&self.issuer).unwrap().join("/control/sign-out").unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        #[expect(clippy::disallowed_methods, reason = "a plain client plays the administrator")]
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let body = serde_json::json!({ "sub": sub }).to_string();
+        let answer = http.post(control).body(body).send().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+
     /// Ends it, with all that it knew; from now on connections are refused.
     pub(crate) fn stop(&mut self) {
         self.process = None;

@@ -2,7 +2,7 @@
 
 use super::binary::{Configuration, Vestibule, free_port};
 use super::browser::Browser;
-use super::counterparts::{Application, OidcProvider, start_oidc_provider};
+use super::counterparts::{Application, OidcProvider};
 
 /// Who signs in where a test does not care who: the person that the provider's form proposes.
 pub(crate) const EMAIL: &str = "agent@exemple.gouv.fr";
@@ -17,11 +17,13 @@ pub(crate) struct Cast {
     pub(crate) wrong_secret: Option<&'static str>,
     /// Further top-level keys of the configuration.
     pub(crate) more: &'static str,
+    /// Whether the provider tells us of sign-outs (back-channel logout).
+    pub(crate) told: bool,
 }
 
 impl Default for Cast {
     fn default() -> Self {
-        Self { algorithm: "ES256", wrong_secret: None, more: "" }
+        Self { algorithm: "ES256", wrong_secret: None, more: "", told: false }
     }
 }
 
@@ -41,7 +43,14 @@ impl Scene {
     pub(crate) async fn of(app: Application, cast: Cast) -> Self {
         let port = free_port();
         let own = |name| format!("http://localhost:{port}/oauth2/{name}");
-        let provider = start_oidc_provider(&[&own("callback")], &[&own("signed_out")], serde_json::json!({})).await;
+        let mut settings = serde_json::json!({
+            "redirect_uris": [own("callback")],
+            "post_logout_redirect_uris": [own("signed_out")],
+        });
+        if cast.told {
+            settings["backchannel_logout_uri"] = own("backchannel_logout").into();
+        }
+        let provider = OidcProvider::start(settings).await;
         let client = provider.client(cast.algorithm);
         let vestibule = Vestibule::serve(&Configuration {
             port,
