@@ -164,7 +164,7 @@ impl Admin {
     ) -> Result<usize, Failure> {
         let now: Timestamp = self.clock.now();
         let listed = self.sessions.listed_of(provider, subject, now).await;
-        let ended = self.sessions.end_person(provider, subject, now).await;
+        let ended = self.sessions.end_person(provider, subject, now, now).await;
         let count = listed.as_ref().map_or(0, Vec::len);
         tracing::info!(client = ?asked.client, provider, subject, sessions = count, "an administrator ended every session of a person");
         ended.map_err(Failure::NotAnnounced)?;
