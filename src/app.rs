@@ -85,6 +85,7 @@ impl App {
         let sessions = Arc::new(sessions);
         let provider = Arc::new(Provider::new(config.provider, Fetch::new()?));
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
+        let refresher = Arc::new(refresher);
         let login = Login::new(
             config.login,
             provider,
@@ -99,6 +100,8 @@ impl App {
         let provider_kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };
         let endpoints = Endpoints {
             login: Arc::new(login),
+            sessions: Arc::clone(&sessions),
+            refresher: Arc::clone(&refresher),
             pages: Pages::new(&branding, prefix.as_str(), provider_kind, &public_url),
             provider_kind,
             public_url: public_url.clone(),
@@ -109,7 +112,6 @@ impl App {
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
         let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
-        let refresher = Arc::new(refresher);
         let parts = Parts { gate, endpoints, sessions, refresher, settings: config.server };
         Ok(Self { parts, listeners, key_rotation })
     }

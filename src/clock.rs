@@ -35,6 +35,11 @@ impl Timestamp {
         self.formatted("%Y-%m-%d %H:%M:%S UTC")
     }
 
+    /// The moment as RFC 3339 has it: `2026-11-21T18:00:00Z`.
+    pub fn rfc3339(self) -> String {
+        self.formatted("%Y-%m-%dT%H:%M:%SZ")
+    }
+
     fn formatted(self, format: &str) -> String {
         let moment = i64::try_from(self.0).ok().and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
         moment.map_or_else(|| "never".to_owned(), |moment| moment.format(format).to_string())

@@ -41,6 +41,11 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Live sessions, of a sidecar that runs
+    Sessions {
+        #[command(subcommand)]
+        command: commands::sessions::SessionsCommand,
+    },
     /// Print the configuration's JSON Schema, for editors
     Schema,
 }
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
         Command::Serve(file) => commands::serve(&file.config),
         Command::Check { file, online } => commands::check(&file.config, online),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
+        Command::Sessions { command } => commands::sessions::run(command),
         Command::Schema => commands::schema(),
     }
 }

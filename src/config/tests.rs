@@ -19,8 +19,9 @@ const LINE: &str = "\n======\n";
 const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
 const OTHER_KEY: &str = "4eLj5OXm5-jp6uvs7e7v8PHy8_T19vf4-fr7_P3-_4A";
 const THIRD_KEY: &str = "gYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6A";
+const TOKEN: &str = "the-admin-token-of-the-golden-cases";
 /// What must be in no message.
-const CANARIES: [&str; 5] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client"];
+const CANARIES: [&str; 6] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client", TOKEN];
 
 /// A world of a few variables and files.
 struct World;
@@ -32,6 +33,7 @@ impl Environment for World {
             "OTHER_KEY" => Ok(OTHER_KEY.into()),
             "CLIENT_SECRET" => Ok("s3cret-of-the-client".into()),
             "THIRD_KEY" => Ok(THIRD_KEY.into()),
+            "ADMIN_TOKEN" => Ok(TOKEN.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
             "EMPTY" => Ok("".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
@@ -49,6 +51,10 @@ impl Environment for World {
             "/run/secrets/session-key-next" => THIRD_KEY.to_owned(),
             "/run/secrets/standard-base64" => format!("{}=\n", OTHER_KEY.replace('-', "+").replace('_', "/")),
             "/run/secrets/proconnect" | "/run/secrets/oidc" => "s3cret-of-the-client\n".to_owned(),
+            "/run/secrets/admin-token" => format!("{TOKEN}\n"),
+            "/run/secrets/short-token" => "hunter2hunter2hunter2hunter2hun".to_owned(),
+            "/run/secrets/dull-token" => "a".repeat(40),
+            "/run/secrets/spaced-token" => "hunter2 hunter2 hunter2 hunter2 hunter2".to_owned(),
             "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
             "/tls/chain.pem" => "-----BEGIN CERTIFICATE-----\n".to_owned(),
             "/run/secrets/redis" => "hunter2\n".to_owned(),
@@ -92,6 +98,9 @@ fn summary(config: &Config) -> String {
     let provider = &config.provider;
     writeln!(out, "public_url {} prefix {}", config.public_url.origin(), config.prefix.as_str()).unwrap();
     writeln!(out, "listen {:?} {:?}", server.proxy, server.admin).unwrap();
+    if server.admin_token.is_some() {
+        writeln!(out, "admin token").unwrap();
+    }
     writeln!(
         out,
         "trusted {:?} threads {:?} grace {:?}",

@@ -1,7 +1,8 @@
 //! Identity headers: what is stripped from every request, and what a [`Permit`] sets.
 //!
 //! Strip or set, with no third branch: [`Headers::must_strip`] holds for every header of every
-//! request, on public routes too, and then [`Headers::identity`] alone sets, from verified claims.
+//! request, on public routes too, and then [`Headers::identity`] alone sets, from verified claims
+//! and from the session's own name.
 //! Called by `gate` (the values) and by `server/proxy` at the last moment before a request leaves,
 //! behind Pingora's removal of hop-by-hop headers, so that no `Connection: x-auth-request-email`
 //! can take away what was set.
@@ -59,6 +60,10 @@ const LENGTHS: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// Whole families of names: oauth2-proxy's and our own.
 const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
+
+/// The session's name, with every request of a signed-in person whatever the configuration says:
+/// for apps that attach data of their own to a sign-in. It opens nothing.
+const SESSION: HeaderName = HeaderName::from_static("x-vestibule-session");
 
 /// The set of identity headers of that name (`x-auth-request`, `x-forwarded`, `remote-user`).
 pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
@@ -119,13 +124,18 @@ impl Headers {
             || self.stripped.contains(folded)
     }
 
-    /// The identity headers of a permit. Claims that are absent or empty give no header.
+    /// The identity headers of a permit, and the session's name. Claims that are absent or empty
+    /// give no header.
     pub fn identity(&self, permit: Permit<'_>) -> IdentityHeaders {
         let Some(person) = permit.person() else { return IdentityHeaders::default() };
         let value = |(name, template): &(HeaderName, Template)| {
             Some((name.clone(), template.render(person.claims(), self.settings.encoding)?))
         };
-        IdentityHeaders(self.settings.headers.iter().filter_map(value).collect())
+        let mut headers = Vec::with_capacity(self.settings.headers.len() + 1);
+        headers.extend(self.settings.headers.iter().filter_map(value));
+        // 32 hexadecimal digits are header text.
+        headers.extend(HeaderValue::try_from(person.id().to_string()).ok().map(|id| (SESSION, id)));
+        IdentityHeaders(headers)
     }
 }
 

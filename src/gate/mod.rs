@@ -319,10 +319,12 @@ mod tests {
                 forwarded.set(forwarded.get() + 1);
                 let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
                 let set: Vec<_> = forward.identity.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
+                let session = forward.session.unwrap().to_string();
                 let expected = [
                     ("x-auth-request-user", "7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned()),
                     ("x-auth-request-email", "helene.moreau@test.proconnect.gouv.fr".to_owned()),
                     ("x-auth-request-groups", "agent_public,agent_public_etat".to_owned()),
+                    ("x-vestibule-session", session),
                 ];
                 assert_eq!(set, expected, "{asked:?}");
             }

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn colours_can_be_told_apart_in_both_themes() {
-        const PAIRS: [(&str, &str, f64); 14] = [
+        const PAIRS: [(&str, &str, f64); 15] = [
             ("text", "ground", 4.5),
             ("text", "card", 4.5),
             ("text", "notice", 4.5),
@@ -110,6 +110,7 @@ mod tests {
             ("quiet", "card", 4.5),
             ("link", "ground", 4.5),
             ("link", "card", 4.5),
+            ("link", "notice", 4.5),
             ("on-fill", "fill", 4.5),
             ("on-fill", "fill-hover", 4.5),
             ("fill", "card", 3.0),

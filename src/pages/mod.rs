@@ -4,14 +4,18 @@
 //! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
 //! It must never show a token, a claim or a message that came from outside; what does come from
 //! outside (a return address) stands in one hidden field, escaped, and is judged anew when the
-//! form comes back.
+//! form comes back. The one exception is the administrators' page, which says whose sessions it
+//! lists ([`Pages::render_admin`]).
 
 mod assets;
 mod contact;
+mod device;
 mod error_kind;
 mod language;
 mod messages;
+mod moment;
 mod response_headers;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod wording;
@@ -21,7 +25,9 @@ pub use error_kind::ErrorKind;
 pub use language::Language;
 pub use messages::{Text, text};
 pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by};
+pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
+use crate::clock::Timestamp;
 use crate::web::public_url::PublicUrl;
 use askama::Template;
 use assets::Assets;
@@ -79,6 +85,13 @@ pub enum Page<'a> {
     ConfirmSignOut {
         /// As for [`Page::SignIn`].
         return_to: Option<&'a str>,
+    },
+    /// The reader's own sessions, to be seen and ended.
+    Sessions {
+        /// All of them, the reader's present one among them.
+        sessions: &'a [SessionRow<'a>],
+        /// The present moment.
+        now: Timestamp,
     },
     /// The end of a sign-out. Never begins a sign-in by itself.
     SignedOut {
@@ -150,6 +163,9 @@ impl Pages {
                 lead: words.confirm_sign_out_lead(self.provider),
                 return_to,
             }),
+            Page::Sessions { sessions, now } => {
+                sessions::own(self.frame(language, words.sessions), sessions, now, language)
+            }
             Page::SignedOut { reach } => html(&SignedOutPage {
                 frame: self.frame(language, words.signed_out),
                 lead: words.signed_out_lead(self.provider, reach),
@@ -157,6 +173,17 @@ impl Pages {
             Page::Refused { who_may_enter, id } => self.error(ErrorKind::NotAdmitted, who_may_enter, id, language),
             Page::Error { kind, id } => self.error(kind, None, id, language),
         }
+    }
+
+    /// The administrators' page, for the admin listener.
+    pub fn render_admin(&self, page: AdminPage<'_>, language: Language) -> String {
+        sessions::of_everybody(self.frame(language, Wording::of(language).all_sessions), page, language)
+    }
+
+    /// The same pages for a listener where they have another prefix.
+    #[must_use]
+    pub fn at(&self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self.clone() }
     }
 
     /// The headers that go with a page, `content-type` and the content security policy included.

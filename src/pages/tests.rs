@@ -28,6 +28,14 @@ fn pages_of(provider: ProviderKind, application: Option<&str>, contact: Option<&
     Pages::new(&branding, "/oauth2", provider, &PublicUrl::parse("https://app.example.gouv.fr").unwrap())
 }
 
+const NOW: Timestamp = Timestamp::from_unix(1_795_000_000);
+
+/// A session whose every text is `outside`.
+fn row(outside: &str, current: bool) -> SessionRow<'_> {
+    let address = Some(std::net::IpAddr::from([192, 0, 2, 7]));
+    SessionRow { id: outside, agent: outside, address, started: NOW, last_seen: NOW, current }
+}
+
 /// One of each page and variant, with `outside` wherever a string comes from elsewhere.
 fn all_pages(outside: &str) -> Vec<Page<'_>> {
     let mut pages = vec![
@@ -36,6 +44,7 @@ fn all_pages(outside: &str) -> Vec<Page<'_>> {
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::FormNotSent) },
         Page::ConfirmSignOut { return_to: None },
         Page::ConfirmSignOut { return_to: Some(outside) },
+        Page::Sessions { sessions: &[], now: NOW },
         Page::SignedOut { reach: SignOutReach::Provider },
         Page::SignedOut { reach: SignOutReach::LocalOnly },
         Page::Refused { who_may_enter: Some(outside), id: outside },
@@ -54,6 +63,11 @@ fn rendered(outside: &str, application: Option<&str>, contact: Option<&str>) -> 
             for language in Language::ALL {
                 all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
             }
+        }
+        let sessions = [row(outside, true), row(outside, false)];
+        for (count, language) in [1, 2].into_iter().flat_map(|count| Language::ALL.map(|language| (count, language))) {
+            let page = Page::Sessions { sessions: &sessions[..count], now: NOW };
+            all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
         }
     }
     all
@@ -296,6 +310,50 @@ fn hostile_strings_change_no_page() {
 }
 
 #[test]
+fn the_page_of_sessions_names_them_and_ends_one_or_all_others() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let mine = SessionRow { agent: firefox, ..row("id-1", true) };
+    let other = SessionRow { agent: "<b>", address: None, ..row("id-2", false) };
+    let alone = pages.render(Page::Sessions { sessions: &[mine], now: NOW }, Language::English);
+    assert!(alone.contains("Firefox on Linux <span class=\"mark\">this session</span>"), "{alone}");
+    assert!(alone.contains("192.0.2.7") && alone.contains("18 November 2026, 11:06 UTC"), "{alone}");
+    assert!(!alone.contains("value=\"others\""), "{alone}");
+    let both = pages.render(Page::Sessions { sessions: &[mine, other], now: NOW }, Language::French);
+    assert!(both.contains("Firefox sous Linux") && both.contains("Appareil inconnu"), "{both}");
+    assert!(both.contains("value=\"id-1\"") && both.contains("value=\"id-2\""), "{both}");
+    assert!(both.contains("value=\"others\"") && both.contains("action=\"/oauth2/sessions\""), "{both}");
+    assert_eq!(both.matches("cette session-ci").count(), 1);
+}
+
+#[test]
+fn nothing_outside_changes_the_administrators_page() {
+    let pages = pages_of(ProviderKind::Other, None, None).at("");
+    let of = |outside: &str, language| {
+        let owned = OwnedRow {
+            session: row(outside, false),
+            provider: outside,
+            subject: outside,
+            email: Some(outside),
+            organization: Some(outside),
+        };
+        let rows = [owned, OwnedRow { email: None, organization: None, ..owned }];
+        let page = AdminPage { rows: &rows, email: outside, more: true, now: NOW };
+        pages.render_admin(page, language)
+    };
+    for language in Language::ALL {
+        let plain = of("plain", language);
+        assert!(plain.contains("action=\"/\"") && plain.contains("href=\"/static/"), "{plain}");
+        assert!(plain.contains("<label for=\"email\">"), "{plain}");
+        for hostile in HOSTILE {
+            assert_eq!(skeleton(&of(hostile, language)), skeleton(&plain), "{hostile}");
+        }
+    }
+    let nobody = AdminPage { rows: &[], email: "", more: false, now: NOW };
+    assert!(pages.render_admin(nobody, Language::English).contains("There is no live session."));
+}
+
+#[test]
 fn a_hostile_address_of_a_contact_stays_in_its_link() {
     let plain = rendered("plain", None, Some("https://aide.example/"));
     let html = rendered("plain", None, Some("https://aide.example/\" onclick=\"alert(1)"));
@@ -323,6 +381,8 @@ fn templates_trust_nothing() {
         include_str!("templates/confirm_sign_out.html"),
         include_str!("templates/signed_out.html"),
         include_str!("templates/error.html"),
+        include_str!("templates/sessions.html"),
+        include_str!("templates/admin.html"),
     ];
     for template in templates {
         for word in ["safe", "escape", "<script", "<style", " style=", " on"] {

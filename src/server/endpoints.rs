@@ -16,10 +16,10 @@ use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
-use crate::session::Place;
+use crate::session::{Place, Refresher, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
-use crate::web::return_to::{Prefix, ReturnTo};
+use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -30,6 +30,10 @@ use tracing::Level;
 pub struct Endpoints {
     /// The sign-in.
     pub login: Arc<Login>,
+    /// The sessions, as the gate has them: their owners see and end them.
+    pub sessions: Arc<Sessions>,
+    /// What asks the provider about them again.
+    pub refresher: Arc<Refresher>,
     /// What people see.
     pub pages: Pages,
     /// Which provider the pages speak of.
@@ -82,6 +86,10 @@ impl Endpoints {
                 exchange.decision = "sign_out";
                 self.sign_out(parts, exchange).await
             }
+            SESSIONS_PAGE if get || post => {
+                exchange.decision = "sessions";
+                self.my_sessions(form, parts, exchange).await
+            }
             "signed_out" if get => {
                 exchange.decision = "signed_out";
                 self.signed_out(query, parts)
@@ -95,7 +103,7 @@ impl Endpoints {
                 exchange.decision = "frontchannel_logout";
                 self.frontchannel_logout(query, parts, exchange).await
             }
-            "start" | "sign_in" | "sign_out" => method_not_allowed("GET, HEAD, POST", exchange),
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
             "callback" | "signed_out" => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
@@ -176,7 +184,7 @@ impl Endpoints {
         }
     }
 
-    async fn sign_out(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) async fn sign_out(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
         if !self.login.sign_out_is_meant(&parts.method, &parts.headers) {
             exchange.decision = "confirm_sign_out";
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
@@ -288,7 +296,7 @@ fn method_not_allowed(allow: &'static str, exchange: &mut Exchange) -> Reply {
     Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").fixed_headers([("allow", allow), ("cache-control", "no-store")])
 }
 
-fn language_of(headers: &HeaderMap) -> Language {
+pub(super) fn language_of(headers: &HeaderMap) -> Language {
     Language::from_accept_language(headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
 }
 

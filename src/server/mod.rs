@@ -8,11 +8,13 @@ mod admin;
 mod endpoints;
 mod exchange;
 mod farewell;
+mod form;
 mod held;
 mod line;
 mod listen;
 mod live;
 mod metrics;
+mod my_sessions;
 mod provider_logout;
 mod proxy;
 mod reply;
@@ -92,6 +94,8 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let Parts { gate, endpoints, sessions, refresher, settings } = parts;
     let metrics = Arc::clone(&endpoints.metrics);
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
+    // On its own listener the root is the prefix.
+    let pages = endpoints.pages.at("");
     let upstreams = Arc::new(Upstreams::new(settings.upstreams));
     upstreams.resolve().await;
 
@@ -111,7 +115,16 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         metrics: Arc::clone(&metrics),
     };
     let ready = Arc::clone(&login);
-    let admin = Admin { metrics: Arc::clone(&metrics), is_ready: Arc::new(move || ready.provider().is_ready()) };
+    let admin = Admin {
+        metrics: Arc::clone(&metrics),
+        is_ready: Arc::new(move || ready.provider().is_ready()),
+        sessions: Arc::clone(&following),
+        provider: login.provider().settings().name.clone(),
+        token: settings.admin_token,
+        pages,
+        clock: clock.clone(),
+        listing: tokio::sync::Mutex::default(),
+    };
 
     tracing::info!(proxy = listeners.proxy.describe(), admin = listeners.admin.describe(), "listening");
     let (stop, stopped) = watch::channel(false);

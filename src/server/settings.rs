@@ -1,5 +1,6 @@
 //! Listeners, upstreams and timeouts, resolved.
 
+use crate::secret::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use std::time::Duration;
 pub struct Settings {
     /// Where browsers or front proxies reach us.
     pub proxy: Listener,
-    /// Health, readiness and metrics.
+    /// Health, readiness, metrics and everybody's sessions.
     pub admin: Listener,
+    /// What opens everybody's sessions there; without it they stay closed.
+    pub admin_token: Option<SecretString>,
     /// Whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The apps behind us.

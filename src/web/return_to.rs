@@ -12,7 +12,10 @@ use super::public_url::PublicUrl;
 /// longer than front proxies take.
 pub const MAX_LEN: usize = 2048;
 
-/// A path and query on our own origin, outside our own prefix.
+/// The name of the page of one's own sessions, below the prefix.
+pub const SESSIONS_PAGE: &str = "sessions";
+
+/// A path and query on our own origin, outside our own prefix but for the page of one's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
@@ -25,7 +28,8 @@ pub enum BadReturnTo {
     /// A path that would be answered 400, or characters that do not belong in a URL.
     #[error("the return address is malformed")]
     Malformed,
-    /// Below our own prefix: would sign out, or start over for ever.
+    /// Below our own prefix: would sign out, or start over for ever. Not the page of one's sessions,
+    /// which changes nothing by being opened.
     #[error("the return address is one of the sign-in's own")]
     OwnPath,
     /// Over [`MAX_LEN`].
@@ -37,6 +41,11 @@ impl ReturnTo {
     /// The site's front page.
     pub fn root() -> Self {
         Self("/".to_owned())
+    }
+
+    /// The page of one's own sessions.
+    pub fn sessions_page(prefix: &Prefix) -> Self {
+        Self(format!("{}/{SESSIONS_PAGE}", prefix.as_str()))
     }
 
     /// Takes `/path?query` or a full URL on our own origin.
@@ -60,7 +69,8 @@ impl ReturnTo {
         let without_fragment = local.split('#').next().unwrap_or_default();
         let path = without_fragment.split('?').next().unwrap_or_default();
         let path = RequestPath::parse(path).map_err(|_| BadReturnTo::Malformed)?;
-        if path.any(|reading| prefix.holds(reading)) {
+        // In its one plain spelling.
+        if prefix.below(local) != Some(SESSIONS_PAGE) && path.any(|reading| prefix.holds(reading)) {
             return Err(BadReturnTo::OwnPath);
         }
         Ok(Self(local.to_owned()))
@@ -174,6 +184,25 @@ mod tests {
             assert_eq!(parse(own), Err(BadReturnTo::OwnPath), "{own}");
         }
         assert!(parse("/oauth2callback").is_ok());
+    }
+
+    #[test]
+    fn of_our_own_paths_the_page_of_sessions_alone_is_taken_and_in_one_spelling() {
+        for good in ["/oauth2/sessions", "https://app.example/oauth2/sessions"] {
+            assert_eq!(parse(good), Ok(ReturnTo::sessions_page(&Prefix::default())), "{good}");
+        }
+        for own in [
+            "/oauth2/sessions/",
+            "/oauth2/sessions?end=others",
+            "/oauth2/sessions#x",
+            "/oauth2/sessions;x",
+            "/oauth2/Sessions",
+            "/oauth2/%73essions",
+            "/OAuth2/sessions",
+            "/oauth2/sessions/../sign_out",
+        ] {
+            assert!(parse(own).is_err(), "{own}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ async fn each_listener_has_its_own_paths_and_none_of_the_others() {
         let below = site.client().fetch(&format!("/oauth2{path}")).await;
         assert_eq!(below.status, 404, "{path}");
     }
-    for path in ["/", "/oauth2/sign_in", "/oauth2/start", "/public/a", "/metrics/"] {
+    for path in ["/sessions/", "/oauth2/sessions", "/oauth2/sign_in", "/oauth2/start", "/public/a", "/metrics/"] {
         assert_eq!(ask(&site, path).await.status, 404, "{path}");
     }
     let posted = Client::new(site.admin).send(Method::POST, "/healthz", &[], Vec::new()).await;

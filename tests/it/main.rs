@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod admin;
+mod admin_sessions;
 mod architecture;
 mod attacks;
 mod callback;
@@ -17,6 +18,7 @@ mod life;
 mod listeners;
 mod live;
 mod logs;
+mod my_sessions;
 mod pages;
 mod programs;
 mod provider_logout;

@@ -2,13 +2,17 @@
 
 use super::Resolver;
 use crate::config::problem::KeyPath;
-use crate::config::scalar::ListenAddress;
+use crate::config::scalar::{ListenAddress, Secret};
 use crate::config::written::{self, Timeouts, Written, defaults};
+use crate::secret::{ExposeSecret, SecretString};
 use crate::server::{ListenAddress as Address, Listener, Settings, TlsFiles, Upstream, UpstreamAddress};
 use crate::web::public_url::PublicUrl;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
+
+/// The shortest admin token, in characters.
+const LEAST_TOKEN: usize = 32;
 
 impl Resolver<'_> {
     pub(super) fn server(&mut self, written: &Written, public_url: Option<&PublicUrl>) -> Option<Settings> {
@@ -32,6 +36,14 @@ impl Resolver<'_> {
                 );
             }
         }
+        let token = written.admin.as_ref().and_then(|admin| admin.token.as_ref());
+        let admin_token = token.and_then(|token| self.admin_token(&root.key("admin").key("token"), token));
+        if let (Some(_), Some(admin)) = (&admin_token, &admin)
+            && !is_private(&admin.address)
+            && admin.tls.is_none()
+        {
+            self.finding(&admin_at, "the admin token crosses the network in clear; add tls, or keep it on loopback");
+        }
         let trusted_proxies = self.trusted_proxies(&root.key("trusted_proxies"), written.trusted_proxies.as_ref());
         let upstreams = self.upstreams(&root.key("upstreams"), written, proxy.as_ref());
         let threads_at = root.key("threads");
@@ -43,11 +55,32 @@ impl Resolver<'_> {
         Some(Settings {
             proxy: proxy?,
             admin: admin?,
+            admin_token,
             trusted_proxies,
             upstreams: upstreams?,
             threads: written.threads.map(usize::from),
             shutdown_grace: grace,
         })
+    }
+
+    /// A token that nobody guesses and that every client can send in a header.
+    fn admin_token(&mut self, at: &KeyPath, written: &Secret) -> Option<SecretString> {
+        let token = self.secret(at, written)?;
+        let text = token.expose_secret();
+        let wrong = if text.chars().count() < LEAST_TOKEN {
+            Some(format!("is shorter than {LEAST_TOKEN} characters"))
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Some("holds a space or a character that is not ASCII".to_owned())
+        } else if text.bytes().all(|byte| text.bytes().next() == Some(byte)) {
+            Some("is one character repeated, which anybody can guess".to_owned())
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            self.fault(at, format!("{wrong}; use a random one, such as `vestibule keys new` prints"));
+            return None;
+        }
+        Some(token)
     }
 
     fn listener(&mut self, at: &KeyPath, written: Option<&written::Listener>, default: &str) -> Option<Listener> {

@@ -88,6 +88,10 @@ pub(in crate::config) struct Written {
     /// Where Vestibule listens.
     pub(in crate::config) listeners: Option<Listeners>,
 
+    /// Seeing and ending everybody's sessions on `listeners.admin`: its API (`/openapi.json` there
+    /// describes it), its page at `/`, and the `vestibule sessions` commands.
+    pub(in crate::config) admin: Option<Admin>,
+
     /// Addresses and networks of the proxies in front, whose `X-Forwarded-For`,
     /// `X-Forwarded-Proto` and `X-Forwarded-Host` are believed. Nobody's are by default.
     #[schemars(extend("default" = [] as [&str; 0], "examples" = [["10.42.0.0/16", "192.0.2.7"]]))]
@@ -158,10 +162,22 @@ pub(in crate::config) struct Listeners {
     #[schemars(extend("default" = defaults::PROXY, "examples" = ["0.0.0.0:4180", "unix:/run/vestibule.sock"]))]
     pub(in crate::config) proxy: Option<Listener>,
 
-    /// Health (`/healthz`, `/readyz`) and metrics (`/metrics`). They tell a lot and ask for no
-    /// password: keep this on loopback or behind a network policy.
+    /// Health (`/healthz`, `/readyz`) and metrics (`/metrics`), and sessions for whoever has
+    /// `admin.token`. Health and metrics tell a lot and ask for no password: keep this on loopback
+    /// or behind a network policy.
     #[schemars(extend("default" = defaults::ADMIN))]
     pub(in crate::config) admin: Option<Listener>,
+}
+
+/// Seeing and ending everybody's sessions.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping {token: {file: PATH}}")]
+pub(in crate::config) struct Admin {
+    /// Whoever has it sees who is signed in and can end their sessions: 32 characters or more, such
+    /// as `vestibule keys new` prints. Sent as `Authorization: Bearer …`, and by a browser as a
+    /// password with any name. Without it nobody sees any session on the admin listener.
+    #[schemars(extend("examples" = [{"file": "/run/secrets/admin-token"}]))]
+    pub(in crate::config) token: Option<Secret>,
 }
 
 /// An address alone, or with TLS.
@@ -411,7 +427,9 @@ pub(in crate::config) struct Identity {
     /// The headers: the name of a set, or a mapping of header names to templates.
     /// `x-auth-request` is `X-Auth-Request-User`, `-Email`, `-Preferred-Username` and `-Groups`;
     /// `x-forwarded` the same four with `X-Forwarded-`; `remote-user` is `Remote-User`,
-    /// `Remote-Email`, `Remote-Name` and `Remote-Groups`.
+    /// `Remote-Email`, `Remote-Name` and `Remote-Groups`. Whatever is chosen, `X-Vestibule-Session`
+    /// goes with them: the session's name from sign-in to its end, in 32 hexadecimal digits, which
+    /// opens nothing.
     #[schemars(extend("default" = defaults::HEADERS))]
     pub(in crate::config) headers: Option<Headers>,
     /// How values that are not plain ASCII are written.

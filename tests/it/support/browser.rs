@@ -204,6 +204,11 @@ impl Browser {
         self.ask("POST", "/execute/sync", Some(json!({ "script": script, "args": arguments }))).await
     }
 
+    /// Gives the window this size.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        self.ask("POST", "/window/rect", Some(json!({ "width": width, "height": height }))).await;
+    }
+
     /// Writes a picture of the window, as PNG, to `path`.
     pub(crate) async fn screenshot(&self, path: &Path) {
         use base64::Engine as _;

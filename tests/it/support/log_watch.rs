@@ -18,7 +18,12 @@ const KEPT_LINES: usize = 200_000;
 
 fn secrets() -> &'static Mutex<HashSet<String>> {
     SECRETS.get_or_init(|| {
-        let known = [super::site::SESSION_KEY, super::site::NEXT_SESSION_KEY, super::site::CLIENT_SECRET];
+        let known = [
+            super::site::SESSION_KEY,
+            super::site::NEXT_SESSION_KEY,
+            super::site::CLIENT_SECRET,
+            super::site::ADMIN_TOKEN,
+        ];
         Mutex::new(known.map(str::to_owned).into())
     })
 }

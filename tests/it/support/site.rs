@@ -29,6 +29,8 @@ pub(crate) const SESSION_KEY: &str = "c2Vzc2lvbi1rZXktb2YtdGhlLXRlc3Qtc3VpdGUtMD
 pub(crate) const NEXT_SESSION_KEY: &str = "bmV4dC1zZXNzaW9uLWtleS1vZi10aGUtdGVzdHMtMDI";
 /// As long as HS256 needs it.
 pub(crate) const CLIENT_SECRET: &str = "the-client-secret-of-the-test-suite";
+/// What opens everybody's sessions on the admin listener.
+pub(crate) const ADMIN_TOKEN: &str = "the-admin-token-of-the-test-suite-01";
 /// When the manual clock starts: a day in November 2026.
 pub(crate) const START: u64 = 1_795_000_000;
 
@@ -94,6 +96,7 @@ impl Environment for Secrets {
         match name {
             "SESSION_KEY" => Ok(SecretString::from(SESSION_KEY)),
             "NEXT_SESSION_KEY" => Ok(SecretString::from(NEXT_SESSION_KEY)),
+            "ADMIN_TOKEN" => Ok(SecretString::from(ADMIN_TOKEN)),
             "CLIENT_SECRET" => Ok(SecretString::from(CLIENT_SECRET)),
             _ => Err(Unreadable::Absent),
         }

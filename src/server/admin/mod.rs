@@ -1,0 +1,224 @@
+//! The admin listener: health, readiness and metrics for whoever can reach it; everybody's sessions
+//! for whoever has the token. Nothing of it answers on the proxy listener.
+//!
+//! [`access`] says who may, [`api`] answers programs, [`page`] answers a browser; what programs
+//! find is described in `openapi.json`. Must never tell anything of a session, nor end one,
+//! without the token.
+
+mod access;
+mod answer;
+mod api;
+mod page;
+#[cfg(test)]
+mod tests;
+
+use super::endpoints::MAX_FORM_LEN;
+use super::metrics::Metrics;
+use crate::clock::Clock;
+use crate::pages::{ASSET_HEADERS, Pages};
+use crate::secret::SecretString;
+use crate::session::Sessions;
+use access::{Access, Scheme};
+use answer::{Failure, error, json_text, text};
+use async_trait::async_trait;
+use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// What readiness depends on.
+pub(super) type IsReady = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// For the whole of a form, however it trickles in.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
+/// The description of what programs find here.
+const OPENAPI: &str = include_str!("openapi.json");
+
+pub(super) struct Admin {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) is_ready: IsReady,
+    pub(super) sessions: Arc<Sessions>,
+    /// The provider that is meant where none is named.
+    pub(super) provider: String,
+    /// Without it nothing of sessions is answered.
+    pub(super) token: Option<SecretString>,
+    /// Pages whose prefix is this listener's root.
+    pub(super) pages: Pages,
+    pub(super) clock: Clock,
+    /// Whoever lists everybody holds it: one at a time.
+    pub(super) listing: Mutex<()>,
+}
+
+/// A request, read.
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    query: &'a str,
+    headers: &'a HeaderMap,
+    /// The body of a form.
+    form: &'a str,
+    client: Option<IpAddr>,
+}
+
+/// What a path names.
+#[derive(Clone, Copy, Debug)]
+enum Named<'a> {
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    File(&'a str),
+    Page,
+    Sessions,
+    Session(&'a str),
+    PersonSessions(&'a str),
+}
+
+impl<'a> Named<'a> {
+    fn by(path: &'a str) -> Option<Self> {
+        let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        Some(match *segments.as_slice() {
+            [""] => Self::Page,
+            ["healthz"] => Self::Health,
+            ["readyz"] => Self::Ready,
+            ["metrics"] => Self::Metrics,
+            ["openapi.json"] => Self::OpenApi,
+            ["static", file] => Self::File(file),
+            ["sessions"] => Self::Sessions,
+            ["sessions", id] if !id.is_empty() => Self::Session(id),
+            ["people", subject, "sessions"] => Self::PersonSessions(subject),
+            _ => return None,
+        })
+    }
+
+    /// The methods that it answers to.
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Page => "GET, HEAD, POST",
+            Self::Session(_) => "GET, HEAD, DELETE",
+            Self::PersonSessions(_) => "DELETE",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// How whoever asks says that they may; nothing where everybody may.
+    fn scheme(self) -> Option<Scheme> {
+        match self {
+            Self::Page => Some(Scheme::BearerOrBasic),
+            Self::Sessions | Self::Session(_) | Self::PersonSessions(_) => Some(Scheme::Bearer),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        let parts = session.req_header().as_ref().clone();
+        let form = if parts.method == Method::POST { read_form(session).await } else { Some(String::new()) };
+        let Some(form) = form else {
+            // What is left of it must not be taken for the next request.
+            session.set_keepalive(None);
+            return text(StatusCode::BAD_REQUEST, "a form of at most 16 kB is answered here\n");
+        };
+        let asked = Asked {
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            form: &form,
+            client,
+        };
+        self.answer(&asked).await
+    }
+}
+
+impl Admin {
+    async fn answer(&self, asked: &Asked<'_>) -> Response<Vec<u8>> {
+        let Some(named) = Named::by(asked.path) else {
+            let hint = "try /sessions, /openapi.json, /healthz, /readyz, /metrics, or / in a browser\n";
+            return text(StatusCode::NOT_FOUND, hint);
+        };
+        if let Some(scheme) = named.scheme() {
+            match access::check(self.token.as_ref(), asked.headers, scheme) {
+                Access::Granted => {}
+                Access::NoTokenConfigured => return refused(named, &Failure::NoTokenConfigured),
+                Access::Refused(why) => {
+                    tracing::warn!(client = ?asked.client, path = asked.path, why, "refused on the admin listener");
+                    let challenge = HeaderValue::from_static(scheme.challenge());
+                    let mut refusal = refused(named, &Failure::Unauthorized);
+                    refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                    return refusal;
+                }
+            }
+        }
+        let allow = named.allow();
+        if !allow.split(", ").any(|method| method == asked.method.as_str()) {
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allow} is answered here\n"));
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            return refusal;
+        }
+        let answer = match named {
+            Named::Health => Ok(text(StatusCode::OK, "ok\n")),
+            Named::Ready if (self.is_ready)() => Ok(text(StatusCode::OK, "ready\n")),
+            Named::Ready => Ok(text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not ready: the provider's metadata and keys have not been had yet; the log says why\n",
+            )),
+            Named::Metrics => {
+                let mut metrics = text(StatusCode::OK, &self.metrics.render());
+                let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                metrics.headers_mut().insert(CONTENT_TYPE, format);
+                Ok(metrics)
+            }
+            Named::OpenApi => Ok(json_text(StatusCode::OK, OPENAPI.to_owned())),
+            Named::File(name) => Ok(self.file(name)),
+            Named::Page if *asked.method == Method::POST => self.end_from_page(asked).await,
+            Named::Page => self.show_page(asked).await,
+            Named::Sessions => self.list(asked).await,
+            Named::Session(id) if *asked.method == Method::DELETE => self.end_session(id, asked).await,
+            Named::Session(id) => self.one(id).await,
+            Named::PersonSessions(subject) => self.end_person(subject, asked).await,
+        };
+        answer.unwrap_or_else(|failure| refused(named, &failure))
+    }
+
+    fn file(&self, name: &str) -> Response<Vec<u8>> {
+        let Some(asset) = self.pages.asset(name) else { return text(StatusCode::NOT_FOUND, "no such file\n") };
+        let mut file = text(StatusCode::OK, "");
+        *file.body_mut() = asset.body.to_vec();
+        answer::set_headers(&mut file, ASSET_HEADERS.into_iter().chain([("content-type", asset.content_type)]));
+        file
+    }
+}
+
+/// A failure in the form that whoever asks can read.
+fn refused(named: Named<'_>, failure: &Failure) -> Response<Vec<u8>> {
+    if let Failure::StoreDown(cause) | Failure::NotAnnounced(cause) = failure {
+        tracing::error!(%cause, "{failure}");
+    }
+    match named {
+        Named::Page => text(failure.status(), &format!("{failure}\n")),
+        _ => error(failure),
+    }
+}
+
+/// The body of a POST; none where it is too long, too slow or no text.
+async fn read_form(session: &mut ServerSession) -> Option<String> {
+    let whole = async {
+        let mut form: Vec<u8> = Vec::new();
+        while let Some(piece) = session.read_request_body().await.ok()? {
+            if form.len() + piece.len() > MAX_FORM_LEN {
+                return None;
+            }
+            form.extend_from_slice(&piece);
+        }
+        String::from_utf8(form).ok()
+    };
+    tokio::time::timeout(FORM_WITHIN, whole).await.ok()?
+}
