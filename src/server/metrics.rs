@@ -16,6 +16,8 @@ pub struct Metrics {
     pub(super) upstream_errors: IntCounterVec,
     pub(super) cut_connections: IntCounterVec,
     pub(super) in_flight: IntGauge,
+    pub(super) revocations: IntGauge,
+    pub(super) store_silent: IntGauge,
 }
 
 impl Metrics {
@@ -51,6 +53,11 @@ impl Metrics {
         registry.register(Box::new(decision_seconds.clone()))?;
         let in_flight = IntGauge::new("vestibule_requests_in_flight", "Requests under way, open WebSockets included")?;
         registry.register(Box::new(in_flight.clone()))?;
+        let revocations =
+            IntGauge::new("vestibule_revocations", "What has ended before its time, as this process knows")?;
+        registry.register(Box::new(revocations.clone()))?;
+        let store_silent = IntGauge::new("vestibule_store_silent", "1 while there is no word from the store, else 0")?;
+        registry.register(Box::new(store_silent.clone()))?;
         Ok(Self {
             registry,
             requests,
@@ -62,6 +69,8 @@ impl Metrics {
             upstream_errors,
             cut_connections,
             in_flight,
+            revocations,
+            store_silent,
         })
     }
 

@@ -140,6 +140,11 @@ impl Sessions {
         self.endings.subscribe()
     }
 
+    /// Whether there is no word from the store at present.
+    pub fn store_is_silent(&self) -> bool {
+        self.following.silent_since.load(Ordering::Relaxed) != 0
+    }
+
     /// How many revocations are held.
     pub fn revocations(&self) -> usize {
         self.revoked.len()

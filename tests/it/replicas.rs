@@ -272,9 +272,16 @@ async fn without_its_store_nobody_signs_in_and_who_is_in_stays_for_a_quarter_of_
     .await;
     let answer = client.fetch("/").await;
     assert_eq!(answer.json()["error"], "session_unavailable");
+    let silent = async || {
+        let admin = Client::new(pair.one.admin);
+        let metrics = admin.get(&format!("http://{}/metrics", pair.one.admin), &[]).await.text();
+        metrics.lines().find_map(|line| line.strip_prefix("vestibule_store_silent ")).map(str::to_owned)
+    };
+    assert_eq!(silent().await.as_deref(), Some("1"));
     // It comes back: without a restart, and nobody has lost anything.
     pair.redis.start_again().await;
     until("sessions go on", async || client.fetch("/").await.status == 200).await;
+    assert_eq!(silent().await.as_deref(), Some("0"));
     pair.one.signed_in().await;
 }
 

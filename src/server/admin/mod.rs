@@ -171,6 +171,8 @@ impl Admin {
                 "not ready: the provider's metadata and keys have not been had yet; the log says why\n",
             )),
             Named::Metrics => {
+                self.metrics.revocations.set(i64::try_from(self.sessions.revocations()).unwrap_or(i64::MAX));
+                self.metrics.store_silent.set(i64::from(self.sessions.store_is_silent()));
                 let mut metrics = text(StatusCode::OK, &self.metrics.render());
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 metrics.headers_mut().insert(CONTENT_TYPE, format);
