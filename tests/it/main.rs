@@ -10,6 +10,7 @@ mod callback;
 mod counterparts;
 mod demo;
 mod dependencies;
+mod endings;
 mod headers;
 mod hygiene;
 mod keys;
