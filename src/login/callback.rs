@@ -210,7 +210,7 @@ impl Login {
     /// Ends a session. What the store could not be told is over here, and said later.
     pub(super) async fn end(&self, id: SessionId, now: Timestamp) {
         if let Err(error) = self.sessions.end(id, now).await {
-            tracing::error!(session = id.short(), %error, "a session ended here; other replicas will hear of it later");
+            tracing::warn!(session = id.short(), %error, "a session ended here; other replicas will hear of it later");
         }
     }
 }

@@ -111,6 +111,16 @@ impl RefreshError {
         }
     }
 
+    /// Whether nobody's session could be renewed now: the provider is out of reach, fails, or does
+    /// not know us. Else it is about this one.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Userinfo(UserinfoError::Unreachable(_) | UserinfoError::Status(500..)) => true,
+            Self::Token(error) => *error != TokenError::InvalidGrant,
+            _ => self.is_misconfiguration(),
+        }
+    }
+
     /// Whether the fault is in how we are registered or configured, not in the weather: for people
     /// an outage, for operators an error.
     pub fn is_misconfiguration(&self) -> bool {

@@ -101,8 +101,15 @@ impl Proxy {
                 exchange.route = Some(forward.index);
                 exchange.session = forward.session;
                 exchange.identity = forward.identity;
+                if forward.session.is_none() {
+                    // Ended while it was renewed: the answer is for everybody, and brings nothing back.
+                    exchange.renewal.clear();
+                }
                 exchange.renewal.extend(forward.renewal);
-                if !exchange.renewal.is_empty() {
+                if let Some(id) = exchange.session
+                    && !exchange.renewal.is_empty()
+                    && self.sessions.was_present(id, now)
+                {
                     self.list(forward.opened.as_ref(), request, exchange, now);
                 }
                 let held = forward.opened.and_then(|opened| self.sessions.held(opened, now));

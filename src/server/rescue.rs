@@ -84,7 +84,8 @@ impl Rescue {
                 BeginError::Randomness(_) | BeginError::IdentityTooLarge(_) | BeginError::TokensTooLarge(_),
             ) => rescue(ErrorKind::Internal, Level::ERROR),
             CallbackError::Begin(BeginError::SignInTooOld(_)) => rescue(ErrorKind::SignInTooOld, Level::INFO),
-            CallbackError::Begin(BeginError::Store(_)) => rescue(ErrorKind::TemporarilyUnavailable, Level::ERROR),
+            // Loud once, where it begins.
+            CallbackError::Begin(BeginError::Store(_)) => rescue(ErrorKind::TemporarilyUnavailable, Level::WARN),
         }
     }
 

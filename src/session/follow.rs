@@ -52,6 +52,11 @@ impl Following {
             }
     }
 
+    /// Whether the store is known to be out of reach.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent_since.load(Ordering::Relaxed) != 0
+    }
+
     fn unsent(&self) -> std::sync::MutexGuard<'_, Vec<(Vec<u8>, Timestamp)>> {
         self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,6 +79,7 @@ impl Sessions {
             // Everybody knows. Saying it again would let a stranger with a dead cookie fill the log.
             return Ok(());
         }
+        self.endings.send_modify(|count| *count = count.wrapping_add(1));
         let announcement = Announcement { until, revocation: revocation.clone() };
         let entry = postcard::to_stdvec(&announcement).map_err(|cause| StoreError::Corrupt(cause.to_string()))?;
         if let Err(error) = self.store.announce(&entry, until, now).await {
@@ -175,6 +181,8 @@ impl Sessions {
         let cursor = self.following.cursor.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match self.store.announced(&cursor, wait, clock.now()).await {
             Ok((entries, next)) => {
+                // What has ended is passed over: nothing to be told, and more may follow.
+                let is_end = entries.is_empty() && next == cursor;
                 *self.following.cursor.lock().unwrap_or_else(PoisonError::into_inner) = next;
                 let silent_since = self.following.silent_since.swap(0, Ordering::Relaxed);
                 if silent_since != 0 {
@@ -192,7 +200,7 @@ impl Sessions {
                 if news {
                     self.endings.send_modify(|count| *count = count.wrapping_add(1));
                 }
-                if entries.is_empty() { Heard::Nothing } else { Heard::News }
+                if is_end { Heard::Nothing } else { Heard::News }
             }
             Err(error) => {
                 let now = clock.now().as_unix().max(1);

@@ -167,7 +167,9 @@ impl Sessions {
         if let Some(sid) = &listed.provider_session {
             self.store.index_add(&provider_session_key(&listed.provider, sid), id, until, now).await?;
         }
-        self.store.index_add(&all_key(), id, until, now).await
+        self.store.index_add(&all_key(), id, until, now).await?;
+        // Ended between the look and the writing: whoever ended it may have taken away less than this.
+        if self.has_ended(listed.id) { self.forget(listed.id, now).await } else { Ok(()) }
     }
 
     /// Every session that is alive.

@@ -75,6 +75,9 @@ impl std::fmt::Display for SessionId {
 
 /// How long an access token counts whose provider does not say it.
 const UNSAID: Duration = Duration::from_secs(3600);
+/// How long what a provider says counts at least, however short its tokens last: or it would be
+/// asked at every request, and whom it refuses would be sent round between it and us.
+const AT_LEAST: Duration = Duration::from_secs(10);
 
 /// The sessions of one site: how they begin, are found again, and end.
 pub struct Sessions {
@@ -219,7 +222,7 @@ impl Sessions {
     /// say how long its access tokens last is asked again after an hour.
     fn vouched(&self, tokens: &Tokens, now: Timestamp) -> Option<Vouched> {
         self.settings.refresh.and(tokens.refresh_token.as_ref())?;
-        let until = tokens.access_token_expires_at.unwrap_or(now.plus(UNSAID));
+        let until = tokens.access_token_expires_at.unwrap_or(now.plus(UNSAID)).max(now.plus(AT_LEAST));
         Some(Vouched { due_at: self.settings.due_at(until, now), until })
     }
 
@@ -242,8 +245,7 @@ impl Sessions {
     /// [`NoSession`], by cause.
     pub fn read<'o>(&self, opened: &'o OpenedSession, now: Timestamp) -> Result<Session<'o>, NoSession> {
         let session = opened.read()?;
-        let person = (session.provider(), session.subject());
-        if self.revoked.covers(session.id(), person, session.provider_session(), session.started()) {
+        if self.was_ended(&session) {
             return Err(NoSession::Ended);
         }
         self.settings.check(session.started(), session.last_seen(), session.authenticated_at(), now)?;
@@ -251,6 +253,12 @@ impl Sessions {
             return Err(NoSession::StoreDown);
         }
         Ok(session)
+    }
+
+    /// Whether the session was ended before its time, by whatever name.
+    fn was_ended(&self, session: &Session<'_>) -> bool {
+        let person = (session.provider(), session.subject());
+        self.revoked.covers(session.id(), person, session.provider_session(), session.started())
     }
 
     /// Whether there is something to be asked of the provider or the store before this session
@@ -277,7 +285,6 @@ impl Sessions {
         if by_current_key && now.since(session.last_seen()) < self.settings.renewal_interval() {
             return Vec::new();
         }
-        self.was_present(session.id(), now);
         let tokens = if by_current_key { None } else { self.open_tokens(request, session.id(), now) };
         let tokens = tokens.filter(|(generation, _)| *generation == session.generation()).map(|(_, tokens)| tokens);
         // A renewal that fails is tried again by the next request; the session goes on meanwhile.

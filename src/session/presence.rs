@@ -61,16 +61,13 @@ impl Sessions {
     /// Whether a session was ended before its time.
     pub fn is_revoked(&self, held: &Held) -> bool {
         self.revoked.holds(held.id)
-            || (self.revoked.any_by_name()
-                && held.opened.read().is_ok_and(|session| {
-                    let person = (session.provider(), session.subject());
-                    self.revoked.covers(session.id(), person, session.provider_session(), session.started())
-                }))
+            || (self.revoked.any_by_name() && held.opened.read().is_ok_and(|session| self.was_ended(&session)))
     }
 
     /// Notes that the person of a session did something at this moment: sent a request (noted when
-    /// its cookie is renewed, so once a minute at most), or data on a WebSocket. Whether it is time
-    /// to [`Self::share_presence`].
+    /// its cookie is renewed), or data on a WebSocket. Whether it is time to tell the store:
+    /// [`Self::share_presence`]. Once a minute at most, also where a program sends the same old
+    /// cookie with every request.
     pub fn was_present(&self, id: SessionId, at: Timestamp) -> bool {
         self.presence.note(id, at, self.settings.renewal_interval())
     }
@@ -118,9 +115,10 @@ impl Presence {
 
     fn note(&self, id: SessionId, at: Timestamp, share_every: Duration) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.last.contains_key(&id);
         let moments = seen.last.entry(id).or_insert(Moments { last: at, shared: at });
         moments.last = at.max(moments.last);
-        let share = at.since(moments.shared) >= share_every;
+        let share = !known || at.since(moments.shared) >= share_every;
         if share {
             moments.shared = at;
         }
@@ -150,12 +148,12 @@ mod tests {
         };
         let at = Timestamp::from_unix;
         let minute = Duration::from_secs(60);
-        assert!(!presence.note(id(0), at(100), minute));
+        assert!(presence.note(id(0), at(100), minute));
         assert!(!presence.note(id(0), at(90), minute));
         assert_eq!((presence.of(id(0)), presence.of(id(1))), (Some(at(100)), None));
-        (1..1100).for_each(|number| assert!(!presence.note(id(number), at(200), minute)));
+        (1..1100).for_each(|number| assert!(presence.note(id(number), at(200), minute)));
         assert_eq!((presence.of(id(0)), presence.of(id(1))), (None, Some(at(200))));
-        // The store is told once a minute.
+        // The store is told at once, and then once a minute.
         let told = [259, 260, 300, 319, 320].map(|now| presence.note(id(1), at(now), minute));
         assert_eq!(told, [false, true, false, false, true]);
     }

@@ -70,7 +70,7 @@ pub struct Refresher {
     provider: Arc<Provider>,
     random: Arc<dyn Random>,
     turns: moka::sync::Cache<SessionId, Arc<Mutex<()>>>,
-    /// Until when the provider is left alone, in Unix seconds.
+    /// Until when the provider is left alone, in Unix seconds; 0 while it answers.
     back_off_until: AtomicU64,
 }
 
@@ -83,42 +83,50 @@ impl Refresher {
 
     /// Finds out how it stands with a session whose cookie opened.
     pub async fn refresh(self: &Arc<Self>, opened: OpenedSession, request: &HeaderMap, now: Timestamp) -> Refreshed {
-        let outcome = match self.sessions.read(&opened, now) {
-            Ok(session) => self.renewed(&session, request, now).await,
-            Err(NoSession::Idle) => self.used_elsewhere(&opened, request, now).await.map(Some),
-            Err(reason) => Err(Failure::Over(reason)),
+        let (opened, rested) = match self.sessions.read(&opened, now).map(drop) {
+            Ok(()) => (opened, false),
+            Err(NoSession::Idle) => match self.used_elsewhere(&opened, now).await {
+                Ok(opened) => (opened, true),
+                Err(reason) => return Refreshed::Over(reason),
+            },
+            Err(reason) => return Refreshed::Over(reason),
         };
+        let session = match opened.read() {
+            Ok(session) => session,
+            Err(reason) => return Refreshed::Over(reason),
+        };
+        // One that only rested may be due as well: else whoever keeps a former cookie would never
+        // be asked about.
+        let outcome =
+            if self.sessions.is_due(&session, now) { self.renewed(&session, request, now).await } else { Ok(None) };
         match outcome {
-            Ok(Some((opened, cookies))) => Refreshed::Anew(opened, cookies),
-            Ok(None) => Refreshed::Unchanged(opened),
-            Err(Failure::Over(reason)) => Refreshed::Over(reason),
+            Ok(Some((opened, cookies))) => return Refreshed::Anew(opened, cookies),
+            Ok(None) => {}
+            Err(Failure::Over(reason)) => return Refreshed::Over(reason),
             Err(Failure::Outage(reason)) => {
                 let bound = self.sessions.settings.refresh.map_or(Duration::ZERO, |refresh| refresh.outage);
-                let until = opened.read().ok().and_then(|session| session.fresh_until());
-                if until.is_some_and(|until| now < until.plus(bound)) {
-                    Refreshed::Unchanged(opened)
-                } else {
-                    Refreshed::Over(reason)
+                if session.fresh_until().is_none_or(|until| now >= until.plus(bound)) {
+                    return Refreshed::Over(reason);
                 }
             }
         }
+        if rested && let Ok((opened, cookies)) = self.dressed(&session, None, request, now) {
+            Refreshed::Anew(opened, cookies)
+        } else {
+            Refreshed::Unchanged(opened)
+        }
     }
 
-    /// The cookie says idle; what moved on a WebSocket is in the store.
-    async fn used_elsewhere(
-        &self,
-        opened: &OpenedSession,
-        request: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
-        let over = || Failure::Over(NoSession::Idle);
-        let session = opened.read().map_err(Failure::Over)?;
+    /// The cookie says idle; what moved on a WebSocket, or with a later cookie, is known here or in
+    /// the store.
+    async fn used_elsewhere(&self, opened: &OpenedSession, now: Timestamp) -> Result<OpenedSession, NoSession> {
+        let session = opened.read()?;
         let in_time = |seen: &Timestamp| now.since(*seen) < self.sessions.settings.idle;
         if self.sessions.presence.of(session.id()).as_ref().is_none_or(|seen| !in_time(seen)) {
-            let listed = self.sessions.listed_one(session.id(), now).await.ok().flatten().ok_or_else(over)?;
-            Some(listed.last_seen).filter(in_time).ok_or_else(over)?;
+            let listed = self.sessions.listed_one(session.id(), now).await.ok().flatten().ok_or(NoSession::Idle)?;
+            Some(listed.last_seen).filter(in_time).ok_or(NoSession::Idle)?;
         }
-        self.dressed(&session, None, request, now)
+        OpenedSession::renewed(&session.seen(now)).ok_or(NoSession::Unreadable)
     }
 
     /// None where the session goes on as the cookie says.
@@ -128,6 +136,14 @@ impl Refresher {
         request: &HeaderMap,
         now: Timestamp,
     ) -> Result<Option<(OpenedSession, Vec<HeaderValue>)>, Failure> {
+        if self.sessions.following.is_silent() {
+            // Known to be down: not every request has to find that out by waiting for it.
+            return Err(Failure::Outage(NoSession::StoreDown));
+        }
+        if self.is_left_alone(now) {
+            let done = self.done(session, request, now).await?;
+            return done.map_or(Err(Failure::Outage(NoSession::ProviderDown)), |done| Ok(Some(done)));
+        }
         let still_vouched_for = session.fresh_until().is_some_and(|until| now < until);
         let turn = self.turns.get_with(session.id(), Arc::default);
         let _turn = if still_vouched_for {
@@ -139,9 +155,6 @@ impl Refresher {
         };
         if let Some(done) = self.done(session, request, now).await? {
             return Ok(Some(done));
-        }
-        if now < Timestamp::from_unix(self.back_off_until.load(Ordering::Relaxed)) {
-            return Err(Failure::Outage(NoSession::ProviderDown));
         }
         let lock = Lock::new(session.id(), &*self.random)?;
         let mut waited = Duration::ZERO;
@@ -218,6 +231,9 @@ impl Refresher {
             None => self.sessions.tokens(request, &session, now).await.map_err(|error| store_is_down(&error))?,
         };
         let short = session.id().short();
+        if self.sessions.was_ended(&session) {
+            return Err(Failure::Over(NoSession::Ended));
+        }
         let Some(tokens) = tokens else {
             tracing::warn!(
                 session = short,
@@ -231,9 +247,13 @@ impl Refresher {
             sid: session.provider_session(),
             authenticated_at: session.authenticated_at(),
         };
+        if !self.may_ask(now) {
+            return Err(Failure::Outage(NoSession::ProviderDown));
+        }
         let renewed = match self.provider.refresh(&held, now).await {
             Ok(renewed) => renewed,
             Err(error) if error.ends_session() => {
+                self.answers();
                 tracing::info!(session = short, %error, "the session is not renewed, and ends");
                 return Err(self.over(&session, now).await);
             }
@@ -242,6 +262,9 @@ impl Refresher {
                 return Err(Failure::Outage(NoSession::ProviderDown));
             }
         };
+        if !renewed.identity.as_ref().is_err_and(RefreshError::is_outage) {
+            self.answers();
+        }
         let claims = renewed.identity.as_ref().ok().map(|identity| self.sessions.kept_of(identity));
         let session = match (&renewed.identity, &claims) {
             (Ok(identity), Some(claims)) => {
@@ -249,7 +272,12 @@ impl Refresher {
             }
             // New tokens, and no word on who the person is now: to be asked again.
             (Err(error), _) => {
-                self.outage(&session, error, now);
+                if error.is_outage() {
+                    self.outage(&session, error, now);
+                } else {
+                    // About this person alone: the others need not wait.
+                    tracing::warn!(session = short, %error, "the session could not be renewed; it goes on for a while");
+                }
                 session.with_newer_tokens(now.plus(BACK_OFF))
             }
             (Ok(_), None) => return Err(Failure::Outage(NoSession::ProviderDown)),
@@ -258,17 +286,63 @@ impl Refresher {
             // This browser has it; a late request of it with the former cookie will not find it.
             tracing::warn!(session = short, %error, "a renewal could not be kept in the store");
         }
+        if self.sessions.was_ended(&session) {
+            self.undo(&session, renewed.tokens, now).await;
+            return Err(Failure::Over(NoSession::Ended));
+        }
         tracing::debug!(session = short, generation = session.generation(), "renewed");
         self.dressed(&session, Some(&renewed.tokens), request, now)
     }
 
+    /// The session was ended while the provider was asked. Whoever ended it could take away only
+    /// what there was then.
+    async fn undo(&self, session: &Session<'_>, tokens: Tokens, now: Timestamp) {
+        let short = session.id().short();
+        if let Err(error) = self.sessions.forget(session.id(), now).await {
+            tracing::warn!(session = short, %error, "what is left of a session that has ended stays until its end");
+        }
+        let provider = Arc::clone(&self.provider);
+        tokio::spawn(async move {
+            if let Err(error) = provider.revoke(&tokens, now).await {
+                tracing::warn!(session = short, %error, "the tokens of a session that has ended could not be revoked");
+            }
+        });
+    }
+
+    /// Whether the provider did not answer a moment ago. (A clock that is set back makes no moment
+    /// longer.)
+    fn is_left_alone(&self, now: Timestamp) -> bool {
+        let until = Timestamp::from_unix(self.back_off_until.load(Ordering::Relaxed));
+        now < until && until.since(now) <= BACK_OFF
+    }
+
+    /// Whether it may be asked. Where it did not answer, one tries whether it does again, and the
+    /// others need not wait for that.
+    fn may_ask(&self, now: Timestamp) -> bool {
+        let until = self.back_off_until.load(Ordering::Relaxed);
+        let next = now.plus(BACK_OFF).as_unix();
+        let relaxed = Ordering::Relaxed;
+        until == 0
+            || (!self.is_left_alone(now)
+                && self.back_off_until.compare_exchange(until, next, relaxed, relaxed).is_ok())
+    }
+
+    fn answers(&self) {
+        if self.back_off_until.swap(0, Ordering::Relaxed) != 0 {
+            tracing::info!("the provider answers again, and sessions are renewed");
+        }
+    }
+
+    /// Loud where it begins, and for as long as only an operator can mend it.
     fn outage(&self, session: &Session<'_>, error: &RefreshError, now: Timestamp) {
-        self.back_off_until.store(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed);
+        let begins = self.back_off_until.swap(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed) == 0;
         let session = session.id().short();
         if error.is_misconfiguration() {
             tracing::error!(session, %error, "no session can be renewed as we are registered; they go on for a while");
+        } else if begins {
+            tracing::warn!(session, %error, "the session could not be renewed; it goes on for a while, like all others");
         } else {
-            tracing::warn!(session, %error, "the session could not be renewed; it goes on for a while");
+            tracing::debug!(session, %error, "the session could not be renewed either");
         }
     }
 
@@ -289,7 +363,6 @@ impl Refresher {
         now: Timestamp,
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let session = session.seen(now);
-        self.sessions.was_present(session.id(), now);
         let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
         let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
         if let Err(error) = &cookies {

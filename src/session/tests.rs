@@ -4,12 +4,14 @@
 use super::fixture::{
     self, Counting, START, agent, cookies, now_or_never, request, request_after, sessions, tokens, try_begin,
 };
-use super::{BeginError, NoSession, SessionId, Sessions};
+use super::{BeginError, NoSession, Revocation, SessionId, Sessions};
 use crate::claims::ClaimValue;
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::oidc::{Identity, Tokens};
 use crate::random::{NoRandomness, Random, SystemRandom};
 use crate::seal::Purpose;
 use crate::secret::ExposeSecret;
+use crate::store::{Cursor, MAX_BATCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
@@ -235,6 +237,64 @@ fn tokens_are_of_one_session() {
     let (one, first) = begun(&sessions, &tokens(10), &random);
     let (other, _) = begun(&sessions, &tokens(10), &random);
     assert!(sessions.open_tokens(&first, one, START).is_some() && sessions.open_tokens(&first, other, START).is_none());
+}
+
+#[test]
+fn what_a_provider_says_counts_for_ten_seconds_however_short_its_tokens_last() {
+    let sessions = sessions(&[KEY]);
+    let at = |seconds| START.plus(Duration::from_secs(seconds));
+    // (end of the access token, when the provider is asked again)
+    let cases = [
+        (Some(Timestamp::from_unix(0)), 5),
+        (Some(START), 5),
+        (Some(at(1)), 5),
+        (Some(at(30)), 15),
+        (None, 3540),
+    ];
+    for (access_token_expires_at, due) in cases {
+        let tokens = Tokens { access_token_expires_at, ..tokens(10) };
+        let (_, held) = begun(&sessions, &tokens, &SystemRandom::new());
+        let opened = sessions.open(&held, START).unwrap();
+        let session = sessions.read(&opened, START).unwrap();
+        assert!(!sessions.is_due(&session, at(due - 1)), "{access_token_expires_at:?}");
+        assert!(sessions.is_due(&session, at(due)), "{access_token_expires_at:?}");
+    }
+    let tokens = Tokens { access_token_expires_at: Some(Timestamp::from_unix(u64::MAX)), ..tokens(10) };
+    let (_, held) = begun(&sessions, &tokens, &SystemRandom::new());
+    assert_eq!((refused(&sessions, &held, 0), refused(&sessions, &held, 12 * 3600)), (None, Some(NoSession::Expired)));
+}
+
+#[tokio::test]
+async fn what_has_ended_already_is_not_announced_again() {
+    let sessions = sessions(&[KEY]);
+    let announced = async || {
+        sessions.store.announced(&Cursor::default(), Duration::ZERO, START).await.unwrap().0.len()
+    };
+    let (id, _) = begun(&sessions, &tokens(10), &SystemRandom::new());
+    for _ in 0..3 {
+        now_or_never(sessions.end(id, START)).unwrap();
+        now_or_never(sessions.end_person("proconnect", "s", START)).unwrap();
+        now_or_never(sessions.end_provider_session("proconnect", "x", START)).unwrap();
+    }
+    assert_eq!(announced().await, 3);
+    // What began since then is not what ended.
+    now_or_never(sessions.end_person("proconnect", "s", START.plus(Duration::from_secs(1)))).unwrap();
+    assert_eq!(announced().await, 4);
+}
+
+#[tokio::test]
+async fn all_that_was_announced_is_heard_at_the_start_however_much_of_it_has_ended() {
+    let sessions = sessions(&[KEY]);
+    let (soon, later) = (START.plus(Duration::from_secs(10)), START.plus(Duration::from_secs(3600)));
+    for _ in 0..=MAX_BATCH {
+        now_or_never(sessions.store.announce(b"ended", soon, START)).unwrap();
+    }
+    let (id, held) = begun(&sessions, &tokens(10), &SystemRandom::new());
+    let announcement = (later, Revocation::Session(id));
+    now_or_never(sessions.store.announce(&postcard::to_stdvec(&announcement).unwrap(), later, START)).unwrap();
+    let clock = Clock::Manual(ManualClock::starting_at(START.plus(Duration::from_secs(20))));
+    sessions.catch_up(&clock).await;
+    assert_eq!(refused(&sessions, &held, 20), Some(NoSession::Ended));
 }
 
 /// One for all cases: what is slow about sessions is making them.

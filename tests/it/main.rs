@@ -11,6 +11,7 @@ mod callback;
 mod counterparts;
 mod demo;
 mod dependencies;
+mod endings;
 mod headers;
 mod hygiene;
 mod keys;
