@@ -79,7 +79,6 @@ impl Sessions {
             // Everybody knows. Saying it again would let a stranger with a dead cookie fill the log.
             return Ok(());
         }
-        self.endings.send_modify(|count| *count = count.wrapping_add(1));
         let announcement = Announcement { until, revocation: revocation.clone() };
         let entry = postcard::to_stdvec(&announcement).map_err(|cause| StoreError::Corrupt(cause.to_string()))?;
         if let Err(error) = self.store.announce(&entry, until, now).await {

@@ -273,12 +273,12 @@ async fn what_has_ended_already_is_not_announced_again() {
     let (id, _) = begun(&sessions, &tokens(10), &SystemRandom::new());
     for _ in 0..3 {
         now_or_never(sessions.end(id, START)).unwrap();
-        now_or_never(sessions.end_person("proconnect", "s", START)).unwrap();
-        now_or_never(sessions.end_provider_session("proconnect", "x", START)).unwrap();
+        now_or_never(sessions.end_person("proconnect", "s", START, START)).unwrap();
+        now_or_never(sessions.end_provider_session("proconnect", "x", START, START)).unwrap();
     }
     assert_eq!(announced().await, 3);
     // What began since then is not what ended.
-    now_or_never(sessions.end_person("proconnect", "s", START.plus(Duration::from_secs(1)))).unwrap();
+    now_or_never(sessions.end_person("proconnect", "s", START.plus(Duration::from_secs(1)), START)).unwrap();
     assert_eq!(announced().await, 4);
 }
 

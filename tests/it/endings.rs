@@ -236,10 +236,10 @@ async fn live_connections_end_with_all_of_a_person_s_sessions_on_every_replica_w
         let began = Instant::now();
         if by_sid {
             for sid in one.provider.sessions_of(&subject) {
-                third.end_provider_session("proconnect", &sid, now).await.unwrap();
+                third.end_provider_session("proconnect", &sid, now, now).await.unwrap();
             }
         } else {
-            third.end_person("proconnect", &subject, now.plus(Duration::from_secs(5))).await.unwrap();
+            third.end_person("proconnect", &subject, now.plus(Duration::from_secs(5)), now).await.unwrap();
         }
         let (here, there) = tokio::join!(close_of(&mut here), close_of(&mut there));
         let took = began.elapsed();
