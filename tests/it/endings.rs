@@ -120,7 +120,9 @@ async fn after_a_sign_out_during_a_renewal_the_store_holds_nothing_of_the_sessio
         async move { other.get("/", &[PROGRAM, ("cookie", &cookies)]).await.status }
     });
     hold.arrived(1).await;
+    site.provider.faults().set(|faults| faults.revocation = Some(RevocationFault::Unavailable));
     client.submit("/oauth2/sign_out", "").await;
+    revoked(&site, 1).await;
     hold.release();
     assert_eq!(late.await.unwrap(), 401);
     let keys = redis.cli(&["--scan"]);
