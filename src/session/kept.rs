@@ -167,7 +167,7 @@ impl Sessions {
         if let Some(sid) = &listed.provider_session {
             self.store.index_add(&provider_session_key(&listed.provider, sid), id, until, now).await?;
         }
-        self.store.index_add(&all_key(), id, until, now).await?;
+        self.store.index_add(&all_key(listed.id), id, until, now).await?;
         // Ended between the look and the writing: whoever ended it may have taken away less than this.
         if self.has_ended(listed.id) { self.forget(listed.id, now).await } else { Ok(()) }
     }
@@ -177,7 +177,12 @@ impl Sessions {
     /// # Errors
     /// When the store cannot be had.
     pub async fn listed(&self, now: Timestamp) -> Result<Vec<Listed>, StoreError> {
-        self.listed_in(&all_key(), now).await
+        let mut listed = Vec::new();
+        for part in 0..PARTS {
+            listed.append(&mut self.listed_in(&part_key(part), now).await?);
+        }
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.last_seen));
+        Ok(listed)
     }
 
     /// The live sessions of a person.
@@ -236,7 +241,7 @@ impl Sessions {
         let listed = self.store.get(&listed_key(id), now).await?;
         self.store.delete(&kept_key(id), now).await?;
         self.store.delete(&listed_key(id), now).await?;
-        self.store.index_remove(&all_key(), &id.0, now).await?;
+        self.store.index_remove(&all_key(id), &id.0, now).await?;
         let opened = listed.and_then(|sealed| self.ring.open(Purpose::Listing, &sealed, &id.0, now));
         if let Some(listed) = opened.as_ref().and_then(|opened| postcard::from_bytes::<Listed>(opened.plaintext()).ok())
         {
@@ -260,8 +265,16 @@ fn listed_key(id: SessionId) -> Key {
     Key::new("listed", &id.0)
 }
 
-fn all_key() -> Key {
-    Key::new("sessions", b"all")
+/// All sessions, in parts: a store changes an index as a whole, and this one grows with the site.
+const PARTS: u8 = 64;
+
+fn all_key(id: SessionId) -> Key {
+    let [first, ..] = id.0;
+    part_key(first % PARTS)
+}
+
+fn part_key(part: u8) -> Key {
+    Key::new("sessions", &[part])
 }
 
 fn person_key(provider: &str, subject: &str) -> Key {

@@ -323,8 +323,7 @@ impl Refresher {
         let next = now.plus(BACK_OFF).as_unix();
         let relaxed = Ordering::Relaxed;
         until == 0
-            || (!self.is_left_alone(now)
-                && self.back_off_until.compare_exchange(until, next, relaxed, relaxed).is_ok())
+            || (!self.is_left_alone(now) && self.back_off_until.compare_exchange(until, next, relaxed, relaxed).is_ok())
     }
 
     fn answers(&self) {

@@ -244,13 +244,8 @@ fn what_a_provider_says_counts_for_ten_seconds_however_short_its_tokens_last() {
     let sessions = sessions(&[KEY]);
     let at = |seconds| START.plus(Duration::from_secs(seconds));
     // (end of the access token, when the provider is asked again)
-    let cases = [
-        (Some(Timestamp::from_unix(0)), 5),
-        (Some(START), 5),
-        (Some(at(1)), 5),
-        (Some(at(30)), 15),
-        (None, 3540),
-    ];
+    let cases =
+        [(Some(Timestamp::from_unix(0)), 5), (Some(START), 5), (Some(at(1)), 5), (Some(at(30)), 15), (None, 3540)];
     for (access_token_expires_at, due) in cases {
         let tokens = Tokens { access_token_expires_at, ..tokens(10) };
         let (_, held) = begun(&sessions, &tokens, &SystemRandom::new());
@@ -267,9 +262,7 @@ fn what_a_provider_says_counts_for_ten_seconds_however_short_its_tokens_last() {
 #[tokio::test]
 async fn what_has_ended_already_is_not_announced_again() {
     let sessions = sessions(&[KEY]);
-    let announced = async || {
-        sessions.store.announced(&Cursor::default(), Duration::ZERO, START).await.unwrap().0.len()
-    };
+    let announced = async || sessions.store.announced(&Cursor::default(), Duration::ZERO, START).await.unwrap().0.len();
     let (id, _) = begun(&sessions, &tokens(10), &SystemRandom::new());
     for _ in 0..3 {
         now_or_never(sessions.end(id, START)).unwrap();
