@@ -2,8 +2,8 @@
 //!
 //! `login` begins and ends sessions, `gate` reads them on every request. A session is two sealed
 //! cookies: a small one with the identity, opened on every request, and one with the tokens,
-//! opened only where a token is needed. The store holds what must reach other replicas ([`kept`])
-//! and what has ended ([`mod@follow`]); the everyday request does not ask it. Must never hand out
+//! opened only where a token is needed. The store holds what must reach other replicas (`kept`)
+//! and what has ended (`follow`); the everyday request does not ask it. Must never hand out
 //! anything of a cookie that did not open, or of a session that is over.
 
 #[cfg(test)]
