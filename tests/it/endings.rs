@@ -238,7 +238,7 @@ async fn live_connections_end_with_all_of_a_person_s_sessions_on_every_replica_w
         let began = Instant::now();
         if by_sid {
             for sid in one.provider.sessions_of(&subject) {
-                third.end_provider_session("proconnect", &sid, now, now).await.unwrap();
+                third.end_provider_session("proconnect", &sid, now.plus(Duration::from_secs(10)), now).await.unwrap();
             }
         } else {
             third.end_person("proconnect", &subject, now.plus(Duration::from_secs(5)), now).await.unwrap();
