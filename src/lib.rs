@@ -7,6 +7,7 @@
 //!  6  app · main      config/   pages/   telemetry   demo/
 //!  5  server/         listeners, proxy phases, admin: all that names Pingora
 //!  4  gate/  login/   the decision · the sign-in
+//!     credentials/    what an upstream needs to trust a request
 //!  3  session/        state, sealed form, limits
 //!  2  oidc/  store/   the protocol, hidden behind Provider · the state kept between requests
 //!  1  seal  fetch  web/
@@ -17,6 +18,7 @@ pub mod app;
 pub mod claims;
 pub mod clock;
 pub mod config;
+pub mod credentials;
 pub mod demo;
 pub mod fetch;
 pub mod gate;

@@ -9,6 +9,7 @@ mod cache;
 mod client_request;
 mod discovery;
 mod end_session;
+mod exchange;
 mod id_token;
 mod identity;
 mod jws;

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 9] = [
     &["seal", "fetch", "web"],
     &["oidc", "pages", "store"],
     &["session"],
-    &["gate", "login"],
+    &["gate", "login", "credentials"],
     &["server", "telemetry"],
     &["config", "demo"],
     &["app"],

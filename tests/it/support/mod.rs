@@ -2,6 +2,7 @@
 //! misbehave, an app that shows what reaches it, a browser-like client, the real counterparts
 //! with the real binary between them, and a watch over everything that is logged.
 
+pub(crate) mod albert;
 pub(crate) mod binary;
 pub(crate) mod browser;
 pub(crate) mod certificates;

@@ -1,0 +1,1 @@
+//! Albert API's admin interface: a person's account there, and keys for it.
