@@ -51,10 +51,13 @@ pub enum Purpose {
     SignOut,
     /// What the store holds of a session for people to see.
     Listing,
+    /// What upstreams need to trust a session: the credentials cookie, and its like in the store.
+    Credentials,
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing];
+    const ALL: [Self; 6] =
+        [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials];
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -63,6 +66,7 @@ impl Purpose {
             Self::SignIn => b"vestibule 1 sign-in",
             Self::SignOut => b"vestibule 1 sign-out",
             Self::Listing => b"vestibule 1 listing",
+            Self::Credentials => b"vestibule 1 credentials",
         }
     }
 }
@@ -256,13 +260,14 @@ impl Key {
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [session, tokens, sign_in, sign_out, listing] = &self.ciphers;
+        let [session, tokens, sign_in, sign_out, listing, credentials] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
             Purpose::Tokens => tokens,
             Purpose::SignIn => sign_in,
             Purpose::SignOut => sign_out,
             Purpose::Listing => listing,
+            Purpose::Credentials => credentials,
         }
     }
 }

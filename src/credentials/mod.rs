@@ -1,8 +1,551 @@
 //! What an upstream needs to trust a request: a credential of the person's, or of ours.
 //!
-//! Called by `server` once the gate has said that a request goes to the app. Must never hand out
-//! a credential without a session, print one, or let one reach a browser.
+//! Called by `server` once the gate has said that a request goes to the app, on routes that name a
+//! credential. [`Credentials::provide`] gives the headers; what takes asking somebody is obtained
+//! once for a session and lies in the `wallet` until it ends; what was minted is deleted with the
+//! session (`discard`). Must never hand out a person's credential without their session, print
+//! one, or let one reach a browser in the clear.
+//!
+//! | kind | what | from |
+//! |---|---|---|
+//! | `static` | one fixed secret | the configuration |
+//! | `token` | the person's own tokens | the session |
+//! | `albert` | the person's own key | [`albert`], minted |
+//! | `exchange` | a token for another service | the provider (RFC 8693) |
+//! | `keys` | a key that somebody else keeps | [`key_book`] |
 
 pub mod albert;
+mod discard;
 pub mod envelope;
 pub mod key_book;
+mod placement;
+mod token;
+mod wallet;
+
+pub use placement::Placement;
+pub use token::{BadTokenTemplate, TokenTemplate};
+pub use wallet::Held;
+
+use crate::clock::{Clock, Timestamp};
+use crate::fetch::Fetch;
+use crate::oidc::{ExchangeError, Provider, Tokens, Wanted};
+use crate::random::{self, Random};
+use crate::secret::{ExposeSecret, SecretString};
+use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
+use crate::store::{Key, Store, StoreError};
+use albert::{Albert, AlbertError};
+use discard::{Discards, Left, MintedKey};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use key_book::{KeyBook, KeyBookError};
+use ring::digest;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use wallet::{Asked, Obtained, Obtaining, Slot, Wallet};
+
+/// How long it is remembered which account of an API is whose: longer than people stay away.
+const ACCOUNT_KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
+/// A key from the key book that does not say how long it is good for is looked up again after this.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
+/// Between two tries to delete what could not be deleted, and two looks at what other replicas left.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// A credential of the configuration.
+pub struct Settings {
+    /// The name that routes refer to it by.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What kind of credential it is.
+pub enum Kind {
+    /// One fixed secret, the same for everybody.
+    Static {
+        /// Where it goes.
+        placement: Placement,
+        /// The secret; header text.
+        secret: SecretString,
+    },
+    /// The person's own tokens, in headers.
+    Token(Vec<(HeaderName, TokenTemplate)>),
+    /// The person's own key for Albert API.
+    Albert {
+        /// Where the API is, and who gets what there.
+        settings: albert::Settings,
+        /// When a key is minted.
+        mint: Mint,
+        /// What keys are called; none: `vestibule-` and the session's name.
+        key_name: Option<String>,
+    },
+    /// A token for another service, in the place of the person's.
+    Exchange {
+        /// What is asked for.
+        wanted: Wanted,
+        /// Where it goes.
+        placement: Placement,
+    },
+    /// A key that somebody else keeps.
+    Keys {
+        /// Where it is looked up.
+        settings: key_book::Settings,
+        /// Where it goes.
+        placement: Placement,
+    },
+}
+
+/// When a key is minted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mint {
+    /// Beside the sign-in, which does not wait for it.
+    #[default]
+    AtSignIn,
+    /// When a request first needs it.
+    OnFirstUse,
+}
+
+/// Why there is no credential for a request.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// Albert API.
+    #[error(transparent)]
+    Albert(#[from] AlbertError),
+    /// Token exchange.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The key book.
+    #[error(transparent)]
+    KeyBook(#[from] KeyBookError),
+    /// The session's tokens are not there any more.
+    #[error("the session's tokens are not there any more")]
+    NoTokens,
+    /// The tokens are in the store, which cannot be had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was obtained cannot stand in a header.
+    #[error("what was obtained cannot stand in a header")]
+    NotHeaderText,
+    /// The session ended meanwhile.
+    #[error("{0}")]
+    Over(NoSession),
+    /// No random bytes.
+    #[error("the operating system gave no random bytes")]
+    Randomness,
+    /// Another request has been obtaining the same for too long.
+    #[error("another request has been obtaining the same for too long")]
+    Busy,
+}
+
+/// An error that all requests share which waited for the same.
+pub type Failed = Arc<CredentialError>;
+
+/// What a request gets.
+#[derive(Default)]
+pub struct Provided {
+    /// Headers for the upstream.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// `Set-Cookie` values for the browser.
+    pub cookies: Vec<HeaderValue>,
+    /// What it was, where it can turn out to be dead.
+    pub held: Option<Arc<Held>>,
+}
+
+/// The credentials of one sidecar.
+pub struct Credentials {
+    all: Vec<Credential>,
+    slots: Vec<Arc<Slot>>,
+    wallet: Arc<Wallet>,
+    discards: Arc<Discards>,
+    sessions: Arc<Sessions>,
+    shared: Arc<Shared>,
+    told: Mutex<Option<mpsc::UnboundedReceiver<SessionId>>>,
+}
+
+/// What obtaining takes, in tasks that outlive a request.
+struct Shared {
+    store: Arc<dyn Store>,
+    provider: Arc<Provider>,
+    random: Arc<dyn Random>,
+}
+
+struct Credential {
+    slot: Arc<Slot>,
+    source: Source,
+}
+
+enum Source {
+    Static(HeaderValue),
+    Token(Vec<(HeaderName, TokenTemplate)>),
+    Albert { api: Arc<Albert>, mint: Mint, key_name: Option<String> },
+    Exchange(Arc<Wanted>),
+    Keys(Arc<KeyBook>),
+}
+
+/// Why the credentials cannot be had at start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key book.
+    #[error("credentials.{name}: {cause}")]
+    KeyBook {
+        /// The credential's name.
+        name: String,
+        /// What is wrong.
+        cause: KeyBookError,
+    },
+    /// A fixed secret that cannot stand in a header.
+    #[error("credentials.{name}: the secret holds a character that no header can have")]
+    NotHeaderText {
+        /// The credential's name.
+        name: String,
+    },
+}
+
+impl Credentials {
+    /// The credentials of the configuration, in its order: routes name them by index.
+    ///
+    /// # Errors
+    /// [`StartError`], for the first that cannot be had.
+    pub fn new(
+        settings: Vec<Settings>,
+        sessions: &Arc<Sessions>,
+        store: &Arc<dyn Store>,
+        provider: Arc<Provider>,
+        fetch: &Fetch,
+        random: &Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let mut all = Vec::with_capacity(settings.len());
+        for (index, Settings { name, kind }) in settings.into_iter().enumerate() {
+            let (placement, source) = match kind {
+                Kind::Static { placement, secret } => {
+                    let value = placement.value(secret.expose_secret());
+                    let value = value.ok_or_else(|| StartError::NotHeaderText { name: name.clone() })?;
+                    (placement, Source::Static(value))
+                }
+                Kind::Token(templates) => (Placement::default(), Source::Token(templates)),
+                Kind::Albert { settings, mint, key_name } => {
+                    let api = Arc::new(Albert::new(settings, fetch.clone()));
+                    (Placement::default(), Source::Albert { api, mint, key_name })
+                }
+                Kind::Exchange { wanted, placement } => (placement, Source::Exchange(Arc::new(wanted))),
+                Kind::Keys { settings, placement } => {
+                    let book = KeyBook::new(settings, fetch.clone());
+                    let book = book.map_err(|cause| StartError::KeyBook { name: name.clone(), cause })?;
+                    (placement, Source::Keys(Arc::new(book)))
+                }
+            };
+            all.push(Credential { slot: Arc::new(Slot { index, name, placement }), source });
+        }
+        let (discards, told) = Discards::new(Arc::clone(store));
+        let discards = Arc::new(discards);
+        let wallet =
+            Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
+        Ok(Self {
+            slots: all.iter().map(|credential| Arc::clone(&credential.slot)).collect(),
+            all,
+            wallet: Arc::new(wallet),
+            discards,
+            sessions: Arc::clone(sessions),
+            shared: Arc::new(Shared { store: Arc::clone(store), provider, random: Arc::clone(random) }),
+            told: Mutex::new(Some(told)),
+        })
+    }
+
+    /// The name of a credential, for logs.
+    pub fn name(&self, index: usize) -> &str {
+        self.all.get(index).map_or("", |credential| credential.slot.name.as_str())
+    }
+
+    /// Whether a client's header is one that this credential goes into, in any spelling.
+    pub fn replaces(&self, index: usize, name: &HeaderName) -> bool {
+        self.all.get(index).is_some_and(|credential| match &credential.source {
+            Source::Token(templates) => placement::is_any_of(name, templates.iter().map(|(header, _)| header)),
+            _ => placement::is_any_of(name, [&credential.slot.placement.header].into_iter()),
+        })
+    }
+
+    /// The headers for a request of this session; without one only what is fixed.
+    ///
+    /// # Errors
+    /// [`CredentialError`], by cause.
+    pub async fn provide(
+        &self,
+        index: usize,
+        opened: Option<&Arc<OpenedSession>>,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Provided, Failed> {
+        let Some(credential) = self.all.get(index) else { return Ok(Provided::default()) };
+        let slot = &credential.slot;
+        if let Source::Static(value) = &credential.source {
+            return Ok(Provided { headers: vec![(slot.placement.header.clone(), value.clone())], ..Provided::default() });
+        }
+        let Some(opened) = opened else { return Ok(Provided::default()) };
+        let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+        if let Source::Token(templates) = &credential.source {
+            let tokens = self.tokens(request, &session, now).await?;
+            let headers = token::headers(templates, &tokens).ok_or(CredentialError::NotHeaderText)?;
+            return Ok(Provided { headers, ..Provided::default() });
+        }
+        let mut at_hand = self.wallet.at_hand(session.id(), slot, now);
+        if at_hand.is_none() {
+            self.wallet.in_cookie(&self.slots, &session, request, now).await;
+            at_hand = self.wallet.at_hand(session.id(), slot, now);
+        }
+        let held = match at_hand {
+            Some(held) => {
+                if self.wallet.is_due(&held, &session, slot, now) {
+                    // Nobody waits for it: this one serves until its end.
+                    let _ = self.obtaining(credential, opened, &session, request, Some(Arc::clone(&held)), now).await;
+                }
+                held
+            }
+            None => self.obtaining(credential, opened, &session, request, None, now).await?.done().await?,
+        };
+        let is_to_be_noted = held.minted.is_some() && !self.wallet.is_shown(&held, session.id(), request, now);
+        let cookie = if is_to_be_noted { self.wallet.cookie(&self.slots, &session, now) } else { None };
+        Ok(credential.provided(held, cookie))
+    }
+
+    /// Another value in the place of one that an upstream refused; none where the value is not to
+    /// blame, or nothing better can be had.
+    pub async fn replace(
+        &self,
+        index: usize,
+        opened: &Arc<OpenedSession>,
+        request: &HeaderMap,
+        refused: Arc<Held>,
+        now: Timestamp,
+    ) -> Option<Provided> {
+        let credential = self.all.get(index)?;
+        let session = self.sessions.read(opened, now).ok()?;
+        // Replaced by another request since.
+        let at_hand = self.wallet.at_hand(session.id(), &credential.slot, now);
+        let held = match at_hand.filter(|held| !Arc::ptr_eq(held, &refused)) {
+            Some(held) => held,
+            None if !refused.may_be_dead(now) => return None,
+            None => {
+                match &credential.source {
+                    Source::Static(_) | Source::Token(_) => return None,
+                    Source::Exchange(_) | Source::Keys(_) => {}
+                    Source::Albert { api, .. } => match api.is_alive(refused.secret()).await {
+                        Ok(false) => {}
+                        Ok(true) => {
+                            refused.is_alive_at(now);
+                            return None;
+                        }
+                        Err(error) => {
+                            let credential = &credential.slot.name;
+                            tracing::warn!(credential, %error, "whether a refused key is dead cannot be asked");
+                            return None;
+                        }
+                    },
+                }
+                let (name, short) = (&credential.slot.name, session.id().short());
+                tracing::info!(credential = name, session = short, "refused by the upstream, and obtained anew");
+                match self.obtaining(credential, opened, &session, request, Some(refused), now).await {
+                    Ok(obtaining) => obtaining.done().await,
+                    Err(error) => Err(error),
+                }
+                .map_err(|error| tracing::warn!(credential = name, session = short, %error, "cannot be obtained anew"))
+                .ok()?
+            }
+        };
+        let cookie = held.minted.and_then(|_| self.wallet.cookie(&self.slots, &session, now));
+        Some(credential.provided(held, cookie))
+    }
+
+    /// Has minted what is to be minted at sign-in. Nobody waits for it, and a sign-in does not fail
+    /// by it: the first request that needs a key tries again.
+    pub fn signed_in(self: &Arc<Self>, opened: &Arc<OpenedSession>, now: Timestamp) {
+        let due = |credential: &Credential| matches!(credential.source, Source::Albert { mint: Mint::AtSignIn, .. });
+        if !self.all.iter().any(due) {
+            return;
+        }
+        let (this, opened) = (Arc::clone(self), Arc::clone(opened));
+        tokio::spawn(async move {
+            for credential in this.all.iter().filter(|credential| due(credential)) {
+                let Ok(session) = this.sessions.read(&opened, now) else { return };
+                let none = HeaderMap::new();
+                let outcome = match this.obtaining(credential, &opened, &session, &none, None, now).await {
+                    Ok(obtaining) => obtaining.done().await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = outcome {
+                    tracing::warn!(
+                        credential = credential.slot.name,
+                        session = session.id().short(),
+                        %error,
+                        "no key at sign-in; the first request that needs it tries again"
+                    );
+                }
+            }
+        });
+    }
+
+    /// Before a session is ended by its browser: what only its cookie knows is noted, so that it is
+    /// deleted with the rest.
+    pub async fn note(&self, request: &HeaderMap, now: Timestamp) {
+        let Ok(opened) = self.sessions.open(request, now) else { return };
+        if let Ok(session) = self.sessions.read(&opened, now) {
+            self.wallet.in_cookie(&self.slots, &session, request, now).await;
+        }
+    }
+
+    /// The session that a key was minted for.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    pub async fn holder(&self, key: &SecretString, now: Timestamp) -> Result<Option<SessionId>, StoreError> {
+        self.wallet.holder(key, now).await
+    }
+
+    /// How many keys of ended sessions wait for being deleted.
+    pub fn keys_to_delete(&self) -> usize {
+        self.discards.waiting()
+    }
+
+    /// Deletes the keys of sessions that end, for ever.
+    pub async fn clean_up(&self, clock: &Clock) {
+        let apis: HashMap<String, Arc<Albert>> = self.all.iter().filter_map(Credential::api).collect();
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(mut told), false) = (told, apis.is_empty()) else { return };
+        let mut ends = self.sessions.listen_to_ends();
+        let mut ended: Vec<SessionId> = Vec::new();
+        let mut own: HashMap<MintedKey, SecretString> = HashMap::new();
+        let mut left = Left::Something;
+        loop {
+            let pause = if left == Left::Something { RETRY } else { 2 * RETRY };
+            let news = tokio::select! {
+                id = ends.recv() => id,
+                id = told.recv() => id,
+                () = tokio::time::sleep(pause) => None,
+            };
+            ended.extend(news);
+            ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
+            ended.extend(std::iter::from_fn(|| told.try_recv().ok()));
+            let now = clock.now();
+            let mut again = Vec::new();
+            for id in ended.drain(..) {
+                for held in self.wallet.forget(id, &self.slots, now).await {
+                    own.extend(held.minted.map(|minted| (minted, held.secret().clone())));
+                }
+                if self.discards.condemn(id, now).await.is_err() {
+                    again.push(id);
+                }
+            }
+            ended = again;
+            left = self.discards.work_off(&apis, &mut own, now).await;
+            if left == Left::Nothing {
+                own.clear();
+            }
+        }
+    }
+
+    async fn tokens(&self, request: &HeaderMap, session: &Session<'_>, now: Timestamp) -> Result<Tokens, CredentialError> {
+        self.sessions.tokens(request, session, now).await?.ok_or(CredentialError::NoTokens)
+    }
+
+    /// Obtains a new value, in a task of its own; another one than `not`.
+    async fn obtaining(
+        &self,
+        credential: &Credential,
+        opened: &Arc<OpenedSession>,
+        session: &Session<'_>,
+        request: &HeaderMap,
+        not: Option<Arc<Held>>,
+        now: Timestamp,
+    ) -> Result<Obtaining, Failed> {
+        let asked = Asked { opened: Arc::clone(opened), now };
+        let (shared, sessions, slot) = (Arc::clone(&self.shared), Arc::clone(&self.sessions), &credential.slot);
+        let opened = Arc::clone(opened);
+        Ok(match &credential.source {
+            // Neither is obtained.
+            Source::Static(_) | Source::Token(_) => return Err(CredentialError::NoTokens.into()),
+            Source::Albert { api, key_name, .. } => {
+                let (api, key_name, name) = (Arc::clone(api), key_name.clone(), slot.name.clone());
+                self.wallet.obtain(slot, asked, not, async move || {
+                    let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
+                    let ends_at = sessions.ends_at(&session);
+                    shared.minted(&api, &name, key_name.as_deref(), &session, ends_at, now).await
+                })
+            }
+            Source::Exchange(wanted) => {
+                let (wanted, tokens) = (Arc::clone(wanted), self.tokens(request, session, now).await?);
+                self.wallet.obtain(slot, asked, not, async move || {
+                    let exchanged = shared.provider.exchange(&tokens, &wanted, now).await?;
+                    Ok(Obtained { secret: exchanged.token, until: exchanged.expires_at, minted: None })
+                })
+            }
+            Source::Keys(book) => {
+                let book = Arc::clone(book);
+                self.wallet.obtain(slot, asked, not, async move || {
+                    let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
+                    let found = book.find(session.claims(), now).await?;
+                    let until = found.until.unwrap_or_else(|| now.plus(LOOK_UP_AGAIN));
+                    Ok(Obtained { secret: found.secret, until, minted: None })
+                })
+            }
+        })
+    }
+}
+
+impl Credential {
+    fn api(&self) -> Option<(String, Arc<Albert>)> {
+        match &self.source {
+            Source::Albert { api, .. } => Some((self.slot.name.clone(), Arc::clone(api))),
+            _ => None,
+        }
+    }
+
+    /// As its header.
+    fn provided(&self, held: Arc<Held>, cookie: Option<HeaderValue>) -> Provided {
+        Provided {
+            headers: vec![(self.slot.placement.header.clone(), held.value())],
+            cookies: cookie.into_iter().collect(),
+            held: Some(held),
+        }
+    }
+}
+
+impl Shared {
+    /// Finds or makes the person's account, and mints a key for it.
+    async fn minted(
+        &self,
+        api: &Albert,
+        credential: &str,
+        key_name: Option<&str>,
+        session: &Session<'_>,
+        ends_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Obtained, CredentialError> {
+        let known_key = account_key(credential, session);
+        // Unknown for want of a store: found by e-mail.
+        let known = self.store.get(&known_key, now).await.ok().flatten();
+        let known = known.and_then(|id| <[u8; 8]>::try_from(id).ok()).map(u64::from_be_bytes);
+        let account = api.account(session.claims(), known, now, &*self.random).await?;
+        if known != Some(account.id) {
+            let id = account.id.to_be_bytes();
+            let _ = self.store.put(&known_key, &id, now.plus(ACCOUNT_KNOWN_FOR), now).await;
+        }
+        let name = match key_name {
+            Some(name) => name.to_owned(),
+            // Two sessions of a person's have two keys, and a renewed one is told from the former.
+            None => {
+                let tail: [u8; 4] = random::bytes(&*self.random).map_err(|_| CredentialError::Randomness)?;
+                format!("vestibule-{}-{:08x}", session.id().short(), u32::from_be_bytes(tail))
+            }
+        };
+        let minted = api.mint(&account, &name, ends_at, now).await?;
+        let keys = MintedKey { account: account.id, key: minted.id };
+        Ok(Obtained { secret: minted.secret, until: minted.until, minted: Some(keys) })
+    }
+}
+
+/// Under which it is remembered which account is a person's.
+fn account_key(credential: &str, session: &Session<'_>) -> Key {
+    let (provider, subject) = (session.provider(), session.subject());
+    let text = format!("{} {credential} {} {provider} {subject}", credential.len(), provider.len());
+    Key::new("account", digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}

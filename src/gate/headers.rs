@@ -10,6 +10,7 @@
 use super::policy::Permit;
 pub use super::template::{BadTemplate, Encoding, Template};
 use crate::web::forwarded::speaks_of_origin;
+pub use crate::web::header::fold;
 use http::{HeaderName, HeaderValue};
 use std::collections::HashSet;
 
@@ -72,12 +73,6 @@ pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
         .filter_map(|(_, header, template)| Some((HeaderName::from_static(header), Template::parse(template).ok()?)))
         .collect();
     (!headers.is_empty()).then_some(headers)
-}
-
-/// One name for all spellings: servers behind us make the same variable of `X-User`, `x_user` and
-/// `X.User` (RFC 3875 §4.1.18 and what CGI, WSGI and PHP made of it).
-pub fn fold(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// The settings, made ready for the everyday request.

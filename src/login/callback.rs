@@ -16,8 +16,9 @@ use super::start::StartError;
 use crate::clock::Timestamp;
 use crate::oidc::{RedeemError, Unreachable};
 use crate::random::Random;
-use crate::session::{BeginError, Begun, Place, SessionId};
+use crate::session::{BeginError, Begun, OpenedSession, Place, SessionId};
 use http::{HeaderMap, HeaderValue};
+use std::sync::Arc;
 
 /// How a callback ends well.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum Arrival {
         cookies: Vec<HeaderValue>,
         /// The new session.
         session: SessionId,
+        /// What its cookie opens to.
+        opened: Arc<OpenedSession>,
     },
     /// A callback seen before, or of a cookie that was lost, in a browser that has a session: a
     /// reload, the back button, or a tab that another one was faster than.
@@ -144,13 +147,13 @@ impl Login {
         let signed_in =
             self.provider.redeem(code, &attempt.pkce_verifier(&browser), &attempt.nonce(&browser), now).await?;
         let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
-        let Begun { id, cookies } = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
+        let Begun { id, opened, cookies } = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
         // The session that the browser had is over, wherever a copy of its cookie is.
         if let Some(previous) = self.sessions.named(headers, now) {
             self.end(previous, now).await;
         }
         let location = attempt.wish.return_to.location(&self.public_url);
-        Ok(Arrival::SignedIn { location, cookies, session: id })
+        Ok(Arrival::SignedIn { location, cookies, session: id, opened })
     }
 
     /// Begins once more what was begun under another cookie; nothing of the answer counts. Whoever

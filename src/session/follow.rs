@@ -4,7 +4,7 @@
 //! [`Sessions::follow`] runs as long as the server and hears what the others announce. The
 //! everyday request asks neither: it looks at the copy in [`super::revoked`].
 
-use super::{Revocation, SessionId, Sessions};
+use super::{Listed, Revocation, SessionId, Sessions};
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Cursor, OnDown, StoreError, WhenDown};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How long one question to the store waits for news.
 const WAIT: Duration = Duration::from_secs(5);
@@ -96,7 +96,9 @@ impl Sessions {
     /// # Errors
     /// As [`Self::revoke`].
     pub async fn end(&self, id: SessionId, now: Timestamp) -> Result<(), StoreError> {
-        self.revoke(&Revocation::Session(id), now).await?;
+        let revoked = self.revoke(&Revocation::Session(id), now).await;
+        self.tell(id);
+        revoked?;
         // What is left ends by itself, and nobody sees it: it was revoked.
         self.forget(id, now).await
     }
@@ -112,9 +114,10 @@ impl Sessions {
         begun_until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let stored = self.stored_of(provider, subject, now).await;
         let revocation =
             Revocation::Person { provider: Cow::Borrowed(provider), subject: Cow::Borrowed(subject), begun_until };
-        self.revoke(&revocation, now).await
+        self.end_stored(stored, &revocation, begun_until, now).await
     }
 
     /// Ends every session that began up to `begun_until` within one session at the provider.
@@ -128,9 +131,47 @@ impl Sessions {
         begun_until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let stored = self.stored_within(provider, sid, now).await;
         let revocation =
             Revocation::ProviderSession { provider: Cow::Borrowed(provider), sid: Cow::Borrowed(sid), begun_until };
-        self.revoke(&revocation, now).await
+        self.end_stored(stored, &revocation, begun_until, now).await
+    }
+
+    /// Revokes, and takes away what the store holds of the sessions that this ends: those that it
+    /// knows of. One that it does not is over all the same, and what is left of it ends by itself.
+    async fn end_stored(
+        &self,
+        stored: Result<Vec<Listed>, StoreError>,
+        revocation: &Revocation<'_>,
+        begun_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let revoked = self.revoke(revocation, now).await;
+        let ended: Vec<SessionId> = stored
+            .iter()
+            .flatten()
+            .filter(|listed| listed.started <= begun_until)
+            .map(|listed| listed.id)
+            .collect();
+        ended.iter().for_each(|id| self.tell(*id));
+        revoked?;
+        for id in ended {
+            self.forget(id, now).await?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, id: SessionId) {
+        // Nobody listens in tests, and while shutting down.
+        let _ = self.ended.get().map(|listener| listener.send(id));
+    }
+
+    /// The names of sessions that are ended from this process from now on, for whoever has to clean
+    /// up behind them. One alone may listen.
+    pub fn listen_to_ends(&self) -> mpsc::UnboundedReceiver<SessionId> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let _ = self.ended.set(sender);
+        receiver
     }
 
     /// Whether the session has ended since it was read: a response that began before the

@@ -204,14 +204,42 @@ impl Sessions {
         Ok(listed.iter().any(|listed| listed.provider_session.as_deref() == Some(sid)))
     }
 
-    async fn listed_in(&self, index: &Key, now: Timestamp) -> Result<Vec<Listed>, StoreError> {
-        let mut listed = Vec::new();
+    /// What is in the store of a person's sessions, idle ones among them.
+    pub(super) async fn stored_of(
+        &self,
+        provider: &str,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let mut stored = self.stored_in(&person_key(provider, subject), now).await?;
+        stored.retain(|listed| listed.provider == provider && listed.subject == subject);
+        Ok(stored)
+    }
+
+    /// What is in the store of the sessions within one at the provider, idle ones among them.
+    pub(super) async fn stored_within(
+        &self,
+        provider: &str,
+        sid: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let mut stored = self.stored_in(&provider_session_key(provider, sid), now).await?;
+        stored.retain(|listed| listed.provider == provider && listed.provider_session.as_deref() == Some(sid));
+        Ok(stored)
+    }
+
+    async fn stored_in(&self, index: &Key, now: Timestamp) -> Result<Vec<Listed>, StoreError> {
+        let mut stored = Vec::new();
         for member in self.store.index_members(index, now).await? {
             let Ok(id) = <[u8; 16]>::try_from(member.as_slice()).map(SessionId) else { continue };
-            if let Some(one) = self.listed_one(id, now).await? {
-                listed.push(one);
-            }
+            stored.extend(self.stored_one(id, now).await?);
         }
+        Ok(stored)
+    }
+
+    async fn listed_in(&self, index: &Key, now: Timestamp) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.stored_in(index, now).await?;
+        listed.retain(|listed| self.is_alive(listed, now));
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.last_seen));
         Ok(listed)
     }
@@ -221,19 +249,22 @@ impl Sessions {
     /// # Errors
     /// When the store cannot be had.
     pub async fn listed_one(&self, id: SessionId, now: Timestamp) -> Result<Option<Listed>, StoreError> {
+        Ok(self.stored_one(id, now).await?.filter(|listed| self.is_alive(listed, now)))
+    }
+
+    async fn stored_one(&self, id: SessionId, now: Timestamp) -> Result<Option<Listed>, StoreError> {
         let Some(sealed) = self.store.get(&listed_key(id), now).await? else { return Ok(None) };
-        let listed: Option<Listed> = self
-            .ring
-            .open(Purpose::Listing, &sealed, &id.0, now)
-            .and_then(|opened| postcard::from_bytes(opened.plaintext()).ok());
-        Ok(listed.filter(|listed| {
-            let person = (listed.provider.as_str(), listed.subject.as_str());
-            let idle = now.since(listed.last_seen) >= self.settings.idle + self.settings.renewal_interval();
-            listed.id == id
-                && !idle
-                && listed.ends_at > now
-                && !self.revoked.covers(id, person, listed.provider_session.as_deref(), listed.started)
-        }))
+        let opened = self.ring.open(Purpose::Listing, &sealed, &id.0, now);
+        let listed: Option<Listed> = opened.and_then(|opened| postcard::from_bytes(opened.plaintext()).ok());
+        Ok(listed.filter(|listed| listed.id == id))
+    }
+
+    fn is_alive(&self, listed: &Listed, now: Timestamp) -> bool {
+        let person = (listed.provider.as_str(), listed.subject.as_str());
+        let idle = now.since(listed.last_seen) >= self.settings.idle + self.settings.renewal_interval();
+        !idle
+            && listed.ends_at > now
+            && !self.revoked.covers(listed.id, person, listed.provider_session.as_deref(), listed.started)
     }
 
     /// Takes everything of a session out of the store.
@@ -252,7 +283,7 @@ impl Sessions {
 }
 
 /// A ring of the one key that the cookie holds.
-fn own_ring(key: &[u8]) -> Option<KeyRing> {
+pub(super) fn own_ring(key: &[u8]) -> Option<KeyRing> {
     let secret = Zeroizing::new(<[u8; 32]>::try_from(key).ok()?);
     KeyRing::new(&[KeyMaterial { id: String::new(), secret, until: None }])
 }

@@ -6,6 +6,7 @@
 //! and what has ended (`follow`); the everyday request does not ask it. Must never hand out
 //! anything of a cookie that did not open, or of a session that is over.
 
+mod attached;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod follow;
@@ -41,10 +42,10 @@ use identity_cookie::Vouched;
 use presence::Presence;
 use revoked::Revoked;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokens_cookie::Written;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 /// Names a session: 16 random bytes, new at every sign-in.
@@ -57,6 +58,16 @@ impl SessionId {
     pub fn short(self) -> String {
         let [a, b, c, d, ..] = self.0;
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+
+    /// Its 16 bytes, for keys of the store.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// From its 16 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
     }
 
     /// From the 32 hexadecimal digits that it is shown with.
@@ -92,6 +103,8 @@ pub struct Sessions {
     following: Following,
     /// Counts up whenever something ends before its time.
     endings: watch::Sender<u64>,
+    /// Who is told which sessions were ended from here.
+    ended: OnceLock<mpsc::UnboundedSender<SessionId>>,
 }
 
 /// Why a session could not begin.
@@ -122,6 +135,8 @@ pub enum BeginError {
 pub struct Begun {
     /// Its name.
     pub id: SessionId,
+    /// What its cookie opens to.
+    pub opened: Arc<OpenedSession>,
     /// The `Set-Cookie` values that carry it.
     pub cookies: Vec<HeaderValue>,
 }
@@ -148,6 +163,7 @@ impl Sessions {
             presence: Presence::new(settings.idle),
             following: Following::default(),
             endings: watch::Sender::new(0),
+            ended: OnceLock::new(),
         }
     }
 
@@ -179,7 +195,9 @@ impl Sessions {
         {
             return Err(BeginError::SignInTooOld(age));
         }
-        let cookies = self.cookies_of(&session, Some(tokens), request, now, random)?;
+        let mut cookies = self.cookies_of(&session, Some(tokens), request, now, random)?;
+        cookies.extend(self.clear_attached(request));
+        let opened = Arc::new(OpenedSession::renewed(&session).ok_or(BeginError::IdentityTooLarge(0))?);
         if self.settings.keep == Keep::Store {
             self.keep(&session, tokens, now, random).await?;
         }
@@ -189,7 +207,7 @@ impl Sessions {
             }
             tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
         }
-        Ok(Begun { id, cookies })
+        Ok(Begun { id, opened, cookies })
     }
 
     fn kept_of(&self, identity: &Identity) -> Claims {
@@ -328,6 +346,6 @@ impl Sessions {
     /// `Set-Cookie` values that remove every session cookie that the request shows.
     pub fn clear(&self, request: &HeaderMap) -> Vec<HeaderValue> {
         let identity = self.cookies.clear(&self.cookies.session);
-        identity.into_iter().chain(self.clear_tokens_from(request, 0)).collect()
+        identity.into_iter().chain(self.clear_tokens_from(request, 0)).chain(self.clear_attached(request)).collect()
     }
 }

@@ -10,13 +10,13 @@ use super::{NoSession, OpenedSession, SessionId, Sessions};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a live connection keeps of the session that it belongs to.
 #[derive(Debug)]
 pub struct Held {
-    opened: OpenedSession,
+    opened: Arc<OpenedSession>,
     id: SessionId,
     /// When the person sent the request that the connection carries.
     last_seen: Timestamp,
@@ -34,7 +34,7 @@ impl Held {
 
 impl Sessions {
     /// What a connection keeps that carries a request of `now`.
-    pub fn held(&self, opened: OpenedSession, now: Timestamp) -> Option<Held> {
+    pub fn held(&self, opened: Arc<OpenedSession>, now: Timestamp) -> Option<Held> {
         let session = opened.read().ok()?;
         let (id, last_seen, ends_at) = (session.id(), now.max(session.last_seen()), self.ends_at(&session));
         let lifetime = session.started().plus(self.settings.lifetime);

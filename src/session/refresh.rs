@@ -16,8 +16,8 @@
 use super::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::clock::Timestamp;
 use crate::oidc::{Held, Provider, RefreshError, Tokens};
-use crate::random::{self, Random};
-use crate::store::{Key, StoreError};
+use crate::random::Random;
+use crate::store::{Key, Lock, StoreError};
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,9 +156,14 @@ impl Refresher {
         if let Some(done) = self.done(session, request, now).await? {
             return Ok(Some(done));
         }
-        let lock = Lock::new(session.id(), &*self.random)?;
+        let lock = Lock::new(Key::new("renewal", &session.id().0), &*self.random)
+            .map_err(|_| Failure::Outage(NoSession::ProviderDown))?;
         let mut waited = Duration::ZERO;
-        while !lock.taken(&self.sessions, now).await? {
+        while !lock
+            .taken(&*self.sessions.store, now.plus(LOCK), now)
+            .await
+            .map_err(|error| store_is_down(&error))?
+        {
             // Another replica is asking.
             if still_vouched_for {
                 return Ok(None);
@@ -178,7 +183,7 @@ impl Refresher {
         let opened = opened.ok_or(Failure::Over(NoSession::Unreadable))?;
         let asking = tokio::spawn(async move {
             let outcome = this.ask(&opened, &request, now).await;
-            lock.release(&this.sessions, now).await;
+            lock.release(&*this.sessions.store, now).await;
             outcome
         });
         asking.await.unwrap_or(Err(Failure::Outage(NoSession::ProviderDown))).map(Some)
@@ -369,34 +374,6 @@ impl Refresher {
         }
         // What does not fit stays in the store, where every request finds it.
         Ok((opened, cookies.unwrap_or_default()))
-    }
-}
-
-/// The right to renew a session, among all replicas.
-struct Lock {
-    key: Key,
-    owner: [u8; 16],
-}
-
-impl Lock {
-    fn new(id: SessionId, random: &dyn Random) -> Result<Self, Failure> {
-        let owner = random::bytes(random).map_err(|_| Failure::Outage(NoSession::ProviderDown))?;
-        Ok(Self { key: Key::new("renewal", &id.0), owner })
-    }
-
-    async fn taken(&self, sessions: &Sessions, now: Timestamp) -> Result<bool, Failure> {
-        let store = &sessions.store;
-        // A store whose client repeats a command (a Redis cluster) may say no to what it has done.
-        let taken =
-            store.put_new(&self.key, &self.owner, now.plus(LOCK), now).await.map_err(|error| store_is_down(&error))?;
-        Ok(taken
-            || store.get(&self.key, now).await.map_err(|error| store_is_down(&error))?.as_deref()
-                == Some(&self.owner[..]))
-    }
-
-    /// One that cannot be released runs out.
-    async fn release(&self, sessions: &Sessions, now: Timestamp) {
-        let _ = sessions.store.take(&self.key, &self.owner, now).await;
     }
 }
 

@@ -17,10 +17,12 @@
 //! and does not: `docs/decisions/0004-stores.md`.
 
 mod file;
+mod lock;
 mod memory;
 mod redis;
 mod settings;
 
+pub use lock::Lock;
 pub use settings::{Mode, Node, OnDown, RedisSettings, Settings, WhenDown};
 
 use crate::clock::Timestamp;

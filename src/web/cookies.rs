@@ -27,6 +27,8 @@ pub struct Cookies {
     pub session: CookieName,
     /// The tokens cookie's first part.
     pub tokens: CookieName,
+    /// What upstreams need to trust the session.
+    pub credentials: CookieName,
     /// What binds sign-ins to this browser.
     pub login: CookieName,
     domain: Option<String>,
@@ -59,6 +61,7 @@ impl Cookies {
         Self {
             session: name(""),
             tokens: name("-tokens"),
+            credentials: name("-credentials"),
             login: name("-login"),
             domain: settings.domain.clone(),
             secure: public_url.is_secure(),

@@ -7,6 +7,7 @@ pub(crate) mod chunks;
 pub mod cookies;
 pub mod forwarded;
 pub(crate) mod frames;
+pub mod header;
 pub mod hygiene;
 pub mod kind;
 pub mod origin;

@@ -1,0 +1,167 @@
+//! Keys that were minted and have to be deleted when their session ends.
+//!
+//! Called by `wallet`, which says which there are, and by `mod`, which runs this as long as the
+//! server. Which keys there are lies in the store from before they are used, so that it is known
+//! after a restart and on every replica; numbers only, no key. When a session ends its keys are
+//! condemned, and a condemned key is deleted as soon as the API lets us: at once, or tried again
+//! until it would have ended by itself. Nobody's sign-out waits for it.
+
+use super::albert::{Albert, AlbertError};
+use crate::clock::Timestamp;
+use crate::secret::SecretString;
+use crate::session::SessionId;
+use crate::store::{Key, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long one replica has for deleting a key before another one may try.
+const TRY: Duration = Duration::from_secs(60);
+/// For a key that deletes another one.
+const HELPER: &str = "vestibule-discard";
+
+/// A key in the API's own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MintedKey {
+    pub(super) account: u64,
+    pub(super) key: u64,
+}
+
+/// A key that is to be deleted, sooner or later. Written with postcard: the order is the format.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry<'a> {
+    credential: &'a str,
+    account: u64,
+    key: u64,
+    until: Timestamp,
+}
+
+pub(super) struct Discards {
+    store: Arc<dyn Store>,
+    ended: mpsc::UnboundedSender<SessionId>,
+    condemned: AtomicUsize,
+}
+
+/// Whether there is more to be done, later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    Something,
+}
+
+impl Discards {
+    /// With the names of sessions that [`Self::ended`] is told of.
+    pub(super) fn new(store: Arc<dyn Store>) -> (Self, mpsc::UnboundedReceiver<SessionId>) {
+        let (ended, told) = mpsc::unbounded_channel();
+        (Self { store, ended, condemned: AtomicUsize::new(0) }, told)
+    }
+
+    /// Notes that a key is to be deleted when the session ends.
+    pub(super) async fn expect(
+        &self,
+        session: SessionId,
+        credential: &str,
+        minted: MintedKey,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        let entry = Entry { credential, account: minted.account, key: minted.key, until };
+        let entry = postcard::to_stdvec(&entry).unwrap_or_default();
+        if let Err(error) = self.store.index_add(&minted_key(session), &entry, until, now).await {
+            tracing::warn!(credential, session = session.short(), %error, "a key that was minted is not noted: it stays until it ends by itself");
+        }
+    }
+
+    /// The session has ended: what it has is to be deleted.
+    pub(super) fn ended(&self, session: SessionId) {
+        // Nobody listens while shutting down; the key ends by itself.
+        let _ = self.ended.send(session);
+    }
+
+    /// Condemns the keys of a session that has ended.
+    pub(super) async fn condemn(&self, session: SessionId, now: Timestamp) -> Result<(), StoreError> {
+        let minted = minted_key(session);
+        for member in self.store.index_members(&minted, now).await? {
+            if let Ok(entry) = postcard::from_bytes::<Entry<'_>>(&member) {
+                self.store.index_add(&condemned_key(), &member, entry.until, now).await?;
+            }
+            self.store.index_remove(&minted, &member, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what is condemned. `own` has the keys themselves, as far as this process knows them.
+    pub(super) async fn work_off(
+        &self,
+        apis: &HashMap<String, Arc<Albert>>,
+        own: &mut HashMap<MintedKey, SecretString>,
+        now: Timestamp,
+    ) -> Left {
+        let members = match self.store.index_members(&condemned_key(), now).await {
+            Ok(members) => members,
+            Err(error) => {
+                tracing::debug!(%error, "the store cannot be asked which keys are to be deleted");
+                return Left::Something;
+            }
+        };
+        self.condemned.store(members.len(), Ordering::Relaxed);
+        let mut left = Left::Nothing;
+        for member in members {
+            let Ok(entry) = postcard::from_bytes::<Entry<'_>>(&member) else { continue };
+            // A credential that left the configuration: its keys end by themselves.
+            let Some(api) = apis.get(entry.credential) else { continue };
+            let minted = MintedKey { account: entry.account, key: entry.key };
+            let turn = Key::new("discarding", &member);
+            if self.store.put_new(&turn, &[], now.plus(TRY), now).await != Ok(true) {
+                left = Left::Something;
+                continue;
+            }
+            let deleted = api.discard(minted.account, minted.key, own.get(&minted), HELPER, now).await;
+            match deleted {
+                Ok(()) => tracing::debug!(credential = entry.credential, "a key was deleted with its session"),
+                Err(AlbertError::CannotDiscard) => {
+                    tracing::info!(
+                        credential = entry.credential,
+                        "this version of the API deletes no key that is not at hand: it stays until it ends by itself"
+                    );
+                }
+                Err(error) => {
+                    let waiting = self.waiting();
+                    tracing::warn!(
+                        credential = entry.credential,
+                        waiting,
+                        %error,
+                        "a key of a session that has ended cannot be deleted yet; it is tried again"
+                    );
+                    left = Left::Something;
+                    if error.is_outage() || matches!(error, AlbertError::AdminRefused) {
+                        // The others would fare no better; and when it is over, nobody has to wait.
+                        let _ = self.store.delete(&turn, now).await;
+                        return left;
+                    }
+                    continue;
+                }
+            }
+            own.remove(&minted);
+            let _ = self.store.index_remove(&condemned_key(), &member, now).await;
+            let _ = self.condemned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+        }
+        left
+    }
+
+    /// How many keys wait for being deleted, as far as this process has looked.
+    pub(super) fn waiting(&self) -> usize {
+        self.condemned.load(Ordering::Relaxed)
+    }
+}
+
+fn minted_key(session: SessionId) -> Key {
+    Key::new("minted", &session.bytes())
+}
+
+fn condemned_key() -> Key {
+    Key::new("condemned", &[])
+}

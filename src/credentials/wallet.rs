@@ -1,0 +1,434 @@
+//! What was obtained for a session: found again, or obtained once.
+//!
+//! Called by `mod` for every kind of credential that takes asking somebody. A value is looked for
+//! where it is cheapest:
+//!
+//! ```text
+//! memory → cookie → (turn in this process) → store → (lock among replicas) → obtain
+//! ```
+//!
+//! and then put into all of them: into the store sealed with the session's own key, into the cookie
+//! where sessions keep their tokens in cookies and the value is one that has to be given back. The
+//! obtaining runs in a task of its own: a browser that goes away must not leave a key behind that
+//! nobody knows of. Must never hand a value of one session to another.
+
+use super::discard::{Discards, MintedKey};
+use super::placement::Placement;
+use super::{CredentialError, Failed};
+use crate::clock::Timestamp;
+use crate::random::Random;
+use crate::secret::{ExposeSecret, SecretString};
+use crate::session::{Keep, NoSession, OpenedSession, Session, SessionId, Sessions};
+use crate::store::{Key, Lock, Store, StoreError};
+use http::{HeaderMap, HeaderValue};
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+/// How long a request waits for another one that obtains the same.
+const WAIT: Duration = Duration::from_secs(20);
+/// Between two looks at whether another replica has finished.
+const LOOK: Duration = Duration::from_millis(50);
+/// After which a lock is free again whose owner is gone: longer than the questions take that
+/// obtaining a key may need.
+const LOCK: Duration = Duration::from_secs(60);
+/// After one that failed: until the next try for the same session.
+const BACK_OFF: Duration = Duration::from_secs(5);
+/// Values in memory, at most. One takes about half a kilobyte.
+const MAX_HELD: u64 = 100_000;
+/// How long one that is not asked for stays in memory; the store or the cookie has it after that.
+const IDLE: Duration = Duration::from_secs(3600);
+/// A value that ends sooner than this is not good for a request any more.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How long a value that is known to live is not suspected again, whatever an upstream refuses.
+const TRUSTED: Duration = Duration::from_secs(10);
+/// How long the word that a session has ended may be under way from another replica.
+const WORD_UNDER_WAY: Duration = Duration::from_secs(2);
+
+/// What was obtained.
+pub(super) struct Obtained {
+    pub(super) secret: SecretString,
+    /// From then on it is worth nothing.
+    pub(super) until: Timestamp,
+    /// What is to be given back when the session ends.
+    pub(super) minted: Option<MintedKey>,
+}
+
+/// A value of one session.
+pub struct Held {
+    secret: SecretString,
+    value: HeaderValue,
+    obtained_at: Timestamp,
+    until: Timestamp,
+    pub(super) minted: Option<MintedKey>,
+    /// When it was known to live, in Unix seconds.
+    alive_at: AtomicU64,
+    /// Whether the browser's cookie has it.
+    was_shown: AtomicBool,
+}
+
+/// A value that is being obtained.
+pub(super) struct Obtaining(tokio::task::JoinHandle<Result<Arc<Held>, Failed>>);
+
+impl Obtaining {
+    pub(super) async fn done(self) -> Result<Arc<Held>, Failed> {
+        self.0.await.unwrap_or_else(|_| Err(CredentialError::Busy.into()))
+    }
+}
+
+impl Held {
+    /// The header's value.
+    pub(super) fn value(&self) -> HeaderValue {
+        self.value.clone()
+    }
+
+    pub(super) fn secret(&self) -> &SecretString {
+        &self.secret
+    }
+
+    /// Whether it is so long ago that it was known to live that it may have died meanwhile.
+    pub(super) fn may_be_dead(&self, now: Timestamp) -> bool {
+        now.since(Timestamp::from_unix(self.alive_at.load(Ordering::Relaxed))) >= TRUSTED
+    }
+
+    pub(super) fn is_alive_at(&self, now: Timestamp) {
+        self.alive_at.store(now.as_unix(), Ordering::Relaxed);
+    }
+
+    fn is_good(&self, now: Timestamp) -> bool {
+        now.plus(MARGIN) < self.until
+    }
+}
+
+/// One kind of value: a credential of the configuration.
+pub(super) struct Slot {
+    pub(super) index: usize,
+    pub(super) name: String,
+    pub(super) placement: Placement,
+}
+
+/// As it is written, in the store and in the cookie.
+#[derive(Serialize, Deserialize)]
+struct Written<'a> {
+    credential: &'a str,
+    secret: &'a str,
+    obtained_at: Timestamp,
+    until: Timestamp,
+    minted: Option<(u64, u64)>,
+}
+
+type Place = (SessionId, usize);
+
+pub(super) struct Wallet {
+    sessions: Arc<Sessions>,
+    store: Arc<dyn Store>,
+    random: Arc<dyn Random>,
+    discards: Arc<Discards>,
+    memory: moka::sync::Cache<Place, Arc<Held>>,
+    turns: moka::sync::Cache<Place, Arc<Mutex<()>>>,
+    failures: moka::sync::Cache<Place, Failed>,
+}
+
+/// For whom, and when.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) opened: Arc<OpenedSession>,
+    pub(super) now: Timestamp,
+}
+
+impl Wallet {
+    pub(super) fn new(
+        sessions: Arc<Sessions>,
+        store: Arc<dyn Store>,
+        random: Arc<dyn Random>,
+        discards: Arc<Discards>,
+    ) -> Self {
+        Self {
+            sessions,
+            store,
+            random,
+            discards,
+            memory: moka::sync::Cache::builder().max_capacity(MAX_HELD).time_to_idle(IDLE).build(),
+            turns: moka::sync::Cache::builder().max_capacity(MAX_HELD).time_to_idle(LOCK).build(),
+            failures: moka::sync::Cache::builder().max_capacity(MAX_HELD).time_to_live(BACK_OFF).build(),
+        }
+    }
+
+    /// The value in memory.
+    pub(super) fn at_hand(&self, id: SessionId, slot: &Slot, now: Timestamp) -> Option<Arc<Held>> {
+        self.memory.get(&(id, slot.index)).filter(|held| held.is_good(now))
+    }
+
+    /// Whether it is time to obtain the next one, and nobody does yet. What ends with its session
+    /// needs no next one.
+    pub(super) fn is_due(&self, held: &Held, session: &Session<'_>, slot: &Slot, now: Timestamp) -> bool {
+        let place = (session.id(), slot.index);
+        now.plus(held.until.since(held.obtained_at) / 20) >= held.until
+            && held.until < self.sessions.ends_at(session)
+            && !self.failures.contains_key(&place)
+            && self.turns.get(&place).is_none_or(|turn| turn.try_lock().is_ok())
+    }
+
+    /// Whether the request shows the value in its cookie, or need not.
+    pub(super) fn is_shown(&self, held: &Held, id: SessionId, request: &HeaderMap, now: Timestamp) -> bool {
+        if self.sessions.settings().keep == Keep::Store || held.was_shown.load(Ordering::Relaxed) {
+            return true;
+        }
+        let Some(opened) = self.sessions.attached_in(request, id, now) else { return false };
+        let written: Vec<Written<'_>> = postcard::from_bytes(opened.plaintext()).unwrap_or_default();
+        let shown = written.iter().any(|written| written.secret == held.secret.expose_secret());
+        // Once is enough: a browser that lost it later has lost its session as well.
+        held.was_shown.store(shown, Ordering::Relaxed);
+        shown
+    }
+
+    /// The value from the cookie that the request shows: of before a restart, or from another
+    /// replica.
+    pub(super) async fn in_cookie(
+        &self,
+        slots: &[Arc<Slot>],
+        session: &Session<'_>,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) {
+        let Some(opened) = self.sessions.attached_in(request, session.id(), now) else { return };
+        let written: Vec<Written<'_>> = postcard::from_bytes(opened.plaintext()).unwrap_or_default();
+        for written in written {
+            let Some(slot) = slots.iter().find(|slot| slot.name == written.credential) else { continue };
+            let Some(held) = written.held(slot).filter(|held| held.is_good(now)) else { continue };
+            if self.at_hand(session.id(), slot, now).is_none() {
+                if let Some(minted) = held.minted {
+                    self.discards.expect(session.id(), &slot.name, minted, held.until, now).await;
+                }
+                self.memory.insert((session.id(), slot.index), Arc::new(held));
+            }
+        }
+    }
+
+    /// A `Set-Cookie` value with what has to be given back, where sessions keep their tokens in
+    /// cookies.
+    pub(super) fn cookie(&self, slots: &[Arc<Slot>], session: &Session<'_>, now: Timestamp) -> Option<HeaderValue> {
+        if self.sessions.settings().keep == Keep::Store {
+            return None;
+        }
+        let held: Vec<_> = slots
+            .iter()
+            .filter_map(|slot| Some((slot, self.at_hand(session.id(), slot, now)?)))
+            .filter(|(_, held)| held.minted.is_some())
+            .collect();
+        let written: Vec<Written<'_>> = held.iter().map(|(slot, held)| Written::of(slot, held)).collect();
+        let plaintext = Zeroizing::new(postcard::to_stdvec(&written).ok()?);
+        self.sessions.attached_cookie(session, &plaintext, now, &*self.random)
+    }
+
+    /// The value, from the store or obtained; another one than `not`, which is dead or about to be.
+    /// Begins at once, and goes on if nobody waits for it.
+    pub(super) fn obtain<O, F>(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        asked: Asked,
+        not: Option<Arc<Held>>,
+        obtain: O,
+    ) -> Obtaining
+    where
+        O: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<Obtained, CredentialError>> + Send + 'static,
+    {
+        let (this, slot) = (Arc::clone(self), Arc::clone(slot));
+        Obtaining(tokio::spawn(async move { this.obtain_once(&slot, &asked, not, obtain).await }))
+    }
+
+    async fn obtain_once<O, F>(
+        self: &Arc<Self>,
+        slot: &Slot,
+        asked: &Asked,
+        not: Option<Arc<Held>>,
+        obtain: O,
+    ) -> Result<Arc<Held>, Failed>
+    where
+        O: FnOnce() -> F + Send,
+        F: Future<Output = Result<Obtained, CredentialError>> + Send,
+    {
+        let now = asked.now;
+        let session = self.sessions.read(&asked.opened, now).map_err(CredentialError::Over)?;
+        let place = (session.id(), slot.index);
+        let turn = self.turns.get_with(place, Arc::default);
+        let _turn = tokio::time::timeout(WAIT, turn.lock_owned()).await.map_err(|_| CredentialError::Busy)?;
+        let is_another = |held: &Held| {
+            held.is_good(now)
+                && not.as_ref().is_none_or(|not| not.secret.expose_secret() != held.secret.expose_secret())
+        };
+        if let Some(held) = self.memory.get(&place).filter(|held| is_another(held)) {
+            return Ok(held);
+        }
+        if let Some(failed) = self.failures.get(&place) {
+            return Err(failed);
+        }
+        let lock_key = Key::new("obtaining", &[&place.0.bytes()[..], slot.name.as_bytes()].concat());
+        let lock = Lock::new(lock_key, &*self.random).map_err(|_| CredentialError::Randomness)?;
+        let mut waited = Duration::ZERO;
+        let has_lock = loop {
+            // An outage of the store costs a second key where there are several replicas, and
+            // nobody's access.
+            match self.stored(slot, &session, now).await {
+                Ok(Some(held)) if is_another(&held) => {
+                    let held = Arc::new(held);
+                    self.memory.insert(place, Arc::clone(&held));
+                    return Ok(held);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(credential = slot.name, %error, "obtained without the store: another replica may do the same");
+                    break false;
+                }
+            }
+            match lock.taken(&*self.store, now.plus(waited + LOCK), now.plus(waited)).await {
+                Ok(true) if waited.is_zero() => break true,
+                // Another one had it a moment ago, and has left something.
+                Ok(true) => match self.stored(slot, &session, now).await {
+                    Ok(Some(held)) if is_another(&held) => {
+                        lock.release(&*self.store, now).await;
+                        let held = Arc::new(held);
+                        self.memory.insert(place, Arc::clone(&held));
+                        return Ok(held);
+                    }
+                    _ => break true,
+                },
+                Ok(false) if waited >= WAIT => return Err(CredentialError::Busy.into()),
+                Ok(false) => {
+                    tokio::time::sleep(LOOK).await;
+                    waited += LOOK;
+                }
+                Err(_) => break false,
+            }
+        };
+        let outcome = match obtain().await {
+            Ok(obtained) => {
+                let kept = self.keep(slot, asked, &session, obtained).await;
+                // In the place of one that was refused: an upstream that refuses this one too means
+                // the person, not the key.
+                kept.inspect(|held| if not.is_some() { held.is_alive_at(now) })
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(failed) = &outcome {
+            self.failures.insert(place, Arc::clone(failed));
+        }
+        if has_lock {
+            lock.release(&*self.store, now).await;
+        }
+        outcome
+    }
+
+    async fn stored(&self, slot: &Slot, session: &Session<'_>, now: Timestamp) -> Result<Option<Held>, StoreError> {
+        let Some(plaintext) = self.sessions.attached(session, &slot.name, now).await? else { return Ok(None) };
+        let written: Option<Written<'_>> = postcard::from_bytes(&plaintext).ok();
+        Ok(written.and_then(|written| written.held(slot)))
+    }
+
+    /// Puts what was obtained where it is found again: first of all the word that it has to be
+    /// given back.
+    async fn keep(
+        self: &Arc<Self>,
+        slot: &Slot,
+        asked: &Asked,
+        session: &Session<'_>,
+        obtained: Obtained,
+    ) -> Result<Arc<Held>, Failed> {
+        let (id, now) = (session.id(), asked.now);
+        if let Some(minted) = obtained.minted {
+            self.discards.expect(id, &slot.name, minted, obtained.until, now).await;
+        }
+        let held = Held::new(slot, obtained, now).ok_or(CredentialError::NotHeaderText)?;
+        let held = Arc::new(held);
+        let plaintext = postcard::to_stdvec(&Written::of(slot, &held)).map(Zeroizing::new).unwrap_or_default();
+        let until = held.until;
+        let kept = self.sessions.attach(session, &slot.name, &plaintext, until, now, &*self.random).await;
+        let kept = match (kept, held.minted) {
+            (Ok(()), Some(_)) => self.store.put(&holder_key(&held.secret), &id.bytes(), until, now).await,
+            (kept, _) => kept,
+        };
+        if let Err(error) = kept {
+            tracing::warn!(credential = slot.name, session = id.short(), %error, "what was obtained is in this process alone");
+        }
+        self.memory.insert((id, slot.index), Arc::clone(&held));
+        if self.has_ended(asked) {
+            self.discards.ended(id);
+            return Err(CredentialError::Over(NoSession::Ended).into());
+        }
+        if held.minted.is_some() {
+            // Ended a moment ago on another replica, which could not know of this.
+            let (this, asked) = (Arc::clone(self), asked.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(WORD_UNDER_WAY).await;
+                if this.has_ended(&asked) {
+                    this.discards.ended(id);
+                }
+            });
+        }
+        Ok(held)
+    }
+
+    fn has_ended(&self, asked: &Asked) -> bool {
+        matches!(self.sessions.read(&asked.opened, asked.now), Err(NoSession::Ended))
+    }
+
+    /// Forgets a session that has ended; what it held, for giving it back.
+    pub(super) async fn forget(&self, id: SessionId, slots: &[Arc<Slot>], now: Timestamp) -> Vec<Arc<Held>> {
+        let mut held = Vec::new();
+        for slot in slots {
+            held.extend(self.memory.remove(&(id, slot.index)));
+            // What is left there nobody can open any more.
+            let _ = self.sessions.detach(id, &slot.name, now).await;
+        }
+        for held in held.iter().filter(|held| held.minted.is_some()) {
+            let _ = self.store.delete(&holder_key(&held.secret), now).await;
+        }
+        held
+    }
+
+    /// The session that a minted key belongs to.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    pub(super) async fn holder(&self, key: &SecretString, now: Timestamp) -> Result<Option<SessionId>, StoreError> {
+        let id = self.store.get(&holder_key(key), now).await?;
+        Ok(id.and_then(|id| SessionId::from_bytes(&id)))
+    }
+}
+
+impl Held {
+    fn new(slot: &Slot, obtained: Obtained, now: Timestamp) -> Option<Self> {
+        let value = slot.placement.value(obtained.secret.expose_secret())?;
+        let Obtained { secret, until, minted } = obtained;
+        let (alive_at, was_shown) = (AtomicU64::new(0), AtomicBool::new(false));
+        Some(Self { secret, value, obtained_at: now, until, minted, alive_at, was_shown })
+    }
+}
+
+impl<'a> Written<'a> {
+    fn of(slot: &'a Slot, held: &'a Held) -> Self {
+        Self {
+            credential: &slot.name,
+            secret: held.secret.expose_secret(),
+            obtained_at: held.obtained_at,
+            until: held.until,
+            minted: held.minted.map(|minted| (minted.account, minted.key)),
+        }
+    }
+
+    fn held(&self, slot: &Slot) -> Option<Held> {
+        let minted = self.minted.map(|(account, key)| MintedKey { account, key });
+        let obtained = Obtained { secret: SecretString::from(self.secret), until: self.until, minted };
+        Held::new(slot, obtained, self.obtained_at)
+    }
+}
+
+/// Under which a session is found by a key that was minted for it.
+fn holder_key(key: &SecretString) -> Key {
+    Key::new("key-holder", digest::digest(&digest::SHA256, key.expose_secret().as_bytes()).as_ref())
+}
