@@ -94,8 +94,7 @@ async fn a_gateway_gets_its_own_credentials_and_never_the_providers() {
     let gateway = Stub::start(&[]).await;
     issue(&gateway, "/oauth/token", |_| {});
     for authentication in [ClientAuthentication::ClientSecretPost, ClientAuthentication::ClientSecretBasic] {
-        for (secret, authorization) in
-            [(Some("gateway s3cret"), "Basic dmVzdGlidWxlOmdhdGV3YXkrczNjcmV0"), (None, "")]
+        for (secret, authorization) in [(Some("gateway s3cret"), "Basic dmVzdGlidWxlOmdhdGV3YXkrczNjcmV0"), (None, "")]
         {
             let endpoint = ExchangeEndpoint {
                 url: format!("{}/oauth/token", gateway.issuer).parse().unwrap(),
