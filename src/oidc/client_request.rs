@@ -1,7 +1,7 @@
 //! A form that our client posts to the provider under its own name (RFC 6749 §2.3.1), and how a
 //! refusal is read (§5.2).
 //!
-//! `token` and `revocation` send theirs through here. Each is sent once. What an answer says never
+//! `token`, `exchange` and `revocation` send theirs through here. Each is sent once. What an answer says never
 //! reaches a log in the provider's own words.
 
 use super::settings::{ClientAuthentication, Settings};
@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{StatusCode, header};
 use serde::Deserialize;
+use std::time::Duration;
 use url::{Url, form_urlencoded};
 
 /// Why the provider did not do what the form asked.
@@ -23,19 +24,49 @@ pub(super) enum Refusal {
     Status(u16),
 }
 
-/// Posts `parameters` to `endpoint`, with our client's authentication, and hands out the answer.
+/// Who posts: our client as it is registered with whoever owns the endpoint, and nobody else.
+#[derive(Clone, Copy)]
+pub(super) struct Client<'a> {
+    pub(super) id: &'a str,
+    pub(super) secret: Option<&'a SecretString>,
+    pub(super) authentication: ClientAuthentication,
+}
+
+impl<'a> From<&'a Settings> for Client<'a> {
+    fn from(settings: &'a Settings) -> Self {
+        Self {
+            id: &settings.client_id,
+            secret: settings.client_secret.as_ref(),
+            authentication: settings.client_authentication,
+        }
+    }
+}
+
+/// Posts `parameters` to the provider's `endpoint`, with our client's authentication, and hands out
+/// the answer.
 pub(super) async fn post(
     endpoint: &Url,
     settings: &Settings,
     fetch: &Fetch,
     parameters: &[(&str, &str)],
 ) -> Result<http::Response<Vec<u8>>, FetchError> {
-    fetch.send(request(endpoint, settings, parameters)?, settings.timeout).await
+    post_as(settings.into(), endpoint, settings.timeout, fetch, parameters).await
+}
+
+/// The same as `client`, which may be another than the provider's.
+pub(super) async fn post_as(
+    client: Client<'_>,
+    endpoint: &Url,
+    timeout: Duration,
+    fetch: &Fetch,
+    parameters: &[(&str, &str)],
+) -> Result<http::Response<Vec<u8>>, FetchError> {
+    fetch.send(request(endpoint, client, parameters)?, timeout).await
 }
 
 fn request(
     endpoint: &Url,
-    settings: &Settings,
+    client: Client<'_>,
     parameters: &[(&str, &str)],
 ) -> Result<http::Request<Vec<u8>>, FetchError> {
     let mut form = form_urlencoded::Serializer::new(String::new());
@@ -43,15 +74,15 @@ fn request(
     let mut request = http::Request::post(endpoint.as_str())
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    match (&settings.client_secret, settings.client_authentication) {
+    match (client.secret, client.authentication) {
         (Some(secret), ClientAuthentication::ClientSecretBasic) => {
-            request = request.header(header::AUTHORIZATION, basic(&settings.client_id, secret));
+            request = request.header(header::AUTHORIZATION, basic(client.id, secret));
         }
         (Some(secret), ClientAuthentication::ClientSecretPost) => {
-            form.append_pair("client_id", &settings.client_id).append_pair("client_secret", secret.expose_secret());
+            form.append_pair("client_id", client.id).append_pair("client_secret", secret.expose_secret());
         }
         (None, _) => {
-            form.append_pair("client_id", &settings.client_id);
+            form.append_pair("client_id", client.id);
         }
     }
     request.body(form.finish().into_bytes()).map_err(|_| FetchError::Request)
@@ -94,7 +125,7 @@ mod tests {
 
     fn sent(settings: &Settings) -> (Option<String>, Vec<(String, String)>) {
         let endpoint = Url::parse("https://op.test/token").unwrap();
-        let request = request(&endpoint, settings, &[("code", "the code")]).unwrap();
+        let request = request(&endpoint, settings.into(), &[("code", "the code")]).unwrap();
         assert_eq!(request.method(), "POST");
         let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
         (authorization, form_urlencoded::parse(request.body()).into_owned().collect())

@@ -27,6 +27,7 @@ mod token;
 mod userinfo;
 
 pub use authorize::RESERVED_PARAMETERS;
+pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
 pub use id_token::IdTokenError;
 pub use identity::Identity;
 pub use jws::JwsError;

@@ -7,6 +7,7 @@ use crate::claims::ClaimValue;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+mod exchange;
 mod refresh;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);

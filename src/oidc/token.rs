@@ -125,12 +125,12 @@ fn tokens(body: &[u8]) -> Result<Answer, TokenError> {
 
 /// Whether it can stand in an `Authorization` header as it is: visible ASCII. RFC 6750 §2.1 allows
 /// fewer characters still, but providers' tokens are theirs.
-fn is_bearer_token(token: &str) -> bool {
+pub(super) fn is_bearer_token(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Some providers write the number as text.
-fn seconds(value: &serde_json::Value) -> Option<u64> {
+pub(super) fn seconds(value: &serde_json::Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 

@@ -16,6 +16,8 @@ pub struct Faults {
     pub token: Option<TokenFault>,
     /// At the token endpoint for refresh tokens, before [`Self::token`] is looked at.
     pub refresh: Option<RefreshFault>,
+    /// At the token endpoint for token exchange, where [`Self::token`] is not looked at.
+    pub exchange: Option<ExchangeFault>,
     /// In the ID token.
     pub id_token: Option<IdTokenFault>,
     /// At userinfo.
@@ -64,6 +66,31 @@ pub enum RefreshFault {
     WithoutRefreshToken,
     /// The refreshed ID token is wrong.
     IdToken(IdTokenFault),
+}
+
+/// What goes wrong when a token is exchanged for another service's (RFC 8693).
+#[derive(Clone, Debug)]
+pub enum ExchangeFault {
+    /// 500.
+    Failing,
+    /// 400 with this error code.
+    Refused(&'static str),
+    /// 200, and not JSON.
+    Garbage,
+    /// No `issued_token_type`.
+    WithoutIssuedTokenType,
+    /// The `issued_token_type` of an ID token.
+    IssuesIdToken,
+    /// `token_type` `N_A`.
+    NotBearer,
+    /// No `expires_in`.
+    WithoutLifetime,
+    /// A line break and a header in the token.
+    LineBreak,
+    /// The very token that was to be exchanged.
+    SameToken,
+    /// The answer waits.
+    Held(Hold),
 }
 
 /// What goes wrong at the revocation endpoint.
@@ -325,7 +352,7 @@ impl Hold {
 pub struct Counters {
     /// `/authorize`.
     pub authorize: u64,
-    /// `/token`, for codes and refreshes together.
+    /// `/token`, for codes, refreshes and exchanges together.
     pub token: u64,
     /// `/token`, refreshes only.
     pub refresh: u64,
@@ -333,6 +360,10 @@ pub struct Counters {
     pub refreshed: u64,
     /// Refresh tokens that were presented again after they were used up: thefts, to the provider.
     pub refresh_reuse: u64,
+    /// `/token`, token exchanges only.
+    pub exchange: u64,
+    /// Token exchanges that issued a token.
+    pub exchanged: u64,
     /// `/token/revocation`.
     pub revocation: u64,
     /// Logout tokens that were posted, whatever came back.
@@ -354,6 +385,8 @@ pub(super) struct Counts {
     pub(super) refresh: Count,
     pub(super) refreshed: Count,
     pub(super) refresh_reuse: Count,
+    pub(super) exchange: Count,
+    pub(super) exchanged: Count,
     pub(super) revocation: Count,
     pub(super) logout_tokens: Count,
     pub(super) userinfo: Count,
@@ -383,6 +416,8 @@ impl Counts {
             refresh: self.refresh.get(),
             refreshed: self.refreshed.get(),
             refresh_reuse: self.refresh_reuse.get(),
+            exchange: self.exchange.get(),
+            exchanged: self.exchanged.get(),
             revocation: self.revocation.get(),
             logout_tokens: self.logout_tokens.get(),
             userinfo: self.userinfo.get(),

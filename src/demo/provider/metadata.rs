@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::agents::{ACR_VALUES, SCOPE_CLAIMS};
+use super::exchange;
 use super::faults::{DiscoveryFault, JwksFault};
 use axum::body::Body;
 use axum::extract::State;
@@ -57,7 +58,7 @@ fn metadata(issuer: &str, has_rsa: bool) -> Value {
         "jwks_uri": format!("{issuer}/jwks"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", exchange::GRANT_TYPE],
         "token_endpoint_auth_methods_supported": ["client_secret_post"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_post"],
         "backchannel_logout_supported": true,

@@ -5,8 +5,9 @@
 //! no e-mail or name in the ID token, userinfo as a signed JWT or JSON, `client_secret_post` only,
 //! exact redirect URIs, a 12 h session that is reused without a screen, sign-out through
 //! `/session/end`. It leaves out introspection, `private_key_jwt` and encrypted tokens. Beyond
-//! ProConnect, it tells clients that ask when somebody has signed out ([`LogoutUris`]), and shows
-//! at `/api/v2/sessions` who is signed in, with a button to sign them out everywhere.
+//! ProConnect, it tells clients that ask when somebody has signed out ([`LogoutUris`]), shows
+//! at `/api/v2/sessions` who is signed in, with a button to sign them out everywhere, and exchanges
+//! tokens for those of other services (RFC 8693).
 //!
 //! Whoever can reach it signs in as whomever they like: it must never listen on anything but
 //! loopback.
@@ -14,7 +15,8 @@
 //! ```text
 //! authorize ─ request (checks) ─┬─ callback (code or error)
 //!                               └─ sign_in (the page) ─ callback
-//! token ─ id_token ─ keys      userinfo ─ keys      revocation      metadata
+//! token ┬ id_token ─ keys      userinfo ─ keys      revocation      metadata
+//! exchange ┘
 //! logout ┬ logout_token ─ keys
 //! sessions ┘
 //! ```
@@ -22,6 +24,7 @@
 mod agents;
 mod authorize;
 mod callback;
+mod exchange;
 mod faults;
 mod id_token;
 mod keys;
@@ -42,7 +45,7 @@ mod userinfo;
 
 pub use agents::{ACR_VALUES, Agent, IDENTITY_PROVIDERS, ROLES, SCOPE_CLAIMS, TestAgent, test_agents};
 pub use faults::{
-    CallbackFault, Counters, DiscoveryFault, Down, Faults, FaultsHandle, Hold, IdTokenFault, JwksFault,
+    CallbackFault, Counters, DiscoveryFault, Down, ExchangeFault, Faults, FaultsHandle, Hold, IdTokenFault, JwksFault,
     LogoutTokenFault, RefreshFault, RevocationFault, TokenFault, UserinfoFault,
 };
 pub use keys::KeyError;
@@ -173,6 +176,12 @@ impl Provider {
     /// How long access tokens live that are issued from now on; in whole seconds.
     pub fn set_access_token_lifetime(&self, lifetime: Duration) {
         self.shared.state().access_token_lifetime = lifetime;
+    }
+
+    /// How long tokens live that are exchanged from now on; in whole seconds. Five minutes where
+    /// nothing is said.
+    pub fn set_exchanged_token_lifetime(&self, lifetime: Duration) {
+        self.shared.state().exchanged_token_lifetime = lifetime;
     }
 
     /// Where the client `client_id` hears from now on that somebody has signed out here.

@@ -19,6 +19,8 @@ pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 /// What [`super::ProviderSettings::access_token_lifetime`] is by default.
 const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// What [`super::Provider::set_exchanged_token_lifetime`] changes.
+const EXCHANGED_TOKEN_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// When [`RefreshRotation::Late`] begins to rotate: 70 % of the session's life.
 const LATE_ROTATION: Duration = Duration::from_secs(12 * 3600 / 10 * 7);
 
@@ -105,6 +107,7 @@ pub(super) struct State {
     /// Who answers the sign-in page by themselves.
     pub(super) automatic: Option<Agent>,
     pub(super) access_token_lifetime: Duration,
+    pub(super) exchanged_token_lifetime: Duration,
     pub(super) session_lifetime: Duration,
     /// Where clients hear of a sign-out, by `client_id`.
     pub(super) logout_uris: HashMap<String, LogoutUris>,
@@ -124,6 +127,7 @@ impl State {
             keys,
             automatic: None,
             access_token_lifetime: access_token_lifetime.unwrap_or(ACCESS_TOKEN_LIFETIME),
+            exchanged_token_lifetime: EXCHANGED_TOKEN_LIFETIME,
             session_lifetime: SESSION_LIFETIME,
             logout_uris: HashMap::new(),
             interactions: HashMap::new(),

@@ -1,9 +1,11 @@
-//! `/token`: codes and refresh tokens become tokens (RFC 6749 §4.1.3, §6).
+//! `/token`: codes and refresh tokens become tokens (RFC 6749 §4.1.3, §6). `exchange` has what
+//! becomes another service's token.
 //!
 //! The client proves itself in the body (`client_secret_post`) and in no other way, as at
 //! ProConnect; a refresh token is always issued.
 
 use super::Shared;
+use super::exchange;
 use super::faults::{RefreshFault, TokenFault};
 use super::id_token;
 use super::request::Parameters;
@@ -45,6 +47,9 @@ impl From<NotGranted> for TokenError {
 pub(super) async fn exchange(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     shared.counts.token.one_more();
     let form = Parameters::parse(&body);
+    if form.get("grant_type") == Some(exchange::GRANT_TYPE) {
+        return exchange::answer(&shared, &headers, &form).await;
+    }
     let mut refresh_fault = None;
     if form.get("grant_type") == Some("refresh_token") {
         shared.counts.refresh.one_more();

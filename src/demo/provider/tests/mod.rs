@@ -1,5 +1,6 @@
 //! The provider as a relying party and a browser meet it: the stage, and a small client of each kind.
 
+mod exchange;
 mod faults;
 mod logout;
 mod metadata;

@@ -5,7 +5,7 @@ use crate::oidc;
 use crate::secret::ExposeSecret;
 
 /// The relying party `es`, as the product is.
-fn relying_party(stage: &Stage) -> oidc::Provider {
+pub(super) fn relying_party(stage: &Stage) -> oidc::Provider {
     let settings = oidc::Settings {
         name: "demo".to_owned(),
         issuer: stage.provider.issuer().to_owned(),
@@ -28,12 +28,12 @@ fn relying_party(stage: &Stage) -> oidc::Provider {
 }
 
 impl Stage {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.provider.shared.now()
     }
 
     /// A whole sign-in to the relying party.
-    async fn signed_in(&mut self, relying_party: &oidc::Provider) -> oidc::SignedIn {
+    pub(super) async fn signed_in(&mut self, relying_party: &oidc::Provider) -> oidc::SignedIn {
         self.provider.sign_in_as(agent());
         let code = self.code(&[]).await;
         relying_party.redeem(&code, VERIFIER, NONCE, self.now()).await.unwrap()
