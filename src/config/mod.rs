@@ -29,6 +29,7 @@ mod run;
 mod scalar;
 mod schema;
 mod suggest;
+mod system_files;
 mod until;
 mod written;
 
@@ -42,6 +43,7 @@ pub use reference::reference;
 pub use resolve::is_key_name;
 pub use run::{Config, Pages};
 pub use schema::schema;
+pub use system_files::SystemFiles;
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@
 //! authorize ─ request (checks) ─┬─ callback (code or error)
 //!                               └─ sign_in (the page) ─ callback
 //! token ┬ id_token ─ keys      userinfo ─ keys      revocation      metadata
-//! exchange ┘
+//!       └ exchange ─ keys
 //! logout ┬ logout_token ─ keys
 //! sessions ┘
 //! ```

@@ -1,1 +1,0 @@
-//! Keys that somebody else keeps, found by a claim: in a file or behind an HTTP endpoint.
