@@ -4,7 +4,9 @@
 //! one process. `key_rotation` is the one thing that goes on afterwards.
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SystemFiles};
+use crate::credentials::key_book::Files;
+use crate::credentials::{self, Credentials};
 use crate::fetch::{Fetch, FetchUnavailable};
 use crate::gate::Gate;
 use crate::gate::headers::Headers;
@@ -43,6 +45,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// A credential cannot be had.
+    #[error(transparent)]
+    Credentials(#[from] credentials::StartError),
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
@@ -81,9 +86,21 @@ impl App {
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
-        let sessions = Sessions::new(Arc::clone(&ring), cookies.clone(), settings, config.kept_claims, store, on_down);
+        let sessions = Sessions::new(
+            Arc::clone(&ring),
+            cookies.clone(),
+            settings,
+            config.kept_claims,
+            Arc::clone(&store),
+            on_down,
+        );
         let sessions = Arc::new(sessions);
-        let provider = Arc::new(Provider::new(config.provider, Fetch::new()?));
+        let fetch = Fetch::new()?;
+        let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
+        let files: Arc<dyn Files> = Arc::new(SystemFiles);
+        let credentials =
+            Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), &fetch, &files, &random)?;
+        let credentials = Arc::new(credentials);
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
         let refresher = Arc::new(refresher);
         let login = Login::new(
@@ -102,6 +119,7 @@ impl App {
             login: Arc::new(login),
             sessions: Arc::clone(&sessions),
             refresher: Arc::clone(&refresher),
+            credentials: Arc::clone(&credentials),
             pages: Pages::new(&branding, prefix.as_str(), provider_kind, &public_url),
             provider_kind,
             public_url: public_url.clone(),
@@ -112,7 +130,16 @@ impl App {
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
         let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
-        let parts = Parts { gate, endpoints, sessions, refresher, settings: config.server };
+        let parts = Parts {
+            gate,
+            endpoints,
+            sessions,
+            refresher,
+            credentials,
+            playground: config.playground,
+            store,
+            settings: config.server,
+        };
         Ok(Self { parts, listeners, key_rotation })
     }
 

@@ -56,8 +56,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 6] =
-        [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials];
+    const ALL: [Self; 6] = [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials];
 
     const fn label(self) -> &'static [u8] {
         match self {

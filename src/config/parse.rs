@@ -142,7 +142,6 @@ impl Reader {
         let meant = nearest(name, known.iter().copied());
         let message = match (name, meant) {
             ("<<", _) => "YAML merge keys (<<) are not read; write the keys out".to_owned(),
-            ("credentials", _) => "credentials are not in this version".to_owned(),
             (_, Some(meant)) => format!("unknown key; did you mean {meant:?}?"),
             (_, None) => format!("unknown key; the keys here are {}", listed(&known)),
         };

@@ -7,7 +7,7 @@ use super::problem::Finding;
 use crate::seal::KeyMaterial;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
-use crate::{gate, login, oidc, server, session, store, telemetry, web};
+use crate::{credentials, gate, login, oidc, server, session, store, telemetry, web};
 use std::fmt;
 
 /// What will run.
@@ -32,6 +32,12 @@ pub struct Config {
     pub login: login::Settings,
     /// Every route, most specific first.
     pub routes: gate::route::Table,
+    /// What upstreams need to trust a request; routes name them by index.
+    pub credentials: Vec<credentials::Settings>,
+    /// The playgrounds of 2025.
+    pub playground: server::PlaygroundSettings,
+    /// The path of the callback beside our own: the redirect URI, where there is one.
+    pub callback_alias: Option<String>,
     /// Which identity headers the app gets.
     pub identity: gate::headers::Settings,
     /// The claims that a session keeps: those that the headers name, and those asked for besides.

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 /// How long one replica has for deleting a key before another one may try.
 const TRY: Duration = Duration::from_secs(60);
 /// For a key that deletes another one.
-const HELPER: &str = "vestibule-discard";
+pub(super) const HELPER: &str = "vestibule-discard";
 
 /// A key in the API's own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -17,6 +17,7 @@
 pub mod albert;
 mod discard;
 pub mod envelope;
+pub mod hand_off;
 pub mod key_book;
 mod placement;
 mod token;
@@ -36,7 +37,7 @@ use crate::store::{Key, Store, StoreError};
 use albert::{Albert, AlbertError};
 use discard::{Discards, Left, MintedKey};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use key_book::{KeyBook, KeyBookError};
+use key_book::{BadBook, Files, KeyBook, KeyBookError};
 use ring::digest;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -192,7 +193,7 @@ pub enum StartError {
         /// The credential's name.
         name: String,
         /// What is wrong.
-        cause: KeyBookError,
+        cause: BadBook,
     },
     /// A fixed secret that cannot stand in a header.
     #[error("credentials.{name}: the secret holds a character that no header can have")]
@@ -213,6 +214,7 @@ impl Credentials {
         store: &Arc<dyn Store>,
         provider: Arc<Provider>,
         fetch: &Fetch,
+        files: &Arc<dyn Files>,
         random: &Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let mut all = Vec::with_capacity(settings.len());
@@ -230,7 +232,7 @@ impl Credentials {
                 }
                 Kind::Exchange { wanted, placement } => (placement, Source::Exchange(Arc::new(wanted))),
                 Kind::Keys { settings, placement } => {
-                    let book = KeyBook::new(settings, fetch.clone());
+                    let book = KeyBook::new(settings, fetch.clone(), Arc::clone(files));
                     let book = book.map_err(|cause| StartError::KeyBook { name: name.clone(), cause })?;
                     (placement, Source::Keys(Arc::new(book)))
                 }
@@ -239,8 +241,7 @@ impl Credentials {
         }
         let (discards, told) = Discards::new(Arc::clone(store));
         let discards = Arc::new(discards);
-        let wallet =
-            Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
+        let wallet = Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
         Ok(Self {
             slots: all.iter().map(|credential| Arc::clone(&credential.slot)).collect(),
             all,
@@ -279,7 +280,10 @@ impl Credentials {
         let Some(credential) = self.all.get(index) else { return Ok(Provided::default()) };
         let slot = &credential.slot;
         if let Source::Static(value) = &credential.source {
-            return Ok(Provided { headers: vec![(slot.placement.header.clone(), value.clone())], ..Provided::default() });
+            return Ok(Provided {
+                headers: vec![(slot.placement.header.clone(), value.clone())],
+                ..Provided::default()
+            });
         }
         let Some(opened) = opened else { return Ok(Provided::default()) };
         let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
@@ -443,7 +447,12 @@ impl Credentials {
         }
     }
 
-    async fn tokens(&self, request: &HeaderMap, session: &Session<'_>, now: Timestamp) -> Result<Tokens, CredentialError> {
+    async fn tokens(
+        &self,
+        request: &HeaderMap,
+        session: &Session<'_>,
+        now: Timestamp,
+    ) -> Result<Tokens, CredentialError> {
         self.sessions.tokens(request, session, now).await?.ok_or(CredentialError::NoTokens)
     }
 
@@ -537,7 +546,7 @@ impl Shared {
                 format!("vestibule-{}-{:08x}", session.id().short(), u32::from_be_bytes(tail))
             }
         };
-        let minted = api.mint(&account, &name, ends_at, now).await?;
+        let minted = api.mint(account.id, &name, ends_at, now).await?;
         let keys = MintedKey { account: account.id, key: minted.id };
         Ok(Obtained { secret: minted.secret, until: minted.until, minted: Some(keys) })
     }

@@ -311,7 +311,11 @@ impl Wallet {
                 let kept = self.keep(slot, asked, &session, obtained).await;
                 // In the place of one that was refused: an upstream that refuses this one too means
                 // the person, not the key.
-                kept.inspect(|held| if not.is_some() { held.is_alive_at(now) })
+                kept.inspect(|held| {
+                    if not.is_some() {
+                        held.is_alive_at(now)
+                    }
+                })
             }
             Err(error) => Err(error.into()),
         };
@@ -429,6 +433,6 @@ impl<'a> Written<'a> {
 }
 
 /// Under which a session is found by a key that was minted for it.
-fn holder_key(key: &SecretString) -> Key {
+pub(super) fn holder_key(key: &SecretString) -> Key {
     Key::new("key-holder", digest::digest(&digest::SHA256, key.expose_secret().as_bytes()).as_ref())
 }

@@ -77,7 +77,7 @@ pub fn decide<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::route::{Access, PathPattern, Route};
+    use crate::gate::route::{Access, ClientAuthorization, PathPattern, Route};
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
@@ -97,7 +97,17 @@ mod tests {
 
     fn route(access: Access) -> Route {
         let path = PathPattern::parse("/**").unwrap();
-        Route { path, host: None, methods: Vec::new(), access, upstream: 0, strip_prefix: None }
+        Route {
+            path,
+            host: None,
+            methods: Vec::new(),
+            access,
+            upstream: 0,
+            strip_prefix: None,
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
+        }
     }
 
     /// Calls `check` with every input that the decision can have.

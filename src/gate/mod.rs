@@ -205,7 +205,7 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::gate::headers::{Settings, named_set};
-    use crate::gate::route::{Access, PathPattern};
+    use crate::gate::route::{Access, ClientAuthorization, PathPattern};
     use crate::gate::template::Encoding;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
@@ -222,6 +222,12 @@ mod tests {
             access,
             upstream: 0,
             strip_prefix: None,
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
         };
         let routes = vec![
             route("/public/**", Access::Public, &[]),

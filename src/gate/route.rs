@@ -18,6 +18,17 @@ pub enum Access {
     SignedIn,
 }
 
+/// What becomes of an `Authorization` of the client's on a route with a credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuthorization {
+    /// The credential takes its place.
+    #[default]
+    Replace,
+    /// It stays, and the credential does not come in.
+    Keep,
+}
+
 /// One route, resolved.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -33,6 +44,12 @@ pub struct Route {
     pub upstream: usize,
     /// Taken off the front of the path before the app sees it: `/api`, without a final slash.
     pub strip_prefix: Option<String>,
+    /// Index of what the upstream needs to trust the request, among the credentials.
+    pub credential: Option<usize>,
+    /// What becomes of an `Authorization` of the client's then.
+    pub client_authorization: ClientAuthorization,
+    /// Index of the envelope that opens its pages.
+    pub envelope: Option<usize>,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -298,6 +315,9 @@ mod tests {
             access: Access::SignedIn,
             upstream: 0,
             strip_prefix: None,
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
         }
     }
 

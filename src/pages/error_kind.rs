@@ -89,6 +89,22 @@ causes! {
     /// Signed in, but an outage has lasted too long to know whether that still counts.
     SessionUnavailable,
 
+    // The API that a page works with, and what it needs to know the person there.
+    /// No account of the API's for this person, by our rules or the API's.
+    ApiNotGranted,
+    /// The person's account at the API has expired.
+    ApiAccountExpired,
+    /// The budget of the person's account at the API is used up.
+    ApiBudgetGone,
+    /// The role that the account should have is not there at the API.
+    ApiRoleMissing,
+    /// The API does not accept the bearer that we administer accounts with.
+    ApiAdminRefused,
+    /// What the API answers, or how we are set up to ask it, is not right.
+    ApiMisconfigured,
+    /// The API cannot be reached, or fails.
+    ApiUnavailable,
+
     // The request and the app.
     /// The request is malformed or ambiguous.
     BadRequest,
@@ -188,7 +204,10 @@ impl ErrorKind {
             | Self::SignInNotVerified
             | Self::AuthenticationLevelNotReached
             | Self::NotAdmitted
-            | Self::SignInTooOld => StatusCode::FORBIDDEN,
+            | Self::SignInTooOld
+            | Self::ApiNotGranted
+            | Self::ApiAccountExpired
+            | Self::ApiBudgetGone => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             // The provider says that we are set up wrongly: an operator has to act.
             Self::InvalidRequest
@@ -196,11 +215,15 @@ impl ErrorKind {
             | Self::UnsupportedResponseType
             | Self::IdpHintNotFound
             | Self::Misregistered
+            | Self::ApiRoleMissing
+            | Self::ApiAdminRefused
+            | Self::ApiMisconfigured
             | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ServerError | Self::IdentityProviderFailed | Self::AppUnavailable => StatusCode::BAD_GATEWAY,
-            Self::TemporarilyUnavailable | Self::ProviderUnreachable | Self::SessionUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TemporarilyUnavailable
+            | Self::ProviderUnreachable
+            | Self::SessionUnavailable
+            | Self::ApiUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::AppTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -208,9 +231,10 @@ impl ErrorKind {
     /// The value of `Retry-After`, in seconds, where one goes with the page: with every 503.
     pub const fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::TemporarilyUnavailable | Self::ProviderUnreachable | Self::SessionUnavailable => {
-                Some(RETRY_AFTER_SECONDS)
-            }
+            Self::TemporarilyUnavailable
+            | Self::ProviderUnreachable
+            | Self::SessionUnavailable
+            | Self::ApiUnavailable => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
     }
@@ -222,8 +246,17 @@ impl ErrorKind {
             | Self::EmailNotAllowed
             | Self::AuthenticationLevelNotReached
             | Self::NotAdmitted
-            | Self::SignInTooOld => Action::SwitchAccount,
-            Self::AppUnavailable | Self::AppTimeout | Self::SessionUnavailable => Action::Retry,
+            | Self::SignInTooOld
+            | Self::ApiNotGranted
+            | Self::ApiAccountExpired => Action::SwitchAccount,
+            Self::AppUnavailable
+            | Self::AppTimeout
+            | Self::SessionUnavailable
+            | Self::ApiBudgetGone
+            | Self::ApiRoleMissing
+            | Self::ApiAdminRefused
+            | Self::ApiMisconfigured
+            | Self::ApiUnavailable => Action::Retry,
             Self::BadRequest | Self::NotFound | Self::Internal => Action::Home,
             Self::AccessDenied
             | Self::LoginRequired
@@ -309,9 +342,22 @@ mod tests {
 
     #[test]
     fn only_pages_in_the_place_of_the_app_s_offer_the_same_address_again() {
-        use ErrorKind::{AppTimeout, AppUnavailable, SessionUnavailable};
+        use ErrorKind::{
+            ApiAdminRefused, ApiBudgetGone, ApiMisconfigured, ApiRoleMissing, ApiUnavailable, AppTimeout,
+            AppUnavailable, SessionUnavailable,
+        };
         for kind in ErrorKind::ALL {
-            let of_the_app = matches!(kind, AppUnavailable | AppTimeout | SessionUnavailable);
+            let of_the_app = matches!(
+                kind,
+                AppUnavailable
+                    | AppTimeout
+                    | SessionUnavailable
+                    | ApiBudgetGone
+                    | ApiRoleMissing
+                    | ApiAdminRefused
+                    | ApiMisconfigured
+                    | ApiUnavailable
+            );
             assert_eq!(kind.action() == Action::Retry, of_the_app, "{kind:?}");
         }
     }

@@ -181,6 +181,41 @@ const fn french(kind: ErrorKind) -> Words {
             "Votre identité est bien établie, mais votre compte n’est pas parmi ceux qui peuvent entrer ici.",
             "Si vous devriez avoir accès, demandez-le à l’assistance, ou changez de compte.",
         ),
+        ErrorKind::ApiNotGranted => (
+            "Votre compte ne donne pas accès à ce service",
+            "Votre identité est bien établie, mais ce service n’est pas ouvert à votre compte.",
+            "Si vous devriez y avoir accès, demandez-le à l’assistance, ou changez de compte.",
+        ),
+        ErrorKind::ApiAccountExpired => (
+            "Votre accès à ce service a expiré",
+            "Votre identité est bien établie, mais votre compte auprès de ce service est arrivé à son terme.",
+            "Demandez à l’assistance de le prolonger, ou changez de compte.",
+        ),
+        ErrorKind::ApiBudgetGone => (
+            "Votre crédit est épuisé",
+            "Le crédit de votre compte auprès de ce service est entièrement utilisé.",
+            "Demandez à l’assistance d’en ajouter, puis réessayez.",
+        ),
+        ErrorKind::ApiRoleMissing => (
+            "Votre accès n’a pas pu être préparé",
+            "Le profil prévu pour les comptes comme le vôtre n’existe pas auprès de ce service. Vous n’y êtes pour rien.",
+            "Signalez le problème à l’assistance\u{a0}: la configuration de l’application est à corriger.",
+        ),
+        ErrorKind::ApiAdminRefused => (
+            "Votre accès n’a pas pu être préparé",
+            "Ce service ne reconnaît pas l’application qui devait vous y ouvrir un accès. Vous n’y êtes pour rien.",
+            "Signalez le problème à l’assistance\u{a0}: l’habilitation de l’application est à revoir.",
+        ),
+        ErrorKind::ApiMisconfigured => (
+            "Votre accès n’a pas pu être préparé",
+            "L’application et le service dont elle a besoin ne se comprennent pas. Vous n’y êtes pour rien.",
+            "Signalez le problème à l’assistance\u{a0}: la configuration de l’application est à corriger.",
+        ),
+        ErrorKind::ApiUnavailable => (
+            "Un service nécessaire est momentanément indisponible",
+            "L’application a besoin d’un service qui ne répond pas. Votre connexion n’est pas en cause.",
+            "Réessayez dans quelques instants.",
+        ),
         ErrorKind::BadRequest => (
             "Demande incompréhensible",
             "L’adresse ou la demande envoyée par le navigateur est mal formée.",
@@ -354,6 +389,41 @@ const fn english(kind: ErrorKind) -> Words {
             "You do not have access to this page",
             "You are signed in, but your account is not among those that may enter here.",
             "If you should have access, ask support for it, or use another account.",
+        ),
+        ErrorKind::ApiNotGranted => (
+            "Your account does not open this service",
+            "You are signed in, but this service is not open to your account.",
+            "If you should have access, ask support for it, or use another account.",
+        ),
+        ErrorKind::ApiAccountExpired => (
+            "Your access to this service has expired",
+            "You are signed in, but your account with this service has come to its end.",
+            "Ask support to extend it, or use another account.",
+        ),
+        ErrorKind::ApiBudgetGone => (
+            "Your budget is used up",
+            "Nothing is left of the budget of your account with this service.",
+            "Ask support to add to it, then try again.",
+        ),
+        ErrorKind::ApiRoleMissing => (
+            "Your access could not be prepared",
+            "The profile for accounts like yours is not there at this service. You have done nothing wrong.",
+            "Tell support: the configuration of the application has to be corrected.",
+        ),
+        ErrorKind::ApiAdminRefused => (
+            "Your access could not be prepared",
+            "This service does not accept the application that was to open it for you. You have done nothing wrong.",
+            "Tell support: what the application may do there has to be looked at.",
+        ),
+        ErrorKind::ApiMisconfigured => (
+            "Your access could not be prepared",
+            "The application and the service that it needs do not understand each other. You have done nothing wrong.",
+            "Tell support: the configuration of the application has to be corrected.",
+        ),
+        ErrorKind::ApiUnavailable => (
+            "A service that is needed is unavailable for the moment",
+            "The application needs a service that does not answer. Your sign-in is not the reason.",
+            "Please try again in a moment.",
         ),
         ErrorKind::BadRequest => (
             "Request not understood",

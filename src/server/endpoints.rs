@@ -9,6 +9,7 @@ use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::gate::Denial;
 use crate::login::Login;
 use crate::login::callback::Arrival;
@@ -34,6 +35,8 @@ pub struct Endpoints {
     pub sessions: Arc<Sessions>,
     /// What asks the provider about them again.
     pub refresher: Arc<Refresher>,
+    /// What upstreams need to trust a session; some of it is to be had at sign-in, and given back.
+    pub credentials: Arc<Credentials>,
     /// What people see.
     pub pages: Pages,
     /// Which provider the pages speak of.
@@ -172,8 +175,9 @@ impl Endpoints {
         };
         self.metrics.sign_ins.with_label_values(&[label]).inc();
         match outcome {
-            Ok(Arrival::SignedIn { location, cookies, session }) => {
+            Ok(Arrival::SignedIn { location, cookies, session, opened }) => {
                 exchange.session = Some(session);
+                self.credentials.signed_in(&opened, self.clock.now());
                 Reply::redirect(&parts.method, &location).cookies(cookies)
             }
             Ok(Arrival::AlreadyHere { location }) => Reply::redirect(&parts.method, &location),
@@ -189,6 +193,7 @@ impl Endpoints {
             exchange.decision = "confirm_sign_out";
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
         }
+        self.credentials.note(&parts.headers, self.clock.now()).await;
         match self.login.sign_out(&parts.headers, self.clock.now(), &*self.random).await {
             Ok(out) => {
                 self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();

@@ -1,14 +1,24 @@
 //! One request and its answer: what is learnt on the way, and the one log line at the end.
 
 use super::metrics::Metrics;
+use crate::credentials::Provided;
 use crate::gate::headers::IdentityHeaders;
-use crate::session::SessionId;
+use crate::session::{OpenedSession, SessionId};
 use crate::web::forwarded::Forwarded;
 use http::HeaderValue;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::Level;
+
+/// Whether a request whose credential the app refused was sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    NotYet,
+    /// It is about to be.
+    Now,
+    Done,
+}
 
 /// What is learnt of a request on its way.
 pub(super) struct Exchange {
@@ -18,6 +28,14 @@ pub(super) struct Exchange {
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
     pub(super) identity: IdentityHeaders,
+    /// What its cookie opened to.
+    pub(super) opened: Option<Arc<OpenedSession>>,
+    /// What the upstream needs to trust it.
+    pub(super) credential: Provided,
+    /// Which credential takes the place of what the client sent under its headers, by index.
+    pub(super) replaces: Option<usize>,
+    /// Whether it goes to the app once more, with a new credential.
+    pub(super) again: Again,
     /// `Set-Cookie` values that the answer takes along.
     pub(super) renewal: Vec<HeaderValue>,
     pub(super) forwarded: Option<Forwarded>,
@@ -51,6 +69,10 @@ impl Exchange {
             route: None,
             session: None,
             identity: IdentityHeaders::default(),
+            opened: None,
+            credential: Provided::default(),
+            replaces: None,
+            again: Again::NotYet,
             renewal: Vec::new(),
             forwarded: None,
             target: None,
@@ -63,6 +85,12 @@ impl Exchange {
             logged: false,
             metrics,
         }
+    }
+
+    /// What the upstream gets from now on; its cookies go to the browser.
+    pub(super) fn take(&mut self, mut provided: Provided) {
+        self.renewal.append(&mut provided.cookies);
+        self.credential = provided;
     }
 
     pub(super) fn because(&mut self, reason: impl std::fmt::Display) {

@@ -14,10 +14,12 @@ pub struct Metrics {
     pub(super) provider_logouts: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
     pub(super) upstream_errors: IntCounterVec,
+    pub(super) credential_failures: IntCounterVec,
     pub(super) cut_connections: IntCounterVec,
     pub(super) in_flight: IntGauge,
     pub(super) revocations: IntGauge,
     pub(super) store_silent: IntGauge,
+    pub(super) keys_to_delete: IntGauge,
 }
 
 impl Metrics {
@@ -44,6 +46,11 @@ impl Metrics {
             counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
         let upstream_errors =
             counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
+        let credential_failures = counter(
+            "vestibule_credential_failures_total",
+            "Requests that could not go on for want of a credential",
+            &["credential"],
+        )?;
         let cut_connections =
             counter("vestibule_cut_connections_total", "Connections cut before their end by reason", &["reason"])?;
         // From a microsecond, what a decision should cost, to a millisecond, what it never should.
@@ -58,6 +65,9 @@ impl Metrics {
         registry.register(Box::new(revocations.clone()))?;
         let store_silent = IntGauge::new("vestibule_store_silent", "1 while there is no word from the store, else 0")?;
         registry.register(Box::new(store_silent.clone()))?;
+        let keys_to_delete =
+            IntGauge::new("vestibule_keys_to_delete", "API keys of ended sessions that wait for being deleted")?;
+        registry.register(Box::new(keys_to_delete.clone()))?;
         Ok(Self {
             registry,
             requests,
@@ -67,10 +77,12 @@ impl Metrics {
             provider_logouts,
             refreshes,
             upstream_errors,
+            credential_failures,
             cut_connections,
             in_flight,
             revocations,
             store_silent,
+            keys_to_delete,
         })
     }
 

@@ -15,6 +15,7 @@ mod listen;
 mod live;
 mod metrics;
 mod my_sessions;
+mod playground;
 mod provider_logout;
 mod proxy;
 mod reply;
@@ -25,12 +26,17 @@ mod upstream;
 pub use endpoints::Endpoints;
 pub use listen::{BindError, Bound};
 pub use metrics::Metrics;
-pub use settings::{ListenAddress, Listener, Settings, Timeouts, TlsFiles, Upstream, UpstreamAddress};
+pub use settings::{
+    EnvelopeSettings, ListenAddress, Listener, PlaygroundSettings, Settings, Timeouts, TlsFiles, Upstream,
+    UpstreamAddress,
+};
 
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::login::Login;
 use crate::session::{Refresher, Sessions};
+use crate::store::Store;
 use crate::web::forwarded::TrustedProxies;
 use admin::Admin;
 use live::{EndsWithSession, Keeper, Live};
@@ -41,6 +47,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
+use playground::Playground;
 use proxy::Proxy;
 use std::future::Future;
 use std::sync::Arc;
@@ -66,6 +73,12 @@ pub struct Parts {
     pub sessions: Arc<Sessions>,
     /// What asks the provider about them again.
     pub refresher: Arc<Refresher>,
+    /// What upstreams need to trust a request.
+    pub credentials: Arc<Credentials>,
+    /// What opens the playgrounds of 2025.
+    pub playground: PlaygroundSettings,
+    /// The state kept between requests.
+    pub store: Arc<dyn Store>,
     /// Listeners, upstreams, limits.
     pub settings: Settings,
 }
@@ -91,7 +104,7 @@ impl Listeners {
 /// Serves until `shutdown` completes; then takes no more connections, lets requests finish for
 /// the configured time, and returns.
 pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
-    let Parts { gate, endpoints, sessions, refresher, settings } = parts;
+    let Parts { gate, endpoints, sessions, refresher, credentials, playground, store, settings } = parts;
     let metrics = Arc::clone(&endpoints.metrics);
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
     // On its own listener the root is the prefix.
@@ -110,6 +123,8 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         endpoints,
         sessions,
         refresher,
+        credentials: Arc::clone(&credentials),
+        playground: Playground { settings: playground, store },
         upstreams: Arc::clone(&upstreams),
         trusted,
         metrics: Arc::clone(&metrics),
@@ -119,6 +134,7 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         metrics: Arc::clone(&metrics),
         is_ready: Arc::new(move || ready.provider().is_ready()),
         sessions: Arc::clone(&following),
+        credentials: Arc::clone(&credentials),
         provider: login.provider().settings().name.clone(),
         token: settings.admin_token,
         pages,
@@ -143,7 +159,13 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     serving.spawn(serve(admin, listeners.admin, stopped));
     let background = tokio::spawn(async move {
-        tokio::join!(keep_prepared(&login, &clock), keep_resolved(&upstreams), following.follow(&clock), keeper.keep());
+        tokio::join!(
+            keep_prepared(&login, &clock),
+            keep_resolved(&upstreams),
+            following.follow(&clock),
+            keeper.keep(),
+            credentials.clean_up(&clock),
+        );
     });
 
     shutdown.await;

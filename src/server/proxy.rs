@@ -4,14 +4,17 @@
 //! itself is in `gate/decide`; this file does what it says.
 
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
-use super::exchange::{AccessLine, Exchange};
+use super::exchange::{AccessLine, Again, Exchange};
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
 use super::metrics::Metrics;
+use super::playground::Playground;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use super::upstream::Upstreams;
 use crate::clock::Timestamp;
+use crate::credentials::{CredentialError, Credentials};
+use crate::gate::route::{ClientAuthorization, Route};
 use crate::gate::{Denial, Gate, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
@@ -21,7 +24,7 @@ use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -45,6 +48,8 @@ pub(super) struct Proxy {
     pub(super) endpoints: Endpoints,
     pub(super) sessions: Arc<Sessions>,
     pub(super) refresher: Arc<Refresher>,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) playground: Playground,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
     pub(super) metrics: Arc<Metrics>,
@@ -112,7 +117,8 @@ impl Proxy {
                 {
                     self.list(forward.opened.as_ref(), request, exchange, now);
                 }
-                let held = forward.opened.and_then(|opened| self.sessions.held(opened, now));
+                exchange.opened = forward.opened.map(Arc::new);
+                let held = exchange.opened.clone().and_then(|opened| self.sessions.held(opened, now));
                 if let (Some(line), Some(held)) = (line, held) {
                     line.serve(held);
                 }
@@ -121,6 +127,14 @@ impl Proxy {
                     line.map(Line::rest);
                     let cause = Denial::NotSignedIn(NoSession::Ended);
                     return Step::Reply(self.endpoints.deny(cause, request.parts(), exchange));
+                }
+                if let Some(index) = forward.route.envelope
+                    && let Some(reply) = self.open_playground(index, request, exchange, now).await
+                {
+                    return Step::Reply(reply);
+                }
+                if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
+                    return Step::Reply(reply);
                 }
                 match forward.route.target_for_app(request.target()) {
                     Some(target) => {
@@ -154,6 +168,65 @@ impl Proxy {
                 Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
             }
         }
+    }
+
+    /// Gets what the upstream needs to trust the request. What a client brings itself stays where
+    /// the route says so.
+    async fn provide(
+        &self,
+        route: &Route,
+        request: &CleanRequest<'_>,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Result<(), Reply> {
+        let Some(index) = route.credential else { return Ok(()) };
+        let headers = &request.parts().headers;
+        if route.client_authorization == ClientAuthorization::Keep && headers.contains_key(AUTHORIZATION) {
+            return Ok(());
+        }
+        exchange.replaces = Some(index);
+        match self.credentials.provide(index, exchange.opened.as_ref(), headers, now).await {
+            Ok(provided) => {
+                exchange.take(provided);
+                Ok(())
+            }
+            Err(failed) => Err(self.without_credential(index, &failed, request, exchange)),
+        }
+    }
+
+    /// Answers a request that cannot go on for want of a credential.
+    pub(super) fn without_credential(
+        &self,
+        index: usize,
+        failed: &CredentialError,
+        request: &CleanRequest<'_>,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        exchange.decision = "no_credential";
+        self.metrics.credential_failures.with_label_values(&[self.credentials.name(index)]).inc();
+        // What came of the request so far is not for an error page.
+        let reason = format!("credentials {}: {failed}", self.credentials.name(index));
+        self.endpoints.rescue(Rescue::of_credential(failed), &reason, request.parts(), exchange)
+    }
+
+    /// Whether the app's refusal is the credential's fault and the request can be sent once more,
+    /// with another one. It can while nothing was answered and its body is still at hand.
+    async fn tries_again(&self, session: &Session, status: StatusCode, exchange: &mut Exchange) -> bool {
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || exchange.again != Again::NotYet {
+            return false;
+        }
+        let (Some(index), Some(opened), Some(refused)) =
+            (exchange.replaces, exchange.opened.clone(), exchange.credential.held.clone())
+        else {
+            return false;
+        };
+        let (headers, now) = (&session.req_header().headers, self.endpoints.clock.now());
+        let Some(provided) = self.credentials.replace(index, &opened, headers, refused, now).await else {
+            return false;
+        };
+        exchange.take(provided);
+        // A body that is no longer at hand: the next request has the new one.
+        !session.as_ref().retry_buffer_truncated()
     }
 
     /// Asks the provider, or the store, how it stands with a session.
@@ -309,6 +382,16 @@ impl ProxyHttp for Proxy {
         for (name, value) in exchange.identity.iter() {
             request.insert_header(name.clone(), value.clone())?;
         }
+        if let Some(index) = exchange.replaces {
+            let clients: Vec<HeaderName> =
+                request.headers.keys().filter(|name| self.credentials.replaces(index, name)).cloned().collect();
+            for name in &clients {
+                request.remove_header(name);
+            }
+        }
+        for (name, value) in &exchange.credential.headers {
+            request.insert_header(name.clone(), value.clone())?;
+        }
         for (name, value) in exchange.forwarded.iter().flat_map(crate::web::forwarded::Forwarded::headers) {
             request.insert_header(name, value)?;
         }
@@ -316,6 +399,43 @@ impl ProxyHttp for Proxy {
             request.set_raw_path(target.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Before anything of the answer is on its way.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if exchange.credential.held.is_some() && self.tries_again(session, response.status, exchange).await {
+            exchange.again = Again::Now;
+            let mut error = Error::explain(ErrorType::HTTPStatus(response.status.as_u16()), "refused the credential");
+            error.esource = ErrorSource::Upstream;
+            error.set_retry(true);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// A request that the app refused for its credential was not acted upon: it may be sent again
+    /// whatever its method. All others as Pingora has it.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        if exchange.again == Again::Now {
+            exchange.again = Again::Done;
+        } else if !session.req_header().method.is_idempotent() || session.as_ref().retry_buffer_truncated() {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(client_reused);
+        }
+        error
     }
 
     async fn response_filter(

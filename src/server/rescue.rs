@@ -4,6 +4,8 @@
 //! compile until it has a page and a level. `Error` is for what an operator must mend, `Warn` for
 //! what may become that or may be an attack, `Info` for what people and scanners do all day.
 
+use crate::credentials::CredentialError;
+use crate::credentials::albert::AlbertError;
 use crate::gate::Denial;
 use crate::login::attempt::NoAttempt;
 use crate::login::backchannel::BackchannelError;
@@ -165,6 +167,34 @@ impl Rescue {
             FrontchannelError::Missing(_) | FrontchannelError::Repeated => rescue(ErrorKind::BadRequest, Level::INFO),
             FrontchannelError::WrongIssuer => rescue(ErrorKind::BadRequest, Level::WARN),
             FrontchannelError::Store(_) => rescue(ErrorKind::TemporarilyUnavailable, Level::ERROR),
+        }
+    }
+
+    /// Each cause of an API has its own words: an operator who is asked about it must not have to
+    /// guess.
+    pub(super) fn of_credential(error: &CredentialError) -> Self {
+        match error {
+            CredentialError::Albert(error) => Self::of_albert(error),
+            CredentialError::Exchange(error) if error.is_outage() => rescue(ErrorKind::ApiUnavailable, Level::WARN),
+            CredentialError::Exchange(error) if error.is_misconfiguration() => {
+                rescue(ErrorKind::ApiMisconfigured, Level::ERROR)
+            }
+            CredentialError::Exchange(_) => rescue(ErrorKind::ApiNotGranted, Level::INFO),
+            CredentialError::KeyBook(error) if error.is_outage() => rescue(ErrorKind::ApiUnavailable, Level::WARN),
+            CredentialError::KeyBook(error) if error.is_misconfiguration() => {
+                rescue(ErrorKind::ApiMisconfigured, Level::ERROR)
+            }
+            CredentialError::KeyBook(_) => rescue(ErrorKind::ApiNotGranted, Level::INFO),
+            CredentialError::NoTokens | CredentialError::Over(_) => rescue(ErrorKind::SignInExpired, Level::INFO),
+            CredentialError::Store(_) | CredentialError::Busy => rescue(ErrorKind::ApiUnavailable, Level::WARN),
+            CredentialError::NotHeaderText | CredentialError::Randomness => rescue(ErrorKind::Internal, Level::ERROR),
+        }
+    }
+
+    fn of_albert(error: &AlbertError) -> Self {
+        match error {
+            AlbertError::AdminRefused => rescue(ErrorKind::ApiAdminRefused, Level::ERROR),
+            AlbertError::CannotDiscard => rescue(ErrorKind::Internal, Level::ERROR),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Listeners, upstreams and timeouts, resolved.
 
+use crate::credentials::envelope::Envelope;
 use crate::secret::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -100,4 +101,24 @@ impl Default for Timeouts {
             websocket_max_age: None,
         }
     }
+}
+
+/// What opens the playgrounds of 2025.
+#[derive(Default)]
+pub struct PlaygroundSettings {
+    /// The envelopes; routes name them by index.
+    pub envelopes: Vec<EnvelopeSettings>,
+    /// Where a sign-in by Albert API's own paths may return to: hosts, and domains with all below
+    /// them. None: those paths are not answered.
+    pub allowed_domains: Option<Vec<String>>,
+}
+
+/// An envelope.
+pub struct EnvelopeSettings {
+    /// Index of the credential whose key is in it.
+    pub credential: usize,
+    /// What seals it.
+    pub envelope: Envelope,
+    /// How long the playground takes it for.
+    pub ttl: Duration,
 }

@@ -68,7 +68,8 @@ impl Sessions {
         random: &dyn Random,
     ) -> Option<HeaderValue> {
         let name = &self.cookies.credentials;
-        let sealed = self.ring.seal(Purpose::Credentials, plaintext, &place(session.id(), name.as_str()), random).ok()?;
+        let sealed =
+            self.ring.seal(Purpose::Credentials, plaintext, &place(session.id(), name.as_str()), random).ok()?;
         let left = self.ends_at(session).since(now);
         if sealed.len() > MAX_VALUE_LEN { None } else { self.cookies.set(name, &sealed, left) }
     }

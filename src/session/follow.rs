@@ -147,12 +147,8 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let revoked = self.revoke(revocation, now).await;
-        let ended: Vec<SessionId> = stored
-            .iter()
-            .flatten()
-            .filter(|listed| listed.started <= begun_until)
-            .map(|listed| listed.id)
-            .collect();
+        let ended: Vec<SessionId> =
+            stored.iter().flatten().filter(|listed| listed.started <= begun_until).map(|listed| listed.id).collect();
         ended.iter().for_each(|id| self.tell(*id));
         revoked?;
         for id in ended {

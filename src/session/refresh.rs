@@ -159,11 +159,7 @@ impl Refresher {
         let lock = Lock::new(Key::new("renewal", &session.id().0), &*self.random)
             .map_err(|_| Failure::Outage(NoSession::ProviderDown))?;
         let mut waited = Duration::ZERO;
-        while !lock
-            .taken(&*self.sessions.store, now.plus(LOCK), now)
-            .await
-            .map_err(|error| store_is_down(&error))?
-        {
+        while !lock.taken(&*self.sessions.store, now.plus(LOCK), now).await.map_err(|error| store_is_down(&error))? {
             // Another replica is asking.
             if still_vouched_for {
                 return Ok(None);

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -44,12 +45,32 @@ pub enum Revocation<'a> {
 /// Many small locks instead of one that every request meets at.
 const SHARDS: usize = 64;
 
-/// By provider, then by what it calls the person or the session. Looked up without allocating.
-type Named = HashMap<Box<str>, HashMap<Box<str>, Begun>>;
+/// By provider, of which there are few, then by what it calls the person or the session. Looked up
+/// without allocating.
+type Named = Vec<(Box<str>, HashMap<Box<str>, Begun>)>;
+
+/// By session. A name is random: its last bytes are as good a hash as any, and nobody but us
+/// chooses them. (The first one says in which shard it is.)
+type ById = HashMap<SessionId, Timestamp, BuildHasherDefault<LastBytes>>;
+
+#[derive(Debug, Default)]
+struct LastBytes(u64);
+
+impl Hasher for LastBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_ne_bytes(*last);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Revoked {
-    sessions: [RwLock<HashMap<SessionId, Timestamp>>; SHARDS],
+    sessions: [RwLock<ById>; SHARDS],
     people: RwLock<Named>,
     provider_sessions: RwLock<Named>,
     /// Spare the everyday request the look-ups while there is nothing to be found.
@@ -152,7 +173,7 @@ impl Revoked {
             .sum()
     }
 
-    fn shard(&self, id: SessionId) -> &RwLock<HashMap<SessionId, Timestamp>> {
+    fn shard(&self, id: SessionId) -> &RwLock<ById> {
         // The bytes are random: any of them is as good as a hash.
         let [first, ..] = id.0;
         let [zeroth, ..] = &self.sessions;
@@ -162,7 +183,10 @@ impl Revoked {
 
 /// Widens what is held; says whether it was narrower, or not there.
 fn insert(named: &mut Named, count: &AtomicUsize, (provider, name): (&str, &str), new: Begun) -> bool {
-    let of_provider = named.entry(provider.into()).or_default();
+    if !named.iter().any(|(held, _)| **held == *provider) {
+        named.push((provider.into(), HashMap::new()));
+    }
+    let Some((_, of_provider)) = named.iter_mut().find(|(held, _)| **held == *provider) else { return false };
     let held = of_provider.get(name).copied();
     let wider = held.map_or(new, |held| Begun {
         begun_until: held.begun_until.max(new.begun_until),
@@ -175,17 +199,18 @@ fn insert(named: &mut Named, count: &AtomicUsize, (provider, name): (&str, &str)
 }
 
 fn covers(named: &Named, (provider, name): (&str, &str), started: Timestamp) -> bool {
-    let held = named.get(provider).and_then(|of_provider| of_provider.get(name));
+    let of_provider = named.iter().find(|(held, _)| **held == *provider);
+    let held = of_provider.and_then(|(_, of_provider)| of_provider.get(name));
     held.is_some_and(|held| started <= held.begun_until)
 }
 
 fn sweep(named: &mut Named, count: &AtomicUsize, now: Timestamp) {
-    for held in named.values_mut() {
+    for (_, held) in named.iter_mut() {
         let before = held.len();
         held.retain(|_, begun| begun.until > now);
         count.fetch_sub(before - held.len(), Ordering::Release);
     }
-    named.retain(|_, held| !held.is_empty());
+    named.retain(|(_, held)| !held.is_empty());
 }
 
 /// A panic elsewhere while a lock was held leaves a map that is whole: each change is one insert.

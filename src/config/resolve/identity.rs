@@ -102,7 +102,7 @@ impl Resolver<'_> {
         headers
     }
 
-    fn header_name(&mut self, at: &KeyPath, name: &str) -> Option<HeaderName> {
+    pub(super) fn header_name(&mut self, at: &KeyPath, name: &str) -> Option<HeaderName> {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
             self.fault(at, "is no header name; write letters, digits and hyphens, such as X-User");
             return None;

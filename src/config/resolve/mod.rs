@@ -4,6 +4,7 @@
 //! once; a [`Config`] exists only when there is none. Findings (dangerous or idle settings that
 //! run) are noted on the way.
 
+mod credentials;
 mod identity;
 mod network;
 mod provider;
@@ -22,6 +23,7 @@ use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
 use crate::seal::KeyMaterial;
+use crate::server;
 use crate::telemetry;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
@@ -137,8 +139,14 @@ impl Resolver<'_> {
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
         let surroundings =
             routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
-        let routes = self.routes(&root.key("routes"), written, &surroundings);
-        let (identity, kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        let mut book = self.credentials(&root.key("credentials"), written);
+        let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book);
+        let callback_alias = self.callback_alias(&root.key("aliases"), written);
+        let allowed_domains = self.albert_endpoints(&root.key("albert_endpoints"), written);
+        let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        kept_claims.extend(book.claims());
+        kept_claims.sort();
+        kept_claims.dedup();
         let store = self.store(&root.key("store"), written.store.as_ref());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
@@ -159,6 +167,9 @@ impl Resolver<'_> {
             cookies: cookies?,
             login,
             routes: routes?,
+            playground: server::PlaygroundSettings { envelopes: book.envelopes, allowed_domains },
+            credentials: book.all,
+            callback_alias,
             identity: identity?,
             kept_claims,
             store: store?,

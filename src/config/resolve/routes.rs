@@ -1,10 +1,11 @@
 //! Routes: each by itself, and all together.
 
 use super::Resolver;
+use super::credentials::Book;
 use super::session::is_below;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Written};
+use crate::config::written::{self, Chosen, ClientAuthorization, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
@@ -18,7 +19,13 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Resolver<'_> {
-    pub(super) fn routes(&mut self, at: &KeyPath, written: &Written, around: &Surroundings<'_>) -> Option<Table> {
+    pub(super) fn routes(
+        &mut self,
+        at: &KeyPath,
+        written: &Written,
+        around: &Surroundings<'_>,
+        book: &mut Book,
+    ) -> Option<Table> {
         let example = "[{path: /**, upstream: NAME}]";
         let list = self.required(at, written.routes.as_ref(), example)?;
         if list.is_empty() {
@@ -26,14 +33,38 @@ impl Resolver<'_> {
         }
         // Sorted, as `server::Settings::upstreams` is.
         let names: Vec<&str> = written.upstreams.iter().flat_map(|named| named.keys()).map(String::as_str).collect();
+        // Written once, used by every route to it.
+        let of_upstreams: Vec<Option<usize>> = written
+            .upstreams
+            .iter()
+            .flatten()
+            .map(|(name, upstream)| {
+                let at = KeyPath::root().key("upstreams").key(name).key("credentials");
+                self.chosen(&at, upstream.as_ref()?.credentials.as_ref()?, book)
+            })
+            .collect();
         let mut used = BTreeSet::new();
         let mut routes = Vec::new();
         let mut places = Vec::new();
         for (at, route) in self.items(at, Some(list)) {
             let upstream = self.upstream_of(&at.key("upstream"), route, &names);
             used.extend(upstream);
-            let Some(route) = self.route(&at, route, upstream, around) else { continue };
-            routes.push(route);
+            let credential = match &route.credentials {
+                Some(Chosen::Named(name)) if name == "none" => None,
+                Some(chosen) => self.chosen(&at.key("credentials"), chosen, book),
+                None => upstream.and_then(|index| of_upstreams.get(index).copied().flatten()),
+            };
+            let envelope =
+                route.envelope.as_ref().and_then(|envelope| self.envelope(&at.key("envelope"), envelope, book));
+            if credential.is_none() && route.client_authorization.is_some() {
+                self.fault(
+                    &at.key("client_authorization"),
+                    "says nothing where the route has no credentials; remove it",
+                );
+            }
+            let Some(resolved) = self.route(&at, route, upstream, around) else { continue };
+            let client_authorization = route.client_authorization.unwrap_or_default();
+            routes.push(Route { credential, client_authorization, envelope, ..resolved });
             places.push(at);
         }
         for (index, name) in names.iter().enumerate() {
@@ -112,6 +143,9 @@ impl Resolver<'_> {
             access,
             upstream: upstream?,
             strip_prefix: written.strip_prefix.clone(),
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
         })
     }
 

@@ -5,9 +5,13 @@
 //! Everything is optional here; `resolve` knows what is required and says so with a hint.
 //! Defaults live beside the types so that the documentation cannot disagree with the program.
 
+mod credentials;
 mod provider;
 mod store;
 
+pub(in crate::config) use credentials::{
+    AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, Reference,
+};
 pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 
@@ -43,6 +47,10 @@ pub(in crate::config) mod defaults {
     pub(in crate::config) const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
     /// Within the 30 s that Kubernetes gives a pod to end.
     pub(in crate::config) const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
+    /// Time for an API to make an account, which takes a quarter of a second, and to be slow.
+    pub(in crate::config) const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(10);
+    /// What the playgrounds have written in their code.
+    pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
     pub(in crate::config) const HEADERS: &str = "x-auth-request";
     pub(in crate::config) const LEVEL: &str = "info";
     /// What ProConnect grants to every service (and nothing else asked for by default).
@@ -134,6 +142,18 @@ pub(in crate::config) struct Written {
     /// whatever the order; a request that matches none is refused.
     #[schemars(required)]
     pub(in crate::config) routes: Option<List<Route>>,
+
+    /// What upstreams need to trust a request, each under a name that routes refer to.
+    #[schemars(extend("x-name" = "NAME"))]
+    pub(in crate::config) credentials: Option<Named<Credential>>,
+
+    /// `/v1/oauth2/{login,callback,playground-login,logout}` and
+    /// `/v1/auth/{proconnect,callback,logout}`, for playgrounds that stay as they are
+    /// (`docs/albert.md`). Needs a route with an `envelope`.
+    pub(in crate::config) albert_endpoints: Option<AlbertEndpoints>,
+
+    /// Further paths of Vestibule's own endpoints, for apps that link to others already.
+    pub(in crate::config) aliases: Option<Aliases>,
 
     /// What the app learns of the person, in request headers. Whatever a client sends under one
     /// of these names is removed first, on every route.
@@ -372,6 +392,9 @@ pub(in crate::config) struct Upstream {
     /// Where it is. With `https`, its certificate is checked.
     #[schemars(required, extend("examples" = ["http://127.0.0.1:8501", "unix:/run/app.sock"]))]
     pub(in crate::config) url: Option<UpstreamUrl>,
+    /// What it needs to trust a request, on all routes to it that name nothing else.
+    #[schemars(extend("examples" = ["albert", {"kind": "token"}]))]
+    pub(in crate::config) credentials: Option<Chosen>,
     /// How long it may take.
     pub(in crate::config) timeouts: Option<Timeouts>,
 }
@@ -418,6 +441,28 @@ pub(in crate::config) struct Route {
     /// Taken off the front of the path before the app sees it; the route's path must begin with it.
     #[schemars(extend("examples" = ["/v1"]))]
     pub(in crate::config) strip_prefix: Option<String>,
+    /// What the upstream needs to trust the request: the name of one of `credentials`, such a
+    /// mapping itself, or `none` where the upstream has some and this route is to have none.
+    #[schemars(extend("examples" = ["albert", {"kind": "token"}]))]
+    pub(in crate::config) credentials: Option<Chosen>,
+    /// What becomes of an `Authorization` that the client sends, on a route with credentials:
+    /// `replace` takes it away, `keep` lets it through in the place of the credentials, for API
+    /// clients that bring a key of their own.
+    #[schemars(extend("default" = "replace"))]
+    pub(in crate::config) client_authorization: Option<ClientAuthorization>,
+    /// Opens the playgrounds of 2025: a page that is asked for without `?encrypted_token=` is
+    /// answered with a redirect to the same page with a fresh one (`docs/albert.md`).
+    pub(in crate::config) envelope: Option<Envelope>,
+}
+
+/// Further paths of our own endpoints.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping such as {callback: /v1/auth/callback}")]
+pub(in crate::config) struct Aliases {
+    /// The callback: this is then the redirect URI that the provider must know. `/oauth2/callback`
+    /// is answered as well.
+    #[schemars(extend("examples" = ["/v1/auth/callback"]))]
+    pub(in crate::config) callback: Option<String>,
 }
 
 /// What the app learns.

@@ -1,0 +1,504 @@
+//! Credentials for upstreams: each by its kind, and the envelope and endpoints of Albert API.
+
+use super::Resolver;
+use crate::config::problem::KeyPath;
+use crate::config::suggest::did_you_mean;
+use crate::config::written::{self, Chosen, Credential, Kind, Reference, Written, defaults};
+use crate::credentials;
+use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
+use crate::credentials::envelope::Envelope;
+use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
+use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
+use crate::server::EnvelopeSettings;
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+use std::time::Duration;
+use url::Url;
+
+/// All credentials: those with names first, in the order of their names.
+pub(super) struct Book {
+    pub(super) all: Vec<Settings>,
+    pub(super) envelopes: Vec<EnvelopeSettings>,
+    names: Vec<String>,
+}
+
+impl Book {
+    /// The claims that credentials need.
+    pub(super) fn claims(&self) -> impl Iterator<Item = String> {
+        self.all.iter().flat_map(|settings| match &settings.kind {
+            credentials::Kind::Albert { settings, .. } => settings.claims().into_iter().collect(),
+            credentials::Kind::Keys { settings, .. } => vec![settings.claim.clone()],
+            _ => Vec::new(),
+        })
+    }
+
+    fn kind_of(&self, index: usize) -> Option<&credentials::Kind> {
+        self.all.get(index).map(|settings| &settings.kind)
+    }
+}
+
+/// The keys that belong to a kind.
+fn keys_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Static => &["secret", "header"],
+        Kind::Token => &["token", "headers"],
+        Kind::Albert => &[
+            "url",
+            "admin_key",
+            "version",
+            "role",
+            "organization",
+            "rules",
+            "mint",
+            "key_name",
+            "key_lifetime",
+            "timeout",
+        ],
+        Kind::Exchange => &["header", "audience", "resource", "scope", "subject", "requested_token_type", "endpoint"],
+        Kind::Keys => &["header", "claim", "file", "url", "secret", "fold_case", "timeout"],
+    }
+}
+
+/// The keys that are written, `kind` aside.
+fn written_keys(written: &Credential) -> Vec<&'static str> {
+    let keys = [
+        ("secret", written.secret.is_some()),
+        ("header", written.header.is_some()),
+        ("token", written.token.is_some()),
+        ("headers", written.headers.is_some()),
+        ("url", written.url.is_some()),
+        ("admin_key", written.admin_key.is_some()),
+        ("version", written.version.is_some()),
+        ("role", written.role.is_some()),
+        ("organization", written.organization.is_some()),
+        ("rules", written.rules.is_some()),
+        ("mint", written.mint.is_some()),
+        ("key_name", written.key_name.is_some()),
+        ("key_lifetime", written.key_lifetime.is_some()),
+        ("audience", written.audience.is_some()),
+        ("resource", written.resource.is_some()),
+        ("scope", written.scope.is_some()),
+        ("subject", written.subject.is_some()),
+        ("requested_token_type", written.requested_token_type.is_some()),
+        ("endpoint", written.endpoint.is_some()),
+        ("claim", written.claim.is_some()),
+        ("file", written.file.is_some()),
+        ("fold_case", written.fold_case.is_some()),
+        ("timeout", written.timeout.is_some()),
+    ];
+    keys.into_iter().filter(|(_, is_written)| *is_written).map(|(key, _)| key).collect()
+}
+
+impl Resolver<'_> {
+    pub(super) fn credentials(&mut self, at: &KeyPath, written: &Written) -> Book {
+        let mut book = Book { all: Vec::new(), envelopes: Vec::new(), names: Vec::new() };
+        for (name, credential) in written.credentials.iter().flatten() {
+            let at = at.key(name);
+            self.name(&at, name);
+            if name == "none" {
+                self.fault(&at, "is the word for no credentials; choose another name");
+            }
+            match credential {
+                Some(credential) => {
+                    if let Some(kind) = self.credential(&at, name, credential) {
+                        book.all.push(Settings { name: name.clone(), kind });
+                        book.names.push(name.clone());
+                    }
+                }
+                None => self.fault(&at, "is empty; write its kind, such as {kind: token}"),
+            }
+        }
+        book
+    }
+
+    /// The credential of a route or an upstream, by its index in the book. One that is written here
+    /// is put into it.
+    pub(super) fn chosen(&mut self, at: &KeyPath, chosen: &Chosen, book: &mut Book) -> Option<usize> {
+        match chosen {
+            Chosen::Named(name) => {
+                let index = book.names.iter().position(|known| known == name);
+                if index.is_none() && !self.is_excused(&KeyPath::root().key("credentials").key(name)) {
+                    let hint = did_you_mean(name, book.names.iter().map(String::as_str));
+                    self.fault(at, format!("no credentials are named {name:?}{hint}"));
+                }
+                index
+            }
+            Chosen::Here(credential) => {
+                // Named after its place, in logs.
+                let name = at.to_string();
+                let kind = self.credential(at, &name, credential)?;
+                book.all.push(Settings { name, kind });
+                Some(book.all.len() - 1)
+            }
+        }
+    }
+
+    fn credential(&mut self, at: &KeyPath, name: &str, written: &Credential) -> Option<credentials::Kind> {
+        let kinds = "one of static, token, albert, exchange, keys";
+        let kind = *self.required(&at.key("kind"), written.kind.as_ref(), kinds)?;
+        for key in written_keys(written).into_iter().filter(|key| !keys_of(kind).contains(key)) {
+            let word = format!("{kind:?}").to_ascii_lowercase();
+            self.fault(&at.key(key), format!("is not for kind: {word}; remove it"));
+        }
+        match kind {
+            Kind::Static => {
+                let placement = self.placement(at, written);
+                let secret_at = at.key("secret");
+                let secret = self.required(&secret_at, written.secret.as_ref(), "{env: NAME} or {file: PATH}")?;
+                let secret = self.secret(&secret_at, secret);
+                Some(credentials::Kind::Static { placement: placement?, secret: secret? })
+            }
+            Kind::Token => self.token_headers(at, written).map(credentials::Kind::Token),
+            Kind::Albert => {
+                let settings = self.albert(at, name, written);
+                let key_name = self.key_name(&at.key("key_name"), written.key_name.as_ref());
+                Some(credentials::Kind::Albert {
+                    settings: settings?,
+                    mint: written.mint.unwrap_or_default(),
+                    key_name,
+                })
+            }
+            Kind::Exchange => {
+                let placement = self.placement(at, written);
+                let endpoint = match &written.endpoint {
+                    Some(endpoint) => Some(self.exchange_endpoint(&at.key("endpoint"), endpoint)?),
+                    None => None,
+                };
+                let wanted = Wanted {
+                    endpoint,
+                    audience: self.text(&at.key("audience"), written.audience.as_ref()),
+                    resource: self.text(&at.key("resource"), written.resource.as_ref()),
+                    scope: self.text(&at.key("scope"), written.scope.as_ref()),
+                    subject: written.subject.unwrap_or_default(),
+                    requested_token_type: written.requested_token_type,
+                };
+                Some(credentials::Kind::Exchange { wanted, placement: placement? })
+            }
+            Kind::Keys => {
+                let placement = self.placement(at, written);
+                let settings = self.key_book(at, name, written);
+                Some(credentials::Kind::Keys { settings: settings?, placement: placement? })
+            }
+        }
+    }
+
+    /// A text that says something, where it is written.
+    fn text(&mut self, at: &KeyPath, written: Option<&String>) -> Option<String> {
+        let text = written?;
+        if text.trim().is_empty() || text.chars().any(char::is_control) {
+            self.fault(at, "must be words on one line; leave the key out to say nothing");
+        }
+        Some(text.trim().to_owned())
+    }
+
+    fn placement(&mut self, at: &KeyPath, written: &Credential) -> Option<Placement> {
+        match &written.header {
+            Some(header) => self.credential_header(&at.key("header"), header).map(Placement::of),
+            None => Some(Placement::default()),
+        }
+    }
+
+    /// `Authorization`, or a header that means nothing else to anybody.
+    fn credential_header(&mut self, at: &KeyPath, name: &str) -> Option<HeaderName> {
+        if name.eq_ignore_ascii_case("authorization") { Some(AUTHORIZATION) } else { self.header_name(at, name) }
+    }
+
+    fn token_headers(&mut self, at: &KeyPath, written: &Credential) -> Option<Vec<(HeaderName, TokenTemplate)>> {
+        let Some(named) = &written.headers else {
+            let template = match written.token.unwrap_or_default() {
+                SubjectToken::AccessToken => "Bearer {access_token}",
+                SubjectToken::IdToken => "Bearer {id_token}",
+            };
+            return TokenTemplate::parse(template).ok().map(|template| vec![(AUTHORIZATION, template)]);
+        };
+        let at = at.key("headers");
+        if written.token.is_some() {
+            self.fault(&at, "is written beside `token`; keep one of the two");
+        }
+        if named.is_empty() {
+            self.fault(&at, "is empty; write {X-Forwarded-Id-Token: \"Bearer {id_token}\"}, or leave the key out");
+        }
+        let mut headers = Vec::new();
+        for (name, template) in named {
+            let at = at.key(name);
+            let header = self.credential_header(&at, name);
+            let example = "a template, such as \"Bearer {id_token}\"";
+            let Some(text) = self.required_text(&at, template.as_ref(), example) else { continue };
+            match (header, TokenTemplate::parse(text)) {
+                (Some(header), Ok(template)) => headers.push((header, template)),
+                // The text is not repeated: somebody may have typed a token.
+                (_, Err(bad)) => self.fault(&at, bad.to_string()),
+                (None, Ok(_)) => {}
+            }
+        }
+        Some(headers)
+    }
+
+    fn albert(&mut self, at: &KeyPath, name: &str, written: &Credential) -> Option<albert::Settings> {
+        let url_at = at.key("url");
+        let url = self.required_text(&url_at, written.url.as_ref(), "where the API is, such as http://127.0.0.1:8000");
+        let url = url.and_then(|url| self.service_url(&url_at, url, InTheClear::Noted));
+        let key_at = at.key("admin_key");
+        let admin_key = self.required(&key_at, written.admin_key.as_ref(), "{env: NAME} or {file: PATH}");
+        let admin_key = admin_key.and_then(|key| self.secret(&key_at, key));
+        let rules = self.albert_rules(&at.key("rules"), written);
+        if written.role.is_none() && rules.is_empty() {
+            self.fault(&at.key("role"), "is missing; write the role that new accounts get, by name or id");
+        }
+        let otherwise = match &written.role {
+            Some(role) => Otherwise::Grant(Grant {
+                role: Some(reference(role)),
+                organization: written.organization.as_ref().map(reference),
+            }),
+            None => Otherwise::Refuse,
+        };
+        let timeout =
+            self.span(&at.key("timeout"), written.timeout, defaults::CREDENTIAL_TIMEOUT, Duration::from_millis(100));
+        let key_lifetime = written
+            .key_lifetime
+            .map(|span| self.span(&at.key("key_lifetime"), Some(span), span.0, Duration::from_secs(60)));
+        Some(albert::Settings {
+            name: name.to_owned(),
+            url: url?.as_str().trim_end_matches('/').to_owned(),
+            admin_key: admin_key?,
+            version: written.version,
+            rules,
+            otherwise,
+            key_lifetime,
+            timeout,
+        })
+    }
+
+    fn albert_rules(&mut self, at: &KeyPath, written: &Credential) -> Vec<albert::Rule> {
+        let mut rules = Vec::new();
+        for (at, rule) in self.items(at, written.rules.as_ref()) {
+            let when_at = at.key("when");
+            let example = "the claims that it is for, such as {roles: agent_public_etat}";
+            let Some(conditions) = self.required(&when_at, rule.when.as_ref(), example) else { continue };
+            if conditions.is_empty() {
+                self.fault(
+                    &when_at,
+                    format!("is empty; write {example}, or the key `role` beside `rules` for everybody else"),
+                );
+            }
+            let mut when = Vec::new();
+            for (claim, values) in conditions {
+                let at = when_at.key(claim);
+                match values {
+                    Some(values) if claim == "email_domain" => {
+                        for domain in &values.0 {
+                            if !is_domain(domain) {
+                                self.fault(&at, format!("{domain:?} is no domain; write such as example.gouv.fr"));
+                            }
+                        }
+                        when.push(Condition::EmailDomain(values.0.clone()));
+                    }
+                    Some(values) => when.push(Condition::Claim { name: claim.clone(), values: values.0.clone() }),
+                    None => self.fault(&at, "is empty; write the value that it must have"),
+                }
+            }
+            let refuse = rule.refuse.unwrap_or(false);
+            if refuse && (rule.role.is_some() || rule.organization.is_some()) {
+                self.fault(&at.key("refuse"), "is written beside a role or an organisation; keep one of the two");
+            }
+            if !refuse && rule.role.is_none() && rule.organization.is_none() {
+                self.fault(&at, "says nothing of whom it is about; write role, organization or refuse: true");
+            }
+            let then = if refuse {
+                Then::Refuse
+            } else {
+                Then::Grant(Grant {
+                    role: rule.role.as_ref().map(reference),
+                    organization: rule.organization.as_ref().map(reference),
+                })
+            };
+            rules.push(albert::Rule { when, then });
+        }
+        rules
+    }
+
+    fn key_name(&mut self, at: &KeyPath, written: Option<&String>) -> Option<String> {
+        let name = written?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+            self.fault(
+                at,
+                format!("{name:?} is no name for a key; write letters, digits, dots, hyphens or underscores"),
+            );
+        }
+        Some(name.clone())
+    }
+
+    fn exchange_endpoint(&mut self, at: &KeyPath, written: &written::ExchangeEndpoint) -> Option<ExchangeEndpoint> {
+        let url_at = at.key("url");
+        let url = self.required_text(&url_at, written.url.as_ref(), "where tokens are exchanged");
+        let url = url.and_then(|url| self.service_url(&url_at, url, InTheClear::Refused));
+        let example = "our client_id there";
+        let client_id =
+            self.required_text(&at.key("client_id"), written.client_id.as_ref(), example).map(str::to_owned);
+        let client_secret =
+            written.client_secret.as_ref().and_then(|secret| self.secret(&at.key("client_secret"), secret));
+        Some(ExchangeEndpoint {
+            url: url?,
+            client_id: client_id?,
+            client_secret,
+            client_authentication: written.client_authentication.unwrap_or(ClientAuthentication::ClientSecretBasic),
+        })
+    }
+
+    fn key_book(&mut self, at: &KeyPath, name: &str, written: &Credential) -> Option<key_book::Settings> {
+        let claim = self.required_text(&at.key("claim"), written.claim.as_ref(), "the claim to look up, such as siret");
+        let claim = claim.map(str::to_owned);
+        let timeout =
+            self.span(&at.key("timeout"), written.timeout, defaults::CREDENTIAL_TIMEOUT, Duration::from_millis(100));
+        let source = match (&written.file, &written.url) {
+            (Some(file), None) => {
+                if written.secret.is_some() {
+                    self.fault(&at.key("secret"), "is for an endpoint, and this is a file; remove it");
+                }
+                Some(key_book::Source::File(file.clone()))
+            }
+            (None, Some(url)) => {
+                let secret = written.secret.as_ref().map(|secret| self.secret(&at.key("secret"), secret));
+                let url = self.service_url(&at.key("url"), url, InTheClear::Noted)?;
+                let bearer = match secret {
+                    Some(secret) => Some(secret?),
+                    None => None,
+                };
+                Some(key_book::Source::Http(key_book::Endpoint { url, bearer, timeout }))
+            }
+            (Some(_), Some(_)) => {
+                self.fault(&at.key("url"), "is written beside `file`; keep one of the two");
+                None
+            }
+            (None, None) => {
+                self.fault(at, "does not say where the keys are; write file: PATH or url: https://…");
+                None
+            }
+        };
+        let fold_case = written.fold_case.unwrap_or(false);
+        Some(key_book::Settings { name: name.to_owned(), claim: claim?, source: source?, fold_case })
+    }
+
+    /// The address of a service that is given secrets.
+    fn service_url(&mut self, at: &KeyPath, text: &str, in_the_clear: InTheClear) -> Option<Url> {
+        let url = Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.host_str().is_some()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        let Some(url) = url else {
+            // Not repeated: it may hold a password.
+            self.fault(at, "is no address of a service; write such as https://api.example.gouv.fr, without user, query or fragment");
+            return None;
+        };
+        let is_loopback = match url.host() {
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if url.scheme() == "http" && !is_loopback {
+            match in_the_clear {
+                InTheClear::Noted => {
+                    self.finding(
+                        at,
+                        "keys go over the network in the clear; write https, unless the network is yours alone",
+                    );
+                }
+                InTheClear::Refused => {
+                    self.fault(at, "is not https, and tokens would go over the network in the clear")
+                }
+            }
+        }
+        Some(url)
+    }
+
+    /// The envelope of a route, by its index among all.
+    pub(super) fn envelope(&mut self, at: &KeyPath, written: &written::Envelope, book: &mut Book) -> Option<usize> {
+        let credentials_at = at.key("credentials");
+        let example = "the name of the credentials of kind: albert";
+        let name = self.required_text(&credentials_at, written.credentials.as_ref(), example).map(str::to_owned);
+        let credential = name.and_then(|name| self.chosen_index(&credentials_at, &name, book));
+        let key_at = at.key("key");
+        let key = self.required(&key_at, written.key.as_ref(), "{env: NAME} or {file: PATH}");
+        let key = key.and_then(|key| self.secret(&key_at, key));
+        let derivation = written.derivation.unwrap_or_default();
+        let envelope = key
+            .and_then(|key| Envelope::new(&key, derivation).map_err(|bad| self.fault(&key_at, bad.to_string())).ok());
+        let ttl = self.span(&at.key("ttl"), written.ttl, defaults::ENVELOPE_TTL, Duration::from_secs(5));
+        book.envelopes.push(EnvelopeSettings { credential: credential?, envelope: envelope?, ttl });
+        Some(book.envelopes.len() - 1)
+    }
+
+    fn chosen_index(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
+        let index = book.names.iter().position(|known| known == name);
+        match index {
+            None if !self.is_excused(&KeyPath::root().key("credentials").key(name)) => {
+                let hint = did_you_mean(name, book.names.iter().map(String::as_str));
+                self.fault(at, format!("no credentials are named {name:?}{hint}"));
+            }
+            Some(index) if !matches!(book.kind_of(index), Some(credentials::Kind::Albert { .. })) => {
+                self.fault(at, format!("{name:?} is not of kind: albert, and only such keys go into an envelope"));
+            }
+            _ => {}
+        }
+        index
+    }
+
+    /// The hosts and domains that a sign-in of Albert's own endpoints may return to.
+    pub(super) fn albert_endpoints(&mut self, at: &KeyPath, written: &Written) -> Option<Vec<String>> {
+        let endpoints = written.albert_endpoints.as_ref()?;
+        let at = at.key("allowed_domains");
+        let list = self.required(&at, endpoints.allowed_domains.as_ref(), "[playground.example.gouv.fr]")?;
+        if list.is_empty() {
+            self.fault(&at, "is empty, so that no sign-in could return anywhere; write [playground.example.gouv.fr]");
+        }
+        let mut domains = Vec::new();
+        for (at, domain) in self.items(&at, Some(list)) {
+            if !is_domain(domain) {
+                self.fault(&at, format!("{domain:?} is no host or domain; write such as playground.example.gouv.fr"));
+            } else if domain.split('.').count() < 3 && domain != "localhost" {
+                self.finding(
+                    &at,
+                    "everybody's key can be sent to every host below this domain; name the hosts that are meant",
+                );
+            }
+            domains.push(domain.to_ascii_lowercase());
+        }
+        Some(domains)
+    }
+
+    /// The path of the callback beside our own.
+    pub(super) fn callback_alias(&mut self, at: &KeyPath, written: &Written) -> Option<String> {
+        let path = written.aliases.as_ref()?.callback.as_ref()?;
+        let at = at.key("callback");
+        if super::is_plain_path(path) {
+            Some(path.clone())
+        } else {
+            self.fault(&at, format!("{path:?} is no plain path; write such as /v1/auth/callback"));
+            None
+        }
+    }
+}
+
+/// Whether a service may be spoken to in the clear beyond this machine.
+#[derive(Clone, Copy)]
+enum InTheClear {
+    Noted,
+    Refused,
+}
+
+fn reference(written: &Reference) -> albert::Reference {
+    match written {
+        Reference::Id(id) => albert::Reference::Id(*id),
+        Reference::Name(name) => albert::Reference::Name(name.clone()),
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    matches!(url::Host::parse(text), Ok(url::Host::Domain(domain)) if domain == text.to_ascii_lowercase() && !text.ends_with('.') && !text.contains('*'))
+}

@@ -1,0 +1,140 @@
+//! A person's key in the hands of a playground of 2025, and what it does with it from its server.
+//!
+//! Called by `server/playground`. The playground gets the key in an envelope, may trade it for
+//! another one, and signs out with whichever it has: all of that without the browser's cookie, so
+//! what is needed is noted in the store when the key is handed over. Must never give a key for an
+//! account that was not handed over a moment ago.
+
+use super::discard::MintedKey;
+use super::wallet::holder_key;
+use super::{CredentialError, Credentials, Failed, Source};
+use crate::clock::Timestamp;
+use crate::secret::{ExposeSecret, SecretString};
+use crate::session::{OpenedSession, SessionId};
+use crate::store::{Key, StoreError};
+use http::{HeaderMap, HeaderValue};
+use ring::digest;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an account that was handed over may be traded for a key: the time that its own
+/// envelope counts.
+pub const TRADED_WITHIN: Duration = Duration::from_secs(600);
+/// How long a key lives that was traded, at the longest.
+const TRADED_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// What it is called. The playground of August 2025 deletes older ones of this name.
+const TRADED_NAME: &str = "playground";
+
+/// What is handed over.
+pub struct HandOff {
+    /// The key.
+    pub secret: SecretString,
+    /// The API's number for it.
+    pub key: u64,
+    /// `Set-Cookie` values for the browser.
+    pub cookies: Vec<HeaderValue>,
+}
+
+/// A key for another one.
+pub struct Traded {
+    /// The key.
+    pub secret: SecretString,
+    /// The API's number for it.
+    pub key: u64,
+}
+
+/// Why a key was not traded.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTraded {
+    /// Nobody's session was handed over to this account a moment ago.
+    #[error("no session was handed over to this account a moment ago")]
+    NotHandedOver,
+    /// No key could be minted.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+}
+
+impl From<StoreError> for NotTraded {
+    fn from(error: StoreError) -> Self {
+        Self::Credential(error.into())
+    }
+}
+
+impl Credentials {
+    /// The key of the session for an envelope: one that lives, which takes asking the API, for the
+    /// playground may have deleted it.
+    ///
+    /// # Errors
+    /// [`CredentialError`], by cause.
+    pub async fn hand_off(
+        &self,
+        index: usize,
+        opened: &Arc<OpenedSession>,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<HandOff, Failed> {
+        let mut provided = self.provide(index, Some(opened), request, now).await?;
+        if let Some(held) = &provided.held
+            && let Some(another) = self.replace(index, opened, request, Arc::clone(held), now).await
+        {
+            provided = another;
+        }
+        let held = provided.held.ok_or(CredentialError::NoTokens)?;
+        let minted = held.minted.ok_or(CredentialError::NoTokens)?;
+        let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+        let handed_to = handed_to(self.name(index), minted.account);
+        let until = now.plus(TRADED_WITHIN);
+        if let Err(error) = self.shared.store.put(&handed_to, &session.id().bytes(), until, now).await {
+            tracing::warn!(%error, "a key is handed over that can be neither traded nor signed out with");
+        }
+        Ok(HandOff { secret: held.secret().clone(), key: minted.key, cookies: provided.cookies })
+    }
+
+    /// Whether this is the key that the session has at hand.
+    pub fn is_of(&self, index: usize, opened: &OpenedSession, key: &str, now: Timestamp) -> bool {
+        let Ok(session) = self.sessions.read(opened, now) else { return false };
+        let Some(credential) = self.all.get(index) else { return false };
+        let held = self.wallet.at_hand(session.id(), &credential.slot, now);
+        held.is_some_and(|held| held.secret().expose_secret() == key)
+    }
+
+    /// A new key for an account that was handed over a moment ago, once; the key in the envelope
+    /// is deleted.
+    ///
+    /// # Errors
+    /// [`NotTraded`], by cause.
+    pub async fn trade(&self, index: usize, account: u64, now: Timestamp) -> Result<Traded, NotTraded> {
+        let store = &self.shared.store;
+        let credential = self.all.get(index).ok_or(NotTraded::NotHandedOver)?;
+        let Source::Albert { api, .. } = &credential.source else { return Err(NotTraded::NotHandedOver) };
+        let handed_to = handed_to(&credential.slot.name, account);
+        let id = store.get(&handed_to, now).await?.ok_or(NotTraded::NotHandedOver)?;
+        if !store.take(&handed_to, &id, now).await? {
+            return Err(NotTraded::NotHandedOver);
+        }
+        let id = SessionId::from_bytes(&id).ok_or(NotTraded::NotHandedOver)?;
+        let listed = self.sessions.listed_one(id, now).await?.ok_or(NotTraded::NotHandedOver)?;
+        let until = now.plus(TRADED_LIFETIME).min(listed.ends_at);
+        let minted = api.mint(account, TRADED_NAME, until, now).await.map_err(CredentialError::from)?;
+        let (slot, new) = (&credential.slot, MintedKey { account, key: minted.id });
+        self.discards.expect(id, &slot.name, new, minted.until, now).await;
+        store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;
+        // What was in the envelope is worth nothing from now on, wherever its address was kept.
+        for held in self.wallet.forget(id, std::slice::from_ref(slot), now).await {
+            if let Some(former) = held.minted {
+                let deleted =
+                    api.discard(former.account, former.key, Some(held.secret()), super::discard::HELPER, now).await;
+                if let Err(error) = deleted {
+                    tracing::warn!(credential = slot.name, %error, "the key of a used envelope lives until its session ends");
+                }
+            }
+        }
+        Ok(Traded { secret: minted.secret, key: minted.id })
+    }
+}
+
+/// Under which the session is found that an account was handed over for.
+fn handed_to(credential: &str, account: u64) -> Key {
+    let text = format!("{account} {credential}");
+    Key::new("handed-to", digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}
