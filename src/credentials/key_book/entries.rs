@@ -122,8 +122,8 @@ impl<'de> Visitor<'de> for Book<'_> {
         let mut entries = HashMap::new();
         loop {
             let claim = ClaimText { fold_case: self.fold_case, entries: &mut entries, fault: self.fault };
-            let Some(mut vacant) = members.next_key_seed(claim)? else { return Ok(Entries(entries)) };
-            members.next_value_seed(KeyText { place: &mut vacant, fault: self.fault })?;
+            let Some(place) = members.next_key_seed(claim)? else { return Ok(Entries(entries)) };
+            members.next_value_seed(KeyText { place, fault: self.fault })?;
         }
     }
 }

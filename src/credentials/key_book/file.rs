@@ -134,8 +134,8 @@ impl Shelf {
     /// The entries, of the file as it is now or was a few seconds ago.
     pub(super) async fn entries(self: &Arc<Self>, now: Timestamp) -> Arc<Entries> {
         if self.is_due(now) {
-            let shelf = Arc::clone(self);
-            let look = tokio::task::spawn_blocking(move || shelf.look());
+            let this = Arc::clone(self);
+            let look = tokio::task::spawn_blocking(move || this.look());
             if tokio::time::timeout(LONGEST_WAIT, look).await.is_err() {
                 tracing::warn!(credential = self.credential, "the key book takes long to read; the one before serves");
             }

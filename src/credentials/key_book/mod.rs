@@ -144,8 +144,8 @@ impl KeyBook {
     pub async fn find(&self, person: &ClaimsView<'_>, now: Timestamp) -> Result<Found, KeyBookError> {
         let values = self.values(person)?;
         match (&self.keeper, &self.settings.source) {
-            (Keeper::File(shelf), _) => {
-                let entries = shelf.entries(now).await;
+            (Keeper::File(file), _) => {
+                let entries = file.entries(now).await;
                 let secret = values.iter().find_map(|value| entries.get(value)).ok_or(KeyBookError::NobodysKey)?;
                 Ok(Found { secret: secret.clone(), until: None })
             }

@@ -154,6 +154,44 @@ async fn a_broken_new_version_changes_nothing_and_is_complained_about_once() {
     assert_eq!(look().await, ("s3cret-five".to_owned(), None));
 }
 
+/// A file whose second reading takes until it is let go.
+struct Slow {
+    memory: Arc<Memory>,
+    arrived: tokio::sync::mpsc::UnboundedSender<()>,
+    go_on: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Files for Slow {
+    fn read_unless(&self, path: &Path, known: Option<Stamp>) -> Result<Option<Contents>, Unreadable> {
+        if known.is_some() {
+            self.arrived.send(()).unwrap();
+            self.go_on.lock().unwrap().recv().unwrap();
+        }
+        self.memory.read_unless(path, known)
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_hangs_holds_up_nobody_but_who_reads_it() {
+    let memory = Memory::with("a: first\n");
+    let (arrived, mut reading) = tokio::sync::mpsc::unbounded_channel();
+    let (let_go, go_on) = std::sync::mpsc::channel();
+    let slow = Arc::new(Slow { memory: Arc::clone(&memory), arrived, go_on: Mutex::new(go_on) });
+    let book = KeyBook::new(file_settings("c", "keys"), Fetch::new().unwrap(), slow).unwrap();
+    memory.write("a: second\n");
+    let person = json!({"c": "a"});
+    let (reader, ()) = tokio::join!(find(&book, &person, NOW), async {
+        reading.recv().await.unwrap();
+        for later in [0, 1, 5, 10] {
+            let now = NOW.plus(Duration::from_secs(later));
+            assert_eq!(find(&book, &person, now).await.unwrap(), "first");
+        }
+        let_go.send(()).unwrap();
+    });
+    assert_eq!(reader.unwrap(), "second");
+    assert!(reading.try_recv().is_err(), "one reads at a time");
+}
+
 #[test]
 fn a_missing_or_broken_file_is_no_book_to_start_with() {
     let open = |files: &Arc<Memory>| in_file("c", "/etc/keys.json", files).unwrap_err().to_string();
@@ -180,6 +218,14 @@ async fn a_hundred_thousand_entries_are_looked_up_in_one_step() {
     }
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(files.reads(), 1);
+}
+
+#[test]
+fn a_look_up_can_move_between_threads() {
+    fn sendable<T: Send>(_: T) {}
+    let book = in_file("c", "keys", &Memory::with("a: x\n")).unwrap();
+    let person = claims(&json!({"c": "a"}));
+    sendable(book.find(&person.view(), NOW));
 }
 
 #[test]
@@ -215,7 +261,7 @@ impl Stub {
         (self, url)
     }
 
-    fn answering(self, value: &'static str, status: u16, body: impl ToString) -> Self {
+    fn answering(self, value: &'static str, status: u16, body: &impl ToString) -> Self {
         self.0.lock().unwrap().answers.push((value, status, body.to_string()));
         self
     }
@@ -247,8 +293,8 @@ fn behind(url: Url, bearer: Option<&str>, fold_case: bool) -> KeyBook {
 async fn an_endpoint_is_asked_in_the_body_and_never_in_the_address() {
     let expires = NOW.as_unix() + 60;
     let stub = Stub::default()
-        .answering("a@b.fr", 200, json!({"key": "sk-a", "expires": expires, "more": [1]}))
-        .answering("Admin", 200, json!({"key": "sk-admin", "expires": null}));
+        .answering("a@b.fr", 200, &json!({"key": "sk-a", "expires": expires, "more": [1]}))
+        .answering("Admin", 200, &json!({"key": "sk-admin", "expires": null}));
     let (stub, url) = stub.start().await;
     let book = behind(url.clone(), Some("the-bearer"), true);
     let person = claims(&json!({"c": "A@b.fr"}));
@@ -319,7 +365,7 @@ async fn every_other_answer_is_an_error_by_its_cause() {
 
 #[tokio::test]
 async fn a_failure_at_one_value_is_not_passed_over_to_the_next() {
-    let stub = Stub::default().answering("admin", 503, "").answering("user", 200, json!({"key": "sk-user"}));
+    let stub = Stub::default().answering("admin", 503, &"").answering("user", 200, &json!({"key": "sk-user"}));
     let (stub, url) = stub.start().await;
     let found = find(&behind(url, None, false), &json!({"c": ["admin", "user"]}), NOW).await;
     assert_eq!(found, Err(KeyBookError::Status(503)));

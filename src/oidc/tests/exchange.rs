@@ -184,3 +184,10 @@ async fn a_provider_out_of_reach_is_an_outage() {
     let error = exchange(&stub, &Wanted { endpoint: Some(endpoint), ..wanted() }).await.unwrap_err();
     assert!(matches!(error, ExchangeError::NotAsked(FetchError::Connect(_))) && error.is_outage());
 }
+
+#[test]
+fn an_exchange_can_move_between_threads() {
+    fn sendable<T: Send>(_: T) {}
+    let (client, wanted, tokens) = (client(stub::settings("https://op.test")), wanted(), tokens());
+    sendable(client.exchange(&tokens, &wanted, NOW));
+}
