@@ -225,9 +225,6 @@ mod tests {
             credential: None,
             client_authorization: ClientAuthorization::default(),
             envelope: None,
-            credential: None,
-            client_authorization: ClientAuthorization::default(),
-            envelope: None,
         };
         let routes = vec![
             route("/public/**", Access::Public, &[]),

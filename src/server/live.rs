@@ -185,7 +185,7 @@ mod tests {
         /// What a connection keeps of it.
         fn held(&self, request: &HeaderMap) -> Held {
             let (sessions, now) = (&self.keeper.sessions, self.keeper.clock.now());
-            sessions.held(sessions.open(request, now).unwrap(), now).unwrap()
+            sessions.held(Arc::new(sessions.open(request, now).unwrap()), now).unwrap()
         }
 
         async fn end(&self, request: &HeaderMap) {

@@ -134,7 +134,10 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         metrics: Arc::clone(&metrics),
         is_ready: Arc::new(move || ready.provider().is_ready()),
         sessions: Arc::clone(&following),
-        credentials: Arc::clone(&credentials),
+        keys_to_delete: {
+            let credentials = Arc::clone(&credentials);
+            Arc::new(move || credentials.keys_to_delete())
+        },
         provider: login.provider().settings().name.clone(),
         token: settings.admin_token,
         pages,

@@ -15,7 +15,6 @@ mod tests;
 use super::endpoints::MAX_FORM_LEN;
 use super::metrics::Metrics;
 use crate::clock::Clock;
-use crate::credentials::Credentials;
 use crate::pages::{ASSET_HEADERS, Pages};
 use crate::secret::SecretString;
 use crate::session::Sessions;
@@ -42,7 +41,8 @@ const OPENAPI: &str = include_str!("openapi.json");
 pub(super) struct Admin {
     pub(super) metrics: Arc<Metrics>,
     pub(super) is_ready: IsReady,
-    pub(super) credentials: Arc<Credentials>,
+    /// How many keys of ended sessions wait for being deleted.
+    pub(super) keys_to_delete: Arc<dyn Fn() -> usize + Send + Sync>,
     pub(super) sessions: Arc<Sessions>,
     /// The provider that is meant where none is named.
     pub(super) provider: String,
@@ -175,7 +175,7 @@ impl Admin {
             Named::Metrics => {
                 self.metrics.revocations.set(i64::try_from(self.sessions.revocations()).unwrap_or(i64::MAX));
                 self.metrics.store_silent.set(i64::from(self.sessions.store_is_silent()));
-                self.metrics.keys_to_delete.set(i64::try_from(self.credentials.keys_to_delete()).unwrap_or(i64::MAX));
+                self.metrics.keys_to_delete.set(i64::try_from((self.keys_to_delete)()).unwrap_or(i64::MAX));
                 let mut metrics = text(StatusCode::OK, &self.metrics.render());
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 metrics.headers_mut().insert(CONTENT_TYPE, format);

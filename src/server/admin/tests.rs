@@ -95,6 +95,7 @@ impl Bench {
         let admin = Admin {
             metrics: Arc::new(Metrics::new().unwrap()),
             is_ready: Arc::new(move || is_ready.load(Ordering::Relaxed)),
+            keys_to_delete: Arc::new(|| 0),
             sessions: Arc::new(sessions),
             provider: "proconnect".to_owned(),
             token: token.map(SecretString::from),
