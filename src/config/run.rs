@@ -36,8 +36,6 @@ pub struct Config {
     pub credentials: Vec<credentials::Settings>,
     /// The playgrounds of 2025.
     pub playground: server::PlaygroundSettings,
-    /// The path of the callback beside our own: the redirect URI, where there is one.
-    pub callback_alias: Option<String>,
     /// Which identity headers the app gets.
     pub identity: gate::headers::Settings,
     /// The claims that a session keeps: those that the headers name, and those asked for besides.

@@ -228,7 +228,10 @@ fn a_documented_default_is_the_one_that_runs() {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
             if let Some(default) = of_key.get("default") {
                 value.as_object_mut().unwrap().entry(key).or_insert_with(|| default.clone());
-            } else if of_key.get("properties").is_some() && key != "endpoints" {
+            } else if of_key.get("properties").is_some()
+                // Not where a part that is left out would then lack what it requires.
+                && (value.get(key).is_some() || of_key.get("required").is_none())
+            {
                 fill(value.as_object_mut().unwrap().entry(key).or_insert_with(|| serde_json::json!({})), of_key);
             } else if let (Some(entry), Some(entries)) =
                 (of_key.get("additionalProperties"), value[key].as_object_mut())

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::oidc::Tokens;
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::Purpose;
+use crate::secret::SecretString;
 use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +71,20 @@ impl Login {
         random: &dyn Random,
     ) -> Result<SignedOut, NoRandomness> {
         let tokens = self.end_of(headers, now).await;
-        let id_token = tokens.as_ref().map(|tokens| &tokens.id_token);
+        self.leave(headers, tokens.as_ref().map(|tokens| &tokens.id_token), now, random).await
+    }
+
+    /// Leads the browser of a session that is over round by the provider.
+    ///
+    /// # Errors
+    /// When no `state` can be made.
+    pub async fn leave(
+        &self,
+        headers: &HeaderMap,
+        id_token: Option<&SecretString>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<SignedOut, NoRandomness> {
         let mut cookies = self.sessions.clear(headers);
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
         let seal = |outcome: u8| self.seal_sign_out(outcome, &browser, now, random);

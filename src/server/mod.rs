@@ -16,6 +16,7 @@ mod live;
 mod metrics;
 mod my_sessions;
 mod playground;
+mod playground_endpoints;
 mod provider_logout;
 mod proxy;
 mod reply;
@@ -27,8 +28,8 @@ pub use endpoints::Endpoints;
 pub use listen::{BindError, Bound};
 pub use metrics::Metrics;
 pub use settings::{
-    EnvelopeSettings, ListenAddress, Listener, PlaygroundSettings, Settings, Timeouts, TlsFiles, Upstream,
-    UpstreamAddress,
+    EnvelopeSettings, ListenAddress, Listener, PlaygroundEndpoints, PlaygroundSettings, Settings, Timeouts, TlsFiles,
+    Upstream, UpstreamAddress,
 };
 
 use crate::clock::Clock;

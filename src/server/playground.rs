@@ -23,7 +23,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 /// The parameter.
-const PARAMETER: &str = "encrypted_token";
+pub(super) const PARAMETER: &str = "encrypted_token";
 
 /// What opens playgrounds.
 pub(super) struct Playground {
@@ -67,7 +67,7 @@ impl Proxy {
             query.split('&').filter(|pair| !pair.is_empty() && !names_the_parameter(pair)).collect();
         let (envelope, cookies) = match self.envelope(settings, &opened, &parts.headers, now).await {
             Ok(sealed) => sealed,
-            Err(failed) => return Some(self.without_credential(settings.credential, &failed, request, exchange)),
+            Err(failed) => return Some(self.without_credential(settings.credential, &failed, parts, exchange)),
         };
         let query = others.join("&");
         let and = if query.is_empty() { "" } else { "&" };
@@ -106,6 +106,9 @@ impl Proxy {
     ) -> Result<(String, Vec<http::HeaderValue>), crate::credentials::Failed> {
         let handed = self.credentials.hand_off(settings.credential, opened, headers, now).await?;
         let id_token = self.id_token(opened, headers, now).await;
+        if let Some(id_token) = id_token.as_ref().filter(|_| self.playground.settings.endpoints.is_some()) {
+            self.note_handed_token(opened, id_token, now).await;
+        }
         let contents = Contents {
             app_token: &handed.secret,
             token_id: handed.key,

@@ -9,6 +9,7 @@ use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
 use super::metrics::Metrics;
 use super::playground::Playground;
+use super::playground_endpoints::PlaygroundEndpoint;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use super::upstream::Upstreams;
@@ -60,6 +61,7 @@ enum Step {
     Forward,
     SignIn(ReturnTo),
     Endpoint { name: String, query: String },
+    Playground { endpoint: PlaygroundEndpoint, query: String },
     Reply(Reply),
 }
 
@@ -86,6 +88,17 @@ impl Proxy {
             // Only the plain spelling names an endpoint; any other is ours too, and nothing.
             let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
             return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
+        }
+        if request.path().others().is_empty() {
+            let (path, query) = (request.path().literal(), request.query());
+            if self.playground.settings.callback_alias.as_deref() == Some(path) {
+                return Step::Endpoint { name: "callback".to_owned(), query: query.to_owned() };
+            }
+            if self.playground.settings.endpoints.is_some()
+                && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
+            {
+                return Step::Playground { endpoint, query: query.to_owned() };
+            }
         }
         self.judge(&request, Line::of(session.as_downstream()), exchange).await
     }
@@ -149,8 +162,11 @@ impl Proxy {
                 }
             }
             Verdict::SignIn { return_to, reason } => {
-                exchange.decision = "sign_in";
                 exchange.because(reason);
+                if let Some(reply) = self.close_at_provider(&request.parts().headers, exchange, now).await {
+                    return Step::Reply(reply);
+                }
+                exchange.decision = "sign_in";
                 Step::SignIn(return_to)
             }
             Verdict::Unavailable(reason) => {
@@ -190,7 +206,7 @@ impl Proxy {
                 exchange.take(provided);
                 Ok(())
             }
-            Err(failed) => Err(self.without_credential(index, &failed, request, exchange)),
+            Err(failed) => Err(self.without_credential(index, &failed, request.parts(), exchange)),
         }
     }
 
@@ -199,14 +215,14 @@ impl Proxy {
         &self,
         index: usize,
         failed: &CredentialError,
-        request: &CleanRequest<'_>,
+        parts: &http::request::Parts,
         exchange: &mut Exchange,
     ) -> Reply {
         exchange.decision = "no_credential";
         self.metrics.credential_failures.with_label_values(&[self.credentials.name(index)]).inc();
         // What came of the request so far is not for an error page.
         let reason = format!("credentials {}: {failed}", self.credentials.name(index));
-        self.endpoints.rescue(Rescue::of_credential(failed), &reason, request.parts(), exchange)
+        self.endpoints.rescue(Rescue::of_credential(failed), &reason, parts, exchange)
     }
 
     /// Whether the app's refusal is the credential's fault and the request can be sent once more,
@@ -336,6 +352,11 @@ impl ProxyHttp for Proxy {
                 let form =
                     if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
                 self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
+            }
+            Step::Playground { endpoint, query } => {
+                let form =
+                    if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
+                self.playground_endpoint(endpoint, &query, &form, session.req_header().as_ref(), exchange).await
             }
             Step::Reply(reply) => reply,
         };

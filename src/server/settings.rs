@@ -2,6 +2,7 @@
 
 use crate::credentials::envelope::Envelope;
 use crate::secret::SecretString;
+use crate::web::allowed_domains::AllowedDomains;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,9 +109,18 @@ impl Default for Timeouts {
 pub struct PlaygroundSettings {
     /// The envelopes; routes name them by index.
     pub envelopes: Vec<EnvelopeSettings>,
-    /// Where a sign-in by Albert API's own paths may return to: hosts, and domains with all below
-    /// them. None: those paths are not answered.
-    pub allowed_domains: Option<Vec<String>>,
+    /// Albert API's own paths for ProConnect; not answered where there is nothing.
+    pub endpoints: Option<PlaygroundEndpoints>,
+    /// The path of the callback beside our own, where there is one.
+    pub callback_alias: Option<String>,
+}
+
+/// Albert API's own paths for ProConnect.
+pub struct PlaygroundEndpoints {
+    /// Where a sign-in by them may return to.
+    pub allowed_domains: AllowedDomains,
+    /// Index of the envelope that opens what it returns to.
+    pub envelope: usize,
 }
 
 /// An envelope.

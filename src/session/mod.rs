@@ -7,6 +7,7 @@
 //! anything of a cookie that did not open, or of a session that is over.
 
 mod attached;
+mod closing;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod follow;

@@ -3,6 +3,7 @@
 //! Called by every room above. Knows no session and no provider, and nothing of Pingora: requests
 //! are `http` crate types.
 
+pub mod allowed_domains;
 pub(crate) mod chunks;
 pub mod cookies;
 pub mod forwarded;

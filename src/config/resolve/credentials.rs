@@ -9,7 +9,8 @@ use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
 use crate::credentials::envelope::Envelope;
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
-use crate::server::EnvelopeSettings;
+use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
+use crate::web::allowed_domains::AllowedDomains;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 use std::time::Duration;
@@ -449,9 +450,25 @@ impl Resolver<'_> {
         index
     }
 
-    /// The hosts and domains that a sign-in of Albert's own endpoints may return to.
-    pub(super) fn albert_endpoints(&mut self, at: &KeyPath, written: &Written) -> Option<Vec<String>> {
+    /// Albert API's own paths.
+    pub(super) fn albert_endpoints(
+        &mut self,
+        at: &KeyPath,
+        written: &Written,
+        book: &mut Book,
+    ) -> Option<PlaygroundEndpoints> {
         let endpoints = written.albert_endpoints.as_ref()?;
+        let envelope = match &endpoints.envelope {
+            Some(envelope) => self.envelope(&at.key("envelope"), envelope, book),
+            None if book.envelopes.is_empty() => {
+                self.fault(
+                    &at.key("envelope"),
+                    "is missing, and no route has one; write {credentials: NAME, key: {env: NAME}}",
+                );
+                None
+            }
+            None => Some(0),
+        };
         let at = at.key("allowed_domains");
         let list = self.required(&at, endpoints.allowed_domains.as_ref(), "[playground.example.gouv.fr]")?;
         if list.is_empty() {
@@ -467,9 +484,9 @@ impl Resolver<'_> {
                     "everybody's key can be sent to every host below this domain; name the hosts that are meant",
                 );
             }
-            domains.push(domain.to_ascii_lowercase());
+            domains.push(domain.clone());
         }
-        Some(domains)
+        Some(PlaygroundEndpoints { allowed_domains: AllowedDomains::new(domains), envelope: envelope? })
     }
 
     /// The path of the callback beside our own.

@@ -132,7 +132,9 @@ impl Resolver<'_> {
         let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
-        let provider = self.providers(&root.key("providers"), written, public_url.as_ref(), prefix.as_ref());
+        let callback_alias = self.callback_alias(&root.key("aliases"), written);
+        let ours = public_url.as_ref().zip(prefix.as_ref());
+        let provider = self.providers(&root.key("providers"), written, ours, callback_alias.as_deref());
         let (session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
@@ -141,8 +143,7 @@ impl Resolver<'_> {
             routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
         let mut book = self.credentials(&root.key("credentials"), written);
         let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book);
-        let callback_alias = self.callback_alias(&root.key("aliases"), written);
-        let allowed_domains = self.albert_endpoints(&root.key("albert_endpoints"), written);
+        let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         kept_claims.extend(book.claims());
         kept_claims.sort();
@@ -167,9 +168,8 @@ impl Resolver<'_> {
             cookies: cookies?,
             login,
             routes: routes?,
-            playground: server::PlaygroundSettings { envelopes: book.envelopes, allowed_domains },
+            playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints, callback_alias },
             credentials: book.all,
-            callback_alias,
             identity: identity?,
             kept_claims,
             store: store?,

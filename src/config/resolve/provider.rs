@@ -56,8 +56,8 @@ impl Resolver<'_> {
         &mut self,
         at: &KeyPath,
         written: &Written,
-        public_url: Option<&PublicUrl>,
-        prefix: Option<&Prefix>,
+        ours: Option<(&PublicUrl, &Prefix)>,
+        callback_alias: Option<&str>,
     ) -> Option<Settings> {
         let example =
             "{proconnect: {preset: proconnect, environment: integration, client_id: …, client_secret: {file: …}}}";
@@ -74,7 +74,7 @@ impl Resolver<'_> {
             let at = at.key(name);
             self.name(&at, name);
             match provider {
-                Some(provider) => settings = self.provider(&at, name, provider, public_url, prefix),
+                Some(provider) => settings = self.provider(&at, name, provider, ours, callback_alias),
                 None => self.fault(&at, "is empty; write its preset, client_id and client_secret"),
             }
         }
@@ -86,8 +86,8 @@ impl Resolver<'_> {
         at: &KeyPath,
         name: &str,
         written: &written::Provider,
-        public_url: Option<&PublicUrl>,
-        prefix: Option<&Prefix>,
+        ours: Option<(&PublicUrl, &Prefix)>,
+        callback_alias: Option<&str>,
     ) -> Option<Settings> {
         let preset = written.preset.unwrap_or_default();
         let issuer = self.issuer(at, preset, written);
@@ -116,7 +116,9 @@ impl Resolver<'_> {
         }
         let timeout =
             self.span(&at.key("timeout"), written.timeout, defaults::PROVIDER_TIMEOUT, Duration::from_millis(100));
-        let ours = |page: &str| Url::parse(&format!("{}{}{page}", public_url?.origin(), prefix?.as_str())).ok();
+        let (public_url, prefix) = ours?;
+        let address = |path: &str| Url::parse(&format!("{}{path}", public_url.origin())).ok();
+        let callback = format!("{}/callback", prefix.as_str());
         Some(Settings {
             name: name.to_owned(),
             issuer: issuer?,
@@ -124,8 +126,8 @@ impl Resolver<'_> {
             client_id: client_id?.to_owned(),
             client_secret,
             client_authentication,
-            redirect_uri: ours("/callback")?,
-            post_logout_redirect_uri: ours("/signed_out")?,
+            redirect_uri: address(callback_alias.unwrap_or(&callback))?,
+            post_logout_redirect_uri: address(&format!("{}/signed_out", prefix.as_str()))?,
             scopes,
             acr_values,
             claims: written.claims.clone().unwrap_or_default(),

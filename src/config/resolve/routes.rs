@@ -56,8 +56,8 @@ impl Resolver<'_> {
             };
             let envelope =
                 route.envelope.as_ref().and_then(|envelope| self.envelope(&at.key("envelope"), envelope, book));
-            if credential.is_none() && route.client_authorization.is_some() {
-                self.fault(
+            if credential.is_none() && route.client_authorization == Some(ClientAuthorization::Keep) {
+                self.finding(
                     &at.key("client_authorization"),
                     "says nothing where the route has no credentials; remove it",
                 );

@@ -216,6 +216,8 @@ pub(in crate::config) struct AlbertEndpoints {
     /// The hosts, and domains with all hosts below them, that a sign-in may return to.
     #[schemars(required, extend("examples" = [["playground.example.gouv.fr"]]))]
     pub(in crate::config) allowed_domains: Option<List<String>>,
+    /// The envelope that a sign-in returns with. By default that of the first route that has one.
+    pub(in crate::config) envelope: Option<Envelope>,
 }
 
 /// How a client's own `Authorization` is treated.
