@@ -1,106 +1,227 @@
 //! Albert API's admin interface: a person's account there, and keys for it.
-#![expect(missing_docs, clippy::unused_async, reason = "a stub")]
+//!
+//! Called by this room's front page, which knows sessions and remembers keys; here nothing is
+//! known of either. Albert API (OpenGateLLM) has had three admin interfaces ([`Dialect`]), and all
+//! of them are in use: this is the one place that knows how they differ. Must never change an
+//! administrator's role, nor put a key, an e-mail address or a body into a log or an error.
+//!
+//! ```text
+//!   rules    who gets which role, or none      settings  what a deployment says
+//!   account  found, created, kept up to date   grants    roles and organisations by name
+//!   key      minted, probed, discarded         dialect   which interface, and its paths
+//!   calls    one HTTP call, and lists          error     why there is no key
+//! ```
+
+mod account;
+mod calls;
+mod dialect;
+mod error;
+mod grants;
+mod key;
+mod rules;
+mod settings;
+
+pub use error::AlbertError;
+pub use rules::{Condition, Grant, Otherwise, Reference, Rule, Then};
+pub use settings::{Dialect, Settings};
+
 use crate::claims::ClaimsView;
 use crate::clock::Timestamp;
 use crate::fetch::Fetch;
 use crate::random::Random;
 use crate::secret::SecretString;
-use std::collections::BTreeSet;
+use calls::Calls;
+use grants::{Named, Remembered};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-pub enum Dialect {
-    Legacy,
-    Tokens,
-    Keys,
-}
-pub struct Settings {
-    pub name: String,
-    pub url: String,
-    pub admin_key: SecretString,
-    pub version: Option<Dialect>,
-    pub rules: Vec<Rule>,
-    pub otherwise: Otherwise,
-    pub key_lifetime: Option<Duration>,
-    pub timeout: Duration,
-}
-impl Settings {
-    pub fn claims(&self) -> BTreeSet<String> {
-        BTreeSet::new()
-    }
-}
-pub struct Rule {
-    pub when: Vec<Condition>,
-    pub then: Then,
-}
-pub enum Condition {
-    Claim { name: String, values: Vec<String> },
-    EmailDomain(Vec<String>),
-}
-pub enum Then {
-    Grant(Grant),
-    Refuse,
-}
-pub struct Grant {
-    pub role: Option<Reference>,
-    pub organization: Option<Reference>,
-}
-pub enum Reference {
-    Id(u64),
-    Name(String),
-}
-pub enum Otherwise {
-    Grant(Grant),
-    Refuse,
-}
-pub struct Albert;
+/// A person's account at the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
+    /// Its number, which stays when the e-mail address changes.
     pub id: u64,
 }
+
+/// A fresh key.
+#[derive(Clone, Debug)]
 pub struct Minted {
+    /// Its number, by which it is discarded.
     pub id: u64,
+    /// The key: `sk-…`. The API shows it this once.
     pub secret: SecretString,
+    /// When it ends.
     pub until: Timestamp,
 }
-#[derive(Debug, thiserror::Error)]
-pub enum AlbertError {
-    #[error("x")]
-    AdminRefused,
-    #[error("x")]
-    CannotDiscard,
+
+/// What [`Albert::examine`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// The admin interface, as set or as found.
+    pub dialect: Dialect,
+    /// The version that the API itself names, if it does.
+    pub version: Option<String>,
+    /// The configured roles that the API does not have.
+    pub missing_roles: Vec<Reference>,
+    /// The configured organisations that the API does not have; in 0.1.x there are none at all.
+    pub missing_organizations: Vec<Reference>,
+    /// The configured roles that make administrators.
+    pub administrative_roles: Vec<Reference>,
 }
-impl AlbertError {
-    pub fn is_outage(&self) -> bool {
-        false
-    }
+
+/// The admin interface of one Albert API.
+#[derive(Debug)]
+pub struct Albert {
+    calls: Calls,
+    detected: Mutex<Option<Dialect>>,
+    roles: Remembered,
+    organizations: Remembered,
+    /// The server's cap on the life of a key, once it has been learnt.
+    cap: Mutex<Option<Duration>>,
 }
+
 impl Albert {
-    pub fn new(_: Settings, _: Fetch) -> Self {
-        Self
+    /// The admin interface that `settings` describe. Nothing is called yet.
+    pub fn new(settings: Settings, fetch: Fetch) -> Self {
+        Self {
+            calls: Calls { settings, fetch },
+            detected: Mutex::default(),
+            roles: Remembered::default(),
+            organizations: Remembered::default(),
+            cap: Mutex::default(),
+        }
     }
+
+    /// The person's account: the one `known` for their `sub`, else the one with their e-mail
+    /// address, else a new one; brought up to date with what the claims and the rules say.
+    ///
+    /// # Errors
+    /// [`AlbertError`]. A person without a usable e-mail address, or whom the rules refuse, is
+    /// never asked for at the API.
     pub async fn account(
         &self,
-        _: &ClaimsView<'_>,
-        _: Option<u64>,
-        _: Timestamp,
-        _: &dyn Random,
+        person: &ClaimsView<'_>,
+        known: Option<u64>,
+        now: Timestamp,
+        random: &dyn Random,
     ) -> Result<Account, AlbertError> {
-        Err(AlbertError::AdminRefused)
+        let wanted = account::Wanted::new(&self.calls.settings, person)?;
+        let wanted = &wanted;
+        self.speaking(|dialect| self.find_or_create(dialect, wanted, known, now, random)).await
     }
-    pub async fn mint(&self, _: u64, _: &str, _: Timestamp, _: Timestamp) -> Result<Minted, AlbertError> {
-        Err(AlbertError::AdminRefused)
+
+    /// A new key for `account`, called `name` there, that ends at `until` or at the server's cap.
+    ///
+    /// # Errors
+    /// [`AlbertError`].
+    pub async fn mint(
+        &self,
+        account: &Account,
+        name: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Minted, AlbertError> {
+        let account = *account;
+        self.speaking(|dialect| self.mint_in(dialect, account, name, until, now)).await
     }
-    pub async fn is_alive(&self, _: &SecretString) -> Result<bool, AlbertError> {
-        Err(AlbertError::AdminRefused)
+
+    /// Whether the API takes `key`.
+    ///
+    /// # Errors
+    /// [`AlbertError`], when the API does not say.
+    pub async fn is_alive(&self, key: &SecretString) -> Result<bool, AlbertError> {
+        self.speaking(|dialect| self.is_alive_in(dialect, key)).await
     }
+
+    /// Discards the key numbered `key` of `account`. A key that is gone already is a success.
+    ///
+    /// `own` is a live key of that account, at best the key itself: without one, 0.2.0 to 0.4.5
+    /// need a second key, called `name_for_helper_key`, for a moment.
+    ///
+    /// # Errors
+    /// [`AlbertError`]; after [`AlbertError::CannotDiscard`], trying again is of no use.
     pub async fn discard(
         &self,
-        _: u64,
-        _: u64,
-        _: Option<&SecretString>,
-        _: &str,
-        _: Timestamp,
+        account: u64,
+        key: u64,
+        own: Option<&SecretString>,
+        name_for_helper_key: &str,
+        now: Timestamp,
     ) -> Result<(), AlbertError> {
-        Err(AlbertError::AdminRefused)
+        let account = Account { id: account };
+        self.speaking(|dialect| self.discard_in(dialect, account, key, own, name_for_helper_key, now)).await
     }
+
+    /// Tries the admin bearer, and looks for what the rules name.
+    ///
+    /// # Errors
+    /// [`AlbertError`], when the API does not let us in.
+    pub async fn examine(&self) -> Result<Examined, AlbertError> {
+        self.speaking(|dialect| self.examine_in(dialect)).await
+    }
+
+    async fn examine_in(&self, dialect: Dialect) -> Result<Examined, AlbertError> {
+        let roles = self.calls.roles(dialect).await?;
+        let organizations = self.calls.organizations(dialect).await?;
+        let settings = &self.calls.settings;
+        let default = match &settings.otherwise {
+            Otherwise::Grant(grant) => Some(grant),
+            Otherwise::Refuse => None,
+        };
+        let grants = || settings.rules.iter().filter_map(Rule::grant).chain(default);
+        let wanted_roles = || grants().filter_map(|grant| grant.role.as_ref());
+        let wanted_organizations = grants().filter_map(|grant| grant.organization.as_ref());
+        Ok(Examined {
+            dialect,
+            version: self.calls.version_text().await?,
+            missing_roles: absent(wanted_roles(), &roles),
+            missing_organizations: absent(wanted_organizations, &organizations),
+            administrative_roles: chosen(wanted_roles(), |reference| {
+                roles.iter().any(|role| role.is(reference) && role.is_administrative())
+            }),
+        })
+    }
+
+    /// Does `operation` in the API's dialect. Where the dialect is not set and a path turns out not
+    /// to be there, the API has been changed: the dialect is found out anew, and if it is another
+    /// one the operation is done again.
+    async fn speaking<T, F>(&self, operation: impl Fn(Dialect) -> F) -> Result<T, AlbertError>
+    where
+        F: Future<Output = Result<T, AlbertError>>,
+    {
+        let remembered = *self.detected.lock().unwrap_or_else(PoisonError::into_inner);
+        let dialect = match self.calls.settings.version.or(remembered) {
+            Some(dialect) => dialect,
+            None => self.detect().await?,
+        };
+        match operation(dialect).await {
+            Err(error @ AlbertError::NoSuchCall { .. }) if self.calls.settings.version.is_none() => {
+                *self.detected.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                let now_spoken = self.detect().await?;
+                if now_spoken == dialect { Err(error) } else { operation(now_spoken).await }
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn detect(&self) -> Result<Dialect, AlbertError> {
+        let dialect = self.calls.detect().await?;
+        tracing::info!(credential = self.calls.settings.name, %dialect, "the API's admin interface is known");
+        *self.detected.lock().unwrap_or_else(PoisonError::into_inner) = Some(dialect);
+        Ok(dialect)
+    }
+}
+
+fn absent<'a>(wanted: impl Iterator<Item = &'a Reference>, there: &[Named]) -> Vec<Reference> {
+    chosen(wanted, |reference| !there.iter().any(|named| named.is(reference)))
+}
+
+/// Those of `wanted` that `choose` accepts, each once.
+fn chosen<'a>(wanted: impl Iterator<Item = &'a Reference>, choose: impl Fn(&Reference) -> bool) -> Vec<Reference> {
+    let mut chosen: Vec<Reference> = Vec::new();
+    for reference in wanted {
+        if choose(reference) && !chosen.contains(reference) {
+            chosen.push(reference.clone());
+        }
+    }
+    chosen
 }
