@@ -1,0 +1,1 @@
+//! The fake of Albert API answers as the real ones were seen to.
