@@ -5,6 +5,7 @@
 //! what is needed is noted in the store when the key is handed over. Must never give a key for an
 //! account that was not handed over a moment ago.
 
+use super::albert::Account;
 use super::discard::MintedKey;
 use super::wallet::holder_key;
 use super::{CredentialError, Credentials, Failed, Source};
@@ -115,7 +116,8 @@ impl Credentials {
         let id = SessionId::from_bytes(&id).ok_or(NotTraded::NotHandedOver)?;
         let listed = self.sessions.listed_one(id, now).await?.ok_or(NotTraded::NotHandedOver)?;
         let until = now.plus(TRADED_LIFETIME).min(listed.ends_at);
-        let minted = api.mint(account, TRADED_NAME, until, now).await.map_err(CredentialError::from)?;
+        let minted =
+            api.mint(&Account { id: account }, TRADED_NAME, until, now).await.map_err(CredentialError::from)?;
         let (slot, new) = (&credential.slot, MintedKey { account, key: minted.id });
         self.discards.expect(id, &slot.name, new, minted.until, now).await;
         store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;

@@ -546,7 +546,7 @@ impl Shared {
                 format!("vestibule-{}-{:08x}", session.id().short(), u32::from_be_bytes(tail))
             }
         };
-        let minted = api.mint(account.id, &name, ends_at, now).await?;
+        let minted = api.mint(&account, &name, ends_at, now).await?;
         let keys = MintedKey { account: account.id, key: minted.id };
         Ok(Obtained { secret: minted.secret, until: minted.until, minted: Some(keys) })
     }

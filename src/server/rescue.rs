@@ -193,8 +193,24 @@ impl Rescue {
 
     fn of_albert(error: &AlbertError) -> Self {
         match error {
+            AlbertError::Unreachable(_) | AlbertError::Down(_) | AlbertError::Unexpected { status: 429, .. } => {
+                rescue(ErrorKind::ApiUnavailable, Level::ERROR)
+            }
             AlbertError::AdminRefused => rescue(ErrorKind::ApiAdminRefused, Level::ERROR),
-            AlbertError::CannotDiscard => rescue(ErrorKind::Internal, Level::ERROR),
+            AlbertError::RoleMissing(_) | AlbertError::OrganizationMissing(_) => {
+                rescue(ErrorKind::ApiRoleMissing, Level::ERROR)
+            }
+            AlbertError::RefusedByRule | AlbertError::NoEmail | AlbertError::EmailNotVerified => {
+                rescue(ErrorKind::ApiNotGranted, Level::INFO)
+            }
+            AlbertError::AccountExpired => rescue(ErrorKind::ApiAccountExpired, Level::INFO),
+            AlbertError::BudgetGone => rescue(ErrorKind::ApiBudgetGone, Level::INFO),
+            AlbertError::AccountGone => rescue(ErrorKind::ApiNotGranted, Level::WARN),
+            AlbertError::UnknownVersion
+            | AlbertError::NoSuchCall { .. }
+            | AlbertError::Unexpected { .. }
+            | AlbertError::Malformed { .. } => rescue(ErrorKind::ApiMisconfigured, Level::ERROR),
+            AlbertError::CannotDiscard | AlbertError::Randomness => rescue(ErrorKind::Internal, Level::ERROR),
         }
     }
 
