@@ -49,8 +49,9 @@ use wallet::{Asked, Obtained, Obtaining, Slot, Wallet};
 const ACCOUNT_KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 /// A key from the key book that does not say how long it is good for is looked up again after this.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
-/// Between two tries to delete what could not be deleted, and two looks at what other replicas left.
-const RETRY: Duration = Duration::from_secs(30);
+/// Between two tries to delete what could not be deleted: twice as long each time, up to this.
+const RETRY: Duration = Duration::from_secs(60);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// A credential of the configuration.
 pub struct Settings {
@@ -419,13 +420,18 @@ impl Credentials {
         let mut ended: Vec<SessionId> = Vec::new();
         let mut own: HashMap<MintedKey, SecretString> = HashMap::new();
         let mut left = Left::Something;
+        let mut pause = FIRST_RETRY;
         loop {
-            let pause = if left == Left::Something { RETRY } else { 2 * RETRY };
+            // What other replicas left is looked for now and then, whatever happens here.
+            pause = if left == Left::Something { RETRY.min(pause * 2) } else { RETRY };
             let news = tokio::select! {
                 id = ends.recv() => id,
                 id = told.recv() => id,
                 () = tokio::time::sleep(pause) => None,
             };
+            if news.is_some() {
+                pause = FIRST_RETRY;
+            }
             ended.extend(news);
             ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
             ended.extend(std::iter::from_fn(|| told.try_recv().ok()));
@@ -443,6 +449,7 @@ impl Credentials {
             left = self.discards.work_off(&apis, &mut own, now).await;
             if left == Left::Nothing {
                 own.clear();
+                pause = FIRST_RETRY;
             }
         }
     }
