@@ -191,7 +191,14 @@ async fn the_list_of_models_takes_dead_keys_in_the_versions_that_do() {
         let garbage = if version <= V04 { 403 } else { 401 };
         assert_eq!(scene.ask("GET", "/v1/models", "garbage", NO).await.status, garbage, "{version:?}");
         let models = json!({ "object": "list", "data": [{ "id": "stub-chat", "aliases": ["albert-small"] }] });
-        scene.holds(vec![("GET", "/v1/models", "live", NO, 200, models)]).await;
+        let unknown = if version == Late { "Model none not found." } else { "Model not found." };
+        scene
+            .holds(vec![
+                ("GET", "/v1/models", "live", NO, 200, models),
+                ("GET", "/v1/models/albert-small", "live", NO, 200, json!({ "id": "stub-chat" })),
+                ("GET", "/v1/models/none", "live", NO, 404, detail(unknown)),
+            ])
+            .await;
         if version != V01 {
             // So does the list of routers, for an administrator's.
             scene.fake.kill_key(scene.key("root").id);
@@ -477,8 +484,8 @@ async fn the_interface_of_today_searches_by_substring_and_deletes_keys() {
         .await;
     // A change wants everything.
     let target = format!("{users}/{alice}");
-    let part = scene.ask("PATCH", &target, "admin", json!({ "name": "Alice" })).await;
-    assert_eq!((part.status, part.json()["detail"].as_array().unwrap().len()), (422, 6));
+    let incomplete = scene.ask("PATCH", &target, "admin", json!({ "name": "Alice" })).await;
+    assert_eq!((incomplete.status, incomplete.json()["detail"].as_array().unwrap().len()), (422, 6));
     let whole = json!({ "email": "alice@x.gouv.fr", "name": "Alice", "role_id": 2, "organization_id": 1, "budget": null,
                         "expires": null, "priority": 0 });
     let changed = scene.ask("PATCH", &target, "admin", whole).await;
@@ -634,6 +641,9 @@ async fn what_hangs_goes_on_when_it_is_released_and_what_is_closed_is_refused() 
 
     let url = scene.fake.url();
     scene.fake.close().await;
+    // A connection that the client has kept has ended, whether it knows it or not, and there is no other.
+    let ended = scene.try_ask("GET", "/health", "none", Vec::new()).await;
+    assert!(matches!(ended, Err(FetchError::Connect(_) | FetchError::Broken(_))), "{ended:?}");
     let refused = scene.try_ask("GET", "/health", "none", Vec::new()).await;
     assert!(matches!(refused, Err(FetchError::Connect(_))), "{refused:?}");
     scene.fake.open();

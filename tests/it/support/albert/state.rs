@@ -144,6 +144,12 @@ impl State {
         self.roles.iter().find(|role| role.name == user.role).unwrap()
     }
 
+    /// The number of the user's organization.
+    pub(super) fn organization_of(&self, user: &User) -> Option<u64> {
+        let name = user.organization.as_ref()?;
+        self.organizations.iter().find(|organization| organization.name == *name).map(|organization| organization.id)
+    }
+
     pub(super) fn add_user(&mut self, user: User) -> u64 {
         let (id, now) = (self.next_number(), self.now());
         log_watch::never_logged(&user.password);
