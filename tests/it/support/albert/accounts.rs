@@ -19,7 +19,9 @@ pub(super) fn answer(state: &mut State, asked: &Asked, bearer: Bearer) -> Outcom
         }
         "POST /v1/admin/roles" => create_role(state, asked, 409),
         "GET /v1/admin/roles/{role}" => {
-            let id = asked.read().id();
+            let mut reading = asked.read();
+            let id = reading.id();
+            reading.done()?;
             let role = state.roles.iter().find(|role| role.id == id);
             let role = role.ok_or_else(|| Reply::detail(404, state.version.not_found("Role", id)))?;
             Ok(Reply::json(200, &role_shown(state, role)))
@@ -227,11 +229,9 @@ fn update_user(state: &mut State, asked: &Asked) -> Outcome {
 
 fn shown(state: &State, user: &User) -> Value {
     let version = state.version;
-    let organization = user.organization.as_ref();
-    let organization = organization.and_then(|name| state.organizations.iter().find(|one| one.name == *name));
     json!({
         "object": "user", "id": user.id, "email": user.email, "name": user.name, "sub": null, "iss": null,
-        version.role(): state.role_of(user).id, version.organization(): organization.map(|one| one.id),
+        version.role(): state.role_of(user).id, version.organization(): state.organization_of(user),
         "budget": user.budget, "expires": user.expires, "created": user.created, "updated": user.updated,
         "priority": user.priority,
     })

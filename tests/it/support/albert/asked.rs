@@ -9,21 +9,17 @@ use serde_json::{Map, Value, json};
 pub(super) struct Asked {
     /// Method and path as declared: `GET /v1/admin/users/{user}`.
     pub(super) operation: String,
-    /// The parameter in the path, where there is one.
-    pub(super) parameter: Option<(String, String)>,
+    /// The parameter in the path; empty where there is none.
+    pub(super) parameter: String,
     query: Vec<(String, String)>,
     body: Map<String, Value>,
 }
 
-/// Finds the operation of a path, and what its parameter is.
+/// Finds the operation of a path, and the value of its parameter.
 ///
 /// # Errors
 /// 404 for a path that is not there, 405 for a method that it does not have.
-pub(super) fn operation(
-    version: Version,
-    method: &str,
-    path: &str,
-) -> Result<(String, Option<(String, String)>), Reply> {
+pub(super) fn operation(version: Version, method: &str, path: &str) -> Result<(String, String), Reply> {
     let mut known = false;
     for (template, methods) in version.paths() {
         let Some(parameter) = parameter_of(template, path) else { continue };
@@ -36,22 +32,16 @@ pub(super) fn operation(
 }
 
 /// None when the path is not of this form.
-fn parameter_of(template: &str, path: &str) -> Option<Option<(String, String)>> {
-    let Some((before, name)) = template.split_once('{') else { return (template == path).then_some(None) };
+fn parameter_of(template: &str, path: &str) -> Option<String> {
+    let Some((before, _)) = template.split_once('{') else { return (template == path).then(String::new) };
     let value = path.strip_prefix(before).filter(|value| !value.is_empty() && !value.contains('/'))?;
-    let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-    Some(Some((name.trim_end_matches('}').to_owned(), decoded)))
+    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 impl Asked {
     /// # Errors
     /// 422 for a body that is not JSON: found before anybody asks who is calling.
-    pub(super) fn new(
-        operation: String,
-        parameter: Option<(String, String)>,
-        query: &str,
-        body: &[u8],
-    ) -> Result<Self, Reply> {
+    pub(super) fn new(operation: String, parameter: String, query: &str, body: &[u8]) -> Result<Self, Reply> {
         let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let takes_a_body = operation.starts_with("POST") || operation.starts_with("PATCH");
         let body = match serde_json::from_slice(body) {
@@ -59,13 +49,14 @@ impl Asked {
             Ok(_) | Err(_) if !takes_a_body => Map::new(),
             Ok(other) => {
                 let message = "Input should be a valid dictionary or object to extract fields from";
-                return Err(Reply::invalid(vec![fault("model_attributes_type", json!(["body"]), message, &other)]));
+                return Err(Reply::invalid(vec![fault("model_attributes_type", &json!(["body"]), message, &other)]));
             }
             Err(_) if body.is_empty() => {
-                return Err(Reply::invalid(vec![fault("missing", json!(["body"]), "Field required", &Value::Null)]));
+                return Err(Reply::invalid(vec![fault("missing", &json!(["body"]), "Field required", &Value::Null)]));
             }
             Err(error) => {
-                let mut fault = fault("json_invalid", json!(["body", error.column()]), "JSON decode error", &json!({}));
+                let mut fault =
+                    fault("json_invalid", &json!(["body", error.column()]), "JSON decode error", &json!({}));
                 fault["ctx"] = json!({ "error": "Expecting value" });
                 return Err(Reply::invalid(vec![fault]));
             }
@@ -92,7 +83,7 @@ impl Asked {
     }
 }
 
-fn fault(kind: &str, place: Value, message: &str, input: &Value) -> Value {
+fn fault(kind: &str, place: &Value, message: &str, input: &Value) -> Value {
     json!({ "type": kind, "loc": place, "msg": message, "input": input })
 }
 
@@ -118,9 +109,10 @@ impl Page {
 impl Reading<'_> {
     /// The integer in the path.
     pub(super) fn id(&mut self) -> u64 {
-        let (name, value) = self.asked.parameter.clone().unwrap();
+        let value = &self.asked.parameter;
         value.parse().unwrap_or_else(|_| {
-            self.not_an_integer(json!(["path", name]), &json!(value));
+            let name = self.asked.operation.split(['{', '}']).nth(1).unwrap();
+            self.not_an_integer(&json!(["path", name]), &json!(value));
             0
         })
     }
@@ -133,7 +125,7 @@ impl Reading<'_> {
         let value = self.query(name)?.to_owned();
         let parsed = value.parse().ok();
         if parsed.is_none() {
-            self.not_an_integer(json!(["query", name]), &json!(value));
+            self.not_an_integer(&json!(["query", name]), &json!(value));
         }
         parsed
     }
@@ -148,7 +140,7 @@ impl Reading<'_> {
             _ => Some(("less_than_equal", "Input should be less than or equal to 100")),
         };
         if let Some((kind, message)) = wrong {
-            self.faults.push(fault(kind, json!(["query", "limit"]), message, &json!(limit.to_string())));
+            self.faults.push(fault(kind, &json!(["query", "limit"]), message, &json!(limit.to_string())));
         }
         Page { offset: usize::try_from(offset).unwrap(), limit: usize::try_from(limit).unwrap() }
     }
@@ -167,7 +159,7 @@ impl Reading<'_> {
     /// Also what this says is told in an answer: `input` is the whole body, secrets included.
     pub(super) fn missing(&mut self, place: &str, name: &str) {
         let input = if place == "body" { Value::Object(self.asked.body.clone()) } else { Value::Null };
-        self.faults.push(fault("missing", json!([place, name]), "Field required", &input));
+        self.faults.push(fault("missing", &json!([place, name]), "Field required", &input));
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
@@ -175,7 +167,7 @@ impl Reading<'_> {
         if let Value::String(text) = value {
             return Some(text);
         }
-        self.faults.push(fault("string_type", json!(["body", name]), "Input should be a valid string", &value));
+        self.faults.push(fault("string_type", &json!(["body", name]), "Input should be a valid string", &value));
         None
     }
 
@@ -194,7 +186,7 @@ impl Reading<'_> {
             _ => None,
         };
         if let Some((kind, message)) = message.filter(|_| self.asked.has(name)) {
-            self.faults.push(fault(kind, json!(["body", name]), &message, &json!(text)));
+            self.faults.push(fault(kind, &json!(["body", name]), &message, &json!(text)));
         }
     }
 
@@ -202,7 +194,7 @@ impl Reading<'_> {
         let value = self.field(name)?;
         let read = value.as_u64();
         if read.is_none() {
-            self.not_an_integer(json!(["body", name]), &value);
+            self.not_an_integer(&json!(["body", name]), &value);
         }
         read
     }
@@ -216,7 +208,7 @@ impl Reading<'_> {
         let value = self.field(name)?;
         let read = value.as_f64();
         if read.is_none() {
-            self.faults.push(fault("float_parsing", json!(["body", name]), "Input should be a valid number", &value));
+            self.faults.push(fault("float_parsing", &json!(["body", name]), "Input should be a valid number", &value));
         }
         read
     }
@@ -225,12 +217,12 @@ impl Reading<'_> {
     pub(super) fn future(&mut self, name: &str, now: u64, message: &str) -> Option<u64> {
         let moment = self.integer(name)?;
         if moment <= now {
-            self.faults.push(fault("value_error", json!(["body", name]), message, &json!(moment)));
+            self.faults.push(fault("value_error", &json!(["body", name]), message, &json!(moment)));
         }
         Some(moment)
     }
 
-    fn not_an_integer(&mut self, place: Value, input: &Value) {
+    fn not_an_integer(&mut self, place: &Value, input: &Value) {
         let message = "Input should be a valid integer, unable to parse string as an integer";
         self.faults.push(fault("int_parsing", place, message, input));
     }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 pub(super) fn answer(state: &mut State, asked: &Asked, bearer: Bearer) -> Outcome {
     let operation = asked.operation.as_str();
     if operation == "GET /v1/me" || operation == "GET /v1/me/info" {
-        return about_me(state, &admit(state, bearer, Needs::Key)?);
+        let caller = admit(state, bearer, Needs::Key)?;
+        return Ok(Reply::json(200, &about_me(state, &caller)));
     }
     // `/v1/me/keys` says `DELETE` with 204 in every version that has it; the later paths show the key.
     let (method, path) = operation.split_once(' ').unwrap();
@@ -38,15 +39,13 @@ pub(super) fn answer(state: &mut State, asked: &Asked, bearer: Bearer) -> Outcom
 }
 
 /// The same body for the administrator, who is nobody in particular.
-fn about_me(state: &State, caller: &Caller) -> Outcome {
+fn about_me(state: &State, caller: &Caller) -> Value {
     let mut body = json!({
         "object": "userInfo", "id": 0, "email": "admin", "name": "admin", "budget": null, "permissions": ["admin"],
         "limits": [], "expires": null, "priority": 0, state.version.organization(): null,
     });
     if let Some(user) = state.user(caller.user()) {
         let role = state.role_of(user);
-        let organization = user.organization.as_ref();
-        let organization = organization.and_then(|name| state.organizations.iter().find(|one| one.name == *name));
         body["id"] = user.id.into();
         body["email"] = user.email.clone().into();
         body["name"] = user.name.clone().into();
@@ -55,9 +54,9 @@ fn about_me(state: &State, caller: &Caller) -> Outcome {
         body["limits"] = role.limits.clone();
         body["expires"] = user.expires.into();
         body["priority"] = user.priority.into();
-        body[state.version.organization()] = organization.map(|one| one.id).into();
+        body[state.version.organization()] = state.organization_of(user).into();
     }
-    Ok(Reply::json(200, &body))
+    body
 }
 
 fn mint(state: &mut State, asked: &Asked, own: Option<&Caller>) -> Outcome {
@@ -72,7 +71,7 @@ fn mint(state: &mut State, asked: &Asked, own: Option<&Caller>) -> Outcome {
     let key = state.mint(user, name, expires)?;
     // The three names of the secret.
     let body = match (state.version, own) {
-        (Version::Late, _) => shown(state, &key, key.secret.clone()),
+        (Version::Late, _) => shown(state, &key, &key.secret),
         (_, None) => json!({ "id": key.id, "token": key.secret }),
         (_, Some(_)) => json!({ "id": key.id, "key": key.secret }),
     };
@@ -94,7 +93,7 @@ fn all(state: &State, asked: &Asked, own: Option<&Caller>) -> Outcome {
         };
         fits && user.is_none_or(|user| key.user == user)
     };
-    list(state, asked, false, state.keys.iter().filter(listed).map(|key| shown(state, key, key.masked())).collect())
+    list(state, asked, false, state.keys.iter().filter(listed).map(|key| shown(state, key, &key.masked())).collect())
 }
 
 fn one(state: &State, asked: &Asked, own: Option<&Caller>) -> Outcome {
@@ -103,7 +102,7 @@ fn one(state: &State, asked: &Asked, own: Option<&Caller>) -> Outcome {
     reading.done()?;
     let mine = |key: &&Key| key.id == id && !key.deleted && own.is_none_or(|own| key.user == own.user());
     let key = state.keys.iter().find(mine).ok_or_else(|| not_found(state, id))?;
-    Ok(Reply::json(200, &shown(state, key, key.masked())))
+    Ok(Reply::json(200, &shown(state, key, &key.masked())))
 }
 
 fn delete(state: &mut State, asked: &Asked, own: Option<&Caller>) -> Outcome {
@@ -112,7 +111,7 @@ fn delete(state: &mut State, asked: &Asked, own: Option<&Caller>) -> Outcome {
     reading.done()?;
     let key = state.delete_key(id, own.map(Caller::user)).ok_or_else(|| not_found(state, id))?;
     let old_path = asked.operation.contains("/v1/me/keys");
-    Ok(if old_path { Reply::no_content() } else { Reply::json(200, &shown(state, &key, key.masked())) })
+    Ok(if old_path { Reply::no_content() } else { Reply::json(200, &shown(state, &key, &key.masked())) })
 }
 
 /// `user` is declared as a parameter of a path that has none: nobody can give it.
@@ -137,7 +136,7 @@ fn status_of(state: &State, key: &Key) -> &'static str {
     }
 }
 
-fn shown(state: &State, key: &Key, secret: String) -> Value {
+fn shown(state: &State, key: &Key, secret: &str) -> Value {
     match state.version {
         Version::Late => json!({
             "object": "key", "id": key.id, "name": key.name, "value": secret, "user": key.user,

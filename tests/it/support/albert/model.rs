@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::request::Parts;
 use serde_json::{Value, json};
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,13 +80,12 @@ pub(super) fn models(state: &State, asked: &Asked, bearer: Bearer) -> Outcome {
         "costs": { "prompt_tokens": 0.0, "completion_tokens": 0.0 },
     });
     let data = if has_models(state, &caller) { vec![model] } else { Vec::new() };
-    match &asked.parameter {
-        None => Ok(Reply::json(200, &json!({ "object": "list", "data": data }))),
-        Some((_, name)) => {
-            let model = data.first().filter(|_| is_model(name));
-            model.map(|model| Reply::json(200, model)).ok_or_else(|| unknown_model(state.version, name))
-        }
+    if asked.operation == "GET /v1/models" {
+        return Ok(Reply::json(200, &json!({ "object": "list", "data": data })));
     }
+    let name = &asked.parameter;
+    let model = data.first().filter(|_| is_model(name));
+    model.map(|model| Reply::json(200, model)).ok_or_else(|| unknown_model(state.version, name))
 }
 
 fn is_model(name: &str) -> bool {
@@ -142,7 +142,7 @@ async fn transcribe(shared: &Shared, parts: &Parts, body: Body, bearer: Bearer) 
 async fn complete(shared: &Arc<Shared>, body: Body, bearer: Bearer) -> Result<Response, Reply> {
     let body = axum::body::to_bytes(body, LARGEST_CONVERSATION).await;
     let body = body.map_err(|_| Refusal::TooLarge.reply(shared.state().version))?;
-    let asked = Asked::new("POST /v1/chat/completions".to_owned(), None, "", &body)?;
+    let asked = Asked::new("POST /v1/chat/completions".to_owned(), String::new(), "", &body)?;
     let created = {
         let state = shared.state();
         let caller = admit(&state, bearer, Needs::Account)?;
@@ -203,16 +203,20 @@ fn events(shared: &Arc<Shared>, created: u64, words: usize) -> Response {
         let mut chunk = json!({
             "id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": created, "model": MODEL, "choices": [],
         });
-        let data = if at < words {
-            let delta = json!({ "content": format!("mot{at} ") });
-            chunk["choices"] = json!([{ "index": 0, "delta": delta, "finish_reason": null }]);
-            chunk.to_string()
-        } else if at == words {
-            chunk["usage"] = usage(words);
-            chunk.to_string()
-        } else {
-            open.finished = true;
-            "[DONE]".to_owned()
+        let data = match at.cmp(&words) {
+            Less => {
+                let delta = json!({ "content": format!("mot{at} ") });
+                chunk["choices"] = json!([{ "index": 0, "delta": delta, "finish_reason": null }]);
+                chunk.to_string()
+            }
+            Equal => {
+                chunk["usage"] = usage(words);
+                chunk.to_string()
+            }
+            Greater => {
+                open.finished = true;
+                "[DONE]".to_owned()
+            }
         };
         Some((Ok::<_, Infallible>(Bytes::from(format!("data: {data}\n\n"))), (at + 1, open)))
     });

@@ -144,6 +144,12 @@ impl State {
         self.roles.iter().find(|role| role.name == user.role).unwrap()
     }
 
+    /// The number of the user's organization.
+    pub(super) fn organization_of(&self, user: &User) -> Option<u64> {
+        let name = user.organization.as_ref()?;
+        self.organizations.iter().find(|organization| organization.name == *name).map(|organization| organization.id)
+    }
+
     pub(super) fn add_user(&mut self, user: User) -> u64 {
         let (id, now) = (self.next_number(), self.now());
         log_watch::never_logged(&user.password);
@@ -194,22 +200,21 @@ fn limits() -> Value {
     ["rpm", "rpd", "tpm", "tpd"].map(|kind| json!({ "router": 1, "type": kind, "value": null })).as_slice().into()
 }
 
+/// The unguessable part of a secret, which must not be logged without the rest of it either.
 fn random_text() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<32>(&SystemRandom::new()).unwrap())
+    let text = BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<32>(&SystemRandom::new()).unwrap());
+    log_watch::never_logged(&text);
+    text
 }
 
 /// `sk-` and a JWT, as all keys are; nobody looks into it.
 fn new_secret(user: u64, id: u64, expires: Option<u64>) -> String {
     let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
     let claims = json!({ "user_id": user, "token_id": id, "expires": expires });
-    let secret = format!("sk-{header}.{}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()), random_text());
-    log_watch::never_logged(&secret);
-    secret
+    format!("sk-{header}.{}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()), random_text())
 }
 
 /// Up to 0.4.1 the master key of the settings, which is any text; a key like others from then on.
 pub(super) fn new_admin_key(version: Version) -> String {
-    let key = if version <= Version::V04 { format!("master-{}", random_text()) } else { new_secret(0, 0, None) };
-    log_watch::never_logged(&key);
-    key
+    if version <= Version::V04 { format!("master-{}", random_text()) } else { new_secret(0, 0, None) }
 }

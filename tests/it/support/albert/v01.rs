@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 pub(super) fn answer(state: &mut State, asked: &Asked, bearer: Bearer) -> Outcome {
     match asked.operation.as_str() {
-        "GET /users/me" => own(state, bearer, |state, user| shown(state, user)),
+        "GET /users/me" => own(state, bearer, shown),
         "GET /roles/me" => own(state, bearer, |state, user| role_shown(state, state.role_of(user))),
         "GET /tokens" | "POST /tokens" | "GET /tokens/{token}" | "DELETE /tokens/{token}" => {
             let caller = admit(state, bearer, Needs::Key)?;
