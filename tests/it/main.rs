@@ -14,6 +14,7 @@ mod counterparts;
 mod demo;
 mod dependencies;
 mod endings;
+mod envelope;
 mod headers;
 mod hygiene;
 mod keys;
