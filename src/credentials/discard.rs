@@ -20,6 +20,9 @@ use tokio::sync::mpsc;
 
 /// How long one replica has for deleting a key before another one may try.
 const TRY: Duration = Duration::from_secs(60);
+/// How long a key is remembered for its own deletion, and how many are, at most.
+const OWN: Duration = Duration::from_secs(24 * 3600);
+const MAX_OWN: u64 = 100_000;
 /// For a key that deletes another one.
 pub(super) const HELPER: &str = "vestibule-discard";
 
@@ -43,6 +46,8 @@ pub(super) struct Discards {
     store: Arc<dyn Store>,
     ended: mpsc::UnboundedSender<SessionId>,
     condemned: AtomicUsize,
+    /// Keys that this process knows: some versions of the API let a key be deleted by itself alone.
+    own: moka::sync::Cache<MintedKey, SecretString>,
 }
 
 /// Whether there is more to be done, later.
@@ -56,7 +61,8 @@ impl Discards {
     /// With the names of sessions that [`Self::ended`] is told of.
     pub(super) fn new(store: Arc<dyn Store>) -> (Self, mpsc::UnboundedReceiver<SessionId>) {
         let (ended, told) = mpsc::unbounded_channel();
-        (Self { store, ended, condemned: AtomicUsize::new(0) }, told)
+        let own = moka::sync::Cache::builder().max_capacity(MAX_OWN).time_to_live(OWN).build();
+        (Self { store, ended, condemned: AtomicUsize::new(0), own }, told)
     }
 
     /// Notes that a key is to be deleted when the session ends.
@@ -73,6 +79,26 @@ impl Discards {
         if let Err(error) = self.store.index_add(&minted_key(session), &entry, until, now).await {
             tracing::warn!(credential, session = session.short(), %error, "a key that was minted is not noted: it stays until it ends by itself");
         }
+    }
+
+    /// Remembers a key for its own deletion.
+    pub(super) fn remember(&self, minted: MintedKey, secret: &SecretString) {
+        self.own.insert(minted, secret.clone());
+    }
+
+    /// The key was deleted before its session ended.
+    pub(super) async fn deleted(
+        &self,
+        session: SessionId,
+        credential: &str,
+        minted: MintedKey,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        let entry = Entry { credential, account: minted.account, key: minted.key, until };
+        let entry = postcard::to_stdvec(&entry).unwrap_or_default();
+        // One that stays is deleted in vain once more.
+        let _ = self.store.index_remove(&minted_key(session), &entry, now).await;
     }
 
     /// The session has ended: what it has is to be deleted.
@@ -93,13 +119,8 @@ impl Discards {
         Ok(())
     }
 
-    /// Deletes what is condemned. `own` has the keys themselves, as far as this process knows them.
-    pub(super) async fn work_off(
-        &self,
-        apis: &HashMap<String, Arc<Albert>>,
-        own: &mut HashMap<MintedKey, SecretString>,
-        now: Timestamp,
-    ) -> Left {
+    /// Deletes what is condemned.
+    pub(super) async fn work_off(&self, apis: &HashMap<String, Arc<Albert>>, now: Timestamp) -> Left {
         let members = match self.store.index_members(&condemned_key(), now).await {
             Ok(members) => members,
             Err(error) => {
@@ -119,7 +140,8 @@ impl Discards {
                 left = Left::Something;
                 continue;
             }
-            let deleted = api.discard(minted.account, minted.key, own.get(&minted), HELPER, now).await;
+            let own = self.own.get(&minted);
+            let deleted = api.discard(minted.account, minted.key, own.as_ref(), HELPER, now).await;
             match deleted {
                 Ok(()) => tracing::debug!(credential = entry.credential, "a key was deleted with its session"),
                 Err(AlbertError::CannotDiscard) => {
@@ -145,7 +167,7 @@ impl Discards {
                     continue;
                 }
             }
-            own.remove(&minted);
+            self.own.invalidate(&minted);
             let _ = self.store.index_remove(&condemned_key(), &member, now).await;
             let _ = self.condemned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
         }

@@ -418,7 +418,6 @@ impl Credentials {
         let (Some(mut told), false) = (told, apis.is_empty()) else { return };
         let mut ends = self.sessions.listen_to_ends();
         let mut ended: Vec<SessionId> = Vec::new();
-        let mut own: HashMap<MintedKey, SecretString> = HashMap::new();
         let mut left = Left::Something;
         let mut pause = FIRST_RETRY;
         loop {
@@ -439,16 +438,17 @@ impl Credentials {
             let mut again = Vec::new();
             for id in ended.drain(..) {
                 for held in self.wallet.forget(id, &self.slots, now).await {
-                    own.extend(held.minted.map(|minted| (minted, held.secret().clone())));
+                    if let Some(minted) = held.minted {
+                        self.discards.remember(minted, held.secret());
+                    }
                 }
                 if self.discards.condemn(id, now).await.is_err() {
                     again.push(id);
                 }
             }
             ended = again;
-            left = self.discards.work_off(&apis, &mut own, now).await;
+            left = self.discards.work_off(&apis, now).await;
             if left == Left::Nothing {
-                own.clear();
                 pause = FIRST_RETRY;
             }
         }

@@ -86,6 +86,11 @@ impl Held {
         self.value.clone()
     }
 
+    /// From then on it is worth nothing.
+    pub(super) fn until(&self) -> Timestamp {
+        self.until
+    }
+
     pub(super) fn secret(&self) -> &SecretString {
         &self.secret
     }

@@ -24,6 +24,7 @@ mod live;
 mod logs;
 mod my_sessions;
 mod pages;
+mod playground;
 mod programs;
 mod provider_logout;
 mod readme;

@@ -6,9 +6,10 @@ use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Chosen, Credential, Kind, Reference, Written, defaults};
 use crate::credentials;
 use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
-use crate::credentials::envelope::Envelope;
+use crate::credentials::envelope::{Envelope, PLACEHOLDER};
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
+use crate::secret::ExposeSecret;
 use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
 use crate::web::allowed_domains::AllowedDomains;
 use http::HeaderName;
@@ -428,6 +429,12 @@ impl Resolver<'_> {
         let key = self.required(&key_at, written.key.as_ref(), "{env: NAME} or {file: PATH}");
         let key = key.and_then(|key| self.secret(&key_at, key));
         let derivation = written.derivation.unwrap_or_default();
+        if key.as_ref().is_some_and(|key| key.expose_secret() == PLACEHOLDER) {
+            self.finding(
+                &key_at,
+                "is the placeholder of the example configurations: everybody can make envelopes with it",
+            );
+        }
         let envelope = key
             .and_then(|key| Envelope::new(&key, derivation).map_err(|bad| self.fault(&key_at, bad.to_string())).ok());
         let ttl = self.span(&at.key("ttl"), written.ttl, defaults::ENVELOPE_TTL, Duration::from_secs(5));
