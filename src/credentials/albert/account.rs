@@ -61,7 +61,8 @@ fn email<'a>(person: &ClaimsView<'a>) -> Result<&'a str, AlbertError> {
 fn is_plausible(email: &str) -> bool {
     let Some((local, domain)) = email.split_once('@') else { return false };
     let printable = !email.chars().any(|c| c.is_control() || c.is_whitespace());
-    printable && !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= LONGEST_EMAIL
+    let labelled = domain.split('.').all(|label| !label.is_empty());
+    printable && labelled && !local.is_empty() && !domain.contains('@') && email.len() <= LONGEST_EMAIL
 }
 
 /// The person's name: given and usual name, else given and family name, or what there is of them.
@@ -373,7 +374,7 @@ impl Albert {
         let may = known.is_some_and(|role| !role.is_administrative());
         if !may {
             let credential = &self.calls.settings.name;
-            tracing::info!(credential, account, "the account keeps its role: it is an administrator's");
+            tracing::info!(credential, account, "the account keeps its role: it is an administrator's, or not listed");
         }
         Ok(may)
     }
@@ -382,4 +383,240 @@ impl Albert {
 /// A password that nobody knows: the API wants one. 43 characters of the 72 that it takes.
 fn password(random: &dyn Random) -> Result<String, AlbertError> {
     Ok(URL_SAFE_NO_PAD.encode(random::bytes::<32>(random)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Claims;
+    use crate::credentials::albert::rules::{Grant, Otherwise, Reference, Rule, Then};
+    use crate::credentials::albert::stub::{Asked, Stub, detail};
+    use crate::fetch::Fetch;
+    use crate::random::SystemRandom;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000_000);
+
+    fn claims(value: &Value) -> Claims {
+        Claims::from_json(value.as_object().unwrap())
+    }
+
+    #[test]
+    fn an_address_is_verified_and_plausible_or_none() {
+        let long = format!("{}@x.fr", "a".repeat(LONGEST_EMAIL));
+        for (person, expected) in [
+            (json!({"email": "Jean@X.fr"}), Ok("Jean@X.fr")),
+            (json!({"email": "a+b@x.fr", "email_verified": true}), Ok("a+b@x.fr")),
+            (json!({"email": "a@x.fr", "email_verified": false}), Err(AlbertError::EmailNotVerified)),
+            (json!({"email": "a@x.fr", "email_verified": "no"}), Err(AlbertError::EmailNotVerified)),
+            (json!({"email": "a@x.fr", "email_verified": ["true"]}), Err(AlbertError::EmailNotVerified)),
+            (json!({"email_verified": false}), Err(AlbertError::EmailNotVerified)),
+            (json!({}), Err(AlbertError::NoEmail)),
+            (json!({"email": ""}), Err(AlbertError::NoEmail)),
+            (json!({"email": "master"}), Err(AlbertError::NoEmail)),
+            (json!({"email": "a@b@x.fr"}), Err(AlbertError::NoEmail)),
+            (json!({"email": "@x.fr"}), Err(AlbertError::NoEmail)),
+            (json!({"email": "a@"}), Err(AlbertError::NoEmail)),
+            (json!({"email": "a@.x.fr"}), Err(AlbertError::NoEmail)),
+            (json!({"email": " a@x.fr"}), Err(AlbertError::NoEmail)),
+            (json!({"email": "a@x.fr\n"}), Err(AlbertError::NoEmail)),
+            (json!({"email": "a\u{a0}@x.fr"}), Err(AlbertError::NoEmail)),
+            (json!({"email": ["a@x.fr"]}), Err(AlbertError::NoEmail)),
+            (json!({"email": long}), Err(AlbertError::NoEmail)),
+        ] {
+            assert_eq!(email(&claims(&person).view()), expected, "{person}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_made_of_what_there_is() {
+        for (person, expected) in [
+            (json!({"given_name": "Camille", "usual_name": "Test", "family_name": "Born"}), Some("Camille Test")),
+            (json!({"given_name": "Camille", "family_name": "Born"}), Some("Camille Born")),
+            (json!({"usual_name": "Test"}), Some("Test")),
+            (json!({"given_name": " \n", "usual_name": ""}), None),
+            (json!({"given_name": "A\u{0}B\r\nC"}), Some("ABC")),
+            (json!({}), None),
+        ] {
+            assert_eq!(name(&claims(&person).view()).as_deref(), expected, "{person}");
+        }
+        let long = claims(&json!({"given_name": "é".repeat(1000)}));
+        assert_eq!(name(&long.view()).unwrap().chars().count(), LONGEST_NAME);
+    }
+
+    #[test]
+    fn an_account_is_usable_while_it_lives_and_has_a_budget() {
+        for (fields, expected) in [
+            (json!({"id": 1}), Ok(())),
+            (json!({"id": 1, "expires": null, "budget": null}), Ok(())),
+            (json!({"id": 1, "expires": 1_000_001, "budget": 0.01}), Ok(())),
+            (json!({"id": 1, "expires": 1_000_000}), Err(AlbertError::AccountExpired)),
+            (json!({"id": 1, "expires": 999_999.5}), Err(AlbertError::AccountExpired)),
+            (json!({"id": 1, "budget": 0}), Err(AlbertError::BudgetGone)),
+            (json!({"id": 1, "budget": -3.5}), Err(AlbertError::BudgetGone)),
+            (json!({"id": 1, "expires": "never"}), Err(AlbertError::Malformed { call: "find the account" })),
+        ] {
+            let shown: Shown = serde_json::from_value(fields.clone()).unwrap();
+            assert_eq!(shown.usable(Dialect::Tokens, NOW), expected, "{fields}");
+        }
+        let legacy: Shown = serde_json::from_value(json!({"id": 1, "expires_at": 5})).unwrap();
+        assert_eq!(legacy.usable(Dialect::Legacy, NOW), Err(AlbertError::AccountExpired));
+    }
+
+    #[test]
+    fn an_update_repeats_what_it_does_not_change() {
+        let shown: Shown = serde_json::from_value(json!({
+            "object": "user", "id": 4, "email": "a@x.fr", "name": null, "sub": "s", "iss": "i", "role": 2,
+            "organization": 3, "budget": 5.5, "expires": 2_000_000, "created": 1, "updated": 1, "priority": 9,
+        }))
+        .unwrap();
+        let changes = Changes { name: Some("New".to_owned()), role: Some(6), ..Changes::default() };
+        let tokens = json!({
+            "email": "a@x.fr", "name": "New", "role": 6, "organization": 3, "budget": 5.5, "expires": 2_000_000,
+            "priority": 9,
+        });
+        assert_eq!(changes.applied_to(&shown, Dialect::Tokens), tokens);
+        let keys = changes.applied_to(&shown, Dialect::Keys);
+        assert_eq!((&keys["role"], &keys["role_id"]), (&json!(6), &json!(6)));
+        assert_eq!((&keys["organization"], &keys["organization_id"]), (&json!(3), &json!(3)));
+        assert_eq!(keys["budget"], json!(5.5));
+        // A version that has no budgets is not told of one.
+        let shown: Shown = serde_json::from_value(json!({"id": 4, "email": "a@x.fr", "role_id": 2})).unwrap();
+        assert_eq!(changes.applied_to(&shown, Dialect::Keys).get("budget"), None);
+        let shown: Shown =
+            serde_json::from_value(json!({"id": 4, "name": "a@x.fr", "role": 2, "expires_at": 7})).unwrap();
+        let changes = Changes { email: Some("b@x.fr".to_owned()), ..Changes::default() };
+        let legacy = json!({"name": "b@x.fr", "role": 2, "expires_at": 7});
+        assert_eq!(changes.applied_to(&shown, Dialect::Legacy), legacy);
+    }
+
+    fn list(entries: &[Value]) -> (u16, String) {
+        (200, json!({"object": "list", "data": entries}).to_string())
+    }
+
+    async fn account_at(
+        stub: &Stub,
+        rules: Vec<Rule>,
+        known: Option<u64>,
+        email: &str,
+    ) -> Result<Account, AlbertError> {
+        let settings = Settings { rules, ..stub.settings(Some(Dialect::Tokens)) };
+        let albert = Albert::new(settings, Fetch::new().unwrap());
+        let person = claims(&json!({ "email": email }));
+        albert.account(&person.view(), known, NOW, &SystemRandom::new()).await
+    }
+
+    #[tokio::test]
+    async fn only_the_same_address_is_the_same_person() {
+        let stub = Stub::new(|asked: &Asked| {
+            if asked.line.starts_with("POST") {
+                return (201, json!({"id": 99}).to_string());
+            }
+            let addresses = ["xa@x.fr", "a@x.fr.evil.example", "a@x.fra", "\u{212a}@x.fr", "A@X.FR", "a@x.FR"];
+            let user = |(id, email): (usize, &&str)| json!({"id": 20 - id, "email": email, "role": 1});
+            list(&addresses.iter().enumerate().map(user).collect::<Vec<_>>())
+        });
+        let stub = stub.await;
+        // Two that differ in case alone: the oldest.
+        assert_eq!(account_at(&stub, vec![], None, "a@x.fr").await, Ok(Account { id: 15 }));
+        // The Kelvin sign is not a k.
+        assert_eq!(account_at(&stub, vec![], None, "k@x.fr").await, Ok(Account { id: 99 }));
+        let made = stub.asked().pop().unwrap().body;
+        assert_eq!((&made["email"], &made["name"], &made["role"]), (&json!("k@x.fr"), &json!("k@x.fr"), &json!(1)));
+        assert_eq!(made["password"].as_str().unwrap().len(), 43);
+    }
+
+    #[tokio::test]
+    async fn an_address_is_encoded_and_asked_for_in_lower_case_first() {
+        let stub = Stub::new(|asked| match asked.line.as_str() {
+            "GET /v1/admin/users?limit=100&offset=0&email=A%2BB%25%26%3D%23%40X.fr" => {
+                list(&[json!({"id": 5, "email": "A+B%&=#@X.fr", "role": 1})])
+            }
+            "GET /v1/admin/users?limit=100&offset=0&email=a%2Bb%25%26%3D%23%40x.fr" => detail(404, "User not found."),
+            other => panic!("{other}"),
+        });
+        let stub = stub.await;
+        assert_eq!(account_at(&stub, vec![], None, "A+B%&=#@X.fr").await, Ok(Account { id: 5 }));
+        assert_eq!(stub.lines().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_person_is_not_asked_for() {
+        let stub = Stub::new(|_| (500, String::new())).await;
+        let refuse = || vec![Rule { when: vec![], then: Then::Refuse }];
+        assert_eq!(account_at(&stub, refuse(), Some(4), "a@x.fr").await, Err(AlbertError::RefusedByRule));
+        assert_eq!(account_at(&stub, vec![], Some(4), "master").await, Err(AlbertError::NoEmail));
+        assert_eq!(stub.lines().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn another_account_than_the_one_asked_for_is_not_believed() {
+        let stub = Stub::new(|_| (200, json!({"id": 5, "email": "a@x.fr", "role": 1}).to_string())).await;
+        let outcome = account_at(&stub, vec![], Some(4), "a@x.fr").await;
+        assert_eq!(outcome, Err(AlbertError::Malformed { call: "read the account" }));
+    }
+
+    #[tokio::test]
+    async fn a_demotion_that_fails_keeps_the_person_out_and_a_name_that_fails_does_not() {
+        let stub = Stub::new(|asked: &Asked| match asked.line.split('?').next().unwrap() {
+            "GET /v1/admin/users/4" => (200, json!({"id": 4, "email": "a@x.fr", "role": 2}).to_string()),
+            "GET /v1/admin/roles" => list(&[json!({"id": 2, "name": "Wide"})]),
+            _ => detail(418, "no"),
+        });
+        let stub = stub.await;
+        let demote = Then::Grant(Grant { role: Some(Reference::Id(1)), organization: None });
+        let outcome = account_at(&stub, vec![Rule { when: vec![], then: demote }], Some(4), "a@x.fr").await;
+        assert_eq!(outcome, Err(AlbertError::Unexpected { call: "update the account", status: 418 }));
+        assert_eq!(account_at(&stub, vec![], Some(4), "b@x.fr").await, Ok(Account { id: 4 }));
+    }
+
+    #[tokio::test]
+    async fn a_role_that_is_not_listed_is_left_alone() {
+        let stub = Stub::new(|asked: &Asked| match asked.line.split('?').next().unwrap() {
+            "GET /v1/admin/users/4" => (200, json!({"id": 4, "email": "a@x.fr", "role": 2}).to_string()),
+            "GET /v1/admin/roles" => list(&[]),
+            other => panic!("{other}"),
+        });
+        let stub = stub.await;
+        let change = Then::Grant(Grant { role: Some(Reference::Id(1)), organization: None });
+        let outcome = account_at(&stub, vec![Rule { when: vec![], then: change }], Some(4), "a@x.fr").await;
+        assert_eq!(outcome, Ok(Account { id: 4 }));
+    }
+
+    #[tokio::test]
+    async fn without_randomness_there_is_no_account() {
+        struct Broken;
+        impl Random for Broken {
+            fn fill(&self, _: &mut [u8]) -> Result<(), crate::random::NoRandomness> {
+                Err(crate::random::NoRandomness)
+            }
+        }
+        let stub = Stub::new(|_| list(&[])).await;
+        let person = claims(&json!({"email": "a@x.fr"}));
+        let outcome = stub.albert(Some(Dialect::Tokens)).account(&person.view(), None, NOW, &Broken).await;
+        assert_eq!(outcome, Err(AlbertError::Randomness));
+        assert!(stub.lines().iter().all(|line| !line.starts_with("POST")));
+    }
+
+    #[tokio::test]
+    async fn a_version_that_wants_an_organisation_says_so() {
+        let stub = Stub::new(|asked: &Asked| {
+            if asked.line.starts_with("GET") {
+                return list(&[]);
+            }
+            (422, json!({"detail": [{"loc": ["body", "organization_id"], "msg": "Field required"}]}).to_string())
+        });
+        let outcome = account_at(&stub.await, vec![], None, "a@x.fr").await;
+        assert_eq!(outcome, Err(AlbertError::OrganizationMissing("none is configured".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn without_a_role_no_account_is_made() {
+        let stub = Stub::new(|_| list(&[])).await;
+        let mut settings = stub.settings(Some(Dialect::Tokens));
+        settings.otherwise = Otherwise::Grant(Grant::default());
+        let albert = Albert::new(settings, Fetch::new().unwrap());
+        let person = claims(&json!({"email": "a@x.fr"}));
+        let outcome = albert.account(&person.view(), None, NOW, &SystemRandom::new()).await;
+        assert_eq!(outcome, Err(AlbertError::RoleMissing("none is configured".to_owned())));
+    }
 }
