@@ -5,6 +5,7 @@
 
 mod admin;
 mod admin_sessions;
+mod albert_fake;
 mod architecture;
 mod attacks;
 mod callback;
