@@ -5,6 +5,7 @@
 
 mod admin;
 mod admin_sessions;
+mod albert_client;
 mod albert_fake;
 mod architecture;
 mod attacks;

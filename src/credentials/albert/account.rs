@@ -245,6 +245,8 @@ impl Albert {
         let mut fields = Map::new();
         let role_id = self.calls.role_id(dialect, role, &self.roles, now).await?;
         set(&mut fields, dialect.role(), Some(role_id));
+        // Said even where there is none: the latest versions want to read it.
+        set(&mut fields, dialect.organization(), None);
         if let Some(organization) = organization.filter(|_| dialect.organizations().is_some()) {
             let id = self.calls.organization_id(dialect, organization, &self.organizations, now).await?;
             set(&mut fields, dialect.organization(), Some(id));
