@@ -6,10 +6,10 @@
 
 use super::calls::{Answer, Call, RESERVED_EMAIL};
 use super::error::AlbertError;
-use super::rules::{self, Granted};
-use super::settings::{Dialect, Settings};
+use super::person::Wanted;
+use super::settings::Dialect;
+use super::shown::{Changes, Shown, set};
 use super::{Account, Albert};
-use crate::claims::ClaimsView;
 use crate::clock::Timestamp;
 use crate::random::{self, Random};
 use base64::Engine;
@@ -17,146 +17,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
-
-/// The longest e-mail address that the API takes.
-const LONGEST_EMAIL: usize = 254;
-
-/// The most letters of a name that are passed on.
-const LONGEST_NAME: usize = 200;
-
-/// What an account holds besides its number and the role, as far as we send it back.
-const KEPT: [&str; 6] = ["email", "name", "budget", "expires", "expires_at", "priority"];
-
-/// What the claims and the rules say of an account.
-#[derive(Debug)]
-pub(super) struct Wanted<'a> {
-    /// As the provider writes it.
-    email: &'a str,
-    name: Option<String>,
-    granted: Granted<'a>,
-}
-
-impl<'a> Wanted<'a> {
-    /// What `person` is to have.
-    ///
-    /// # Errors
-    /// [`AlbertError`], where they are to have no account.
-    pub(super) fn new(settings: &'a Settings, person: &ClaimsView<'a>) -> Result<Self, AlbertError> {
-        let email = email(person)?;
-        let granted = rules::decide(&settings.rules, &settings.otherwise, person)?;
-        Ok(Self { email, name: name(person), granted })
-    }
-}
-
-/// The verified e-mail address. Absence of `email_verified` says nothing; anything but `true` does.
-fn email<'a>(person: &ClaimsView<'a>) -> Result<&'a str, AlbertError> {
-    if person.get("email_verified").is_some() && person.text("email_verified") != Some("true") {
-        return Err(AlbertError::EmailNotVerified);
-    }
-    person.text("email").filter(|email| is_plausible(email)).ok_or(AlbertError::NoEmail)
-}
-
-/// Whether an address can be an account's. White space would be cut off by the API, and
-/// `master`, the name of its administrator, has no `@`.
-fn is_plausible(email: &str) -> bool {
-    let Some((local, domain)) = email.split_once('@') else { return false };
-    let printable = !email.chars().any(|c| c.is_control() || c.is_whitespace());
-    let labelled = domain.split('.').all(|label| !label.is_empty());
-    printable && labelled && !local.is_empty() && !domain.contains('@') && email.len() <= LONGEST_EMAIL
-}
-
-/// The person's name: given and usual name, else given and family name, or what there is of them.
-fn name(person: &ClaimsView<'_>) -> Option<String> {
-    let parts = [person.text("given_name"), person.text("usual_name").or_else(|| person.text("family_name"))];
-    let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let printable: String = joined.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-    Some(printable.trim().to_owned()).filter(|name| !name.is_empty())
-}
-
-/// An account as the API shows it.
-#[derive(Clone, Debug, Deserialize)]
-struct Shown {
-    id: u64,
-    #[serde(flatten)]
-    fields: Map<String, Value>,
-}
-
-impl Shown {
-    fn email(&self, dialect: Dialect) -> Option<&str> {
-        self.fields.get(dialect.email())?.as_str()
-    }
-
-    fn number(&self, names: &[&str]) -> Option<u64> {
-        names.iter().find_map(|name| self.fields.get(*name)?.as_u64())
-    }
-
-    /// Whether its owner may have a key now.
-    fn usable(&self, dialect: Dialect, now: Timestamp) -> Result<(), AlbertError> {
-        let present = |name: &str| self.fields.get(name).filter(|value| !value.is_null());
-        let number = |value: &Value| value.as_f64().ok_or(AlbertError::Malformed { call: "find the account" });
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for ages")]
-        let now = now.as_unix() as f64;
-        if present(dialect.expires()).map(number).transpose()?.is_some_and(|expires| expires <= now) {
-            return Err(AlbertError::AccountExpired);
-        }
-        if present("budget").map(number).transpose()?.is_some_and(|budget| budget <= 0.0) {
-            return Err(AlbertError::BudgetGone);
-        }
-        Ok(())
-    }
-
-    /// All of it that an update must repeat: what it leaves out is cleared up to 0.4.5, and a
-    /// mistake later.
-    fn kept(&self, dialect: Dialect) -> Map<String, Value> {
-        let shown = KEPT.into_iter().filter_map(|name| Some((name.to_owned(), self.fields.get(name)?.clone())));
-        let mut kept: Map<String, Value> = shown.collect();
-        set(&mut kept, dialect.role(), self.number(dialect.role()));
-        set(&mut kept, dialect.organization(), self.number(dialect.organization()));
-        kept
-    }
-}
-
-/// Sets a field under each of its names.
-fn set(fields: &mut Map<String, Value>, names: &[&str], value: Option<u64>) {
-    fields.extend(names.iter().map(|name| ((*name).to_owned(), json!(value))));
-}
-
-/// What an update would change.
-#[derive(Default)]
-struct Changes {
-    email: Option<String>,
-    name: Option<String>,
-    role: Option<u64>,
-    organization: Option<u64>,
-}
-
-impl Changes {
-    fn is_none(&self) -> bool {
-        self.email.is_none() && self.name.is_none() && !self.of_the_grant()
-    }
-
-    /// Whether it is about what the person may do, not only about how they are called.
-    fn of_the_grant(&self) -> bool {
-        self.role.is_some() || self.organization.is_some()
-    }
-
-    fn applied_to(&self, account: &Shown, dialect: Dialect) -> Value {
-        let mut fields = account.kept(dialect);
-        if let Some(name) = &self.name {
-            fields.insert("name".to_owned(), json!(name));
-        }
-        if let Some(email) = &self.email {
-            fields.insert(dialect.email().to_owned(), json!(email));
-        }
-        if self.role.is_some() {
-            set(&mut fields, dialect.role(), self.role);
-        }
-        if self.organization.is_some() {
-            set(&mut fields, dialect.organization(), self.organization);
-        }
-        Value::Object(fields)
-    }
-}
 
 /// What came of an attempt to create an account.
 enum Creation {
@@ -392,6 +252,7 @@ mod tests {
     use super::*;
     use crate::claims::Claims;
     use crate::credentials::albert::rules::{Grant, Otherwise, Reference, Rule, Then};
+    use crate::credentials::albert::settings::Settings;
     use crate::credentials::albert::stub::{Asked, Stub, detail};
     use crate::fetch::Fetch;
     use crate::random::SystemRandom;
@@ -400,95 +261,6 @@ mod tests {
 
     fn claims(value: &Value) -> Claims {
         Claims::from_json(value.as_object().unwrap())
-    }
-
-    #[test]
-    fn an_address_is_verified_and_plausible_or_none() {
-        let long = format!("{}@x.fr", "a".repeat(LONGEST_EMAIL));
-        for (person, expected) in [
-            (json!({"email": "Jean@X.fr"}), Ok("Jean@X.fr")),
-            (json!({"email": "a+b@x.fr", "email_verified": true}), Ok("a+b@x.fr")),
-            (json!({"email": "a@x.fr", "email_verified": false}), Err(AlbertError::EmailNotVerified)),
-            (json!({"email": "a@x.fr", "email_verified": "no"}), Err(AlbertError::EmailNotVerified)),
-            (json!({"email": "a@x.fr", "email_verified": ["true"]}), Err(AlbertError::EmailNotVerified)),
-            (json!({"email_verified": false}), Err(AlbertError::EmailNotVerified)),
-            (json!({}), Err(AlbertError::NoEmail)),
-            (json!({"email": ""}), Err(AlbertError::NoEmail)),
-            (json!({"email": "master"}), Err(AlbertError::NoEmail)),
-            (json!({"email": "a@b@x.fr"}), Err(AlbertError::NoEmail)),
-            (json!({"email": "@x.fr"}), Err(AlbertError::NoEmail)),
-            (json!({"email": "a@"}), Err(AlbertError::NoEmail)),
-            (json!({"email": "a@.x.fr"}), Err(AlbertError::NoEmail)),
-            (json!({"email": " a@x.fr"}), Err(AlbertError::NoEmail)),
-            (json!({"email": "a@x.fr\n"}), Err(AlbertError::NoEmail)),
-            (json!({"email": "a\u{a0}@x.fr"}), Err(AlbertError::NoEmail)),
-            (json!({"email": ["a@x.fr"]}), Err(AlbertError::NoEmail)),
-            (json!({"email": long}), Err(AlbertError::NoEmail)),
-        ] {
-            assert_eq!(email(&claims(&person).view()), expected, "{person}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_made_of_what_there_is() {
-        for (person, expected) in [
-            (json!({"given_name": "Camille", "usual_name": "Test", "family_name": "Born"}), Some("Camille Test")),
-            (json!({"given_name": "Camille", "family_name": "Born"}), Some("Camille Born")),
-            (json!({"usual_name": "Test"}), Some("Test")),
-            (json!({"given_name": " \n", "usual_name": ""}), None),
-            (json!({"given_name": "A\u{0}B\r\nC"}), Some("ABC")),
-            (json!({}), None),
-        ] {
-            assert_eq!(name(&claims(&person).view()).as_deref(), expected, "{person}");
-        }
-        let long = claims(&json!({"given_name": "é".repeat(1000)}));
-        assert_eq!(name(&long.view()).unwrap().chars().count(), LONGEST_NAME);
-    }
-
-    #[test]
-    fn an_account_is_usable_while_it_lives_and_has_a_budget() {
-        for (fields, expected) in [
-            (json!({"id": 1}), Ok(())),
-            (json!({"id": 1, "expires": null, "budget": null}), Ok(())),
-            (json!({"id": 1, "expires": 1_000_001, "budget": 0.01}), Ok(())),
-            (json!({"id": 1, "expires": 1_000_000}), Err(AlbertError::AccountExpired)),
-            (json!({"id": 1, "expires": 999_999.5}), Err(AlbertError::AccountExpired)),
-            (json!({"id": 1, "budget": 0}), Err(AlbertError::BudgetGone)),
-            (json!({"id": 1, "budget": -3.5}), Err(AlbertError::BudgetGone)),
-            (json!({"id": 1, "expires": "never"}), Err(AlbertError::Malformed { call: "find the account" })),
-        ] {
-            let shown: Shown = serde_json::from_value(fields.clone()).unwrap();
-            assert_eq!(shown.usable(Dialect::Tokens, NOW), expected, "{fields}");
-        }
-        let legacy: Shown = serde_json::from_value(json!({"id": 1, "expires_at": 5})).unwrap();
-        assert_eq!(legacy.usable(Dialect::Legacy, NOW), Err(AlbertError::AccountExpired));
-    }
-
-    #[test]
-    fn an_update_repeats_what_it_does_not_change() {
-        let shown: Shown = serde_json::from_value(json!({
-            "object": "user", "id": 4, "email": "a@x.fr", "name": null, "sub": "s", "iss": "i", "role": 2,
-            "organization": 3, "budget": 5.5, "expires": 2_000_000, "created": 1, "updated": 1, "priority": 9,
-        }))
-        .unwrap();
-        let changes = Changes { name: Some("New".to_owned()), role: Some(6), ..Changes::default() };
-        let tokens = json!({
-            "email": "a@x.fr", "name": "New", "role": 6, "organization": 3, "budget": 5.5, "expires": 2_000_000,
-            "priority": 9,
-        });
-        assert_eq!(changes.applied_to(&shown, Dialect::Tokens), tokens);
-        let keys = changes.applied_to(&shown, Dialect::Keys);
-        assert_eq!((&keys["role"], &keys["role_id"]), (&json!(6), &json!(6)));
-        assert_eq!((&keys["organization"], &keys["organization_id"]), (&json!(3), &json!(3)));
-        assert_eq!(keys["budget"], json!(5.5));
-        // A version that has no budgets is not told of one.
-        let shown: Shown = serde_json::from_value(json!({"id": 4, "email": "a@x.fr", "role_id": 2})).unwrap();
-        assert_eq!(changes.applied_to(&shown, Dialect::Keys).get("budget"), None);
-        let shown: Shown =
-            serde_json::from_value(json!({"id": 4, "name": "a@x.fr", "role": 2, "expires_at": 7})).unwrap();
-        let changes = Changes { email: Some("b@x.fr".to_owned()), ..Changes::default() };
-        let legacy = json!({"name": "b@x.fr", "role": 2, "expires_at": 7});
-        assert_eq!(changes.applied_to(&shown, Dialect::Legacy), legacy);
     }
 
     fn list(entries: &[Value]) -> (u16, String) {

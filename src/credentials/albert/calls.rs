@@ -182,8 +182,9 @@ impl Answer {
                 .iter()
                 .flat_map(|mistake| [mistake.get("loc"), mistake.get("msg")])
                 .flatten()
-                .map(|part| format!("{part}\n"))
-                .collect(),
+                .map(Value::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
             _ => String::new(),
         }
     }

@@ -200,11 +200,10 @@ fn cap_in(status: u16, detail: &str) -> Option<Duration> {
 /// The number before the word "day" or "days".
 fn days_in(detail: &str) -> Option<u32> {
     let words: Vec<&str> = detail.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let named = words.windows(2).find_map(|pair| match pair {
+    words.windows(2).find_map(|pair| match pair {
         [number, unit] if unit.starts_with("day") => number.parse().ok(),
         _ => None,
-    });
-    named
+    })
 }
 
 #[cfg(test)]
