@@ -6,6 +6,7 @@
 mod admin;
 mod admin_sessions;
 mod albert;
+mod albert_client;
 mod albert_fake;
 mod architecture;
 mod attacks;

@@ -6,10 +6,10 @@
 
 use super::calls::{Answer, Call, RESERVED_EMAIL};
 use super::error::AlbertError;
-use super::rules::{self, Granted};
-use super::settings::{Dialect, Settings};
+use super::person::Wanted;
+use super::settings::Dialect;
+use super::shown::{Changes, Shown, set};
 use super::{Account, Albert};
-use crate::claims::ClaimsView;
 use crate::clock::Timestamp;
 use crate::random::{self, Random};
 use base64::Engine;
@@ -17,145 +17,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
-
-/// The longest e-mail address that the API takes.
-const LONGEST_EMAIL: usize = 254;
-
-/// The most letters of a name that are passed on.
-const LONGEST_NAME: usize = 200;
-
-/// What an account holds besides its number and the role, as far as we send it back.
-const KEPT: [&str; 6] = ["email", "name", "budget", "expires", "expires_at", "priority"];
-
-/// What the claims and the rules say of an account.
-#[derive(Debug)]
-pub(super) struct Wanted<'a> {
-    /// As the provider writes it.
-    email: &'a str,
-    name: Option<String>,
-    granted: Granted<'a>,
-}
-
-impl<'a> Wanted<'a> {
-    /// What `person` is to have.
-    ///
-    /// # Errors
-    /// [`AlbertError`], where they are to have no account.
-    pub(super) fn new(settings: &'a Settings, person: &ClaimsView<'a>) -> Result<Self, AlbertError> {
-        let email = email(person)?;
-        let granted = rules::decide(&settings.rules, &settings.otherwise, person)?;
-        Ok(Self { email, name: name(person), granted })
-    }
-}
-
-/// The verified e-mail address. Absence of `email_verified` says nothing; anything but `true` does.
-fn email<'a>(person: &ClaimsView<'a>) -> Result<&'a str, AlbertError> {
-    if person.get("email_verified").is_some() && person.text("email_verified") != Some("true") {
-        return Err(AlbertError::EmailNotVerified);
-    }
-    person.text("email").filter(|email| is_plausible(email)).ok_or(AlbertError::NoEmail)
-}
-
-/// Whether an address can be an account's. White space would be cut off by the API, and
-/// `master`, the name of its administrator, has no `@`.
-fn is_plausible(email: &str) -> bool {
-    let Some((local, domain)) = email.split_once('@') else { return false };
-    let printable = !email.chars().any(|c| c.is_control() || c.is_whitespace());
-    printable && !local.is_empty() && !domain.is_empty() && !domain.contains('@') && email.len() <= LONGEST_EMAIL
-}
-
-/// The person's name: given and usual name, else given and family name, or what there is of them.
-fn name(person: &ClaimsView<'_>) -> Option<String> {
-    let parts = [person.text("given_name"), person.text("usual_name").or_else(|| person.text("family_name"))];
-    let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let printable: String = joined.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-    Some(printable.trim().to_owned()).filter(|name| !name.is_empty())
-}
-
-/// An account as the API shows it.
-#[derive(Clone, Debug, Deserialize)]
-struct Shown {
-    id: u64,
-    #[serde(flatten)]
-    fields: Map<String, Value>,
-}
-
-impl Shown {
-    fn email(&self, dialect: Dialect) -> Option<&str> {
-        self.fields.get(dialect.email())?.as_str()
-    }
-
-    fn number(&self, names: &[&str]) -> Option<u64> {
-        names.iter().find_map(|name| self.fields.get(*name)?.as_u64())
-    }
-
-    /// Whether its owner may have a key now.
-    fn usable(&self, dialect: Dialect, now: Timestamp) -> Result<(), AlbertError> {
-        let present = |name: &str| self.fields.get(name).filter(|value| !value.is_null());
-        let number = |value: &Value| value.as_f64().ok_or(AlbertError::Malformed { call: "find the account" });
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64 for ages")]
-        let now = now.as_unix() as f64;
-        if present(dialect.expires()).map(number).transpose()?.is_some_and(|expires| expires <= now) {
-            return Err(AlbertError::AccountExpired);
-        }
-        if present("budget").map(number).transpose()?.is_some_and(|budget| budget <= 0.0) {
-            return Err(AlbertError::BudgetGone);
-        }
-        Ok(())
-    }
-
-    /// All of it that an update must repeat: what it leaves out is cleared up to 0.4.5, and a
-    /// mistake later.
-    fn kept(&self, dialect: Dialect) -> Map<String, Value> {
-        let shown = KEPT.into_iter().filter_map(|name| Some((name.to_owned(), self.fields.get(name)?.clone())));
-        let mut kept: Map<String, Value> = shown.collect();
-        set(&mut kept, dialect.role(), self.number(dialect.role()));
-        set(&mut kept, dialect.organization(), self.number(dialect.organization()));
-        kept
-    }
-}
-
-/// Sets a field under each of its names.
-fn set(fields: &mut Map<String, Value>, names: &[&str], value: Option<u64>) {
-    fields.extend(names.iter().map(|name| ((*name).to_owned(), json!(value))));
-}
-
-/// What an update would change.
-#[derive(Default)]
-struct Changes {
-    email: Option<String>,
-    name: Option<String>,
-    role: Option<u64>,
-    organization: Option<u64>,
-}
-
-impl Changes {
-    fn is_none(&self) -> bool {
-        self.email.is_none() && self.name.is_none() && !self.of_the_grant()
-    }
-
-    /// Whether it is about what the person may do, not only about how they are called.
-    fn of_the_grant(&self) -> bool {
-        self.role.is_some() || self.organization.is_some()
-    }
-
-    fn applied_to(&self, account: &Shown, dialect: Dialect) -> Value {
-        let mut fields = account.kept(dialect);
-        if let Some(name) = &self.name {
-            fields.insert("name".to_owned(), json!(name));
-        }
-        if let Some(email) = &self.email {
-            fields.insert(dialect.email().to_owned(), json!(email));
-        }
-        if self.role.is_some() {
-            set(&mut fields, dialect.role(), self.role);
-        }
-        if self.organization.is_some() {
-            set(&mut fields, dialect.organization(), self.organization);
-        }
-        Value::Object(fields)
-    }
-}
 
 /// What came of an attempt to create an account.
 enum Creation {
@@ -244,6 +105,8 @@ impl Albert {
         let mut fields = Map::new();
         let role_id = self.calls.role_id(dialect, role, &self.roles, now).await?;
         set(&mut fields, dialect.role(), Some(role_id));
+        // Said even where there is none: the latest versions want to read it.
+        set(&mut fields, dialect.organization(), None);
         if let Some(organization) = organization.filter(|_| dialect.organizations().is_some()) {
             let id = self.calls.organization_id(dialect, organization, &self.organizations, now).await?;
             set(&mut fields, dialect.organization(), Some(id));
@@ -373,7 +236,7 @@ impl Albert {
         let may = known.is_some_and(|role| !role.is_administrative());
         if !may {
             let credential = &self.calls.settings.name;
-            tracing::info!(credential, account, "the account keeps its role: it is an administrator's");
+            tracing::info!(credential, account, "the account keeps its role: it is an administrator's, or not listed");
         }
         Ok(may)
     }
@@ -382,4 +245,152 @@ impl Albert {
 /// A password that nobody knows: the API wants one. 43 characters of the 72 that it takes.
 fn password(random: &dyn Random) -> Result<String, AlbertError> {
     Ok(URL_SAFE_NO_PAD.encode(random::bytes::<32>(random)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Claims;
+    use crate::credentials::albert::rules::{Grant, Otherwise, Reference, Rule, Then};
+    use crate::credentials::albert::settings::Settings;
+    use crate::credentials::albert::stub::{Asked, Stub, detail};
+    use crate::fetch::Fetch;
+    use crate::random::SystemRandom;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000_000);
+
+    fn claims(value: &Value) -> Claims {
+        Claims::from_json(value.as_object().unwrap())
+    }
+
+    fn list(entries: &[Value]) -> (u16, String) {
+        (200, json!({"object": "list", "data": entries}).to_string())
+    }
+
+    async fn account_at(
+        stub: &Stub,
+        rules: Vec<Rule>,
+        known: Option<u64>,
+        email: &str,
+    ) -> Result<Account, AlbertError> {
+        let settings = Settings { rules, ..stub.settings(Some(Dialect::Tokens)) };
+        let albert = Albert::new(settings, Fetch::new().unwrap());
+        let person = claims(&json!({ "email": email }));
+        albert.account(&person.view(), known, NOW, &SystemRandom::new()).await
+    }
+
+    #[tokio::test]
+    async fn only_the_same_address_is_the_same_person() {
+        let stub = Stub::new(|asked: &Asked| {
+            if asked.line.starts_with("POST") {
+                return (201, json!({"id": 99}).to_string());
+            }
+            let addresses = ["xa@x.fr", "a@x.fr.evil.example", "a@x.fra", "\u{212a}@x.fr", "A@X.FR", "a@x.FR"];
+            let user = |(id, email): (usize, &&str)| json!({"id": 20 - id, "email": email, "role": 1});
+            list(&addresses.iter().enumerate().map(user).collect::<Vec<_>>())
+        });
+        let stub = stub.await;
+        // Two that differ in case alone: the oldest.
+        assert_eq!(account_at(&stub, vec![], None, "a@x.fr").await, Ok(Account { id: 15 }));
+        // The Kelvin sign is not a k.
+        assert_eq!(account_at(&stub, vec![], None, "k@x.fr").await, Ok(Account { id: 99 }));
+        let made = stub.asked().pop().unwrap().body;
+        assert_eq!((&made["email"], &made["name"], &made["role"]), (&json!("k@x.fr"), &json!("k@x.fr"), &json!(1)));
+        assert_eq!(made["password"].as_str().unwrap().len(), 43);
+    }
+
+    #[tokio::test]
+    async fn an_address_is_encoded_and_asked_for_in_lower_case_first() {
+        let stub = Stub::new(|asked| match asked.line.as_str() {
+            "GET /v1/admin/users?limit=100&offset=0&email=A%2BB%25%26%3D%23%40X.fr" => {
+                list(&[json!({"id": 5, "email": "A+B%&=#@X.fr", "role": 1})])
+            }
+            "GET /v1/admin/users?limit=100&offset=0&email=a%2Bb%25%26%3D%23%40x.fr" => detail(404, "User not found."),
+            other => panic!("{other}"),
+        });
+        let stub = stub.await;
+        assert_eq!(account_at(&stub, vec![], None, "A+B%&=#@X.fr").await, Ok(Account { id: 5 }));
+        assert_eq!(stub.lines().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_person_is_not_asked_for() {
+        let stub = Stub::new(|_| (500, String::new())).await;
+        let refuse = || vec![Rule { when: vec![], then: Then::Refuse }];
+        assert_eq!(account_at(&stub, refuse(), Some(4), "a@x.fr").await, Err(AlbertError::RefusedByRule));
+        assert_eq!(account_at(&stub, vec![], Some(4), "master").await, Err(AlbertError::NoEmail));
+        assert_eq!(stub.lines().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn another_account_than_the_one_asked_for_is_not_believed() {
+        let stub = Stub::new(|_| (200, json!({"id": 5, "email": "a@x.fr", "role": 1}).to_string())).await;
+        let outcome = account_at(&stub, vec![], Some(4), "a@x.fr").await;
+        assert_eq!(outcome, Err(AlbertError::Malformed { call: "read the account" }));
+    }
+
+    #[tokio::test]
+    async fn a_demotion_that_fails_keeps_the_person_out_and_a_name_that_fails_does_not() {
+        let stub = Stub::new(|asked: &Asked| match asked.line.split('?').next().unwrap() {
+            "GET /v1/admin/users/4" => (200, json!({"id": 4, "email": "a@x.fr", "role": 2}).to_string()),
+            "GET /v1/admin/roles" => list(&[json!({"id": 2, "name": "Wide"})]),
+            _ => detail(418, "no"),
+        });
+        let stub = stub.await;
+        let demote = Then::Grant(Grant { role: Some(Reference::Id(1)), organization: None });
+        let outcome = account_at(&stub, vec![Rule { when: vec![], then: demote }], Some(4), "a@x.fr").await;
+        assert_eq!(outcome, Err(AlbertError::Unexpected { call: "update the account", status: 418 }));
+        assert_eq!(account_at(&stub, vec![], Some(4), "b@x.fr").await, Ok(Account { id: 4 }));
+    }
+
+    #[tokio::test]
+    async fn a_role_that_is_not_listed_is_left_alone() {
+        let stub = Stub::new(|asked: &Asked| match asked.line.split('?').next().unwrap() {
+            "GET /v1/admin/users/4" => (200, json!({"id": 4, "email": "a@x.fr", "role": 2}).to_string()),
+            "GET /v1/admin/roles" => list(&[]),
+            other => panic!("{other}"),
+        });
+        let stub = stub.await;
+        let change = Then::Grant(Grant { role: Some(Reference::Id(1)), organization: None });
+        let outcome = account_at(&stub, vec![Rule { when: vec![], then: change }], Some(4), "a@x.fr").await;
+        assert_eq!(outcome, Ok(Account { id: 4 }));
+    }
+
+    #[tokio::test]
+    async fn without_randomness_there_is_no_account() {
+        struct Broken;
+        impl Random for Broken {
+            fn fill(&self, _: &mut [u8]) -> Result<(), crate::random::NoRandomness> {
+                Err(crate::random::NoRandomness)
+            }
+        }
+        let stub = Stub::new(|_| list(&[])).await;
+        let person = claims(&json!({"email": "a@x.fr"}));
+        let outcome = stub.albert(Some(Dialect::Tokens)).account(&person.view(), None, NOW, &Broken).await;
+        assert_eq!(outcome, Err(AlbertError::Randomness));
+        assert!(stub.lines().iter().all(|line| !line.starts_with("POST")));
+    }
+
+    #[tokio::test]
+    async fn a_version_that_wants_an_organisation_says_so() {
+        let stub = Stub::new(|asked: &Asked| {
+            if asked.line.starts_with("GET") {
+                return list(&[]);
+            }
+            (422, json!({"detail": [{"loc": ["body", "organization_id"], "msg": "Field required"}]}).to_string())
+        });
+        let outcome = account_at(&stub.await, vec![], None, "a@x.fr").await;
+        assert_eq!(outcome, Err(AlbertError::OrganizationMissing("none is configured".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn without_a_role_no_account_is_made() {
+        let stub = Stub::new(|_| list(&[])).await;
+        let mut settings = stub.settings(Some(Dialect::Tokens));
+        settings.otherwise = Otherwise::Grant(Grant::default());
+        let albert = Albert::new(settings, Fetch::new().unwrap());
+        let person = claims(&json!({"email": "a@x.fr"}));
+        let outcome = albert.account(&person.view(), None, NOW, &SystemRandom::new()).await;
+        assert_eq!(outcome, Err(AlbertError::RoleMissing("none is configured".to_owned())));
+    }
 }

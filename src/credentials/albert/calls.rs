@@ -182,8 +182,9 @@ impl Answer {
                 .iter()
                 .flat_map(|mistake| [mistake.get("loc"), mistake.get("msg")])
                 .flatten()
-                .map(|part| format!("{part}\n"))
-                .collect(),
+                .map(Value::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
             _ => String::new(),
         }
     }
@@ -199,5 +200,93 @@ impl Answer {
 
     pub(super) fn malformed(&self) -> AlbertError {
         AlbertError::Malformed { call: self.call }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::albert::stub::{Stub, detail};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn a_bearer_goes_into_its_header_and_nowhere_else() {
+        let stub = Stub::new(|_| (200, "{}".to_owned())).await;
+        let call = Call::post("try", "/v1/x", json!({"a": 1}));
+        stub.calls().as_admin(call).await.unwrap();
+        stub.calls().with_key(Call::get("try", "/v1/y".to_owned()), &"sk-mine".into()).await.unwrap();
+        let asked = stub.asked();
+        assert_eq!(asked[0].line, "POST /v1/x");
+        assert_eq!(asked[0].bearer.as_deref(), Some("Bearer sk-the-admin"));
+        assert_eq!(asked[0].body, json!({"a": 1}));
+        assert_eq!(asked[1].bearer.as_deref(), Some("Bearer sk-mine"));
+    }
+
+    #[tokio::test]
+    async fn a_key_with_a_line_break_is_not_sent() {
+        let stub = Stub::new(|_| (200, "{}".to_owned())).await;
+        let call = Call::get("try", "/".to_owned());
+        let sent = stub.calls().with_key(call, &"sk-x\r\nHost: evil".into()).await;
+        assert_eq!(sent.err(), Some(AlbertError::Unreachable(FetchError::Request)));
+        assert_eq!(stub.lines().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn statuses_to_the_administrator_are_told_apart() {
+        let name = "try";
+        for (answer, expected) in [
+            (detail(401, "Invalid API key."), AlbertError::AdminRefused),
+            (detail(403, "Invalid API key."), AlbertError::AdminRefused),
+            (detail(403, "Insufficient rights."), AlbertError::AdminRefused),
+            (detail(403, "User has no admin rights."), AlbertError::AdminRefused),
+            ((403, "<html>".to_owned()), AlbertError::AdminRefused),
+            (detail(404, "Not Found"), AlbertError::NoSuchCall { call: name }),
+            ((404, "<html>".to_owned()), AlbertError::NoSuchCall { call: name }),
+            (detail(405, "Method Not Allowed"), AlbertError::NoSuchCall { call: name }),
+            (detail(404, "User not found."), AlbertError::Unexpected { call: name, status: 404 }),
+            ((302, String::new()), AlbertError::Unexpected { call: name, status: 302 }),
+            ((500, "Internal Server Error".to_owned()), AlbertError::Down(500)),
+            (detail(503, "sk-leaked"), AlbertError::Down(503)),
+            ((200, "<html>".to_owned()), AlbertError::Malformed { call: name }),
+        ] {
+            let stub = Stub::new(move |_| answer.clone()).await;
+            let read = async { stub.calls().as_admin(Call::get(name, "/".to_owned())).await?.json::<Value>() };
+            assert_eq!(read.await, Err(expected));
+        }
+    }
+
+    fn entries(count: usize) -> String {
+        json!({"data": vec![json!(1); count]}).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_to_its_last_page() {
+        let stub = Stub::new(|asked| {
+            let pages = ["100&offset=0&a=b", "100&offset=100&a=b", "100&offset=200&a=b"];
+            let page = pages.iter().position(|page| asked.line == format!("GET /l?limit={page}")).unwrap();
+            let first = json!({"data": (0..100).collect::<Vec<u64>>()}).to_string();
+            (200, [first, entries(100), entries(3)][page].clone())
+        });
+        let stub = stub.await;
+        let all: Vec<u64> = stub.calls().list("try", "/l", "&a=b", |_| false).await.unwrap();
+        assert_eq!(all.len(), 203);
+        let some: Vec<u64> = stub.calls().list("try", "/l", "&a=b", |entry| *entry == 7).await.unwrap();
+        assert_eq!(some.len(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_list_without_end_is_given_up() {
+        let stub = Stub::new(|_| (200, entries(100))).await;
+        let all: Result<Vec<u64>, _> = stub.calls().list("try", "/l", "", |_| false).await;
+        assert_eq!(all, Err(AlbertError::Malformed { call: "try" }));
+        assert_eq!(stub.lines().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn mistakes_in_a_request_are_read_without_what_was_sent() {
+        let body = json!({"detail": [{"loc": ["body", "expires"], "msg": "at most 3 days", "input": "s3cret"}]});
+        let stub = Stub::new(move |_| (422, body.to_string())).await;
+        let answer = stub.calls().as_admin(Call::get("try", "/".to_owned())).await.unwrap();
+        assert!(answer.detail().contains("at most 3 days") && !answer.detail().contains("s3cret"));
     }
 }

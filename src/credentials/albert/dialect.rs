@@ -6,6 +6,7 @@
 use super::calls::{Call, Calls};
 use super::error::AlbertError;
 use super::settings::Dialect;
+use crate::fetch::FetchError;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -97,6 +98,13 @@ struct Info {
     version: Option<String>,
 }
 
+/// A list, whatever is in it.
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(rename = "data")]
+    _data: Vec<Value>,
+}
+
 impl Calls {
     /// Finds out which dialect the API speaks: by its description of itself, where that shows an
     /// admin interface (operators may hide it), else by asking for the lists of keys.
@@ -110,7 +118,8 @@ impl Calls {
         for dialect in Dialect::ALL {
             let probe = Call::get("find out the version", format!("{}?limit=1", dialect.keys()));
             match self.as_admin(probe).await {
-                Ok(answer) if answer.is_success() => return Ok(dialect),
+                // A web server that answers everything with its front page is no API.
+                Ok(answer) if answer.json::<Listed>().is_ok() => return Ok(dialect),
                 Ok(_) | Err(AlbertError::NoSuchCall { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -126,11 +135,77 @@ impl Calls {
     }
 
     async fn description(&self) -> Result<Option<Description>, AlbertError> {
-        use crate::fetch::FetchError::TooLarge;
         match self.as_nobody(Call::get("describe the API", "/openapi.json".to_owned())).await {
             Ok(answer) => Ok(answer.json().ok()),
-            Err(AlbertError::Unreachable(TooLarge) | AlbertError::NoSuchCall { .. }) => Ok(None),
-            Err(error) => Err(error),
+            Err(AlbertError::Unreachable(error)) if error != FetchError::TooLarge => Err(error.into()),
+            // Whatever keeps the description from us, the interface itself may be there.
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::albert::stub::{Stub, detail, no_such_path};
+    use serde_json::json;
+
+    const EMPTY: &str = r#"{"object": "list", "data": []}"#;
+
+    fn describing(paths: &[&str]) -> String {
+        let paths: serde_json::Map<String, Value> = paths.iter().map(|&path| (path.to_owned(), json!({}))).collect();
+        json!({"info": {"version": "0.4.8"}, "paths": paths}).to_string()
+    }
+
+    #[tokio::test]
+    async fn the_description_tells_the_dialect_without_the_admin_bearer() {
+        for (path, expected) in
+            [("/tokens", Dialect::Legacy), ("/v1/admin/tokens", Dialect::Tokens), ("/v1/admin/keys", Dialect::Keys)]
+        {
+            let description = describing(&["/v1/models", path]);
+            let stub = Stub::new(move |_| (200, description.clone())).await;
+            assert_eq!(stub.calls().detect().await, Ok(expected));
+            assert_eq!(stub.lines(), ["GET /openapi.json"]);
+            assert_eq!(stub.asked()[0].bearer, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interface_that_is_not_described_is_probed() {
+        for dialect in Dialect::ALL {
+            for description in [(200, describing(&["/v1/models"])), (502, String::new()), no_such_path()] {
+                let stub = Stub::new(move |asked| match asked.line.strip_prefix("GET ").unwrap() {
+                    "/openapi.json" => description.clone(),
+                    line if line == format!("{}?limit=1", dialect.keys()) => (200, EMPTY.to_owned()),
+                    _ => no_such_path(),
+                });
+                assert_eq!(stub.await.calls().detect().await, Ok(dialect));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_admin_interface_is_not_taken_for_one() {
+        for (answer, expected) in [
+            ((200, "<html>".to_owned()), AlbertError::UnknownVersion),
+            ((200, "{}".to_owned()), AlbertError::UnknownVersion),
+            ((302, String::new()), AlbertError::UnknownVersion),
+            (no_such_path(), AlbertError::UnknownVersion),
+            (detail(403, "Invalid API key."), AlbertError::AdminRefused),
+            (detail(401, "Invalid API key."), AlbertError::AdminRefused),
+            ((502, String::new()), AlbertError::Down(502)),
+        ] {
+            let stub = Stub::new(move |_| answer.clone()).await;
+            assert_eq!(stub.calls().detect().await, Err(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_version_is_shown_if_it_is_one() {
+        for (version, expected) in [("0.4.8", Some("0.4.8")), ("1\nforged line", None)] {
+            let body = json!({"info": {"version": version}, "paths": {}}).to_string();
+            let stub = Stub::new(move |_| (200, body.clone())).await;
+            assert_eq!(stub.calls().version_text().await.unwrap().as_deref(), expected);
         }
     }
 }

@@ -99,3 +99,27 @@ impl AlbertError {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_pass_and_misconfigurations_are_mended() {
+        let call = "mint a key";
+        for (error, outage, misconfiguration) in [
+            (AlbertError::Unreachable(FetchError::Timeout), true, false),
+            (AlbertError::Down(503), true, false),
+            (AlbertError::Unexpected { call, status: 429 }, true, false),
+            (AlbertError::Unexpected { call, status: 418 }, false, false),
+            (AlbertError::AdminRefused, false, true),
+            (AlbertError::RoleMissing("x".to_owned()), false, true),
+            (AlbertError::NoSuchCall { call }, false, true),
+            (AlbertError::UnknownVersion, false, true),
+            (AlbertError::AccountExpired, false, false),
+            (AlbertError::RefusedByRule, false, false),
+        ] {
+            assert_eq!((error.is_outage(), error.is_misconfiguration()), (outage, misconfiguration), "{error}");
+        }
+    }
+}

@@ -6,10 +6,11 @@
 //! administrator's role, nor put a key, an e-mail address or a body into a log or an error.
 //!
 //! ```text
-//!   rules    who gets which role, or none      settings  what a deployment says
-//!   account  found, created, kept up to date   grants    roles and organisations by name
-//!   key      minted, probed, discarded         dialect   which interface, and its paths
-//!   calls    one HTTP call, and lists          error     why there is no key
+//!   settings  what a deployment says            rules    who gets which role, or none
+//!   person    who is to have an account         account  found, created, kept up to date
+//!   shown     an account as the API shows it    grants   roles and organisations by name
+//!   key       minted, probed, discarded         dialect  which interface, and its paths
+//!   calls     one HTTP call, and lists          error    why there is no key
 //! ```
 
 mod account;
@@ -18,8 +19,12 @@ mod dialect;
 mod error;
 mod grants;
 mod key;
+mod person;
 mod rules;
 mod settings;
+mod shown;
+#[cfg(test)]
+mod stub;
 
 pub use error::AlbertError;
 pub use rules::{Condition, Grant, Otherwise, Reference, Rule, Then};
@@ -104,7 +109,7 @@ impl Albert {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Account, AlbertError> {
-        let wanted = account::Wanted::new(&self.calls.settings, person)?;
+        let wanted = person::Wanted::new(&self.calls.settings, person)?;
         let wanted = &wanted;
         self.speaking(|dialect| self.find_or_create(dialect, wanted, known, now, random)).await
     }
@@ -172,7 +177,7 @@ impl Albert {
         let wanted_organizations = grants().filter_map(|grant| grant.organization.as_ref());
         Ok(Examined {
             dialect,
-            version: self.calls.version_text().await?,
+            version: self.calls.version_text().await.unwrap_or(None),
             missing_roles: absent(wanted_roles(), &roles),
             missing_organizations: absent(wanted_organizations, &organizations),
             administrative_roles: chosen(wanted_roles(), |reference| {
@@ -224,4 +229,60 @@ fn chosen<'a>(wanted: impl Iterator<Item = &'a Reference>, choose: impl Fn(&Refe
         }
     }
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use stub::{Stub, detail, no_such_path};
+
+    const NOW: Timestamp = Timestamp::from_unix(1_000_000);
+    const MINTED: &str = r#"{"id": 1, "token": "sk-a"}"#;
+
+    #[tokio::test]
+    async fn an_api_that_is_upgraded_meanwhile_is_understood_anew() {
+        let upgraded = Arc::new(AtomicBool::new(false));
+        let later = Arc::clone(&upgraded);
+        let stub = Stub::new(move |asked| match (asked.line.as_str(), later.load(Ordering::Relaxed)) {
+            ("GET /openapi.json", false) => (200, r#"{"paths": {"/v1/admin/tokens": {}}}"#.to_owned()),
+            ("GET /openapi.json", true) => (200, r#"{"paths": {"/v1/admin/keys": {}}}"#.to_owned()),
+            ("POST /v1/admin/tokens", false) | ("POST /v1/admin/keys", true) => (201, MINTED.to_owned()),
+            _ => no_such_path(),
+        });
+        let stub = stub.await;
+        let albert = stub.albert(None);
+        let mint = || albert.mint(&Account { id: 1 }, "x", NOW.plus(Duration::from_secs(60)), NOW);
+        assert!(mint().await.is_ok() && mint().await.is_ok());
+        upgraded.store(true, Ordering::Relaxed);
+        assert!(mint().await.is_ok() && mint().await.is_ok());
+        let described = stub.lines().iter().filter(|line| *line == "GET /openapi.json").count();
+        assert_eq!(described, 2);
+
+        // A version that is set is not second-guessed.
+        let set = stub.albert(Some(Dialect::Tokens));
+        let minted = set.mint(&Account { id: 1 }, "x", NOW.plus(Duration::from_secs(60)), NOW).await;
+        assert_eq!(minted.unwrap_err(), AlbertError::NoSuchCall { call: "mint a key" });
+    }
+
+    #[tokio::test]
+    async fn a_failed_detection_is_not_remembered() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let stub = Stub::new(move |asked| match asked.line.as_str() {
+            _ if counted.fetch_add(1, Ordering::Relaxed) < 2 => detail(502, ""),
+            "GET /openapi.json" => (200, r#"{"paths": {"/tokens": {}}}"#.to_owned()),
+            _ => (200, "{}".to_owned()),
+        });
+        let albert = stub.await.albert(None);
+        assert_eq!(albert.is_alive(&"sk-a".into()).await, Err(AlbertError::Down(502)));
+        assert_eq!(albert.is_alive(&"sk-a".into()).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn nothing_prints_the_admin_key() {
+        let stub = Stub::new(|_| no_such_path()).await;
+        assert!(!format!("{:?}", stub.albert(None)).contains("the-admin"));
+    }
 }

@@ -173,3 +173,111 @@ fn is_at_or_below(domain: &str, wanted: &str) -> bool {
     let (labels, end) = domain.split_at(above);
     !wanted.is_empty() && end.eq_ignore_ascii_case(wanted) && (labels.is_empty() || labels.ends_with(b"."))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Claims;
+    use serde_json::json;
+
+    fn claims(value: &serde_json::Value) -> Claims {
+        Claims::from_json(value.as_object().unwrap())
+    }
+
+    fn claim(name: &str, values: &[&str]) -> Condition {
+        Condition::Claim { name: name.to_owned(), values: values.iter().map(|&value| value.to_owned()).collect() }
+    }
+
+    fn role(id: u64) -> Grant {
+        Grant { role: Some(Reference::Id(id)), organization: None }
+    }
+
+    #[test]
+    fn a_claim_is_compared_exactly_and_a_list_by_its_members() {
+        let person = claims(&json!({
+            "siret": "13002526500013", "roles": ["agent_public_etat", "x"], "custom": {"a": 1}, "empty": "",
+            "staff": true, "none": null,
+        }));
+        for (name, values, expected) in [
+            ("siret", &["1", "13002526500013"][..], true),
+            ("siret", &["1300252650001"], false),
+            ("siret", &["130025265000130"], false),
+            ("siret", &[], false),
+            ("roles", &["x"], true),
+            ("roles", &["X"], false),
+            ("roles", &["agent_public"], false),
+            ("roles", &["agent_public_etat,x"], false),
+            ("custom", &["{\"a\":1}"], false),
+            ("empty", &[""], true),
+            ("staff", &["true"], true),
+            ("none", &["null", ""], false),
+            ("absent", &[""], false),
+        ] {
+            assert_eq!(claim(name, values).holds(&person.view()), expected, "{name} {values:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_matched_whole_or_below_at_a_dot() {
+        let condition = Condition::EmailDomain(vec!["Culture.gouv.fr".to_owned(), String::new()]);
+        for (email, expected) in [
+            ("a@culture.gouv.fr", true),
+            ("a@CULTURE.GOUV.FR", true),
+            ("a@drac.culture.gouv.fr", true),
+            ("a@notculture.gouv.fr", false),
+            ("a@culture.gouv.fr.evil.example", false),
+            ("a@gouv.fr", false),
+            ("a@evil.example@culture.gouv.fr", false),
+            ("culture.gouv.fr", false),
+            ("a@", false),
+            ("a@culture.gouv.fr.", false),
+            // The Kelvin sign folds to k elsewhere; no letter of another alphabet stands for one here.
+            ("a@culture.gouv.\u{17f}r", false),
+        ] {
+            let person = claims(&json!({ "email": email }));
+            assert_eq!(condition.holds(&person.view()), expected, "{email}");
+        }
+        let several = claims(&json!({ "email": ["a@culture.gouv.fr"] }));
+        assert!(!condition.holds(&several.view()));
+    }
+
+    #[test]
+    fn the_first_rule_that_applies_decides() {
+        let rule = |when: &[Condition], then: Then| Rule { when: when.to_vec(), then };
+        let rules = [
+            rule(&[claim("roles", &["banned"])], Then::Refuse),
+            rule(&[claim("siret", &["1"]), claim("roles", &["agent"])], Then::Grant(role(2))),
+            rule(&[claim("siret", &["1"])], Then::Grant(role(3))),
+        ];
+        let default = role(1);
+        let otherwise = Otherwise::Grant(default.clone());
+        let required = |person: serde_json::Value| {
+            let person = claims(&person);
+            let granted = decide(&rules, &otherwise, &person.view()).ok()?;
+            assert_eq!(granted.default, Some(&default));
+            Some(granted.required.and_then(|grant| grant.role.clone()))
+        };
+        assert_eq!(required(json!({"siret": "1", "roles": ["agent"]})), Some(Some(Reference::Id(2))));
+        assert_eq!(required(json!({"siret": "1", "roles": ["agent", "banned"]})), None);
+        assert_eq!(required(json!({"siret": "1"})), Some(Some(Reference::Id(3))));
+        assert_eq!(required(json!({})), Some(None));
+
+        let nobody = claims(&json!({}));
+        let refused = decide(&rules, &Otherwise::Refuse, &nobody.view());
+        assert_eq!(refused, Err(AlbertError::RefusedByRule));
+        let everybody = [rule(&[], Then::Grant(role(4)))];
+        let granted = decide(&everybody, &Otherwise::Refuse, &nobody.view()).unwrap();
+        assert_eq!(granted.initial_role(), Some(&Reference::Id(4)));
+    }
+
+    #[test]
+    fn what_a_rule_leaves_out_a_new_account_has_from_the_default() {
+        let organization = Grant { role: None, organization: Some(Reference::Name("DINUM".to_owned())) };
+        let default = Grant { role: Some(Reference::Id(1)), organization: Some(Reference::Id(9)) };
+        let granted = Granted { required: Some(&organization), default: Some(&default) };
+        assert_eq!(granted.initial_role(), Some(&Reference::Id(1)));
+        assert_eq!(granted.initial_organization(), Some(&Reference::Name("DINUM".to_owned())));
+        let granted = Granted { required: Some(&organization), default: None };
+        assert_eq!(granted.initial_role(), None);
+    }
+}

@@ -64,3 +64,36 @@ impl std::fmt::Display for Dialect {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::albert::{Condition, Grant, Then};
+
+    #[test]
+    fn the_session_keeps_the_claims_of_the_account_and_of_the_rules() {
+        let claim = Condition::Claim { name: "siret".to_owned(), values: vec!["1".to_owned()] };
+        let domain = Condition::EmailDomain(vec!["gouv.fr".to_owned()]);
+        let settings = Settings {
+            name: "albert".to_owned(),
+            url: "http://api.test".to_owned(),
+            admin_key: "sk-s3cret".into(),
+            version: None,
+            rules: vec![Rule { when: vec![claim, domain], then: Then::Refuse }],
+            otherwise: Otherwise::Grant(Grant::default()),
+            key_lifetime: None,
+            timeout: Duration::from_secs(1),
+        };
+        let claims: Vec<String> = settings.claims().into_iter().collect();
+        assert_eq!(claims, ["email", "email_verified", "family_name", "given_name", "siret", "usual_name"]);
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_dialect_is_written_as_a_word() {
+        for (text, dialect) in [("legacy", Dialect::Legacy), ("tokens", Dialect::Tokens), ("keys", Dialect::Keys)] {
+            let read: Dialect = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(read, dialect);
+        }
+    }
+}
