@@ -137,7 +137,7 @@ impl Stage {
         never_logged(access_token);
         let provider = Client::new(self.site.provider.address());
         let bearer = format!("Bearer {access_token}");
-        let userinfo = format!("http://{}/userinfo", self.site.provider.address());
+        let userinfo = format!("{}/userinfo", self.site.provider.issuer());
         let answer = provider.get(&userinfo, &[("authorization", &bearer)]).await;
         (answer.status == 200).then(|| claims_of(&answer.text())["sub"].as_str().unwrap().to_owned())
     }

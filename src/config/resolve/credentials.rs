@@ -7,11 +7,14 @@ use crate::config::written::{self, Chosen, Credential, Kind, Reference, Written,
 use crate::credentials;
 use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
 use crate::credentials::envelope::Envelope;
+use crate::gate;
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
 use crate::server::EnvelopeSettings;
+use crate::web::header::fold;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
+use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
 
@@ -20,6 +23,8 @@ pub(super) struct Book {
     pub(super) all: Vec<Settings>,
     pub(super) envelopes: Vec<EnvelopeSettings>,
     names: Vec<String>,
+    /// Where each of `all` is written.
+    places: Vec<KeyPath>,
 }
 
 impl Book {
@@ -91,7 +96,7 @@ fn written_keys(written: &Credential) -> Vec<&'static str> {
 
 impl Resolver<'_> {
     pub(super) fn credentials(&mut self, at: &KeyPath, written: &Written) -> Book {
-        let mut book = Book { all: Vec::new(), envelopes: Vec::new(), names: Vec::new() };
+        let mut book = Book { all: Vec::new(), envelopes: Vec::new(), names: Vec::new(), places: Vec::new() };
         for (name, credential) in written.credentials.iter().flatten() {
             let at = at.key(name);
             self.name(&at, name);
@@ -103,6 +108,7 @@ impl Resolver<'_> {
                     if let Some(kind) = self.credential(&at, name, credential) {
                         book.all.push(Settings { name: name.clone(), kind });
                         book.names.push(name.clone());
+                        book.places.push(at);
                     }
                 }
                 None => self.fault(&at, "is empty; write its kind, such as {kind: token}"),
@@ -128,7 +134,28 @@ impl Resolver<'_> {
                 let name = at.to_string();
                 let kind = self.credential(at, &name, credential)?;
                 book.all.push(Settings { name, kind });
+                book.places.push(at.clone());
                 Some(book.all.len() - 1)
+            }
+        }
+    }
+
+    /// No credential goes into a header that says who the person is: one of the two would be lost.
+    pub(super) fn credentials_beside(&mut self, identity: Option<&gate::headers::Settings>, book: &Book) {
+        let identity: Vec<&HeaderName> =
+            identity.into_iter().flat_map(|settings| settings.headers.iter().map(|(name, _)| name)).collect();
+        for (settings, at) in book.all.iter().zip(&book.places) {
+            let headers: Vec<&HeaderName> = match &settings.kind {
+                credentials::Kind::Token(templates) => templates.iter().map(|(name, _)| name).collect(),
+                credentials::Kind::Static { placement, .. }
+                | credentials::Kind::Exchange { placement, .. }
+                | credentials::Kind::Keys { placement, .. } => vec![&placement.header],
+                credentials::Kind::Albert { .. } => Vec::new(),
+            };
+            for header in headers {
+                if identity.iter().any(|other| fold(other.as_str()) == fold(header.as_str())) {
+                    self.fault(at, format!("goes into {header}, which is one of identity.headers; choose another name"));
+                }
             }
         }
     }
@@ -219,9 +246,14 @@ impl Resolver<'_> {
             self.fault(&at, "is empty; write {X-Forwarded-Id-Token: \"Bearer {id_token}\"}, or leave the key out");
         }
         let mut headers = Vec::new();
+        let mut seen: HashMap<String, &str> = HashMap::new();
         for (name, template) in named {
             let at = at.key(name);
             let header = self.credential_header(&at, name);
+            let twin = header.as_ref().and_then(|_| seen.insert(fold(name), name));
+            if let Some(first) = twin {
+                self.fault(&at, format!("is {first} in another spelling: apps may take them for one; remove one"));
+            }
             let example = "a template, such as \"Bearer {id_token}\"";
             let Some(text) = self.required_text(&at, template.as_ref(), example) else { continue };
             match (header, TokenTemplate::parse(text)) {
@@ -452,6 +484,9 @@ impl Resolver<'_> {
     /// The hosts and domains that a sign-in of Albert's own endpoints may return to.
     pub(super) fn albert_endpoints(&mut self, at: &KeyPath, written: &Written) -> Option<Vec<String>> {
         let endpoints = written.albert_endpoints.as_ref()?;
+        if !written.routes.iter().flatten().flatten().any(|route| route.envelope.is_some()) {
+            self.fault(at, "hands keys over in an envelope, and no route has one; write `envelope` on the playground's route");
+        }
         let at = at.key("allowed_domains");
         let list = self.required(&at, endpoints.allowed_domains.as_ref(), "[playground.example.gouv.fr]")?;
         if list.is_empty() {

@@ -144,6 +144,7 @@ impl Resolver<'_> {
         let callback_alias = self.callback_alias(&root.key("aliases"), written);
         let allowed_domains = self.albert_endpoints(&root.key("albert_endpoints"), written);
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.sort();
         kept_claims.dedup();

@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use http::Method;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vestibule::demo::provider::{Agent, Down, ExchangeFault, Hold};
 use vestibule::pages::{ErrorKind, Language};
