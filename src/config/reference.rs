@@ -45,6 +45,7 @@ This page is generated from the program's types: change the comments in `src/con
 
 /// Every key's name, in the order in which a person reads about them: the schema has them by name.
 const ORDER: &[&str] = &[
+    "kind",
     "public_url",
     "prefix",
     "listeners",
@@ -126,7 +127,6 @@ const ORDER: &[&str] = &[
     "upstream",
     "strip_prefix",
     "credentials",
-    "kind",
     "header",
     "admin_key",
     "version",
@@ -233,6 +233,10 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
             let _ = writeln!(page, "{name}: {}", inline(example));
         }
         page.push_str("```\n");
+    }
+    if let Some(same) = schema.get("x-same-as").and_then(Value::as_str) {
+        let _ = writeln!(page, "\nThe keys of the mapping are those of each of [`{same}`](#{same}).");
+        return;
     }
     for (suffix, inner) in inner_mappings(schema) {
         for key in below(inner, &format!("{}{suffix}", key.path)) {

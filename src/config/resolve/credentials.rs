@@ -22,7 +22,8 @@ use url::Url;
 pub(super) struct Book {
     pub(super) all: Vec<Settings>,
     pub(super) envelopes: Vec<EnvelopeSettings>,
-    names: Vec<String>,
+    /// All names that are written; those that are not right have no index.
+    names: Vec<(String, Option<usize>)>,
     /// Where each of `all` is written.
     places: Vec<KeyPath>,
 }
@@ -35,6 +36,10 @@ impl Book {
             credentials::Kind::Keys { settings, .. } => vec![settings.claim.clone()],
             _ => Vec::new(),
         })
+    }
+
+    fn named(&self, name: &str) -> Option<&(String, Option<usize>)> {
+        self.names.iter().find(|(known, _)| known == name)
     }
 
     fn kind_of(&self, index: usize) -> Option<&credentials::Kind> {
@@ -103,16 +108,16 @@ impl Resolver<'_> {
             if name == "none" {
                 self.fault(&at, "is the word for no credentials; choose another name");
             }
-            match credential {
-                Some(credential) => {
-                    if let Some(kind) = self.credential(&at, name, credential) {
-                        book.all.push(Settings { name: name.clone(), kind });
-                        book.names.push(name.clone());
-                        book.places.push(at);
-                    }
-                }
-                None => self.fault(&at, "is empty; write its kind, such as {kind: token}"),
+            if credential.is_none() {
+                self.fault(&at, "is empty; write its kind, such as {kind: token}");
             }
+            let kind = credential.as_ref().and_then(|credential| self.credential(&at, name, credential));
+            let index = kind.map(|kind| {
+                book.all.push(Settings { name: name.clone(), kind });
+                book.places.push(at);
+                book.all.len() - 1
+            });
+            book.names.push((name.clone(), index));
         }
         book
     }
@@ -121,14 +126,7 @@ impl Resolver<'_> {
     /// is put into it.
     pub(super) fn chosen(&mut self, at: &KeyPath, chosen: &Chosen, book: &mut Book) -> Option<usize> {
         match chosen {
-            Chosen::Named(name) => {
-                let index = book.names.iter().position(|known| known == name);
-                if index.is_none() && !self.is_excused(&KeyPath::root().key("credentials").key(name)) {
-                    let hint = did_you_mean(name, book.names.iter().map(String::as_str));
-                    self.fault(at, format!("no credentials are named {name:?}{hint}"));
-                }
-                index
-            }
+            Chosen::Named(name) => self.named(at, name, book),
             Chosen::Here(credential) => {
                 // Named after its place, in logs.
                 let name = at.to_string();
@@ -333,8 +331,9 @@ impl Resolver<'_> {
             if refuse && (rule.role.is_some() || rule.organization.is_some()) {
                 self.fault(&at.key("refuse"), "is written beside a role or an organisation; keep one of the two");
             }
-            if !refuse && rule.role.is_none() && rule.organization.is_none() {
-                self.fault(&at, "says nothing of whom it is about; write role, organization or refuse: true");
+            let is_known = ["role", "organization", "refuse"].iter().any(|key| self.is_excused(&at.key(key)));
+            if !refuse && rule.role.is_none() && rule.organization.is_none() && !is_known {
+                self.fault(&at, "does not say what they get; write role, organization or refuse: true");
             }
             let then = if refuse {
                 Then::Refuse
@@ -454,7 +453,12 @@ impl Resolver<'_> {
         let credentials_at = at.key("credentials");
         let example = "the name of the credentials of kind: albert";
         let name = self.required_text(&credentials_at, written.credentials.as_ref(), example).map(str::to_owned);
-        let credential = name.and_then(|name| self.chosen_index(&credentials_at, &name, book));
+        let credential = name.and_then(|name| self.named(&credentials_at, &name, book));
+        if let Some(index) = credential
+            && !matches!(book.kind_of(index), Some(credentials::Kind::Albert { .. }))
+        {
+            self.fault(&credentials_at, "is not of kind: albert, and only such keys go into an envelope");
+        }
         let key_at = at.key("key");
         let key = self.required(&key_at, written.key.as_ref(), "{env: NAME} or {file: PATH}");
         let key = key.and_then(|key| self.secret(&key_at, key));
@@ -466,19 +470,17 @@ impl Resolver<'_> {
         Some(book.envelopes.len() - 1)
     }
 
-    fn chosen_index(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
-        let index = book.names.iter().position(|known| known == name);
-        match index {
-            None if !self.is_excused(&KeyPath::root().key("credentials").key(name)) => {
-                let hint = did_you_mean(name, book.names.iter().map(String::as_str));
-                self.fault(at, format!("no credentials are named {name:?}{hint}"));
+    /// The index of credentials by their name. The text is not repeated where there are none of
+    /// it: somebody may have typed a key.
+    fn named(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
+        let Some((_, index)) = book.named(name) else {
+            if !self.is_excused(&KeyPath::root().key("credentials").key(name)) {
+                let hint = did_you_mean(name, book.names.iter().map(|(known, _)| known.as_str()));
+                self.fault(at, format!("no credentials have the name that is written here{hint}"));
             }
-            Some(index) if !matches!(book.kind_of(index), Some(credentials::Kind::Albert { .. })) => {
-                self.fault(at, format!("{name:?} is not of kind: albert, and only such keys go into an envelope"));
-            }
-            _ => {}
-        }
-        index
+            return None;
+        };
+        *index
     }
 
     /// The hosts and domains that a sign-in of Albert's own endpoints may return to.
