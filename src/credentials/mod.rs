@@ -49,6 +49,9 @@ use wallet::{Asked, Obtained, Obtaining, Slot, Wallet};
 const ACCOUNT_KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 /// A key from the key book that does not say how long it is good for is looked up again after this.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
+/// One that does is looked up again after this at the latest: by then the provider was asked about
+/// the person too, who may have another claim's value now.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(3600);
 /// Between two tries to delete what could not be deleted, and two looks at what other replicas left.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -504,7 +507,7 @@ impl Credentials {
                 self.wallet.obtain(slot, asked, not, async move || {
                     let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
                     let found = book.find(session.claims(), now).await?;
-                    let until = found.until.unwrap_or_else(|| now.plus(LOOK_UP_AGAIN));
+                    let until = found.until.unwrap_or(now.plus(LOOK_UP_AGAIN)).min(now.plus(LONGEST_LOOK_UP));
                     Ok(Obtained { secret: found.secret, until, minted: None })
                 })
             }

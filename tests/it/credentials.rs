@@ -101,7 +101,8 @@ impl Stage {
         };
         let gateway = write("gateway", GATEWAY_KEY);
         let fixed = write("fixed", FIXED_BEARER);
-        let book = write("keys.yaml", &format!("00000000000001: another-organisations-key\n{SIRET}: {ORGANISATION_KEY}\n"));
+        let book =
+            write("keys.yaml", &format!("00000000000001: another-organisations-key\n{SIRET}: {ORGANISATION_KEY}\n"));
         let org = props.org.unwrap_or_else(|| format!("{{kind: keys, claim: siret, file: \"{book}\"}}"));
         let (app, other) = (Wire::scripted(props.app).await, Wire::start().await);
         let more = format!(
@@ -126,7 +127,8 @@ impl Stage {
         let wire = if target.starts_with("/other/") { &self.other } else { &self.app };
         let before = wire.received().len();
         let mut raw = Raw::connect(self.site.address).await;
-        raw.send(format!("GET {target} HTTP/1.1\r\nHost: app.example\r\nAccept: application/json\r\n{lines}\r\n")).await;
+        raw.send(format!("GET {target} HTTP/1.1\r\nHost: app.example\r\nAccept: application/json\r\n{lines}\r\n"))
+            .await;
         let answer = raw.answer().await;
         assert_eq!(answer.status, 200, "{target} {lines}: {}", answer.text());
         wire.nth(before + 1).await
@@ -220,7 +222,10 @@ async fn each_credential_reaches_the_upstream_of_its_own_routes_and_no_other() {
         for target in ["/billing/a", "/public/billing/a"] {
             let got = stage.arrives(target, &lines).await;
             let claims = claims_of(&bearer(&got));
-            assert_eq!((&claims["aud"], claims["sub"].as_str()), (&"https://billing.internal".into(), got.all("x-auth-request-user").first().copied()));
+            assert_eq!(
+                (&claims["aud"], claims["sub"].as_str()),
+                (&"https://billing.internal".into(), got.all("x-auth-request-user").first().copied())
+            );
         }
         let id = bearer(&stage.arrives("/id/a", &lines).await);
         assert_eq!(claims_of(&id)["aud"], "app");
@@ -286,7 +291,8 @@ async fn what_the_client_sends_in_the_place_of_a_credential_never_arrives() {
     for (target, name, session) in targets {
         let expected = injected(&stage.arrives(target, &session).await);
         let once: String = spellings(name).iter().map(|name| format!("{name}: {CLIENTS_OWN}\r\n")).collect();
-        let chunked = |trailers: &str| format!("Transfer-Encoding: chunked\r\nTrailer: {name}\r\n\r\n2\r\nhi\r\n0\r\n{trailers}");
+        let chunked =
+            |trailers: &str| format!("Transfer-Encoding: chunked\r\nTrailer: {name}\r\n\r\n2\r\nhi\r\n0\r\n{trailers}");
         for lines in [
             once.clone(),
             format!("{once}{once}"),

@@ -7,13 +7,14 @@ use crate::config::written::{self, Chosen, Credential, Kind, Reference, Written,
 use crate::credentials;
 use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
 use crate::credentials::envelope::Envelope;
-use crate::gate;
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
+use crate::gate;
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
+use crate::secret::ExposeSecret;
 use crate::server::EnvelopeSettings;
 use crate::web::header::fold;
-use http::HeaderName;
 use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
@@ -152,7 +153,10 @@ impl Resolver<'_> {
             };
             for header in headers {
                 if identity.iter().any(|other| fold(other.as_str()) == fold(header.as_str())) {
-                    self.fault(at, format!("goes into {header}, which is one of identity.headers; choose another name"));
+                    self.fault(
+                        at,
+                        format!("goes into {header}, which is one of identity.headers; choose another name"),
+                    );
                 }
             }
         }
@@ -171,6 +175,9 @@ impl Resolver<'_> {
                 let secret_at = at.key("secret");
                 let secret = self.required(&secret_at, written.secret.as_ref(), "{env: NAME} or {file: PATH}")?;
                 let secret = self.secret(&secret_at, secret);
+                if secret.as_ref().is_some_and(|secret| HeaderValue::from_str(secret.expose_secret()).is_err()) {
+                    self.fault(&secret_at, "holds a character that no header can have");
+                }
                 Some(credentials::Kind::Static { placement: placement?, secret: secret? })
             }
             Kind::Token => self.token_headers(at, written).map(credentials::Kind::Token),
@@ -487,7 +494,10 @@ impl Resolver<'_> {
     pub(super) fn albert_endpoints(&mut self, at: &KeyPath, written: &Written) -> Option<Vec<String>> {
         let endpoints = written.albert_endpoints.as_ref()?;
         if !written.routes.iter().flatten().flatten().any(|route| route.envelope.is_some()) {
-            self.fault(at, "hands keys over in an envelope, and no route has one; write `envelope` on the playground's route");
+            self.fault(
+                at,
+                "hands keys over in an envelope, and no route has one; write `envelope` on the playground's route",
+            );
         }
         let at = at.key("allowed_domains");
         let list = self.required(&at, endpoints.allowed_domains.as_ref(), "[playground.example.gouv.fr]")?;

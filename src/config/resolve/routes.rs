@@ -61,7 +61,9 @@ impl Resolver<'_> {
                 Some(Chosen::Here(_)) => true,
                 None => upstream.is_some_and(|index| {
                     let upstream = written.upstreams.iter().flatten().nth(index);
-                    upstream.and_then(|(_, upstream)| upstream.as_ref()).is_some_and(|written| written.credentials.is_some())
+                    upstream
+                        .and_then(|(_, upstream)| upstream.as_ref())
+                        .is_some_and(|written| written.credentials.is_some())
                 }),
             };
             if !has_some && !self.is_excused(&at.key("credentials")) && route.client_authorization.is_some() {

@@ -18,7 +18,8 @@ use vestibule::pages::{ErrorKind, Language};
 /// Values that apps take for dead, as they stand in the header. Every test adds its own.
 static DEAD: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
-const REFUSED: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\"\r\nContent-Length: 4\r\n\r\ndead";
+const REFUSED: &[u8] =
+    b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\"\r\nContent-Length: 4\r\n\r\ndead";
 
 /// An app that refuses what is dead, and everything at `/billing/never`.
 fn refusing(got: &Received) -> Act {
@@ -65,7 +66,8 @@ async fn a_hundred_first_requests_on_two_replicas_exchange_once() {
         }
         assert_eq!(one.site.provider.counters().exchange, 1, "{keep}");
         let received = one.app.received().into_iter().chain(other.app.received());
-        let values: HashSet<String> = received.filter(|got| got.target() == "/billing/a").map(|got| bearer(&got)).collect();
+        let values: HashSet<String> =
+            received.filter(|got| got.target() == "/billing/a").map(|got| bearer(&got)).collect();
         assert_eq!(values.len(), 1);
         // Nobody who reads the store reads it.
         let token = values.into_iter().next().unwrap();
@@ -221,7 +223,8 @@ async fn a_refusal_before_the_whole_body_came_loses_none_of_it() {
                 told.send(raw).unwrap();
                 continue;
             }
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
             sender.send(raw.exactly(length.unwrap()).await).unwrap();
             raw.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
         }
@@ -235,7 +238,8 @@ async fn a_refusal_before_the_whole_body_came_loses_none_of_it() {
     let client = site.signed_in().await;
     let body: Vec<u8> = (0..50_000).map(|n: usize| b"abcdefghij"[n % 10]).collect();
     let mut raw = Raw::connect(site.address).await;
-    let head = format!("POST /b HTTP/1.1\r\nHost: app.example\r\n{}Content-Length: {}\r\n\r\n", cookies(&client), body.len());
+    let head =
+        format!("POST /b HTTP/1.1\r\nHost: app.example\r\n{}Content-Length: {}\r\n\r\n", cookies(&client), body.len());
     raw.send(head).await;
     raw.send(&body[..10_000]).await;
     let _refused = refused.recv().await.unwrap();
@@ -247,20 +251,52 @@ async fn a_refusal_before_the_whole_body_came_loses_none_of_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_went_wrong_is_said_to_whom_it_concerns() {
-    let code = |code| move |faults: &mut vestibule::demo::provider::Faults| faults.exchange = Some(ExchangeFault::Refused(code));
+    let code = |code| {
+        move |faults: &mut vestibule::demo::provider::Faults| faults.exchange = Some(ExchangeFault::Refused(code))
+    };
     type Set = Box<dyn Fn(&mut vestibule::demo::provider::Faults)>;
     let cases: Vec<(Set, ErrorKind, &str, &str)> = vec![
-        (Box::new(|faults| faults.down = Some(Down::Unavailable)), ErrorKind::ApiUnavailable, "api_unavailable", "WARN"),
-        (Box::new(|faults| faults.exchange = Some(ExchangeFault::Failing)), ErrorKind::ApiUnavailable, "api_unavailable", "WARN"),
+        (
+            Box::new(|faults| faults.down = Some(Down::Unavailable)),
+            ErrorKind::ApiUnavailable,
+            "api_unavailable",
+            "WARN",
+        ),
+        (
+            Box::new(|faults| faults.exchange = Some(ExchangeFault::Failing)),
+            ErrorKind::ApiUnavailable,
+            "api_unavailable",
+            "WARN",
+        ),
         (Box::new(code("temporarily_unavailable")), ErrorKind::ApiUnavailable, "api_unavailable", "WARN"),
         (Box::new(code("invalid_request")), ErrorKind::ApiNotGranted, "api_not_granted", "INFO"),
         (Box::new(code("invalid_grant")), ErrorKind::ApiNotGranted, "api_not_granted", "INFO"),
         (Box::new(code("invalid_target")), ErrorKind::ApiMisconfigured, "api_misconfigured", "ERROR"),
         (Box::new(code("invalid_client")), ErrorKind::ApiMisconfigured, "api_misconfigured", "ERROR"),
-        (Box::new(|faults| faults.exchange = Some(ExchangeFault::Garbage)), ErrorKind::ApiMisconfigured, "api_misconfigured", "ERROR"),
-        (Box::new(|faults| faults.exchange = Some(ExchangeFault::LineBreak)), ErrorKind::ApiMisconfigured, "api_misconfigured", "ERROR"),
-        (Box::new(|faults| faults.exchange = Some(ExchangeFault::SameToken)), ErrorKind::ApiMisconfigured, "api_misconfigured", "ERROR"),
-        (Box::new(|faults| faults.exchange = Some(ExchangeFault::IssuesIdToken)), ErrorKind::ApiMisconfigured, "api_misconfigured", "ERROR"),
+        (
+            Box::new(|faults| faults.exchange = Some(ExchangeFault::Garbage)),
+            ErrorKind::ApiMisconfigured,
+            "api_misconfigured",
+            "ERROR",
+        ),
+        (
+            Box::new(|faults| faults.exchange = Some(ExchangeFault::LineBreak)),
+            ErrorKind::ApiMisconfigured,
+            "api_misconfigured",
+            "ERROR",
+        ),
+        (
+            Box::new(|faults| faults.exchange = Some(ExchangeFault::SameToken)),
+            ErrorKind::ApiMisconfigured,
+            "api_misconfigured",
+            "ERROR",
+        ),
+        (
+            Box::new(|faults| faults.exchange = Some(ExchangeFault::IssuesIdToken)),
+            ErrorKind::ApiMisconfigured,
+            "api_misconfigured",
+            "ERROR",
+        ),
     ];
     let stage = Stage::start().await;
     for (number, (set, kind, name, level)) in cases.into_iter().enumerate() {
@@ -272,7 +308,9 @@ async fn what_went_wrong_is_said_to_whom_it_concerns() {
         let page = client.navigate("/billing/a").await;
         let reason = assert_error(&page, kind, Language::French).await;
         assert!(reason.starts_with("credentials billing: "), "{reason}");
-        let english = client.get("/billing/a", &[("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("accept-language", "en")]).await;
+        let english = client
+            .get("/billing/a", &[("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("accept-language", "en")])
+            .await;
         let id = error_id(&english, kind, Language::English);
         assert_eq!(access_line_with(&id).await["level"], level);
         let json = client.fetch("/billing/a").await;
@@ -297,7 +335,10 @@ async fn no_answer_shows_it_and_no_redirect_takes_it_along() {
     let app = |got: &Received| match got.target() {
         "/billing/away" => {
             let location = LOCATION.lock().unwrap();
-            Act::Answer(format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into_bytes())
+            Act::Answer(
+                format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+                    .into_bytes(),
+            )
         }
         "/billing/broken" => Act::Close(b"HTTP/1.1 200 OK\r\nBad\x01Header: x\r\n\r\n".to_vec()),
         _ => Act::ok("ok"),
@@ -311,14 +352,23 @@ async fn no_answer_shows_it_and_no_redirect_takes_it_along() {
         let away = client.navigate("/billing/away").await;
         assert_eq!((away.status, away.location()), (307, location.as_str()));
         answers.push(away);
-        for target in ["/billing/broken", "/oauth2/userinfo", "/oauth2/auth", "/oauth2/sessions", "/oauth2/nothing", "/me/a", "/org/a"] {
+        for target in [
+            "/billing/broken",
+            "/oauth2/userinfo",
+            "/oauth2/auth",
+            "/oauth2/sessions",
+            "/oauth2/nothing",
+            "/me/a",
+            "/org/a",
+        ] {
             answers.push(client.navigate(target).await);
         }
         stage.site.clock.advance(seconds(3660));
         answers.push(client.navigate("/billing/a").await);
         answers.push(client.navigate("/").await);
         answers.push(client.submit("/oauth2/sign_out", "").await);
-        let tokens: HashSet<String> = stage.app.received().iter().filter(|got| !injected(got).is_empty()).map(bearer).collect();
+        let tokens: HashSet<String> =
+            stage.app.received().iter().filter(|got| !injected(got).is_empty()).map(bearer).collect();
         assert!(tokens.len() >= 4, "{}", tokens.len());
         for answer in &answers {
             let shown = format!("{:?}\n{}", answer.headers, answer.text());
@@ -390,7 +440,11 @@ async fn a_session_that_ends_meanwhile_gets_nothing() {
     let before = stage.app.received().len();
     let waiting = tokio::spawn({
         let (client, held) = (stage.site.client(), held.clone());
-        async move { client.try_send(Method::GET, "/billing/a", &[("accept", "application/json"), ("cookie", &held)], Vec::new()).await }
+        async move {
+            client
+                .try_send(Method::GET, "/billing/a", &[("accept", "application/json"), ("cookie", &held)], Vec::new())
+                .await
+        }
     });
     hold.arrived(1).await;
     client.submit("/oauth2/sign_out", "").await;
@@ -423,7 +477,11 @@ async fn a_session_that_ends_meanwhile_gets_nothing() {
 async fn another_endpoint_gets_its_own_credentials_and_not_the_providers() {
     let gateway = Wire::scripted(|_| {
         Act::Answer(
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ISSUED}", ISSUED.len()).into_bytes(),
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ISSUED}",
+                ISSUED.len()
+            )
+            .into_bytes(),
         )
     })
     .await;
@@ -445,8 +503,14 @@ async fn another_endpoint_gets_its_own_credentials_and_not_the_providers() {
     assert_eq!(injected(&got), [("x-api-key", "the-token-of-the-gateway-of-tests".to_owned())]);
     let asked = &gateway.received()[0];
     let form = String::from_utf8(asked.body.clone()).unwrap();
-    assert!(!asked.head.contains(crate::support::site::CLIENT_SECRET) && !form.contains(crate::support::site::CLIENT_SECRET));
-    assert!(form.contains("audience=billing") && form.contains("scope=read+write") && form.contains("id_token"), "{form}");
+    assert!(
+        !asked.head.contains(crate::support::site::CLIENT_SECRET)
+            && !form.contains(crate::support::site::CLIENT_SECRET)
+    );
+    assert!(
+        form.contains("audience=billing") && form.contains("scope=read+write") && form.contains("id_token"),
+        "{form}"
+    );
     assert_eq!(exchanges(&stage), 0);
     // One that never ends is kept as long as the session, and does not upset the store.
     stage.site.clock.advance(seconds(3000));
