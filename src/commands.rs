@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::app::App;
 use vestibule::clock::Clock;
-use vestibule::config::{self, Config, Environment, SystemEnvironment};
+use vestibule::config::{self, Config, Environment, SystemEnvironment, SystemFiles};
+use vestibule::credentials::key_book::{Files, KeyBook};
+use vestibule::credentials::{Kind, StartError};
 use vestibule::fetch::Fetch;
 use vestibule::oidc::Provider;
 use vestibule::random::{self, Random, SystemRandom};
@@ -58,12 +60,25 @@ pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
         for finding in config.findings() {
             println!("{}", finding.in_file(&path.display().to_string()));
         }
+        read_key_books(&config)?;
         if online {
             on_runtime(Some(1), ask_provider(&config))?;
         }
         println!("{}: the configuration is good", path.display());
         Ok(())
     }))
+}
+
+/// Reads the key books as `serve` does at its start. All that are wrong are said, a line each.
+fn read_key_books(config: &Config) -> Result<(), Failure> {
+    let (fetch, files): (_, Arc<dyn Files>) = (Fetch::new()?, Arc::new(SystemFiles));
+    let bad = config.credentials.iter().filter_map(|settings| {
+        let Kind::Keys { settings: book, .. } = &settings.kind else { return None };
+        let cause = KeyBook::new(book.clone(), fetch.clone(), Arc::clone(&files)).err()?;
+        Some(StartError::KeyBook { name: settings.name.clone(), cause }.to_string())
+    });
+    let bad: Vec<String> = bad.collect();
+    if bad.is_empty() { Ok(()) } else { Err(bad.join("\n").into()) }
 }
 
 async fn ask_provider(config: &Config) -> Result<(), Failure> {

@@ -45,6 +45,7 @@ This page is generated from the program's types: change the comments in `src/con
 
 /// Every key's name, in the order in which a person reads about them: the schema has them by name.
 const ORDER: &[&str] = &[
+    "kind",
     "public_url",
     "prefix",
     "listeners",
@@ -125,6 +126,34 @@ const ORDER: &[&str] = &[
     "access",
     "upstream",
     "strip_prefix",
+    "credentials",
+    "header",
+    "admin_key",
+    "version",
+    "role",
+    "organization",
+    "rules",
+    "when",
+    "refuse",
+    "mint",
+    "key_name",
+    "key_lifetime",
+    "audience",
+    "resource",
+    "scope",
+    "subject",
+    "requested_token_type",
+    "endpoint",
+    "claim",
+    "fold_case",
+    "client_authorization",
+    "envelope",
+    "derivation",
+    "ttl",
+    "albert_endpoints",
+    "allowed_domains",
+    "aliases",
+    "callback",
     "identity",
     "headers",
     "encoding",
@@ -204,6 +233,10 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
             let _ = writeln!(page, "{name}: {}", inline(example));
         }
         page.push_str("```\n");
+    }
+    if let Some(same) = schema.get("x-same-as").and_then(Value::as_str) {
+        let _ = writeln!(page, "\nThe keys of the mapping are those of each of [`{same}`](#{same}).");
+        return;
     }
     for (suffix, inner) in inner_mappings(schema) {
         for key in below(inner, &format!("{}{suffix}", key.path)) {

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::credentials;
 use crate::oidc::Endpoints;
 use crate::seal::KeyMaterial;
 use crate::secret::{ExposeSecret, SecretString};
@@ -20,8 +21,9 @@ const KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
 const OTHER_KEY: &str = "4eLj5OXm5-jp6uvs7e7v8PHy8_T19vf4-fr7_P3-_4A";
 const THIRD_KEY: &str = "gYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6A";
 const TOKEN: &str = "the-admin-token-of-the-golden-cases";
+const GATEWAY: &str = "the-gateway-key-of-the-golden-cases";
 /// What must be in no message.
-const CANARIES: [&str; 6] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client", TOKEN];
+const CANARIES: [&str; 7] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client", TOKEN, GATEWAY];
 
 /// A world of a few variables and files.
 struct World;
@@ -34,7 +36,9 @@ impl Environment for World {
             "CLIENT_SECRET" => Ok("s3cret-of-the-client".into()),
             "THIRD_KEY" => Ok(THIRD_KEY.into()),
             "ADMIN_TOKEN" => Ok(TOKEN.into()),
+            "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" => Ok(GATEWAY.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
+            "ACCENT" => Ok("hunter2é".into()),
             "EMPTY" => Ok("".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
             "ZEROS" => Ok("A".repeat(43).into()),
@@ -52,6 +56,7 @@ impl Environment for World {
             "/run/secrets/standard-base64" => format!("{}=\n", OTHER_KEY.replace('-', "+").replace('_', "/")),
             "/run/secrets/proconnect" | "/run/secrets/oidc" => "s3cret-of-the-client\n".to_owned(),
             "/run/secrets/admin-token" => format!("{TOKEN}\n"),
+            "/run/secrets/gateway" => format!("{GATEWAY}\n"),
             "/run/secrets/short-token" => "hunter2hunter2hunter2hunter2hun".to_owned(),
             "/run/secrets/dull-token" => "a".repeat(40),
             "/run/secrets/spaced-token" => "hunter2 hunter2 hunter2 hunter2 hunter2".to_owned(),
@@ -115,7 +120,23 @@ fn summary(config: &Config) -> String {
         let host = route.host.as_deref().unwrap_or("*");
         let upstream = &server.upstreams[route.upstream].name;
         let (path, strip) = (route.path.as_str(), route.strip_prefix.as_deref().unwrap_or("-"));
-        writeln!(out, "route {host} {path} {methods:?} {:?} {upstream} strip {strip}", route.access).unwrap();
+        write!(out, "route {host} {path} {methods:?} {:?} {upstream} strip {strip}", route.access).unwrap();
+        if let Some(credential) = route.credential {
+            write!(out, " with {} {:?}", config.credentials[credential].name, route.client_authorization).unwrap();
+        }
+        if let Some(envelope) = route.envelope.map(|index| &config.playground.envelopes[index]) {
+            write!(out, " envelope of {} {:?}", config.credentials[envelope.credential].name, envelope.ttl).unwrap();
+        }
+        writeln!(out).unwrap();
+    }
+    for credentials::Settings { name, kind } in &config.credentials {
+        writeln!(out, "credentials {name} {}", kind_in_short(kind)).unwrap();
+    }
+    if let Some(domains) = &config.playground.allowed_domains {
+        writeln!(out, "returns to {domains:?}").unwrap();
+    }
+    if let Some(path) = &config.callback_alias {
+        writeln!(out, "callback {path}").unwrap();
     }
     writeln!(
         out,
@@ -173,6 +194,23 @@ fn summary(config: &Config) -> String {
     out
 }
 
+fn kind_in_short(kind: &credentials::Kind) -> String {
+    use credentials::Kind;
+    match kind {
+        Kind::Static { placement, secret } => {
+            assert_eq!(secret.expose_secret(), GATEWAY);
+            format!("static {:?} {:?}", placement.header, placement.before)
+        }
+        Kind::Token(templates) => format!("token {templates:?}"),
+        Kind::Albert { settings, mint, key_name } => {
+            let (url, timeout, lifetime) = (&settings.url, settings.timeout, settings.key_lifetime);
+            format!("albert {url} {} rules {mint:?} {key_name:?} {timeout:?} {lifetime:?}", settings.rules.len())
+        }
+        Kind::Exchange { wanted, placement } => format!("exchange {:?} {wanted:?}", placement.header),
+        Kind::Keys { settings, placement } => format!("keys {:?} {settings:?}", placement.header),
+    }
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a developer asks for the cases to be written anew")]
 fn every_golden_case_comes_out_as_written() {
@@ -226,6 +264,10 @@ fn secrets_arrive_without_their_line_break() {
 fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
+            // Says nothing where there are no credentials, and is a mistake there.
+            if key == "client_authorization" {
+                continue;
+            }
             if let Some(default) = of_key.get("default") {
                 value.as_object_mut().unwrap().entry(key).or_insert_with(|| default.clone());
             } else if of_key.get("properties").is_some()

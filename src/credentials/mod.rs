@@ -29,14 +29,14 @@ pub use wallet::Held;
 
 use crate::clock::{Clock, Timestamp};
 use crate::fetch::Fetch;
-use crate::oidc::{ExchangeError, Provider, Tokens, Wanted};
+use crate::oidc::{ExchangeError, Provider, Wanted};
 use crate::random::{self, Random};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::store::{Key, Store, StoreError};
 use albert::{Albert, AlbertError};
 use discard::{Discards, Left, MintedKey};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use key_book::{BadBook, Files, KeyBook, KeyBookError};
 use ring::digest;
 use std::collections::HashMap;
@@ -49,6 +49,9 @@ use wallet::{Asked, Obtained, Obtaining, Slot, Wallet};
 const ACCOUNT_KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
 /// A key from the key book that does not say how long it is good for is looked up again after this.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
+/// One that does is looked up again after this at the latest: by then the provider was asked about
+/// the person too, who may have another claim's value now.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(3600);
 /// Between two tries to delete what could not be deleted: twice as long each time, up to this.
 const RETRY: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -157,6 +160,7 @@ pub struct Provided {
 /// The credentials of one sidecar.
 pub struct Credentials {
     all: Vec<Credential>,
+    /// Of those that are obtained.
     slots: Vec<Arc<Slot>>,
     wallet: Arc<Wallet>,
     discards: Arc<Discards>,
@@ -189,7 +193,7 @@ enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A key book.
-    #[error("credentials.{name}: {cause}")]
+    #[error("credentials {name}: {cause}")]
     KeyBook {
         /// The credential's name.
         name: String,
@@ -197,7 +201,7 @@ pub enum StartError {
         cause: BadBook,
     },
     /// A fixed secret that cannot stand in a header.
-    #[error("credentials.{name}: the secret holds a character that no header can have")]
+    #[error("credentials {name}: the secret holds a character that no header can have")]
     NotHeaderText {
         /// The credential's name.
         name: String,
@@ -220,6 +224,7 @@ impl Credentials {
     ) -> Result<Self, StartError> {
         let mut all = Vec::with_capacity(settings.len());
         for (index, Settings { name, kind }) in settings.into_iter().enumerate() {
+            let mark = mark(&name, &kind);
             let (placement, source) = match kind {
                 Kind::Static { placement, secret } => {
                     let value = placement.value(secret.expose_secret());
@@ -238,13 +243,13 @@ impl Credentials {
                     (placement, Source::Keys(Arc::new(book)))
                 }
             };
-            all.push(Credential { slot: Arc::new(Slot { index, name, placement }), source });
+            all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), source });
         }
         let (discards, told) = Discards::new(Arc::clone(store));
         let discards = Arc::new(discards);
         let wallet = Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
         Ok(Self {
-            slots: all.iter().map(|credential| Arc::clone(&credential.slot)).collect(),
+            slots: all.iter().filter(|one| one.is_obtained()).map(|one| Arc::clone(&one.slot)).collect(),
             all,
             wallet: Arc::new(wallet),
             discards,
@@ -261,9 +266,22 @@ impl Credentials {
 
     /// Whether a client's header is one that this credential goes into, in any spelling.
     pub fn replaces(&self, index: usize, name: &HeaderName) -> bool {
+        self.all.get(index).is_some_and(|credential| placement::is_any_of(name, credential.headers()))
+    }
+
+    /// Whether a request brings its own of what this credential is, under the very same header.
+    pub fn is_brought(&self, index: usize, request: &HeaderMap) -> bool {
+        self.all.get(index).is_some_and(|credential| credential.headers().any(|header| request.contains_key(header)))
+    }
+
+    /// Whether an upstream that answers with this may mean the credential. 401 says so (RFC 6750
+    /// §3.1), and some versions of Albert API say 403 of a dead key. Of any other app that is about
+    /// what the person may do, and nothing to be tried twice.
+    pub fn is_refusal(&self, index: usize, status: StatusCode) -> bool {
         self.all.get(index).is_some_and(|credential| match &credential.source {
-            Source::Token(templates) => placement::is_any_of(name, templates.iter().map(|(header, _)| header)),
-            _ => placement::is_any_of(name, [&credential.slot.placement.header].into_iter()),
+            Source::Static(_) | Source::Token(_) => false,
+            Source::Exchange(_) | Source::Keys(_) => status == StatusCode::UNAUTHORIZED,
+            Source::Albert { .. } => matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
         })
     }
 
@@ -289,7 +307,8 @@ impl Credentials {
         let Some(opened) = opened else { return Ok(Provided::default()) };
         let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
         if let Source::Token(templates) = &credential.source {
-            let tokens = self.tokens(request, &session, now).await?;
+            let tokens = self.sessions.tokens(request, &session, now).await.map_err(CredentialError::Store)?;
+            let tokens = tokens.ok_or(CredentialError::NoTokens)?;
             let headers = token::headers(templates, &tokens).ok_or(CredentialError::NotHeaderText)?;
             return Ok(Provided { headers, ..Provided::default() });
         }
@@ -302,11 +321,11 @@ impl Credentials {
             Some(held) => {
                 if self.wallet.is_due(&held, &session, slot, now) {
                     // Nobody waits for it: this one serves until its end.
-                    let _ = self.obtaining(credential, opened, &session, request, Some(Arc::clone(&held)), now).await;
+                    let _ = self.obtaining(credential, opened, request, Some(Arc::clone(&held)), now);
                 }
                 held
             }
-            None => self.obtaining(credential, opened, &session, request, None, now).await?.done().await?,
+            None => self.obtaining(credential, opened, request, None, now)?.done().await?,
         };
         let is_to_be_noted = held.minted.is_some() && !self.wallet.is_shown(&held, session.id(), request, now);
         let cookie = if is_to_be_noted { self.wallet.cookie(&self.slots, &session, now) } else { None };
@@ -349,7 +368,7 @@ impl Credentials {
                 }
                 let (name, short) = (&credential.slot.name, session.id().short());
                 tracing::info!(credential = name, session = short, "refused by the upstream, and obtained anew");
-                match self.obtaining(credential, opened, &session, request, Some(refused), now).await {
+                match self.obtaining(credential, opened, request, Some(refused), now) {
                     Ok(obtaining) => obtaining.done().await,
                     Err(error) => Err(error),
                 }
@@ -373,7 +392,7 @@ impl Credentials {
             for credential in this.all.iter().filter(|credential| due(credential)) {
                 let Ok(session) = this.sessions.read(&opened, now) else { return };
                 let none = HeaderMap::new();
-                let outcome = match this.obtaining(credential, &opened, &session, &none, None, now).await {
+                let outcome = match this.obtaining(credential, &opened, &none, None, now) {
                     Ok(obtaining) => obtaining.done().await,
                     Err(error) => Err(error),
                 };
@@ -411,11 +430,11 @@ impl Credentials {
         self.discards.waiting()
     }
 
-    /// Deletes the keys of sessions that end, for ever.
+    /// Forgets what was obtained for sessions that end, and deletes what was minted; for ever.
     pub async fn clean_up(&self, clock: &Clock) {
         let apis: HashMap<String, Arc<Albert>> = self.all.iter().filter_map(Credential::api).collect();
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut told), false) = (told, apis.is_empty()) else { return };
+        let (Some(mut told), false) = (told, self.slots.is_empty()) else { return };
         let mut ends = self.sessions.listen_to_ends();
         let mut ended: Vec<SessionId> = Vec::new();
         let mut left = Left::Something;
@@ -442,11 +461,15 @@ impl Credentials {
                         self.discards.remember(minted, held.secret());
                     }
                 }
-                if self.discards.condemn(id, now).await.is_err() {
+                if !apis.is_empty() && self.discards.condemn(id, now).await.is_err() {
                     again.push(id);
                 }
             }
             ended = again;
+            if apis.is_empty() {
+                left = Left::Nothing;
+                continue;
+            }
             left = self.discards.work_off(&apis, now).await;
             if left == Left::Nothing {
                 pause = FIRST_RETRY;
@@ -454,21 +477,11 @@ impl Credentials {
         }
     }
 
-    async fn tokens(
-        &self,
-        request: &HeaderMap,
-        session: &Session<'_>,
-        now: Timestamp,
-    ) -> Result<Tokens, CredentialError> {
-        self.sessions.tokens(request, session, now).await?.ok_or(CredentialError::NoTokens)
-    }
-
     /// Obtains a new value, in a task of its own; another one than `not`.
-    async fn obtaining(
+    fn obtaining(
         &self,
         credential: &Credential,
         opened: &Arc<OpenedSession>,
-        session: &Session<'_>,
         request: &HeaderMap,
         not: Option<Arc<Held>>,
         now: Timestamp,
@@ -488,8 +501,10 @@ impl Credentials {
                 })
             }
             Source::Exchange(wanted) => {
-                let (wanted, tokens) = (Arc::clone(wanted), self.tokens(request, session, now).await?);
+                let (wanted, request) = (Arc::clone(wanted), request.clone());
                 self.wallet.obtain(slot, asked, not, async move || {
+                    let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
+                    let tokens = sessions.tokens(&request, &session, now).await?.ok_or(CredentialError::NoTokens)?;
                     let exchanged = shared.provider.exchange(&tokens, &wanted, now).await?;
                     Ok(Obtained { secret: exchanged.token, until: exchanged.expires_at, minted: None })
                 })
@@ -499,7 +514,7 @@ impl Credentials {
                 self.wallet.obtain(slot, asked, not, async move || {
                     let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
                     let found = book.find(session.claims(), now).await?;
-                    let until = found.until.unwrap_or_else(|| now.plus(LOOK_UP_AGAIN));
+                    let until = found.until.unwrap_or(now.plus(LOOK_UP_AGAIN)).min(now.plus(LONGEST_LOOK_UP));
                     Ok(Obtained { secret: found.secret, until, minted: None })
                 })
             }
@@ -508,6 +523,18 @@ impl Credentials {
 }
 
 impl Credential {
+    /// Whether it takes asking somebody.
+    fn is_obtained(&self) -> bool {
+        !matches!(self.source, Source::Static(_) | Source::Token(_))
+    }
+
+    /// The headers that it goes into.
+    fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let templates = if let Source::Token(templates) = &self.source { templates.as_slice() } else { &[] };
+        let own = templates.is_empty().then_some(&self.slot.placement.header);
+        templates.iter().map(|(header, _)| header).chain(own)
+    }
+
     fn api(&self) -> Option<(String, Arc<Albert>)> {
         match &self.source {
             Source::Albert { api, .. } => Some((self.slot.name.clone(), Arc::clone(api))),
@@ -557,6 +584,20 @@ impl Shared {
         let keys = MintedKey { account: account.id, key: minted.id };
         Ok(Obtained { secret: minted.secret, until: minted.until, minted: Some(keys) })
     }
+}
+
+/// Whom a value is for. What lies in a store or a cookie from before the configuration was changed
+/// must not go to another service because that has the same name now; nothing secret is in it.
+fn mark(name: &str, kind: &Kind) -> String {
+    let what = match kind {
+        Kind::Static { .. } | Kind::Token(_) => String::new(),
+        Kind::Albert { settings, .. } => format!("albert {}", settings.url),
+        Kind::Exchange { wanted, .. } => format!("exchange {wanted:?}"),
+        Kind::Keys { settings, .. } => format!("keys {settings:?}"),
+    };
+    let digest = digest::digest(&digest::SHA256, what.as_bytes());
+    let tail = digest.as_ref().first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+    format!("{name} {tail:016x}")
 }
 
 /// Under which it is remembered which account is a person's.

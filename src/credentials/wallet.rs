@@ -113,6 +113,8 @@ impl Held {
 pub(super) struct Slot {
     pub(super) index: usize,
     pub(super) name: String,
+    /// Whom its values are for: the name, and what it stands for in this configuration.
+    pub(super) mark: String,
     pub(super) placement: Placement,
 }
 
@@ -203,7 +205,7 @@ impl Wallet {
         let Some(opened) = self.sessions.attached_in(request, session.id(), now) else { return };
         let written: Vec<Written<'_>> = postcard::from_bytes(opened.plaintext()).unwrap_or_default();
         for written in written {
-            let Some(slot) = slots.iter().find(|slot| slot.name == written.credential) else { continue };
+            let Some(slot) = slots.iter().find(|slot| slot.mark == written.credential) else { continue };
             let Some(held) = written.held(slot).filter(|held| held.is_good(now)) else { continue };
             if self.at_hand(session.id(), slot, now).is_none() {
                 if let Some(minted) = held.minted {
@@ -263,17 +265,21 @@ impl Wallet {
         let place = (session.id(), slot.index);
         let turn = self.turns.get_with(place, Arc::default);
         let _turn = tokio::time::timeout(WAIT, turn.lock_owned()).await.map_err(|_| CredentialError::Busy)?;
-        let is_another = |held: &Held| {
-            held.is_good(now)
-                && not.as_ref().is_none_or(|not| not.secret.expose_secret() != held.secret.expose_secret())
-        };
-        if let Some(held) = self.memory.get(&place).filter(|held| is_another(held)) {
+        // Obtained while this one waited: good, even where it came out the same.
+        let is_another = |held: &Arc<Held>| not.as_ref().is_none_or(|not| !Arc::ptr_eq(not, held));
+        if let Some(held) = self.memory.get(&place).filter(|held| held.is_good(now) && is_another(held)) {
             return Ok(held);
         }
         if let Some(failed) = self.failures.get(&place) {
             return Err(failed);
         }
-        let lock_key = Key::new("obtaining", &[&place.0.bytes()[..], slot.name.as_bytes()].concat());
+        let is_another = |held: &Held| {
+            held.is_good(now)
+                && not.as_ref().is_none_or(|not| {
+                    not.secret.expose_secret() != held.secret.expose_secret() || not.obtained_at < held.obtained_at
+                })
+        };
+        let lock_key = Key::new("obtaining", &[&place.0.bytes()[..], slot.mark.as_bytes()].concat());
         let lock = Lock::new(lock_key, &*self.random).map_err(|_| CredentialError::Randomness)?;
         let mut waited = Duration::ZERO;
         let has_lock = loop {
@@ -324,7 +330,12 @@ impl Wallet {
             }
             Err(error) => Err(error.into()),
         };
-        if let Err(failed) = &outcome {
+        // The session's end is known without it, and another request may show the tokens.
+        let is_of_the_request =
+            |failed: &CredentialError| matches!(failed, CredentialError::Over(_) | CredentialError::NoTokens);
+        if let Err(failed) = &outcome
+            && !is_of_the_request(failed)
+        {
             self.failures.insert(place, Arc::clone(failed));
         }
         if has_lock {
@@ -334,7 +345,7 @@ impl Wallet {
     }
 
     async fn stored(&self, slot: &Slot, session: &Session<'_>, now: Timestamp) -> Result<Option<Held>, StoreError> {
-        let Some(plaintext) = self.sessions.attached(session, &slot.name, now).await? else { return Ok(None) };
+        let Some(plaintext) = self.sessions.attached(session, &slot.mark, now).await? else { return Ok(None) };
         let written: Option<Written<'_>> = postcard::from_bytes(&plaintext).ok();
         Ok(written.and_then(|written| written.held(slot)))
     }
@@ -355,8 +366,8 @@ impl Wallet {
         let held = Held::new(slot, obtained, now).ok_or(CredentialError::NotHeaderText)?;
         let held = Arc::new(held);
         let plaintext = postcard::to_stdvec(&Written::of(slot, &held)).map(Zeroizing::new).unwrap_or_default();
-        let until = held.until;
-        let kept = self.sessions.attach(session, &slot.name, &plaintext, until, now, &*self.random).await;
+        let until = held.until.min(self.sessions.ends_at(session));
+        let kept = self.sessions.attach(session, &slot.mark, &plaintext, until, now, &*self.random).await;
         let kept = match (kept, held.minted) {
             (Ok(()), Some(_)) => self.store.put(&holder_key(&held.secret), &id.bytes(), until, now).await,
             (kept, _) => kept,
@@ -392,7 +403,7 @@ impl Wallet {
         for slot in slots {
             held.extend(self.memory.remove(&(id, slot.index)));
             // What is left there nobody can open any more.
-            let _ = self.sessions.detach(id, &slot.name, now).await;
+            let _ = self.sessions.detach(id, &slot.mark, now).await;
         }
         for held in held.iter().filter(|held| held.minted.is_some()) {
             let _ = self.store.delete(&holder_key(&held.secret), now).await;
@@ -422,7 +433,7 @@ impl Held {
 impl<'a> Written<'a> {
     fn of(slot: &'a Slot, held: &'a Held) -> Self {
         Self {
-            credential: &slot.name,
+            credential: &slot.mark,
             secret: held.secret.expose_secret(),
             obtained_at: held.obtained_at,
             until: held.until,
@@ -440,4 +451,103 @@ impl<'a> Written<'a> {
 /// Under which a session is found by a key that was minted for it.
 pub(super) fn holder_key(key: &SecretString) -> Key {
     Key::new("key-holder", digest::digest(&digest::SHA256, key.expose_secret().as_bytes()).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SystemRandom;
+    use crate::session::fixture::{START, begun, sessions, tokens};
+    use std::sync::atomic::AtomicUsize;
+    use tokio::sync::Semaphore;
+
+    struct Stage {
+        wallet: Arc<Wallet>,
+        asked: Asked,
+        slot: Arc<Slot>,
+        calls: Arc<AtomicUsize>,
+        gate: Arc<Semaphore>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let (sessions, random) = (Arc::new(sessions(&[[1; 32]])), Arc::new(SystemRandom::new()));
+            let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &*random);
+            let store = crate::store::open(&crate::store::Settings::Memory).unwrap();
+            let (discards, _) = Discards::new(Arc::clone(&store));
+            let wallet = Wallet::new(sessions, store, random, Arc::new(discards));
+            Self {
+                wallet: Arc::new(wallet),
+                asked: Asked { opened: begun.opened, now: START },
+                slot: Arc::new(slot("billing", "billing a")),
+                calls: Arc::default(),
+                gate: Arc::new(Semaphore::new(0)),
+            }
+        }
+
+        /// Obtains `secret` for the slot, once the gate lets it.
+        fn obtain(&self, secret: &'static str, not: Option<&Arc<Held>>) -> Obtaining {
+            let (calls, gate) = (Arc::clone(&self.calls), Arc::clone(&self.gate));
+            self.wallet.obtain(&self.slot, self.asked.clone(), not.cloned(), async move || {
+                calls.fetch_add(1, Ordering::Relaxed);
+                gate.acquire().await.unwrap().forget();
+                let until = START.plus(Duration::from_secs(300));
+                if secret.is_empty() {
+                    return Err(CredentialError::NoTokens);
+                }
+                Ok(Obtained { secret: secret.into(), until, minted: None })
+            })
+        }
+
+        fn calls(&self) -> usize {
+            self.calls.load(Ordering::Relaxed)
+        }
+    }
+
+    fn slot(name: &str, mark: &str) -> Slot {
+        Slot { index: 0, name: name.to_owned(), mark: mark.to_owned(), placement: Placement::default() }
+    }
+
+    #[tokio::test]
+    async fn whoever_waited_takes_what_came_out_even_if_it_is_the_same() {
+        let stage = Stage::new();
+        stage.gate.add_permits(100);
+        let first = stage.obtain("a-key", None).done().await.unwrap();
+        let again: Vec<Obtaining> = (0..20).map(|_| stage.obtain("a-key", Some(&first))).collect();
+        for obtaining in again {
+            assert!(!Arc::ptr_eq(&obtaining.done().await.unwrap(), &first));
+        }
+        assert_eq!(stage.calls(), 2, "the first, and once for the twenty");
+    }
+
+    #[tokio::test]
+    async fn what_another_configuration_obtained_under_the_same_name_is_not_used() {
+        let stage = Stage::new();
+        stage.gate.add_permits(100);
+        stage.obtain("for-a", None).done().await.unwrap();
+        let session = stage.wallet.sessions.read(&stage.asked.opened, START).unwrap();
+        let stored = stage.wallet.stored(&stage.slot, &session, START).await.unwrap();
+        assert_eq!(stored.unwrap().secret.expose_secret(), "for-a");
+        let other = slot("billing", "billing b");
+        assert!(stage.wallet.stored(&other, &session, START).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_request_without_tokens_stands_in_nobody_elses_way() {
+        let stage = Stage::new();
+        stage.gate.add_permits(100);
+        assert!(stage.obtain("", None).done().await.is_err());
+        assert_eq!(stage.obtain("a-key", None).done().await.unwrap().secret.expose_secret(), "a-key");
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_in_no_memory_and_no_store() {
+        let stage = Stage::new();
+        stage.gate.add_permits(100);
+        stage.obtain("a-key", None).done().await.unwrap();
+        let session = stage.wallet.sessions.read(&stage.asked.opened, START).unwrap();
+        stage.wallet.forget(session.id(), std::slice::from_ref(&stage.slot), START).await;
+        assert!(stage.wallet.at_hand(session.id(), &stage.slot, START).is_none());
+        assert!(stage.wallet.stored(&stage.slot, &session, START).await.unwrap().is_none());
+    }
 }

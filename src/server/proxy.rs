@@ -25,7 +25,7 @@ use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -197,7 +197,7 @@ impl Proxy {
     ) -> Result<(), Reply> {
         let Some(index) = route.credential else { return Ok(()) };
         let headers = &request.parts().headers;
-        if route.client_authorization == ClientAuthorization::Keep && headers.contains_key(AUTHORIZATION) {
+        if route.client_authorization == ClientAuthorization::Keep && self.credentials.is_brought(index, headers) {
             return Ok(());
         }
         exchange.replaces = Some(index);
@@ -228,7 +228,7 @@ impl Proxy {
     /// Whether the app's refusal is the credential's fault and the request can be sent once more,
     /// with another one. It can while nothing was answered and its body is still at hand.
     async fn tries_again(&self, session: &Session, status: StatusCode, exchange: &mut Exchange) -> bool {
-        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || exchange.again != Again::NotYet {
+        if exchange.again != Again::NotYet {
             return false;
         }
         let (Some(index), Some(opened), Some(refused)) =
@@ -236,6 +236,9 @@ impl Proxy {
         else {
             return false;
         };
+        if !self.credentials.is_refusal(index, status) {
+            return false;
+        }
         let (headers, now) = (&session.req_header().headers, self.endpoints.clock.now());
         let Some(provided) = self.credentials.replace(index, &opened, headers, refused, now).await else {
             return false;

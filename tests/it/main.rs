@@ -12,6 +12,7 @@ mod architecture;
 mod attacks;
 mod callback;
 mod counterparts;
+mod credentials;
 mod demo;
 mod dependencies;
 mod endings;

@@ -8,12 +8,15 @@ use crate::credentials;
 use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
 use crate::credentials::envelope::{Envelope, PLACEHOLDER};
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
+use crate::gate;
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
 use crate::secret::ExposeSecret;
 use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
 use crate::web::allowed_domains::AllowedDomains;
-use http::HeaderName;
+use crate::web::header::fold;
 use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
 
@@ -21,7 +24,10 @@ use url::Url;
 pub(super) struct Book {
     pub(super) all: Vec<Settings>,
     pub(super) envelopes: Vec<EnvelopeSettings>,
-    names: Vec<String>,
+    /// All names that are written; those that are not right have no index.
+    names: Vec<(String, Option<usize>)>,
+    /// Where each of `all` is written.
+    places: Vec<KeyPath>,
 }
 
 impl Book {
@@ -32,6 +38,10 @@ impl Book {
             credentials::Kind::Keys { settings, .. } => vec![settings.claim.clone()],
             _ => Vec::new(),
         })
+    }
+
+    fn named(&self, name: &str) -> Option<&(String, Option<usize>)> {
+        self.names.iter().find(|(known, _)| known == name)
     }
 
     fn kind_of(&self, index: usize) -> Option<&credentials::Kind> {
@@ -93,22 +103,23 @@ fn written_keys(written: &Credential) -> Vec<&'static str> {
 
 impl Resolver<'_> {
     pub(super) fn credentials(&mut self, at: &KeyPath, written: &Written) -> Book {
-        let mut book = Book { all: Vec::new(), envelopes: Vec::new(), names: Vec::new() };
+        let mut book = Book { all: Vec::new(), envelopes: Vec::new(), names: Vec::new(), places: Vec::new() };
         for (name, credential) in written.credentials.iter().flatten() {
             let at = at.key(name);
             self.name(&at, name);
             if name == "none" {
                 self.fault(&at, "is the word for no credentials; choose another name");
             }
-            match credential {
-                Some(credential) => {
-                    if let Some(kind) = self.credential(&at, name, credential) {
-                        book.all.push(Settings { name: name.clone(), kind });
-                        book.names.push(name.clone());
-                    }
-                }
-                None => self.fault(&at, "is empty; write its kind, such as {kind: token}"),
+            if credential.is_none() {
+                self.fault(&at, "is empty; write its kind, such as {kind: token}");
             }
+            let kind = credential.as_ref().and_then(|credential| self.credential(&at, name, credential));
+            let index = kind.map(|kind| {
+                book.all.push(Settings { name: name.clone(), kind });
+                book.places.push(at);
+                book.all.len() - 1
+            });
+            book.names.push((name.clone(), index));
         }
         book
     }
@@ -117,20 +128,37 @@ impl Resolver<'_> {
     /// is put into it.
     pub(super) fn chosen(&mut self, at: &KeyPath, chosen: &Chosen, book: &mut Book) -> Option<usize> {
         match chosen {
-            Chosen::Named(name) => {
-                let index = book.names.iter().position(|known| known == name);
-                if index.is_none() && !self.is_excused(&KeyPath::root().key("credentials").key(name)) {
-                    let hint = did_you_mean(name, book.names.iter().map(String::as_str));
-                    self.fault(at, format!("no credentials are named {name:?}{hint}"));
-                }
-                index
-            }
+            Chosen::Named(name) => self.named(at, name, book),
             Chosen::Here(credential) => {
                 // Named after its place, in logs.
                 let name = at.to_string();
                 let kind = self.credential(at, &name, credential)?;
                 book.all.push(Settings { name, kind });
+                book.places.push(at.clone());
                 Some(book.all.len() - 1)
+            }
+        }
+    }
+
+    /// No credential goes into a header that says who the person is: one of the two would be lost.
+    pub(super) fn credentials_beside(&mut self, identity: Option<&gate::headers::Settings>, book: &Book) {
+        let identity: Vec<&HeaderName> =
+            identity.into_iter().flat_map(|settings| settings.headers.iter().map(|(name, _)| name)).collect();
+        for (settings, at) in book.all.iter().zip(&book.places) {
+            let headers: Vec<&HeaderName> = match &settings.kind {
+                credentials::Kind::Token(templates) => templates.iter().map(|(name, _)| name).collect(),
+                credentials::Kind::Static { placement, .. }
+                | credentials::Kind::Exchange { placement, .. }
+                | credentials::Kind::Keys { placement, .. } => vec![&placement.header],
+                credentials::Kind::Albert { .. } => Vec::new(),
+            };
+            for header in headers {
+                if identity.iter().any(|other| fold(other.as_str()) == fold(header.as_str())) {
+                    self.fault(
+                        at,
+                        format!("goes into {header}, which is one of identity.headers; choose another name"),
+                    );
+                }
             }
         }
     }
@@ -148,6 +176,9 @@ impl Resolver<'_> {
                 let secret_at = at.key("secret");
                 let secret = self.required(&secret_at, written.secret.as_ref(), "{env: NAME} or {file: PATH}")?;
                 let secret = self.secret(&secret_at, secret);
+                if secret.as_ref().is_some_and(|secret| HeaderValue::from_str(secret.expose_secret()).is_err()) {
+                    self.fault(&secret_at, "holds a character that no header can have");
+                }
                 Some(credentials::Kind::Static { placement: placement?, secret: secret? })
             }
             Kind::Token => self.token_headers(at, written).map(credentials::Kind::Token),
@@ -221,9 +252,14 @@ impl Resolver<'_> {
             self.fault(&at, "is empty; write {X-Forwarded-Id-Token: \"Bearer {id_token}\"}, or leave the key out");
         }
         let mut headers = Vec::new();
+        let mut seen: HashMap<String, &str> = HashMap::new();
         for (name, template) in named {
             let at = at.key(name);
             let header = self.credential_header(&at, name);
+            let twin = header.as_ref().and_then(|_| seen.insert(fold(name), name));
+            if let Some(first) = twin {
+                self.fault(&at, format!("is {first} in another spelling: apps may take them for one; remove one"));
+            }
             let example = "a template, such as \"Bearer {id_token}\"";
             let Some(text) = self.required_text(&at, template.as_ref(), example) else { continue };
             match (header, TokenTemplate::parse(text)) {
@@ -303,8 +339,9 @@ impl Resolver<'_> {
             if refuse && (rule.role.is_some() || rule.organization.is_some()) {
                 self.fault(&at.key("refuse"), "is written beside a role or an organisation; keep one of the two");
             }
-            if !refuse && rule.role.is_none() && rule.organization.is_none() {
-                self.fault(&at, "says nothing of whom it is about; write role, organization or refuse: true");
+            let is_known = ["role", "organization", "refuse"].iter().any(|key| self.is_excused(&at.key(key)));
+            if !refuse && rule.role.is_none() && rule.organization.is_none() && !is_known {
+                self.fault(&at, "does not say what they get; write role, organization or refuse: true");
             }
             let then = if refuse {
                 Then::Refuse
@@ -424,7 +461,12 @@ impl Resolver<'_> {
         let credentials_at = at.key("credentials");
         let example = "the name of the credentials of kind: albert";
         let name = self.required_text(&credentials_at, written.credentials.as_ref(), example).map(str::to_owned);
-        let credential = name.and_then(|name| self.chosen_index(&credentials_at, &name, book));
+        let credential = name.and_then(|name| self.named(&credentials_at, &name, book));
+        if let Some(index) = credential
+            && !matches!(book.kind_of(index), Some(credentials::Kind::Albert { .. }))
+        {
+            self.fault(&credentials_at, "is not of kind: albert, and only such keys go into an envelope");
+        }
         let key_at = at.key("key");
         let key = self.required(&key_at, written.key.as_ref(), "{env: NAME} or {file: PATH}");
         let key = key.and_then(|key| self.secret(&key_at, key));
@@ -442,19 +484,17 @@ impl Resolver<'_> {
         Some(book.envelopes.len() - 1)
     }
 
-    fn chosen_index(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
-        let index = book.names.iter().position(|known| known == name);
-        match index {
-            None if !self.is_excused(&KeyPath::root().key("credentials").key(name)) => {
-                let hint = did_you_mean(name, book.names.iter().map(String::as_str));
-                self.fault(at, format!("no credentials are named {name:?}{hint}"));
+    /// The index of credentials by their name. The text is not repeated where there are none of
+    /// it: somebody may have typed a key.
+    fn named(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
+        let Some((_, index)) = book.named(name) else {
+            if !self.is_excused(&KeyPath::root().key("credentials").key(name)) {
+                let hint = did_you_mean(name, book.names.iter().map(|(known, _)| known.as_str()));
+                self.fault(at, format!("no credentials have the name that is written here{hint}"));
             }
-            Some(index) if !matches!(book.kind_of(index), Some(credentials::Kind::Albert { .. })) => {
-                self.fault(at, format!("{name:?} is not of kind: albert, and only such keys go into an envelope"));
-            }
-            _ => {}
-        }
-        index
+            return None;
+        };
+        *index
     }
 
     /// Albert API's own paths.

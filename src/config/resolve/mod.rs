@@ -145,6 +145,7 @@ impl Resolver<'_> {
         let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book);
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.sort();
         kept_claims.dedup();

@@ -56,8 +56,18 @@ impl Resolver<'_> {
             };
             let envelope =
                 route.envelope.as_ref().and_then(|envelope| self.envelope(&at.key("envelope"), envelope, book));
-            if credential.is_none() && route.client_authorization == Some(ClientAuthorization::Keep) {
-                self.finding(
+            let has_some = match &route.credentials {
+                Some(Chosen::Named(name)) => name != "none",
+                Some(Chosen::Here(_)) => true,
+                None => upstream.is_some_and(|index| {
+                    let upstream = written.upstreams.iter().flatten().nth(index);
+                    upstream
+                        .and_then(|(_, upstream)| upstream.as_ref())
+                        .is_some_and(|written| written.credentials.is_some())
+                }),
+            };
+            if !has_some && !self.is_excused(&at.key("credentials")) && route.client_authorization.is_some() {
+                self.fault(
                     &at.key("client_authorization"),
                     "says nothing where the route has no credentials; remove it",
                 );

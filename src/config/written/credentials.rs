@@ -320,6 +320,7 @@ impl JsonSchema for Chosen {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [{"type": "string"}, generator.subschema_for::<Credential>()]})
+        let credential = generator.subschema_for::<Credential>();
+        json_schema!({"anyOf": [{"type": "string"}, credential], "x-same-as": "credentials"})
     }
 }

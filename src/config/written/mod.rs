@@ -445,9 +445,9 @@ pub(in crate::config) struct Route {
     /// mapping itself, or `none` where the upstream has some and this route is to have none.
     #[schemars(extend("examples" = ["albert", {"kind": "token"}]))]
     pub(in crate::config) credentials: Option<Chosen>,
-    /// What becomes of an `Authorization` that the client sends, on a route with credentials:
-    /// `replace` takes it away, `keep` lets it through in the place of the credentials, for API
-    /// clients that bring a key of their own.
+    /// What becomes of the header that the credentials go into, `Authorization` mostly, where the
+    /// client sends one itself: `replace` takes it away, `keep` lets it through in the place of the
+    /// credentials, for API clients that bring a key of their own.
     #[schemars(extend("default" = "replace"))]
     pub(in crate::config) client_authorization: Option<ClientAuthorization>,
     /// Opens the playgrounds of 2025: a page that is asked for without `?encrypted_token=` is
