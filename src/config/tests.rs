@@ -132,10 +132,10 @@ fn summary(config: &Config) -> String {
     for credentials::Settings { name, kind } in &config.credentials {
         writeln!(out, "credentials {name} {}", kind_in_short(kind)).unwrap();
     }
-    if let Some(domains) = &config.playground.allowed_domains {
+    if let Some(domains) = config.playground.endpoints.as_ref().map(|endpoints| &endpoints.allowed_domains) {
         writeln!(out, "returns to {domains:?}").unwrap();
     }
-    if let Some(path) = &config.callback_alias {
+    if let Some(path) = &config.playground.callback_alias {
         writeln!(out, "callback {path}").unwrap();
     }
     writeln!(
