@@ -38,7 +38,6 @@ impl Environment for World {
             "ADMIN_TOKEN" => Ok(TOKEN.into()),
             "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" => Ok(GATEWAY.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
-            "ACCENT" => Ok("hunter2é".into()),
             "EMPTY" => Ok("".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
             "ZEROS" => Ok("A".repeat(43).into()),

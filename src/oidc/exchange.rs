@@ -166,7 +166,7 @@ impl Provider {
         };
         let answer = answer.map_err(ExchangeError::NotAsked)?;
         if answer.status() != http::StatusCode::OK {
-            return Err(refused(&answer));
+            return Err(refused(&answer, subject));
         }
         let expected = wanted.requested_token_type.unwrap_or(TokenType::AccessToken);
         let (token, lifetime) = issued(answer.body(), expected)?;
@@ -210,9 +210,11 @@ fn parameters<'a>(wanted: &'a Wanted, subject: &'a SecretString) -> Vec<(&'stati
     always.into_iter().chain(given).collect()
 }
 
-fn refused(answer: &http::Response<Vec<u8>>) -> ExchangeError {
+fn refused(answer: &http::Response<Vec<u8>>, subject: &SecretString) -> ExchangeError {
     match client_request::refusal(answer) {
         Refusal::Status(status) => ExchangeError::Status(status),
+        // Codes are logged, and an opaque token could pass for one that is echoed in its place.
+        Refusal::Error(code) if subject.expose_secret().contains(&code) => ExchangeError::Refused("unnamed".to_owned()),
         Refusal::Error(code) => match code.as_str() {
             "invalid_grant" | "invalid_request" | "invalid_token" => ExchangeError::SubjectToken(code),
             "invalid_target" => ExchangeError::InvalidTarget,
@@ -323,6 +325,21 @@ mod tests {
             let (_, lifetime) = read(&answer).unwrap();
             assert_eq!(lifetime.as_secs(), expected, "{said}");
             assert!(Timestamp::from_unix(1_800_000_000).plus(lifetime).as_unix() > 1_800_000_000);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_echoed_as_an_error_code_is_not_repeated() {
+        let subject = SecretString::from("fN9xQ2hW-7sVb0mYt4cK_1eRpLdA5uJz");
+        for (code, expected) in [
+            (subject.expose_secret(), ExchangeError::Refused("unnamed".to_owned())),
+            ("fN9xQ2hW-7sVb0mYt4cK", ExchangeError::Refused("unnamed".to_owned())),
+            ("invalid_scope", ExchangeError::Refused("invalid_scope".to_owned())),
+            ("invalid_target", ExchangeError::InvalidTarget),
+        ] {
+            let body = json!({ "error": code }).to_string().into_bytes();
+            let answer = http::Response::builder().status(400).body(body).unwrap();
+            assert_eq!(refused(&answer, &subject), expected);
         }
     }
 

@@ -28,13 +28,13 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocke
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// Every header that a credential of the stage goes into.
-const HEADERS: [&str; 4] = ["authorization", "x-api-key", "x-access", "x-id"];
+const HEADERS: [&str; 4] = ["authorization", "x-api-key", "x-forwarded-access-token", "x-id"];
 
 const ROUTES: &str = "[{path: /gateway/**, upstream: app, credentials: gateway}, \
     {path: /fixed/**, upstream: app, credentials: fixed}, \
     {path: /me/**, upstream: app, credentials: me}, \
     {path: /id/**, upstream: app, credentials: {kind: token, token: id_token}}, \
-    {path: /both/**, upstream: app, credentials: {kind: token, headers: {X-Access: \"{access_token}\", X-Id: \"Bearer {id_token};\"}}}, \
+    {path: /both/**, upstream: app, credentials: {kind: token, headers: {X-Forwarded-Access-Token: \"{access_token}\", X-Id: \"Bearer {id_token};\"}}}, \
     {path: /billing/**, upstream: app, credentials: billing}, \
     {path: /org/**, upstream: app, credentials: org}, \
     {path: /own/**, upstream: app, credentials: me, client_authorization: keep}, \
@@ -230,7 +230,7 @@ async fn each_credential_reaches_the_upstream_of_its_own_routes_and_no_other() {
         let id = bearer(&stage.arrives("/id/a", &lines).await);
         assert_eq!(claims_of(&id)["aud"], "app");
         let both = injected(&stage.arrives("/both/a", &lines).await);
-        let [("x-access", access), ("x-id", template)] = &both[..] else { panic!("{both:?}") };
+        let [("x-forwarded-access-token", access), ("x-id", template)] = &both[..] else { panic!("{both:?}") };
         assert!(stage.subject_of(access).await.is_some());
         assert_eq!(*template, format!("Bearer {id};"));
     }
@@ -280,7 +280,7 @@ async fn what_the_client_sends_in_the_place_of_a_credential_never_arrives() {
         ("/gateway/a", "X-Api-Key", session.clone()),
         ("/fixed/a", "Authorization", session.clone()),
         ("/me/a", "Authorization", session.clone()),
-        ("/both/a", "X-Access", session.clone()),
+        ("/both/a", "X-Forwarded-Access-Token", session.clone()),
         ("/both/a", "X-Id", session.clone()),
         ("/billing/a", "Authorization", session.clone()),
         ("/org/a", "Authorization", session.clone()),

@@ -14,11 +14,14 @@ use crate::secret::ExposeSecret;
 use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
 use crate::web::allowed_domains::AllowedDomains;
 use crate::web::header::fold;
+use http::HeaderName;
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
+
+const X_FORWARDED_ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-access-token");
+const X_FORWARDED_ID_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-id-token");
 
 /// All credentials: those with names first, in the order of their names.
 pub(super) struct Book {
@@ -176,9 +179,6 @@ impl Resolver<'_> {
                 let secret_at = at.key("secret");
                 let secret = self.required(&secret_at, written.secret.as_ref(), "{env: NAME} or {file: PATH}")?;
                 let secret = self.secret(&secret_at, secret);
-                if secret.as_ref().is_some_and(|secret| HeaderValue::from_str(secret.expose_secret()).is_err()) {
-                    self.fault(&secret_at, "holds a character that no header can have");
-                }
                 Some(credentials::Kind::Static { placement: placement?, secret: secret? })
             }
             Kind::Token => self.token_headers(at, written).map(credentials::Kind::Token),
@@ -231,9 +231,12 @@ impl Resolver<'_> {
         }
     }
 
-    /// `Authorization`, or a header that means nothing else to anybody.
+    /// `Authorization`, one of the headers that apps know tokens by, or one that means nothing else
+    /// to anybody.
     fn credential_header(&mut self, at: &KeyPath, name: &str) -> Option<HeaderName> {
-        if name.eq_ignore_ascii_case("authorization") { Some(AUTHORIZATION) } else { self.header_name(at, name) }
+        let known = [AUTHORIZATION, X_FORWARDED_ACCESS_TOKEN, X_FORWARDED_ID_TOKEN];
+        let known = known.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_str()));
+        known.or_else(|| self.header_name(at, name))
     }
 
     fn token_headers(&mut self, at: &KeyPath, written: &Credential) -> Option<Vec<(HeaderName, TokenTemplate)>> {
