@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod found;
+mod registration;
 mod translate;
 
 use super::{Failure, exit};

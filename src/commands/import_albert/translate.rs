@@ -6,8 +6,6 @@
 
 use super::found::{Secret, Source, Text};
 use std::fmt::Write as _;
-use url::Url;
-use vestibule::web::public_url::{BadPublicUrl, PublicUrl};
 
 /// Where the settings of the sign-in stand, one of them in a file.
 const BLOCKS: [&str; 3] = ["dependencies.proconnect", "oauth2", "settings.oauth2"];
@@ -45,15 +43,6 @@ const ENVELOPE_KEYS: [(&str, &str, &str); 8] = [
     ("settings.auth_master_key", "pbkdf2", "from 0.2.1 on the playground has the master key as auth_encryption_key"),
 ];
 
-/// ProConnect's environments by host.
-const PROCONNECT: [(&str, &str); 4] = [
-    ("fca.integ01.dev-agentconnect.fr", "integration"),
-    ("auth.agentconnect.gouv.fr", "production"),
-    ("fca.integ02.agentconnect.rie.gouv.fr", "rie-integration"),
-    ("auth.agentconnect.rie.gouv.fr", "rie-production"),
-];
-const METADATA: &str = "/.well-known/openid-configuration";
-
 /// Domains under which strangers have hosts.
 const SHARED: [&str; 8] = [
     "gouv.fr",
@@ -75,10 +64,12 @@ pub(super) fn translate(source: &mut Source) -> (String, Vec<String>) {
     (import.out, import.notes)
 }
 
-struct Import<'a> {
-    source: &'a mut Source,
+/// What has been printed so far, and what there is to say about it.
+pub(super) struct Import<'a> {
+    pub(super) source: &'a mut Source,
+    /// Which of [`BLOCKS`] the file has.
     block: &'static str,
-    out: String,
+    pub(super) out: String,
     notes: Vec<String>,
 }
 
@@ -124,21 +115,21 @@ impl Import<'_> {
         self.the_rest();
     }
 
-    fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         self.out.push_str(text);
         self.out.push('\n');
     }
 
-    fn note(&mut self, at: &str, says: &str) {
+    pub(super) fn note(&mut self, at: &str, says: &str) {
         self.notes.push(format!("{at}: {says}"));
     }
 
-    fn of_block(&self, name: &str) -> String {
+    pub(super) fn of_block(&self, name: &str) -> String {
         format!("{}.{name}", self.block)
     }
 
     /// `key: value` with where it comes from; behind a `#` where the value is not known.
-    fn value(&mut self, indent: &str, key: &str, setting: &Text) {
+    pub(super) fn value(&mut self, indent: &str, key: &str, setting: &Text) {
         let Text { at, value, variables } = setting;
         let names = variables.iter().map(|name| format!("${{{name}}}")).collect::<Vec<_>>().join(", ");
         if let Some(value) = value {
@@ -157,13 +148,13 @@ impl Import<'_> {
     }
 
     /// The same for a key that nothing in the file is for.
-    fn missing(&mut self, indent: &str, key: &str, from: &str, says: &str) {
+    pub(super) fn missing(&mut self, indent: &str, key: &str, from: &str, says: &str) {
         let _ = writeln!(self.out, "{indent}# {from} is not set: {says}.\n{indent}# {key}:");
         self.note(from, &format!("is not set; {says}, under {key}"));
     }
 
     /// A reference to a secret: the variable that it comes from, or one for it to be put into.
-    fn reference(&mut self, secret: &Secret, ours: &str) -> String {
+    pub(super) fn reference(&mut self, secret: &Secret, ours: &str) -> String {
         if let Some(variable) = &secret.variable {
             let default = if secret.has_default() { "; its default was not copied" } else { "" };
             let says = format!("is read from the variable {variable}, which has to be set for Vestibule too{default}");
@@ -174,157 +165,6 @@ impl Import<'_> {
         let says = format!("is a secret and was not copied: put it{from} into the variable {ours}, or into a file");
         self.note(&secret.at, &format!("{says}, with {{file: PATH}} instead of {{env: {ours}}}"));
         format!("{{env: {ours}}}")
-    }
-
-    /// An address with a host and no password. Its text may hold one and is not repeated.
-    fn url(&mut self, setting: Option<&Text>) -> Option<Url> {
-        let Text { at, value: Some(value), .. } = setting? else { return None };
-        let says = match Url::parse(value) {
-            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
-                "must begin with https:// or http:// and a host"
-            }
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "holds a user or a password; remove them"
-            }
-            Ok(url) => return Some(url),
-            Err(_) => "is no URL",
-        };
-        self.source.mistake(at, says);
-        None
-    }
-
-    /// The host of `public_url`; where the callback's path stays as it is registered, that with its
-    /// key path.
-    fn public_url(&mut self) -> (Option<String>, Option<(String, String)>) {
-        let front = self.source.text("settings.front_url");
-        let home = self.source.text("playground.home_url");
-        let redirect = self.source.text(&self.of_block("redirect_uri"));
-        let urls = [&front, &home, &redirect].map(|setting| self.url(setting.as_ref()));
-        let origins = urls.each_ref().map(|url| url.as_ref().map(|url| url.origin().ascii_serialization()));
-        let chosen = [(&front, 0), (&home, 1), (&redirect, 2)].into_iter().find(|(setting, _)| setting.is_some());
-        self.line("");
-        let Some((Some(setting), index)) = chosen else {
-            self.missing(
-                "",
-                "public_url",
-                "settings.front_url",
-                "write the address that browsers use for the playground",
-            );
-            return (None, None);
-        };
-        let origin = origins.get(index).cloned().flatten();
-        self.value("", "public_url", &Text { value: origin.clone(), ..setting.clone() });
-        let Some(origin) = origin else { return (None, None) };
-        if PublicUrl::parse(&origin) == Err(BadPublicUrl::Insecure) {
-            self.note(&setting.at, "is http, which Vestibule takes on loopback only; write the https address");
-        }
-        if let (Some(home), Some(Some(at_home))) = (&home, origins.get(1))
-            && *at_home != origin
-        {
-            let says = "has another origin than public_url; set it to that address in the playground: \
-                        its sign-in button leads there";
-            self.note(&home.at, says);
-        }
-        let mut callback = None;
-        if let (Some(redirect), Some(Some(registered)), Some(Some(url))) = (&redirect, origins.get(2), urls.get(2)) {
-            if *registered != origin {
-                let says =
-                    format!("has another origin than public_url; register {origin}/oauth2/callback at the provider");
-                self.note(&redirect.at, &says);
-            } else if url.query().is_some() || url.fragment().is_some() || url.path() == "/" {
-                let says = format!("cannot be kept; register {origin}/oauth2/callback at the provider");
-                self.note(&redirect.at, &says);
-            } else if url.path() != "/oauth2/callback" {
-                callback = Some((redirect.at.clone(), url.path().to_owned()));
-            }
-        } else if redirect.is_none() {
-            let says = format!("is not set; register {origin}/oauth2/callback at the provider");
-            self.note(&self.of_block("redirect_uri"), &says);
-        }
-        let says = format!("register {origin}/oauth2/signed_out at the provider too, as post-logout redirect URI");
-        self.note(&self.of_block("redirect_uri"), &says);
-        let host = urls.get(index).and_then(Option::as_ref).and_then(Url::host_str);
-        (host.map(str::to_owned), callback)
-    }
-
-    fn provider(&mut self) {
-        self.line("\nproviders:\n  proconnect:");
-        let metadata = self.source.text(&self.of_block("server_metadata_url"));
-        let url = self.url(metadata.as_ref());
-        let mut is_proconnect = false;
-        match (&metadata, url) {
-            (Some(metadata), Some(url)) => is_proconnect = self.issuer(metadata, &url),
-            (Some(metadata), None) => self.value("    ", "issuer", metadata),
-            (None, _) => {
-                let at = self.of_block("server_metadata_url");
-                let says = "write `preset: proconnect` with its environment, or an issuer";
-                self.missing("    ", "preset", &at, says);
-            }
-        }
-        let at = self.of_block("client_id");
-        match self.source.text(&at) {
-            Some(client_id) => self.value("    ", "client_id", &client_id),
-            None => self.missing("    ", "client_id", &at, "write the one of your registration"),
-        }
-        let at = self.of_block("client_secret");
-        match self.source.secret(&at) {
-            Some(secret) => {
-                let reference = self.reference(&secret, "PROCONNECT_CLIENT_SECRET");
-                let _ = writeln!(self.out, "    # From {at}.\n    client_secret: {reference}");
-            }
-            None => self.missing("    ", "client_secret", &at, "write where the one of your registration is"),
-        }
-        let at = self.of_block("scope");
-        if let Some(scope) = self.source.text(&at) {
-            self.scopes(&scope, is_proconnect);
-        }
-    }
-
-    /// The preset or the issuer that a metadata URL stands for; whether it is ProConnect.
-    fn issuer(&mut self, metadata: &Text, url: &Url) -> bool {
-        let known = PROCONNECT.iter().find(|(host, _)| url.host_str() == Some(host));
-        if let Some((_, environment)) = known {
-            self.value("    ", "preset", &Text { value: Some("proconnect".to_owned()), ..metadata.clone() });
-            let _ = writeln!(self.out, "    environment: {environment}");
-            return true;
-        }
-        let Some(issuer) = url.as_str().strip_suffix(METADATA) else {
-            self.source.mistake(&metadata.at, &format!("must end with {METADATA}, before which the issuer stands"));
-            return false;
-        };
-        self.value("    ", "issuer", &Text { value: Some(issuer.to_owned()), ..metadata.clone() });
-        if url.host_str().is_some_and(|host| host.starts_with("identite") && host.ends_with("proconnect.gouv.fr")) {
-            let says = "is ProConnect Identité, one of the identity providers behind ProConnect and not ProConnect; \
-                        register there, and write `preset: proconnect` instead of the issuer";
-            self.note(&metadata.at, says);
-        }
-        false
-    }
-
-    fn scopes(&mut self, scope: &Text, is_proconnect: bool) {
-        let Some(value) = &scope.value else {
-            self.value("    ", "scopes", scope);
-            return;
-        };
-        let mut scopes: Vec<&str> = vec!["openid"];
-        let mut of_profile = false;
-        for name in value.split_ascii_whitespace() {
-            let names: &[&str] = if is_proconnect && name == "profile" {
-                of_profile = true;
-                &["given_name", "usual_name"]
-            } else {
-                &[name]
-            };
-            scopes.extend(names);
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        scopes.retain(|name| seen.insert(*name));
-        let list = scopes.iter().map(|name| scalar(name)).collect::<Vec<_>>().join(", ");
-        let profile = if of_profile { ": ProConnect has no `profile`, but given_name and usual_name" } else { "" };
-        let _ = writeln!(self.out, "    # From {}{profile}.\n    scopes: [{list}]", scope.at);
-        if !scope.variables.is_empty() {
-            self.note(&scope.at, "depends on a variable, of which the default was taken; write what it is into scopes");
-        }
     }
 
     fn session(&mut self) {
@@ -505,7 +345,7 @@ fn is_at_or_below(host: &str, domain: &str) -> bool {
 }
 
 /// A text as YAML: as it is where it can only be read as this text, else in quotes.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let plain = text.contains(|c: char| c.is_ascii_alphabetic())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
         && !text.ends_with(':')
