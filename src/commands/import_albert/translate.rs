@@ -109,7 +109,7 @@ impl Import<'_> {
         self.routes();
         self.endpoints(host.as_deref());
         if let Some((at, path)) = callback {
-            let _ = write!(self.out, "\n# From {at}: the redirect URI that ProConnect knows stays.\n");
+            let _ = write!(self.out, "\n# From {at}: the redirect URI that the provider knows stays.\n");
             let _ = writeln!(self.out, "aliases: {{callback: {}}}", scalar(&path));
         }
         self.the_rest();
@@ -250,9 +250,14 @@ impl Import<'_> {
     fn envelope_key(&mut self, key: &Secret, derivation: &str) -> String {
         let master_key = self.source.secret("settings.auth_master_key");
         if master_key.is_some_and(|master_key| master_key.is_same_as(key)) {
-            let says = "is the API's master key, which Vestibule should not have: put one new long random text into \
-                        playground.auth_encryption_key and into the variable PLAYGROUND_ENCRYPTION_KEY";
-            self.note(&key.at, says);
+            let there = match derivation {
+                "pbkdf2" => "the same into playground.auth_encryption_key",
+                "sha256" => "its SHA-256 in base64url into playground.encryption_key",
+                _ => "the same into playground.encryption_key",
+            };
+            let says = "is the API's master key, which Vestibule should not have";
+            let says = format!("{says}: put a new one into the variable PLAYGROUND_ENCRYPTION_KEY, and {there}");
+            self.note(&key.at, &says);
             return "{env: PLAYGROUND_ENCRYPTION_KEY}".to_owned();
         }
         if key.is_placeholder() {
