@@ -2,6 +2,7 @@
 //! whether it worked: 0, or 1 with the reason on standard error.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
+pub(crate) mod import_albert;
 pub(crate) mod sessions;
 
 use base64::Engine;

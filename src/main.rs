@@ -46,6 +46,11 @@ enum Command {
         #[command(subcommand)]
         command: commands::sessions::SessionsCommand,
     },
+    /// A configuration from the settings of another program
+    Import {
+        #[command(subcommand)]
+        command: commands::import_albert::ImportCommand,
+    },
     /// Print the configuration's JSON Schema, for editors
     Schema,
 }
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
         Command::Check { file, online } => commands::check(&file.config, online),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
         Command::Sessions { command } => commands::sessions::run(command),
+        Command::Import { command } => commands::import_albert::run(command),
         Command::Schema => commands::schema(),
     }
 }

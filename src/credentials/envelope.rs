@@ -108,6 +108,9 @@ impl Envelope {
 
     /// An envelope of `now`, as it goes into a query: base64url with its padding, so that `=` is the
     /// only character that is written `%3D` there.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes for the IV: the crate knows no other answer.
     #[must_use]
     #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form, and memory takes every byte")]
     pub fn seal(&self, contents: &Contents<'_>, now: Timestamp) -> SecretString {

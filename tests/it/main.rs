@@ -19,6 +19,7 @@ mod endings;
 mod envelope;
 mod headers;
 mod hygiene;
+mod import_albert;
 mod keys;
 mod life;
 mod listeners;
