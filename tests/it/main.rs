@@ -6,7 +6,10 @@
 mod admin;
 mod admin_sessions;
 mod albert;
+mod albert_errors;
 mod albert_fake;
+mod albert_life;
+mod albert_model;
 mod architecture;
 mod attacks;
 mod callback;
