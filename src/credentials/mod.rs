@@ -409,11 +409,15 @@ impl Credentials {
     }
 
     /// Before a session is ended by its browser: what only its cookie knows is noted, so that it is
-    /// deleted with the rest.
+    /// deleted with the rest; and the keys themselves are got out while somebody shows the session,
+    /// as they are the best means to delete them.
     pub async fn note(&self, request: &HeaderMap, now: Timestamp) {
         let Ok(opened) = self.sessions.open(request, now) else { return };
         if let Ok(session) = self.sessions.read(&opened, now) {
             self.wallet.in_cookie(&self.slots, &session, request, now).await;
+            for credential in self.all.iter().filter(|credential| credential.api().is_some()) {
+                self.wallet.in_store(&credential.slot, &session, now).await;
+            }
         }
     }
 
@@ -441,11 +445,12 @@ impl Credentials {
         let mut pause = FIRST_RETRY;
         loop {
             // What other replicas left is looked for now and then, whatever happens here.
-            pause = if left == Left::Something { RETRY.min(pause * 2) } else { RETRY };
+            let wait = if left == Left::Something { pause } else { RETRY };
+            pause = RETRY.min(pause * 2);
             let news = tokio::select! {
                 id = ends.recv() => id,
                 id = told.recv() => id,
-                () = tokio::time::sleep(pause) => None,
+                () = tokio::time::sleep(wait) => None,
             };
             if news.is_some() {
                 pause = FIRST_RETRY;

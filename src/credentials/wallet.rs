@@ -216,6 +216,16 @@ impl Wallet {
         }
     }
 
+    /// The value from the store, where nothing is at hand: before its session ends.
+    pub(super) async fn in_store(&self, slot: &Slot, session: &Session<'_>, now: Timestamp) {
+        let place = (session.id(), slot.index);
+        if !self.memory.contains_key(&place)
+            && let Ok(Some(held)) = self.stored(slot, session, now).await
+        {
+            self.memory.insert(place, Arc::new(held));
+        }
+    }
+
     /// A `Set-Cookie` value with what has to be given back, where sessions keep their tokens in
     /// cookies.
     pub(super) fn cookie(&self, slots: &[Arc<Slot>], session: &Session<'_>, now: Timestamp) -> Option<HeaderValue> {
@@ -298,8 +308,7 @@ impl Wallet {
                 }
             }
             match lock.taken(&*self.store, now.plus(waited + LOCK), now.plus(waited)).await {
-                Ok(true) if waited.is_zero() => break true,
-                // Another one had it a moment ago, and has left something.
+                // Another one may have had it a moment ago, and have left something.
                 Ok(true) => match self.stored(slot, &session, now).await {
                     Ok(Some(held)) if is_another(&held) => {
                         lock.release(&*self.store, now).await;

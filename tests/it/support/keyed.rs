@@ -11,6 +11,9 @@ use vestibule::clock::Clock;
 pub(crate) struct Keyed {
     pub(crate) site: Site,
     pub(crate) api: FakeAlbert,
+    /// Further top-level keys and the routes, for replicas.
+    more: String,
+    routes: String,
     /// The admin bearer, in its file.
     _admin_key: NamedTempFile,
 }
@@ -50,16 +53,17 @@ impl Keyed {
         );
         let routes = "[{path: /v1/**, upstream: api, credentials: albert}, \
                        {path: /public/**, access: public, upstream: app}, {path: /**, upstream: app}]";
-        let setup = Setup {
-            more,
-            routes: differing.routes.unwrap_or(routes).to_owned(),
-            upstreams: format!(", api: {{url: \"{}\"}}", api.url()),
-            issuer: differing.issuer,
-            ..Setup::default()
-        };
-        let site = Site::with(setup).await;
+        let routes = differing.routes.unwrap_or(routes).to_owned();
+        let site = Site::with(setup(&api, &more, &routes, differing.issuer)).await;
         api.follow(Clock::Manual(site.clock.clone()));
-        Self { site, api, _admin_key: admin_key }
+        Self { site, api, more, routes, _admin_key: admin_key }
+    }
+
+    /// Another process of the same site: the same session keys, provider and API, and the same
+    /// store where that is not memory.
+    pub(crate) async fn replica(&self) -> Site {
+        let issuer = Some(self.site.provider.issuer().to_owned());
+        Site::with(setup(&self.api, &self.more, &self.routes, issuer)).await
     }
 
     /// The keys that live now.
@@ -69,12 +73,29 @@ impl Keyed {
 
     /// Waits until no key lives, which takes the API being told.
     pub(crate) async fn no_key_lives(&self) {
+        self.only_lives(&[]).await;
+    }
+
+    /// Waits until no key lives but these, which do.
+    pub(crate) async fn only_lives(&self, bearers: &[&str]) {
         for count in 1.. {
-            if self.live_keys().is_empty() {
+            let live: Vec<String> = self.live_keys().iter().map(|key| format!("Bearer {}", key.secret)).collect();
+            assert!(bearers.iter().all(|bearer| live.iter().any(|held| held == bearer)), "one too many is gone");
+            if live.len() == bearers.len() {
                 return;
             }
             self.api.answered("DELETE", "/", count).await;
         }
+    }
+}
+
+fn setup(api: &FakeAlbert, more: &str, routes: &str, issuer: Option<String>) -> Setup {
+    Setup {
+        more: more.to_owned(),
+        routes: routes.to_owned(),
+        upstreams: format!(", api: {{url: \"{}\"}}", api.url()),
+        issuer,
+        ..Setup::default()
     }
 }
 
