@@ -125,6 +125,7 @@ const ORDER: &[&str] = &[
     "access",
     "upstream",
     "strip_prefix",
+    "session_cookie",
     "identity",
     "headers",
     "encoding",

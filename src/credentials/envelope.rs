@@ -39,7 +39,7 @@ const SALT: &[u8] = b"salt";
 const ROUNDS: NonZeroU32 = NonZeroU32::new(310_000).expect("is not zero");
 
 /// How the configured text becomes the key, as the two ends of each version agreed on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Derivation {
     /// The text is the key: 32 bytes in base64url, as `Fernet.generate_key()` prints them. The word
@@ -49,6 +49,7 @@ pub enum Derivation {
     Sha256,
     /// The key is derived from the text with PBKDF2 (HMAC-SHA-256, the salt `salt`, 310 000
     /// rounds), as in versions 0.2.1 to 0.2.8.
+    #[default]
     Pbkdf2,
 }
 
