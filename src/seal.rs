@@ -53,10 +53,13 @@ pub enum Purpose {
     Listing,
     /// What upstreams need to trust a session: the credentials cookie, and its like in the store.
     Credentials,
+    /// What an app shows to learn whose session it is: the proof cookie.
+    Proof,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] = [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials];
+    const ALL: [Self; 7] =
+        [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials, Self::Proof];
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -66,6 +69,7 @@ impl Purpose {
             Self::SignOut => b"vestibule 1 sign-out",
             Self::Listing => b"vestibule 1 listing",
             Self::Credentials => b"vestibule 1 credentials",
+            Self::Proof => b"vestibule 1 proof",
         }
     }
 }
@@ -259,7 +263,7 @@ impl Key {
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [session, tokens, sign_in, sign_out, listing, credentials] = &self.ciphers;
+        let [session, tokens, sign_in, sign_out, listing, credentials, proof] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
             Purpose::Tokens => tokens,
@@ -267,6 +271,7 @@ impl Key {
             Purpose::SignOut => sign_out,
             Purpose::Listing => listing,
             Purpose::Credentials => credentials,
+            Purpose::Proof => proof,
         }
     }
 }

@@ -150,6 +150,7 @@ const ORDER: &[&str] = &[
     "envelope",
     "derivation",
     "ttl",
+    "session_cookie",
     "albert_endpoints",
     "allowed_domains",
     "aliases",

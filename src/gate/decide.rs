@@ -77,7 +77,7 @@ pub fn decide<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::route::{Access, ClientAuthorization, PathPattern, Route};
+    use crate::gate::route::{Access, ClientAuthorization, PathPattern, Route, SessionCookie};
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
@@ -107,6 +107,7 @@ mod tests {
             credential: None,
             client_authorization: ClientAuthorization::default(),
             envelope: None,
+            session_cookie: SessionCookie::default(),
         }
     }
 

@@ -102,6 +102,12 @@ impl Headers {
         Self { settings, stripped }
     }
 
+    /// Others, written in the same way.
+    #[must_use]
+    pub fn with(&self, headers: Vec<(HeaderName, Template)>) -> Self {
+        Self::new(Settings { headers, encoding: self.settings.encoding })
+    }
+
     /// Whether a header of the client's must not reach the app.
     pub fn must_strip(&self, name: &HeaderName) -> bool {
         let name = name.as_str();

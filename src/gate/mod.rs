@@ -1,7 +1,7 @@
 //! The gate: may this request pass, to which app, and as whom.
 //!
-//! Called by `server` for every request that is not for one of our own endpoints. The files in
-//! the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
+//! Called by `server` for every request that is not for one of our own endpoints, and for the one
+//! that asks whose session a cookie is (`/oauth2/auth`). The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
 //! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
 
 pub mod decide;
@@ -21,18 +21,33 @@ use crate::web::origin;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo};
 use decide::{Decision, decide};
-use headers::{Headers, IdentityHeaders, fold};
+use headers::{Headers, IdentityHeaders, fold, named_set};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use route::{Found, Route, Table};
+use route::{Access, ClientAuthorization, Found, PathPattern, Route, SessionCookie, Table};
 use std::sync::Arc;
 
 /// Everything that a decision needs, made once.
 pub struct Gate {
     routes: Table,
     headers: Headers,
+    /// What is told to whoever asks whose session it is.
+    told: Headers,
+    /// The rule for that.
+    asked: Option<Route>,
     sessions: Arc<Sessions>,
     public_url: PublicUrl,
     prefix: Prefix,
+}
+
+/// What is judged.
+struct Case<'g, 'r> {
+    headers: &'r HeaderMap,
+    kind: Kind,
+    found: Found<'g>,
+    /// Where a browser would come back to.
+    target: &'r str,
+    /// What says who it is.
+    says: &'g Headers,
 }
 
 /// A decision, with what it borrowed worked out.
@@ -99,7 +114,20 @@ impl Gate {
         public_url: PublicUrl,
         prefix: Prefix,
     ) -> Self {
-        Self { routes, headers, sessions, public_url, prefix }
+        let told = headers.with(named_set("x-auth-request").unwrap_or_default());
+        let asked = PathPattern::parse("/**").ok().map(|path| Route {
+            path,
+            host: None,
+            methods: Vec::new(),
+            access: Access::SignedIn,
+            upstream: usize::MAX,
+            strip_prefix: None,
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
+            session_cookie: SessionCookie::default(),
+        });
+        Self { routes, headers, told, asked, sessions, public_url, prefix }
     }
 
     /// Judges a request at the moment `now`.
@@ -110,7 +138,7 @@ impl Gate {
         } else {
             self.sessions.open(headers, now)
         };
-        self.verdict(request, opened, Asked::NotYet, now, random)
+        self.verdict(&self.case(request), opened, Asked::NotYet, now, random)
     }
 
     /// Judges it again with what came of asking: the session as it is now, or why there is none.
@@ -121,17 +149,56 @@ impl Gate {
         now: Timestamp,
         random: &dyn Random,
     ) -> Verdict<'_> {
-        self.verdict(request, session, Asked::Once, now, random)
+        self.verdict(&self.case(request), session, Asked::Once, now, random)
     }
 
-    fn verdict(
+    /// Judges on behalf of whoever asks `/oauth2/auth` whether the session that these headers show
+    /// is good: as on a route for the signed in, and by a proof of a session as well. What comes out
+    /// is to be told, and goes to no app.
+    pub fn vouch(&self, headers: &HeaderMap, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
+        let opened = if origin::is_foreign_socket(headers, &self.public_url) {
+            Err(NoSession::OtherSite)
+        } else {
+            self.sessions.open_shown(headers, now)
+        };
+        self.verdict(&self.asked_of(headers), opened, Asked::NotYet, now, random)
+    }
+
+    /// The same again with what came of asking.
+    pub fn vouch_again(
         &self,
-        request: &CleanRequest<'_>,
+        headers: &HeaderMap,
+        session: Result<OpenedSession, NoSession>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Verdict<'_> {
+        self.verdict(&self.asked_of(headers), session, Asked::Once, now, random)
+    }
+
+    fn case<'g, 'r>(&'g self, request: &'r CleanRequest<'_>) -> Case<'g, 'r> {
+        let parts = request.parts();
+        Case {
+            headers: &parts.headers,
+            kind: Kind::of(parts),
+            found: self.find(request),
+            target: request.target(),
+            says: &self.headers,
+        }
+    }
+
+    fn asked_of<'g, 'r>(&'g self, headers: &'r HeaderMap) -> Case<'g, 'r> {
+        let found = self.asked.as_ref().map_or(Found::Nothing, |route| Found::Route(usize::MAX, route));
+        Case { headers, kind: Kind::Program, found, target: "/", says: &self.told }
+    }
+
+    fn verdict<'g>(
+        &'g self,
+        case: &Case<'g, '_>,
         opened: Result<OpenedSession, NoSession>,
         asked: Asked,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Verdict<'_> {
+    ) -> Verdict<'g> {
         let session = match &opened {
             Ok(opened) => self.sessions.read(opened, now),
             Err(reason) => Err(*reason),
@@ -140,15 +207,13 @@ impl Gate {
         let asks = asked == Asked::NotYet && self.sessions.wants_refresh(held, now);
         // `session` borrows from `opened`, which leaves with the verdict: what is needed of it is
         // worked out first.
-        let (index, identity, id, renewal) = match decide(Kind::of(request.parts()), self.find(request), held, asks) {
+        let (index, identity, id, renewal) = match decide(case.kind, case.found, held, asks) {
             Decision::Forward(index, permit) => {
                 let renewal = match (permit.person(), &opened) {
-                    (Some(person), Ok(opened)) => {
-                        self.sessions.renewal(person, opened, &request.parts().headers, now, random)
-                    }
+                    (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
                     _ => Vec::new(),
                 };
-                (index, self.headers.identity(permit), permit.person().map(Session::id), renewal)
+                (index, case.says.identity(permit), permit.person().map(Session::id), renewal)
             }
             Decision::Refresh => {
                 return match opened {
@@ -158,13 +223,13 @@ impl Gate {
             }
             Decision::SignIn(reason) => {
                 // An address that cannot be carried through is no reason not to sign in.
-                let return_to = ReturnTo::parse(request.target(), &self.public_url, &self.prefix);
+                let return_to = ReturnTo::parse(case.target, &self.public_url, &self.prefix);
                 return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
             }
             Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
             Decision::Deny(denial) => return Verdict::Deny(denial),
         };
-        let Some(route) = self.routes.get(index) else { return Verdict::Deny(Denial::NoRoute) };
+        let Found::Route(_, route) = case.found else { return Verdict::Deny(Denial::NoRoute) };
         let opened = opened.ok().filter(|_| id.is_some());
         Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal })
     }
@@ -205,7 +270,7 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::gate::headers::{Settings, named_set};
-    use crate::gate::route::{Access, ClientAuthorization, PathPattern};
+    use crate::gate::route::{Access, ClientAuthorization, PathPattern, SessionCookie};
     use crate::gate::template::Encoding;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
@@ -225,6 +290,7 @@ mod tests {
             credential: None,
             client_authorization: ClientAuthorization::default(),
             envelope: None,
+            session_cookie: SessionCookie::default(),
         };
         let routes = vec![
             route("/public/**", Access::Public, &[]),

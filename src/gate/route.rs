@@ -29,6 +29,17 @@ pub enum ClientAuthorization {
     Keep,
 }
 
+/// What an app gets of the session's cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionCookie {
+    /// Nothing.
+    #[default]
+    Strip,
+    /// In its place a cookie that opens at `/oauth2/auth` alone, which says whose session it is.
+    Proof,
+}
+
 /// One route, resolved.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -50,6 +61,8 @@ pub struct Route {
     pub client_authorization: ClientAuthorization,
     /// Index of the envelope that opens its pages.
     pub envelope: Option<usize>,
+    /// What the app gets of the session's cookie.
+    pub session_cookie: SessionCookie,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -318,6 +331,7 @@ mod tests {
             credential: None,
             client_authorization: ClientAuthorization::default(),
             envelope: None,
+            session_cookie: SessionCookie::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::oidc::Tokens;
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::Purpose;
 use crate::secret::SecretString;
+use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,12 @@ pub struct SignedOut {
 }
 
 /// What the page after signing out may say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The provider sent the browser back with the `state` that we gave it.
     Everywhere,
+    /// The same, and the app that signed out wants the browser there.
+    GoOn(ReturnTo),
     /// Only here: the provider has no such endpoint, or could not be asked.
     HereOnly,
     /// Somebody opened the page without having signed out.
@@ -60,18 +63,37 @@ impl Login {
         same_origin && is("sec-fetch-mode", "navigate")
     }
 
-    /// Signs out: ends the session at once and says where the browser goes.
+    /// Where the browser goes when it has signed out: the `rd` of `/oauth2/sign_out`, if it is on
+    /// this site. The address of our own sign-in stands for the one that this would lead to, where
+    /// the person is asked to sign in.
+    pub fn after_sign_out(&self, query: &str) -> Option<ReturnTo> {
+        let rd = Parameters::parse(query).get("rd").ok().flatten().map(str::to_owned)?;
+        let wanted = self.behind_sign_in(&rd).unwrap_or(rd);
+        ReturnTo::parse(&wanted, &self.public_url, &self.prefix).ok()
+    }
+
+    fn behind_sign_in(&self, rd: &str) -> Option<String> {
+        let local = rd.strip_prefix(self.public_url.origin()).unwrap_or(rd);
+        let (path, query) = local.split_once('?').unwrap_or((local, ""));
+        matches!(self.prefix.below(path), Some("sign_in" | "start")).then_some(())?;
+        let behind = Parameters::parse(query).get("rd").ok().flatten().map(str::to_owned);
+        Some(behind.unwrap_or_else(|| "/".to_owned()))
+    }
+
+    /// Signs out: ends the session at once and says where the browser goes. From the provider it
+    /// comes back to our page, and on to `return_to` if there is one.
     ///
     /// # Errors
     /// When no `state` can be made; the session is over all the same.
     pub async fn sign_out(
         &self,
         headers: &HeaderMap,
+        return_to: Option<&ReturnTo>,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<SignedOut, NoRandomness> {
         let tokens = self.end_of(headers, now).await;
-        self.leave(headers, tokens.as_ref().map(|tokens| &tokens.id_token), now, random).await
+        self.leave(headers, tokens.as_ref().map(|tokens| &tokens.id_token), return_to, now, random).await
     }
 
     /// Leads the browser of a session that is over round by the provider.
@@ -82,13 +104,14 @@ impl Login {
         &self,
         headers: &HeaderMap,
         id_token: Option<&SecretString>,
+        return_to: Option<&ReturnTo>,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<SignedOut, NoRandomness> {
         let mut cookies = self.sessions.clear(headers);
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let seal = |outcome: u8| self.seal_sign_out(outcome, &browser, now, random);
-        let state = seal(EVERYWHERE)?;
+        let seal = |outcome, return_to| self.seal_sign_out(outcome, return_to, &browser, now, random);
+        let state = seal(EVERYWHERE, return_to)?;
         // A provider that cannot be asked must not keep a person signed in here.
         let end_session = self.provider.end_session_url(id_token, &state, now).await.ok().flatten();
         cookies.extend(browser.cookie(&self.cookies, STATE_LIFETIME));
@@ -96,7 +119,8 @@ impl Login {
             Some(url) => SignedOut { location: url.to_string(), cookies, at_provider: true },
             None => {
                 let page = self.provider.settings().post_logout_redirect_uri.as_str();
-                SignedOut { location: format!("{page}?state={}", seal(HERE_ONLY)?), cookies, at_provider: false }
+                // Not on to anywhere: who is signed in at the provider would be signed in again.
+                SignedOut { location: format!("{page}?state={}", seal(HERE_ONLY, None)?), cookies, at_provider: false }
             }
         })
     }
@@ -136,10 +160,15 @@ impl Login {
         let opened = parameters.get("state").ok().flatten().and_then(|state| {
             let browser = Browser::of(headers, &self.cookies)?;
             let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding(), now)?;
-            postcard::from_bytes::<(u8, Timestamp, [u8; 32])>(opened.plaintext()).ok()
+            let (outcome, made, _, return_to): Written<'_> = postcard::from_bytes(opened.plaintext()).ok()?;
+            // We sealed it, and still: there is one way to make a return target.
+            let return_to = return_to.and_then(|text| ReturnTo::parse(text, &self.public_url, &self.prefix).ok());
+            Some((outcome, made, return_to))
         });
         match opened {
-            Some((EVERYWHERE, made, _)) if now.since(made) < STATE_LIFETIME => Outcome::Everywhere,
+            Some((EVERYWHERE, made, return_to)) if now.since(made) < STATE_LIFETIME => {
+                return_to.map_or(Outcome::Everywhere, Outcome::GoOn)
+            }
             Some((HERE_ONLY, made, _)) if now.since(made) < STATE_LIFETIME => Outcome::HereOnly,
             _ => Outcome::NotSignedOut,
         }
@@ -148,15 +177,20 @@ impl Login {
     fn seal_sign_out(
         &self,
         outcome: u8,
+        return_to: Option<&ReturnTo>,
         browser: &Browser,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<String, NoRandomness> {
         let id: [u8; 32] = random::bytes(random)?;
-        let plaintext = postcard::to_stdvec(&(outcome, now, id)).map_err(|_| NoRandomness)?;
+        let written: Written<'_> = (outcome, now, id, return_to.map(ReturnTo::as_str));
+        let plaintext = postcard::to_stdvec(&written).map_err(|_| NoRandomness)?;
         self.ring.seal(Purpose::SignOut, &plaintext, browser.binding(), random)
     }
 }
+
+/// How it went, when, what makes the state unguessable, and where the browser goes on to.
+type Written<'a> = (u8, Timestamp, [u8; 32], Option<&'a str>);
 
 const EVERYWHERE: u8 = 1;
 const HERE_ONLY: u8 = 2;

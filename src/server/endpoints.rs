@@ -87,7 +87,7 @@ impl Endpoints {
             }
             "sign_out" if get || post => {
                 exchange.decision = "sign_out";
-                self.sign_out(parts, exchange).await
+                self.sign_out(if post { form } else { query }, parts, exchange).await
             }
             SESSIONS_PAGE if get || post => {
                 exchange.decision = "sessions";
@@ -188,13 +188,16 @@ impl Endpoints {
         }
     }
 
-    pub(super) async fn sign_out(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    /// Signs out. `asked` is the query or the form: where to go afterwards.
+    pub(super) async fn sign_out(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let return_to = self.login.after_sign_out(asked);
         if !self.login.sign_out_is_meant(&parts.method, &parts.headers) {
             exchange.decision = "confirm_sign_out";
-            return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
+            let return_to = return_to.as_ref().map(ReturnTo::as_str);
+            return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to }, parts);
         }
         self.credentials.note(&parts.headers, self.clock.now()).await;
-        match self.login.sign_out(&parts.headers, self.clock.now(), &*self.random).await {
+        match self.login.sign_out(&parts.headers, return_to.as_ref(), self.clock.now(), &*self.random).await {
             Ok(out) => {
                 self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();
                 Reply::redirect(&parts.method, &out.location).cookies(out.cookies)
@@ -209,6 +212,9 @@ impl Endpoints {
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
         }
         let reach = match self.login.signed_out(query, &parts.headers, now) {
+            Outcome::GoOn(return_to) => {
+                return Reply::redirect(&parts.method, &return_to.location(&self.public_url));
+            }
             Outcome::Everywhere => SignOutReach::Provider,
             // Without our `state` nothing is known of the provider: only what is true here is said.
             Outcome::HereOnly | Outcome::NotSignedOut => SignOutReach::LocalOnly,

@@ -32,6 +32,9 @@ pub(super) struct Exchange {
     pub(super) opened: Option<Arc<OpenedSession>>,
     /// What the upstream needs to trust it.
     pub(super) credential: Provided,
+    /// The proof of its session that goes along with the cookies to the app, where the route has
+    /// one.
+    pub(super) proof: Option<String>,
     /// Which credential takes the place of what the client sent under its headers, by index.
     pub(super) replaces: Option<usize>,
     /// Whether it goes to the app once more, with a new credential.
@@ -71,6 +74,7 @@ impl Exchange {
             identity: IdentityHeaders::default(),
             opened: None,
             credential: Provided::default(),
+            proof: None,
             replaces: None,
             again: Again::NotYet,
             renewal: Vec::new(),

@@ -9,6 +9,7 @@ mod endpoints;
 mod exchange;
 mod farewell;
 mod form;
+mod forward_auth;
 mod held;
 mod line;
 mod listen;

@@ -133,7 +133,7 @@ impl Endpoints {
             None => Vec::new(),
         };
         if ended.contains(&mine.current) {
-            return self.sign_out(parts, exchange).await;
+            return self.sign_out("", parts, exchange).await;
         }
         for id in ended {
             if let Err(error) = self.sessions.end(id, now).await {

@@ -5,6 +5,7 @@
 
 use super::endpoints::{Endpoints, MAX_FORM_LEN};
 use super::exchange::{AccessLine, Again, Exchange};
+use super::forward_auth::AUTH;
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
 use super::metrics::Metrics;
@@ -15,7 +16,7 @@ use super::rescue::Rescue;
 use super::upstream::Upstreams;
 use crate::clock::Timestamp;
 use crate::credentials::{CredentialError, Credentials};
-use crate::gate::route::{ClientAuthorization, Route};
+use crate::gate::route::{ClientAuthorization, Route, SessionCookie};
 use crate::gate::{Denial, Gate, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
@@ -26,7 +27,7 @@ use crate::web::shared_cache;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::http::v1::server::HttpSession;
@@ -110,7 +111,7 @@ impl Proxy {
         let mut verdict = self.gate.judge(request, now, random);
         self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
         if let Verdict::Refresh(opened) = verdict {
-            let session = self.refresh(opened, request, exchange, now).await;
+            let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
             verdict = self.gate.judge_again(request, session, now, random);
         }
         match verdict {
@@ -128,7 +129,7 @@ impl Proxy {
                     && !exchange.renewal.is_empty()
                     && self.sessions.was_present(id, now)
                 {
-                    self.list(forward.opened.as_ref(), request, exchange, now);
+                    self.list(forward.opened.as_ref(), &request.parts().headers, exchange, now);
                 }
                 exchange.opened = forward.opened.map(Arc::new);
                 let held = exchange.opened.clone().and_then(|opened| self.sessions.held(opened, now));
@@ -148,6 +149,10 @@ impl Proxy {
                 }
                 if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
                     return Step::Reply(reply);
+                }
+                if forward.route.session_cookie == SessionCookie::Proof {
+                    let opened = exchange.opened.as_ref();
+                    exchange.proof = opened.and_then(|opened| self.sessions.proof(opened, now, random));
                 }
                 match forward.route.target_for_app(request.target()) {
                     Some(target) => {
@@ -249,14 +254,14 @@ impl Proxy {
     }
 
     /// Asks the provider, or the store, how it stands with a session.
-    async fn refresh(
+    pub(super) async fn refresh(
         &self,
         opened: OpenedSession,
-        request: &CleanRequest<'_>,
+        headers: &HeaderMap,
         exchange: &mut Exchange,
         now: Timestamp,
     ) -> Result<OpenedSession, NoSession> {
-        let (label, session) = match self.refresher.refresh(opened, &request.parts().headers, now).await {
+        let (label, session) = match self.refresher.refresh(opened, headers, now).await {
             Refreshed::Anew(opened, cookies) => {
                 exchange.renewal = cookies;
                 ("renewed", Ok(opened))
@@ -271,10 +276,16 @@ impl Proxy {
 
     /// Lets the person and administrators see that a session is in use, and from where. Nobody
     /// waits for it.
-    fn list(&self, opened: Option<&OpenedSession>, request: &CleanRequest<'_>, exchange: &Exchange, now: Timestamp) {
+    pub(super) fn list(
+        &self,
+        opened: Option<&OpenedSession>,
+        headers: &HeaderMap,
+        exchange: &Exchange,
+        now: Timestamp,
+    ) {
         let Some(Ok(session)) = opened.map(|opened| self.sessions.read(opened, now)) else { return };
         let address = exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
-        let listed = self.sessions.listing(&session, &Place::new(&request.parts().headers, address), now);
+        let listed = self.sessions.listing(&session, &Place::new(headers, address), now);
         let (sessions, random) = (Arc::clone(&self.sessions), Arc::clone(&self.endpoints.random));
         tokio::spawn(async move {
             if let Err(error) = sessions.list(&listed, now, &*random).await {
@@ -351,6 +362,9 @@ impl ProxyHttp for Proxy {
                 return Ok(false);
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
+            Step::Endpoint { name, .. } if name == AUTH => {
+                self.forward_auth(session.req_header().as_ref(), exchange).await
+            }
             Step::Endpoint { name, query } => {
                 let form =
                     if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
@@ -402,6 +416,11 @@ impl ProxyHttp for Proxy {
             ForApp::Unchanged => {}
             ForApp::Nothing => drop(request.remove_header(&COOKIE)),
             ForApp::Others(others) => request.insert_header(COOKIE, others)?,
+        }
+        if let Some(proof) = &exchange.proof
+            && let Some(cookies) = cookies::with_ours(proof, request.headers.get(COOKIE))
+        {
+            request.insert_header(COOKIE, cookies)?;
         }
         for (name, value) in exchange.identity.iter() {
             request.insert_header(name.clone(), value.clone())?;

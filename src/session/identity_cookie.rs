@@ -122,6 +122,11 @@ impl OpenedSession {
         postcard::to_stdvec(session).ok().map(|bytes| Self(Plain::Renewed(Zeroizing::new(bytes))))
     }
 
+    /// Out of another cookie that holds a session.
+    pub(super) fn of(opened: Opened) -> Self {
+        Self(Plain::Opened(opened))
+    }
+
     pub(super) fn read(&self) -> Result<Session<'_>, NoSession> {
         let bytes = match &self.0 {
             Plain::Opened(opened) => opened.plaintext(),
@@ -262,7 +267,7 @@ impl Sessions {
             return Err(NoSession::Unreadable);
         }
         let opened = self.ring.open(Purpose::Session, sealed, name.as_str().as_bytes(), now);
-        opened.map(|opened| OpenedSession(Plain::Opened(opened))).ok_or(NoSession::Unreadable)
+        opened.map(OpenedSession::of).ok_or(NoSession::Unreadable)
     }
 
     /// The identity cookie, and how it opens again.

@@ -15,6 +15,7 @@ mod identity_cookie;
 mod kept;
 mod limits;
 mod presence;
+mod proof;
 mod provider_logout;
 mod refresh;
 mod revoked;

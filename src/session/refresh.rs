@@ -236,6 +236,10 @@ impl Refresher {
             return Err(Failure::Over(NoSession::Ended));
         }
         let Some(tokens) = tokens else {
+            // Whoever shows a proof has none to show: that says nothing of the session.
+            if self.sessions.is_by_proof(request) {
+                return Err(Failure::Outage(NoSession::NotRenewed));
+            }
             tracing::warn!(
                 session = short,
                 "the tokens are not there any more: the session cannot be renewed, and ends"

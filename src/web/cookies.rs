@@ -29,6 +29,8 @@ pub struct Cookies {
     pub tokens: CookieName,
     /// What upstreams need to trust the session.
     pub credentials: CookieName,
+    /// What an app may show to learn whose session it is. No browser ever gets it.
+    pub proof: CookieName,
     /// What binds sign-ins to this browser.
     pub login: CookieName,
     domain: Option<String>,
@@ -62,6 +64,7 @@ impl Cookies {
             session: name(""),
             tokens: name("-tokens"),
             credentials: name("-credentials"),
+            proof: name("-proof"),
             login: name("-login"),
             domain: settings.domain.clone(),
             secure: public_url.is_secure(),
@@ -151,6 +154,19 @@ pub fn for_app(headers: &HeaderMap) -> ForApp {
         return ForApp::Nothing;
     }
     HeaderValue::from_bytes(&kept).map_or(ForApp::Nothing, ForApp::Others)
+}
+
+/// The `Cookie` header of a request to an app with `pair` in front of what it has: nothing that a
+/// client writes, such as a quote that it does not close, stands before it.
+pub fn with_ours(pair: &str, others: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let mut value = pair.as_bytes().to_vec();
+    if let Some(others) = others {
+        value.extend_from_slice(b"; ");
+        value.extend_from_slice(others.as_bytes());
+    }
+    let mut value = HeaderValue::from_bytes(&value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Whether a `Set-Cookie` line of an app's sets one of ours.

@@ -1,7 +1,7 @@
 //! The life of a key for Albert API: one for each session however many ask at once, renewed in time,
 //! the same on every replica and after a restart, and gone with its session however that ends.
 
-use crate::support::albert::{Fault, FakeAlbert, User, Version};
+use crate::support::albert::{FakeAlbert, Fault, User, Version};
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
 use crate::support::keyed::{Differing, Keyed, at, bearer_at_api, bearer_in, secret_file};
@@ -297,8 +297,7 @@ async fn a_browser_that_goes_away_leaves_its_key_to_the_next_request() {
     let client = keyed.site.signed_in().await;
     keyed.api.fault(Fault::Hang { path_prefix: "/v1/admin/tokens" });
     let mut raw = Raw::connect(keyed.site.address).await;
-    let request =
-        format!("GET /v1/echo HTTP/1.1\r\nHost: app.example\r\nCookie: {}\r\n\r\n", cookies_of(&client));
+    let request = format!("GET /v1/echo HTTP/1.1\r\nHost: app.example\r\nCookie: {}\r\n\r\n", cookies_of(&client));
     raw.send(request).await;
     keyed.api.reached("POST", "/v1/admin/tokens", 1).await;
     drop(raw);
@@ -460,8 +459,7 @@ async fn role_and_organisation_follow_the_rules() {
         bearer_at_api(&keyed.site.signed_in().await).await;
         let organization = |name: &str| (version != Version::V01).then(|| name.to_owned());
         let got: Vec<_> = keyed.api.users().into_iter().map(|user| (user.role, user.organization)).collect();
-        let expected =
-            [("Agent".to_owned(), organization("DINUM")), ("Freemium".to_owned(), organization("default"))];
+        let expected = [("Agent".to_owned(), organization("DINUM")), ("Freemium".to_owned(), organization("default"))];
         assert_eq!(got, expected, "{version:?}");
     }
 }

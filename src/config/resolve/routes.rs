@@ -156,6 +156,7 @@ impl Resolver<'_> {
             credential: None,
             client_authorization: ClientAuthorization::default(),
             envelope: None,
+            session_cookie: written.session_cookie.unwrap_or_default(),
         })
     }
 

@@ -17,7 +17,7 @@ pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Stor
 
 use super::scalar::{ListenAddress, Secret, Span, UpstreamUrl, written_span};
 use super::until::Until;
-use crate::gate::route::Access;
+use crate::gate::route::{Access, SessionCookie};
 use crate::gate::template::Encoding;
 use crate::{login, server, session, telemetry};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -453,6 +453,11 @@ pub(in crate::config) struct Route {
     /// Opens the playgrounds of 2025: a page that is asked for without `?encrypted_token=` is
     /// answered with a redirect to the same page with a fresh one (`docs/albert.md`).
     pub(in crate::config) envelope: Option<Envelope>,
+    /// What the app gets of the session's cookie. `strip`: nothing. `proof`: for an app that asks
+    /// back with the browser's cookies whose session it is, in the place of our cookies one that
+    /// opens at `/oauth2/auth` alone (`docs/decisions/0006-proof-of-session.md`).
+    #[schemars(extend("default" = SessionCookie::default()))]
+    pub(in crate::config) session_cookie: Option<SessionCookie>,
 }
 
 /// Further paths of our own endpoints.
