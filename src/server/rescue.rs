@@ -179,12 +179,11 @@ impl Rescue {
             CredentialError::Exchange(error) if error.is_misconfiguration() => {
                 rescue(ErrorKind::ApiMisconfigured, Level::ERROR)
             }
-            CredentialError::Exchange(_) => rescue(ErrorKind::ApiNotGranted, Level::INFO),
             CredentialError::KeyBook(error) if error.is_outage() => rescue(ErrorKind::ApiUnavailable, Level::WARN),
             CredentialError::KeyBook(error) if error.is_misconfiguration() => {
                 rescue(ErrorKind::ApiMisconfigured, Level::ERROR)
             }
-            CredentialError::KeyBook(_) => rescue(ErrorKind::ApiNotGranted, Level::INFO),
+            CredentialError::Exchange(_) | CredentialError::KeyBook(_) => rescue(ErrorKind::ApiNotGranted, Level::INFO),
             CredentialError::NoTokens | CredentialError::Over(_) => rescue(ErrorKind::SignInExpired, Level::INFO),
             CredentialError::Store(_) | CredentialError::Busy => rescue(ErrorKind::ApiUnavailable, Level::WARN),
             CredentialError::NotHeaderText | CredentialError::Randomness => rescue(ErrorKind::Internal, Level::ERROR),

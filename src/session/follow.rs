@@ -149,7 +149,9 @@ impl Sessions {
         let revoked = self.revoke(revocation, now).await;
         let ended: Vec<SessionId> =
             stored.iter().flatten().filter(|listed| listed.started <= begun_until).map(|listed| listed.id).collect();
-        ended.iter().for_each(|id| self.tell(*id));
+        for id in &ended {
+            self.tell(*id);
+        }
         revoked?;
         for id in ended {
             self.forget(id, now).await?;

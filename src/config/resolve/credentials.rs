@@ -452,7 +452,7 @@ impl Resolver<'_> {
                     );
                 }
                 InTheClear::Refused => {
-                    self.fault(at, "is not https, and tokens would go over the network in the clear")
+                    self.fault(at, "is not https, and tokens would go over the network in the clear");
                 }
             }
         }

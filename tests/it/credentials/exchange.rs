@@ -18,6 +18,15 @@ use vestibule::pages::{ErrorKind, Language};
 /// Values that apps take for dead, as they stand in the header. Every test adds its own.
 static DEAD: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
+/// Where an app redirects to.
+static LOCATION: Mutex<String> = Mutex::new(String::new());
+
+/// Makes something go wrong at the provider.
+type Set = Box<dyn Fn(&mut vestibule::demo::provider::Faults)>;
+
+/// An answer to an exchange whose token never ends.
+const ISSUED: &str = r#"{"access_token":"the-token-of-the-gateway-of-tests","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"bearer","expires_in":18446744073709551615}"#;
+
 const REFUSED: &[u8] =
     b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error=\"invalid_token\"\r\nContent-Length: 4\r\n\r\ndead";
 
@@ -207,7 +216,7 @@ async fn a_refusal_before_the_whole_body_came_loses_none_of_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, mut bodies) = tokio::sync::mpsc::unbounded_channel();
-    let (told, mut refused) = tokio::sync::mpsc::unbounded_channel();
+    let (told, mut held_open) = tokio::sync::mpsc::unbounded_channel();
     let app = tokio::spawn(async move {
         let mut refuses = true;
         loop {
@@ -242,7 +251,7 @@ async fn a_refusal_before_the_whole_body_came_loses_none_of_it() {
         format!("POST /b HTTP/1.1\r\nHost: app.example\r\n{}Content-Length: {}\r\n\r\n", cookies(&client), body.len());
     raw.send(head).await;
     raw.send(&body[..10_000]).await;
-    let _refused = refused.recv().await.unwrap();
+    let _held_open = held_open.recv().await.unwrap();
     raw.send(&body[10_000..]).await;
     assert_eq!(raw.answer().await.status, 200);
     assert!(bodies.recv().await.unwrap() == body, "the body changed on the way");
@@ -254,7 +263,6 @@ async fn what_went_wrong_is_said_to_whom_it_concerns() {
     let code = |code| {
         move |faults: &mut vestibule::demo::provider::Faults| faults.exchange = Some(ExchangeFault::Refused(code))
     };
-    type Set = Box<dyn Fn(&mut vestibule::demo::provider::Faults)>;
     let cases: Vec<(Set, ErrorKind, &str, &str)> = vec![
         (
             Box::new(|faults| faults.down = Some(Down::Unavailable)),
@@ -330,7 +338,6 @@ async fn what_went_wrong_is_said_to_whom_it_concerns() {
 async fn no_answer_shows_it_and_no_redirect_takes_it_along() {
     let elsewhere = Wire::start().await;
     let location = format!("{}/billing/there", elsewhere.url());
-    static LOCATION: Mutex<String> = Mutex::new(String::new());
     *LOCATION.lock().unwrap() = location.clone();
     let app = |got: &Received| match got.target() {
         "/billing/away" => {
@@ -434,8 +441,8 @@ async fn nobody_gets_what_is_anothers() {
 async fn a_session_that_ends_meanwhile_gets_nothing() {
     let stage = Stage::start().await;
     let client = Arc::new(stage.site.signed_in().await);
-    let hold = Hold::default();
-    stage.site.provider.faults().set(|faults| faults.exchange = Some(ExchangeFault::Held(hold.clone())));
+    let gate = Hold::default();
+    stage.site.provider.faults().set(|faults| faults.exchange = Some(ExchangeFault::Held(gate.clone())));
     let held = client.cookie_header("app.example").unwrap();
     let before = stage.app.received().len();
     let waiting = tokio::spawn({
@@ -446,9 +453,9 @@ async fn a_session_that_ends_meanwhile_gets_nothing() {
                 .await
         }
     });
-    hold.arrived(1).await;
+    gate.arrived(1).await;
     client.submit("/oauth2/sign_out", "").await;
-    hold.release();
+    gate.release();
     // Told so, or cut off.
     if let Ok(answer) = waiting.await.unwrap() {
         assert_ne!(answer.status, 200, "{}", answer.text());
@@ -458,17 +465,17 @@ async fn a_session_that_ends_meanwhile_gets_nothing() {
     // One that began and whose browser went away is there for the next request.
     stage.site.provider.faults().clear();
     let client = Arc::new(stage.site.signed_in().await);
-    let hold = Hold::default();
-    stage.site.provider.faults().set(|faults| faults.exchange = Some(ExchangeFault::Held(hold.clone())));
+    let gate = Hold::default();
+    stage.site.provider.faults().set(|faults| faults.exchange = Some(ExchangeFault::Held(gate.clone())));
     let asked = exchanges(&stage);
     let gone = tokio::spawn({
         let client = Arc::clone(&client);
         async move { client.fetch("/billing/a").await }
     });
-    hold.arrived(1).await;
+    gate.arrived(1).await;
     gone.abort();
     let _ = gone.await;
-    hold.release();
+    gate.release();
     assert_eq!(client.fetch("/billing/a").await.status, 200);
     assert_eq!(exchanges(&stage), asked + 1);
 }
@@ -485,7 +492,6 @@ async fn another_endpoint_gets_its_own_credentials_and_not_the_providers() {
         )
     })
     .await;
-    const ISSUED: &str = r#"{"access_token":"the-token-of-the-gateway-of-tests","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"bearer","expires_in":18446744073709551615}"#;
     never_logged("the-token-of-the-gateway-of-tests");
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");

@@ -5,6 +5,8 @@ use crate::support::shown::{assert_error, error_id};
 use vestibule::demo::provider::Agent;
 use vestibule::pages::{ErrorKind, Language};
 
+/// Another key for the organisation.
+const NEXT: &str = "the-next-key-of-that-organisation-01";
 const BEARER: &str = "the-bearer-of-the-key-endpoint-tests";
 
 /// Somebody of an organisation that has no key.
@@ -21,7 +23,6 @@ async fn an_organisations_key_is_found_by_siret_and_a_changed_book_is_read_again
     assert_eq!(bearer(&stage.arrives("/org/a", &cookies(&client)).await), ORGANISATION_KEY);
     // A new version, renamed over: for whoever signs in, a few seconds later.
     let (path, next) = (stage.folder.path().join("keys.yaml"), stage.folder.path().join("next.yaml"));
-    const NEXT: &str = "the-next-key-of-that-organisation-01";
     never_logged(NEXT);
     std::fs::write(&next, format!("{SIRET}: {NEXT}\n")).unwrap();
     std::fs::rename(&next, &path).unwrap();
@@ -52,7 +53,6 @@ async fn a_key_that_the_upstream_refuses_is_looked_up_at_once() {
     let client = stage.site.signed_in().await;
     // The same again: its own answer, after one more try.
     assert_eq!(client.fetch("/org/a").await.status, 401);
-    const NEXT: &str = "the-key-after-the-one-that-was-dead";
     never_logged(NEXT);
     std::fs::write(stage.folder.path().join("next.yaml"), format!("{SIRET}: {NEXT}\n")).unwrap();
     std::fs::rename(stage.folder.path().join("next.yaml"), stage.folder.path().join("keys.yaml")).unwrap();
