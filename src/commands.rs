@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use vestibule::app::App;
 use vestibule::clock::Clock;
 use vestibule::config::{self, Config, Environment, SystemEnvironment, SystemFiles};
+use vestibule::credentials::albert::{Albert, Reference};
 use vestibule::credentials::key_book::{Files, KeyBook};
 use vestibule::credentials::{Kind, StartError};
 use vestibule::fetch::Fetch;
@@ -63,7 +64,10 @@ pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
         }
         read_key_books(&config)?;
         if online {
-            on_runtime(Some(1), ask_provider(&config))?;
+            on_runtime(Some(1), async {
+                ask_provider(&config).await?;
+                ask_apis(&config).await
+            })?;
         }
         println!("{}: the configuration is good", path.display());
         Ok(())
@@ -87,6 +91,32 @@ async fn ask_provider(config: &Config) -> Result<(), Failure> {
     provider.prepare(Clock::System.now()).await?;
     println!("{}: the provider answers with metadata and keys", config.provider.issuer);
     Ok(())
+}
+
+/// Tries the admin bearer of each Albert API. All that is wrong is said, a line each.
+async fn ask_apis(config: &Config) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for settings in &config.credentials {
+        let (Kind::Albert { settings: api, .. }, name) = (&settings.kind, &settings.name) else { continue };
+        let url = &api.url;
+        match Albert::new(api.clone(), Fetch::new()?).examine().await {
+            Ok(found) => {
+                let version =
+                    found.version.map(|version| format!(", which calls itself {version}")).unwrap_or_default();
+                println!("{url}: the admin bearer is accepted; the admin interface is {}{version}", found.dialect);
+                for role in &found.administrative_roles {
+                    println!("{url}: the role {role} makes administrators of those who get it (credentials {name})");
+                }
+                let missing = |what: &str, all: &[Reference]| -> Vec<String> {
+                    all.iter().map(|one| format!("credentials {name}: {url} has no {what} {one}")).collect()
+                };
+                wrong.extend(missing("role", &found.missing_roles));
+                wrong.extend(missing("organisation", &found.missing_organizations));
+            }
+            Err(error) => wrong.push(format!("credentials {name}: {url}: {error}")),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
 
 /// The key alone on standard output, to be redirected into its file; what to do with it beside it.

@@ -32,7 +32,7 @@ enum Command {
     Check {
         #[command(flatten)]
         file: ConfigFile,
-        /// Also ask the provider for its metadata and keys
+        /// Also ask the provider for its metadata and keys, and try the admin bearer of Albert APIs
         #[arg(long)]
         online: bool,
     },

@@ -119,7 +119,7 @@ impl Credentials {
         let minted =
             api.mint(&Account { id: account }, TRADED_NAME, until, now).await.map_err(CredentialError::from)?;
         let (slot, new) = (&credential.slot, MintedKey { account, key: minted.id });
-        self.discards.expect(id, &slot.name, new, minted.until, now).await;
+        self.discards.expect(id, &slot.mark, new, minted.until, now).await;
         self.discards.remember(new, &minted.secret);
         store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;
         // What was in the envelope is worth nothing from now on, wherever its address was kept.
@@ -128,7 +128,7 @@ impl Credentials {
                 let deleted =
                     api.discard(former.account, former.key, Some(held.secret()), super::discard::HELPER, now).await;
                 match deleted {
-                    Ok(()) => self.discards.deleted(id, &slot.name, former, held.until(), now).await,
+                    Ok(()) => self.discards.deleted(id, &slot.mark, former, held.until(), now).await,
                     Err(error) => {
                         tracing::warn!(credential = slot.name, %error, "the key of a used envelope lives until its session ends");
                     }

@@ -360,6 +360,8 @@ impl Credentials {
                             return None;
                         }
                         Err(error) => {
+                            // Nor is it asked again by every request that is refused meanwhile.
+                            refused.is_alive_at(now);
                             let credential = &credential.slot.name;
                             tracing::warn!(credential, %error, "whether a refused key is dead cannot be asked");
                             return None;
@@ -498,7 +500,7 @@ impl Credentials {
             // Neither is obtained.
             Source::Static(_) | Source::Token(_) => return Err(CredentialError::NoTokens.into()),
             Source::Albert { api, key_name, .. } => {
-                let (api, key_name, name) = (Arc::clone(api), key_name.clone(), slot.name.clone());
+                let (api, key_name, name) = (Arc::clone(api), key_name.clone(), slot.mark.clone());
                 self.wallet.obtain(slot, asked, not, async move || {
                     let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
                     let ends_at = sessions.ends_at(&session);
@@ -542,7 +544,7 @@ impl Credential {
 
     fn api(&self) -> Option<(String, Arc<Albert>)> {
         match &self.source {
-            Source::Albert { api, .. } => Some((self.slot.name.clone(), Arc::clone(api))),
+            Source::Albert { api, .. } => Some((self.slot.mark.clone(), Arc::clone(api))),
             _ => None,
         }
     }

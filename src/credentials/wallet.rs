@@ -209,7 +209,7 @@ impl Wallet {
             let Some(held) = written.held(slot).filter(|held| held.is_good(now)) else { continue };
             if self.at_hand(session.id(), slot, now).is_none() {
                 if let Some(minted) = held.minted {
-                    self.discards.expect(session.id(), &slot.name, minted, held.until, now).await;
+                    self.discards.expect(session.id(), &slot.mark, minted, held.until, now).await;
                 }
                 self.memory.insert((session.id(), slot.index), Arc::new(held));
             }
@@ -370,7 +370,7 @@ impl Wallet {
     ) -> Result<Arc<Held>, Failed> {
         let (id, now) = (session.id(), asked.now);
         if let Some(minted) = obtained.minted {
-            self.discards.expect(id, &slot.name, minted, obtained.until, now).await;
+            self.discards.expect(id, &slot.mark, minted, obtained.until, now).await;
         }
         let held = Held::new(slot, obtained, now).ok_or(CredentialError::NotHeaderText)?;
         let held = Arc::new(held);

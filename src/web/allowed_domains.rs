@@ -25,6 +25,9 @@ impl AllowedDomains {
         if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
             return None;
         }
+        if !(text.starts_with("https://") || text.starts_with("http://")) {
+            return None;
+        }
         let url = url::Url::parse(text).ok()?;
         // The same rules as for our own address: https or loopback, no user.
         let origin = PublicUrl::parse(&url.origin().ascii_serialization()).ok()?;
