@@ -39,7 +39,7 @@ const SALT: &[u8] = b"salt";
 const ROUNDS: NonZeroU32 = NonZeroU32::new(310_000).expect("is not zero");
 
 /// How the configured text becomes the key, as the two ends of each version agreed on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Derivation {
     /// The text is the key: 32 bytes in base64url, as `Fernet.generate_key()` prints them. The word
@@ -108,6 +108,9 @@ impl Envelope {
 
     /// An envelope of `now`, as it goes into a query: base64url with its padding, so that `=` is the
     /// only character that is written `%3D` there.
+    ///
+    /// # Panics
+    /// When the operating system gives no random bytes for the IV: the crate knows no other answer.
     #[must_use]
     #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form, and memory takes every byte")]
     pub fn seal(&self, contents: &Contents<'_>, now: Timestamp) -> SecretString {
