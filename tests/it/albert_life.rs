@@ -273,8 +273,9 @@ async fn a_session_that_ends_while_its_key_is_minted_leaves_no_key() {
         let client = keyed.site.signed_in().await;
         let waits = async {
             if mint == "on_first_use" {
-                let refused = client.fetch("/v1/echo").await;
-                assert_ne!(refused.status, 200, "{}", refused.text());
+                // Refused, or cut as all that is under way.
+                let refused = client.try_send(Method::GET, "/v1/echo", &[], Vec::new()).await;
+                assert!(refused.map_or(0, |answer| answer.status) != 200);
             }
         };
         let ends = async {
@@ -425,6 +426,27 @@ async fn an_account_is_a_person_s_whatever_becomes_of_their_address() {
         let after = keyed.api.users();
         assert_eq!(after.iter().map(|user| user.id).collect::<Vec<_>>(), [before[0].id], "{version:?}");
         assert_eq!(named(&after[0]), address, "{version:?}");
+    }
+}
+
+/// What is remembered of an account is no proof of whose it is: the numbers of an API that was set
+/// up anew are other people's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_an_account_that_is_another_person_s_by_now_is_not_believed() {
+    for version in Version::ALL {
+        let keyed = Keyed::start(version).await;
+        bearer_at_api(&keyed.site.signed_in().await).await;
+        let number = keyed.api.users()[0].id;
+        let other = "zoe.diallo@test.proconnect.gouv.fr";
+        keyed.api.change_user(number, |user| match version {
+            Version::V01 => user.name = Some(other.to_owned()),
+            _ => other.clone_into(&mut user.email),
+        });
+        bearer_at_api(&keyed.site.signed_in().await).await;
+        let users = keyed.api.users();
+        assert_eq!(users.len(), 2, "{version:?}: {users:?}");
+        assert!([users[0].email.as_str(), users[0].name.as_deref().unwrap_or_default()].contains(&other), "{version:?}");
+        assert_eq!(keyed.live_keys().last().unwrap().user, users[1].id, "{version:?}");
     }
 }
 

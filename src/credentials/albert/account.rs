@@ -8,7 +8,7 @@ use super::calls::{Answer, Call, RESERVED_EMAIL};
 use super::error::AlbertError;
 use super::rules::{self, Granted};
 use super::settings::{Dialect, Settings};
-use super::{Account, Albert};
+use super::{Account, Albert, Known};
 use crate::claims::ClaimsView;
 use crate::clock::Timestamp;
 use crate::random::{self, Random};
@@ -169,12 +169,15 @@ impl Albert {
         &self,
         dialect: Dialect,
         wanted: &Wanted<'_>,
-        known: Option<u64>,
+        known: Option<Known>,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<Account, AlbertError> {
+    ) -> Result<(Account, Known), AlbertError> {
         let remembered = match known {
-            Some(id) => self.by_id(dialect, id).await?,
+            Some(known) => self.by_id(dialect, known.id).await?.filter(|account| {
+                let held = account.email(dialect).unwrap_or_default();
+                held.eq_ignore_ascii_case(wanted.email) || Known::new(account.id, held) == known
+            }),
             None => None,
         };
         let found = match remembered {
@@ -185,7 +188,7 @@ impl Albert {
             return self.brought_up_to_date(dialect, account, wanted, now).await;
         }
         match self.create(dialect, wanted, now, random).await? {
-            Creation::Created(account) => Ok(account),
+            Creation::Created(account) => Ok((account, Known::new(account.id, wanted.email))),
             Creation::Taken(refusal) => match self.by_email(dialect, wanted.email).await? {
                 Some(account) => self.brought_up_to_date(dialect, account, wanted, now).await,
                 None => Err(refusal),
@@ -300,9 +303,10 @@ impl Albert {
         account: Shown,
         wanted: &Wanted<'_>,
         now: Timestamp,
-    ) -> Result<Account, AlbertError> {
+    ) -> Result<(Account, Known), AlbertError> {
         account.usable(dialect, now)?;
         let mut changes = self.changes(dialect, &account, wanted, now).await?;
+        let mut address = account.email(dialect).unwrap_or_default();
         let credential = &self.calls.settings.name;
         while !changes.is_none() {
             let call = Call::patch(
@@ -313,6 +317,7 @@ impl Albert {
             let answer = self.calls.as_admin(call).await?;
             if answer.is_success() {
                 tracing::info!(credential, account = account.id, "an account was brought up to date");
+                address = changes.email.as_deref().unwrap_or(address);
                 break;
             }
             let taken = answer.status == 409 || (answer.status == 400 && dialect == Dialect::Legacy);
@@ -331,7 +336,7 @@ impl Albert {
                 break;
             }
         }
-        Ok(Account { id: account.id })
+        Ok((Account { id: account.id }, Known::new(account.id, address)))
     }
 
     async fn changes(
