@@ -1,7 +1,7 @@
 //! What goes wrong at Albert API, by cause: each has its page, its code for programs and its line in
 //! the log; whoever needs no key goes on; and an API that is down is not stormed.
 
-use crate::support::albert::{Fault, FakeAlbert, User, Version};
+use crate::support::albert::{FakeAlbert, Fault, User, Version};
 use crate::support::client::{Answer, Client, NAVIGATION};
 use crate::support::keyed::{Differing, Keyed, bearer_at_api, bearer_in};
 use crate::support::log_watch;
@@ -87,14 +87,7 @@ const CASES: [Case; 13] = [
         "INFO",
         "the rules refuse this person a key",
     ),
-    case(
-        "no e-mail",
-        "",
-        ErrorKind::ApiNotGranted,
-        "api_not_granted",
-        "INFO",
-        "there is no usable e-mail address",
-    ),
+    case("no e-mail", "", ErrorKind::ApiNotGranted, "api_not_granted", "INFO", "there is no usable e-mail address"),
     case("down", "", ErrorKind::ApiUnavailable, "api_unavailable", "ERROR", "the API fails: status 503"),
     case("closed", "", ErrorKind::ApiUnavailable, "api_unavailable", "ERROR", "the API cannot be reached: "),
     case(
@@ -263,7 +256,8 @@ async fn a_sign_in_with_the_api_down_is_a_sign_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_person_s_failure_is_not_another_s() {
-    let keyed = Keyed::with(Version::Late, Differing { credential: ", mint: on_first_use", ..Differing::default() }).await;
+    let keyed =
+        Keyed::with(Version::Late, Differing { credential: ", mint: on_first_use", ..Differing::default() }).await;
     keyed.api.add_user(User { email: agent().email, expires: Some(START - 1), ..User::default() });
     let refused = keyed.site.signed_in().await;
     assert_eq!(refused.fetch("/v1/echo").await.status, 403);

@@ -1,7 +1,7 @@
 //! The life of a key for Albert API: one for each session however many ask at once, renewed in time,
 //! the same on every replica and after a restart, and gone with its session however that ends.
 
-use crate::support::albert::{Fault, FakeAlbert, User, Version};
+use crate::support::albert::{FakeAlbert, Fault, User, Version};
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
 use crate::support::keyed::{Differing, Keyed, at, bearer_at_api, bearer_in, secret_file};
@@ -192,8 +192,8 @@ async fn however_a_session_ends_its_key_goes_and_others_stay() {
 async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
     require!(Redis);
     for version in Version::ALL {
-        let redis = Redis::start().await;
         for keep in ["keep: cookie, ", "keep: store, "] {
+            let redis = Redis::start().await;
             let (keyed, other) = pair(version, &redis, "", keep).await;
             // Its person signs out there: the key itself is in a cookie, or opens in the store.
             let client = keyed.site.signed_in().await;
@@ -204,6 +204,7 @@ async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
             assert_eq!(keyed.api.all_keys().len(), 1, "{version:?} {keep}: with the key itself");
         }
         // An administrator ends it there: nobody shows the session, and the key cannot be opened.
+        let redis = Redis::start().await;
         let (keyed, other) = pair(version, &redis, "", "").await;
         let client = keyed.site.signed_in().await;
         let key = bearer_at_api(&client).await;
@@ -265,8 +266,8 @@ async fn nobody_s_sign_out_waits_for_an_api_that_is_down_and_the_key_goes_when_i
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_ends_while_its_key_is_minted_leaves_no_key() {
     require!(Redis);
-    let redis = Redis::start().await;
     for (mint, elsewhere) in [("at_sign_in", false), ("on_first_use", false), ("at_sign_in", true)] {
+        let redis = Redis::start().await;
         let credential = format!(", mint: {mint}");
         let (keyed, other) = pair(Version::V04, &redis, &credential, "").await;
         keyed.api.fault(Fault::Hang { path_prefix: "/v1/admin/tokens" });
@@ -292,14 +293,29 @@ async fn a_session_that_ends_while_its_key_is_minted_leaves_no_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_in_the_place_of_another_takes_its_key_along() {
+    let keyed = Keyed::start(Version::V045).await;
+    let client = keyed.site.signed_in().await;
+    let first = bearer_at_api(&client).await;
+    keyed.site.clock.advance(Duration::from_secs(5));
+    // Somebody else at the same browser.
+    keyed.site.provider.sign_in_as(Agent::new("Zoé", "Diallo", "zoe.diallo@test.proconnect.gouv.fr"));
+    assert_eq!(client.browse("/oauth2/start").await.status, 200);
+    let second = bearer_at_api(&client).await;
+    assert_ne!(second, first);
+    keyed.only_lives(&[&second]).await;
+    let holder = keyed.live_keys()[0].user;
+    assert_eq!(keyed.api.users().last().unwrap().id, holder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_that_goes_away_leaves_its_key_to_the_next_request() {
     let differing = Differing { credential: ", mint: on_first_use", ..Differing::default() };
     let keyed = Keyed::with(Version::V045, differing).await;
     let client = keyed.site.signed_in().await;
     keyed.api.fault(Fault::Hang { path_prefix: "/v1/admin/tokens" });
     let mut raw = Raw::connect(keyed.site.address).await;
-    let request =
-        format!("GET /v1/echo HTTP/1.1\r\nHost: app.example\r\nCookie: {}\r\n\r\n", cookies_of(&client));
+    let request = format!("GET /v1/echo HTTP/1.1\r\nHost: app.example\r\nCookie: {}\r\n\r\n", cookies_of(&client));
     raw.send(request).await;
     keyed.api.reached("POST", "/v1/admin/tokens", 1).await;
     drop(raw);
@@ -351,6 +367,7 @@ async fn a_cap_that_nobody_wrote_down_is_learnt_once() {
         let api = FakeAlbert::start(version).await;
         api.fault(Fault::CapDays(1));
         let keyed = Keyed::before(api, Differing { more, ..Differing::default() }).await;
+        keyed.site.provider.set_session_lifetime(minutes(72 * 60));
         let client = keyed.site.signed_in().await;
         let first = bearer_at_api(&client).await;
         let ends = keyed.live_keys()[0].expires.unwrap();
@@ -445,7 +462,10 @@ async fn the_number_of_an_account_that_is_another_person_s_by_now_is_not_believe
         bearer_at_api(&keyed.site.signed_in().await).await;
         let users = keyed.api.users();
         assert_eq!(users.len(), 2, "{version:?}: {users:?}");
-        assert!([users[0].email.as_str(), users[0].name.as_deref().unwrap_or_default()].contains(&other), "{version:?}");
+        assert!(
+            [users[0].email.as_str(), users[0].name.as_deref().unwrap_or_default()].contains(&other),
+            "{version:?}"
+        );
         assert_eq!(keyed.live_keys().last().unwrap().user, users[1].id, "{version:?}");
     }
 }
@@ -482,8 +502,7 @@ async fn role_and_organisation_follow_the_rules() {
         bearer_at_api(&keyed.site.signed_in().await).await;
         let organization = |name: &str| (version != Version::V01).then(|| name.to_owned());
         let got: Vec<_> = keyed.api.users().into_iter().map(|user| (user.role, user.organization)).collect();
-        let expected =
-            [("Agent".to_owned(), organization("DINUM")), ("Freemium".to_owned(), organization("default"))];
+        let expected = [("Agent".to_owned(), organization("DINUM")), ("Freemium".to_owned(), organization("default"))];
         assert_eq!(got, expected, "{version:?}");
     }
 }

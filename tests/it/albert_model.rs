@@ -155,8 +155,7 @@ async fn what_the_api_says_of_a_request_is_passed_on_as_it_said_it() {
 fn of_the_app(answer: &Answer) -> Vec<(String, String)> {
     let others = ["date", "connection", "keep-alive", "transfer-encoding"];
     let pairs = answer.headers.iter().filter(|(name, _)| !others.contains(&name.as_str()));
-    let mut pairs: Vec<_> =
-        pairs.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    let mut pairs: Vec<_> = pairs.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
     pairs.sort();
     pairs
 }

@@ -123,7 +123,8 @@ async fn life(version: Version, store: &str, keep: &str, kept: Kept<'_>) {
     let client = keyed.site.client();
     everything.answer("the sign-in", &client.browse("/").await);
     let key = bearer_at_api(&client).await;
-    let paths = ["/v1/models", "/v1/missing", "/oauth2/sessions", "/oauth2/userinfo", "/public/x", "/x", "/oauth2/nowhere"];
+    let paths =
+        ["/v1/models", "/v1/missing", "/oauth2/sessions", "/oauth2/userinfo", "/public/x", "/x", "/oauth2/nowhere"];
     for path in paths {
         everything.answer("a page", &client.navigate(path).await);
         everything.answer("a program", &client.fetch(path).await);
