@@ -34,7 +34,7 @@ use crate::random::{self, Random};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::store::{Key, Store, StoreError};
-use albert::{Albert, AlbertError};
+use albert::{Albert, AlbertError, Known};
 use discard::{Discards, Left, MintedKey};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use key_book::{BadBook, Files, KeyBook, KeyBookError};
@@ -166,7 +166,15 @@ pub struct Credentials {
     discards: Arc<Discards>,
     sessions: Arc<Sessions>,
     shared: Arc<Shared>,
-    told: Mutex<Option<mpsc::UnboundedReceiver<SessionId>>>,
+    ends: Mutex<Option<Ends>>,
+}
+
+/// Which sessions end, heard from before the first request on.
+struct Ends {
+    /// Here.
+    here: mpsc::UnboundedReceiver<SessionId>,
+    /// Elsewhere, or before their key was there.
+    told: mpsc::UnboundedReceiver<SessionId>,
 }
 
 /// What obtaining takes, in tasks that outlive a request.
@@ -255,7 +263,7 @@ impl Credentials {
             discards,
             sessions: Arc::clone(sessions),
             shared: Arc::new(Shared { store: Arc::clone(store), provider, random: Arc::clone(random) }),
-            told: Mutex::new(Some(told)),
+            ends: Mutex::new(Some(Ends { here: sessions.listen_to_ends(), told })),
         })
     }
 
@@ -439,9 +447,8 @@ impl Credentials {
     /// Forgets what was obtained for sessions that end, and deletes what was minted; for ever.
     pub async fn clean_up(&self, clock: &Clock) {
         let apis: HashMap<String, Arc<Albert>> = self.all.iter().filter_map(Credential::api).collect();
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut told), false) = (told, self.slots.is_empty()) else { return };
-        let mut ends = self.sessions.listen_to_ends();
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(mut ends), false) = (ends, self.slots.is_empty()) else { return };
         let mut ended: Vec<SessionId> = Vec::new();
         let mut left = Left::Something;
         let mut pause = FIRST_RETRY;
@@ -450,16 +457,16 @@ impl Credentials {
             let wait = if left == Left::Something { pause } else { RETRY };
             pause = RETRY.min(pause * 2);
             let news = tokio::select! {
-                id = ends.recv() => id,
-                id = told.recv() => id,
+                id = ends.here.recv() => id,
+                id = ends.told.recv() => id,
                 () = tokio::time::sleep(wait) => None,
             };
             if news.is_some() {
                 pause = FIRST_RETRY;
             }
             ended.extend(news);
-            ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
-            ended.extend(std::iter::from_fn(|| told.try_recv().ok()));
+            ended.extend(std::iter::from_fn(|| ends.here.try_recv().ok()));
+            ended.extend(std::iter::from_fn(|| ends.told.try_recv().ok()));
             let now = clock.now();
             let mut again = Vec::new();
             for id in ended.drain(..) {
@@ -573,11 +580,10 @@ impl Shared {
         let known_key = account_key(credential, session);
         // Unknown for want of a store: found by e-mail.
         let known = self.store.get(&known_key, now).await.ok().flatten();
-        let known = known.and_then(|id| <[u8; 8]>::try_from(id).ok()).map(u64::from_be_bytes);
-        let account = api.account(session.claims(), known, now, &*self.random).await?;
-        if known != Some(account.id) {
-            let id = account.id.to_be_bytes();
-            let _ = self.store.put(&known_key, &id, now.plus(ACCOUNT_KNOWN_FOR), now).await;
+        let known = known.and_then(|known| Known::from_bytes(&known));
+        let (account, now_known) = api.account(session.claims(), known, now, &*self.random).await?;
+        if known != Some(now_known) {
+            let _ = self.store.put(&known_key, &now_known.to_bytes(), now.plus(ACCOUNT_KNOWN_FOR), now).await;
         }
         let name = match key_name {
             Some(name) => name.to_owned(),

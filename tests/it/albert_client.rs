@@ -10,7 +10,7 @@ use std::time::Duration;
 use vestibule::claims::Claims;
 use vestibule::clock::Timestamp;
 use vestibule::credentials::albert::{
-    Account, Albert, AlbertError, Condition, Dialect, Grant, Otherwise, Reference, Rule, Settings, Then,
+    Account, Albert, AlbertError, Condition, Dialect, Grant, Known, Otherwise, Reference, Rule, Settings, Then,
 };
 use vestibule::fetch::Fetch;
 use vestibule::random::SystemRandom;
@@ -50,7 +50,12 @@ impl Scene {
 
     async fn account(&self, person: Value, known: Option<u64>) -> Result<Account, AlbertError> {
         let person = Claims::from_json(person.as_object().unwrap());
-        self.albert.account(&person.view(), known, NOW, &SystemRandom::new()).await
+        let address = |user: User| if user.email.is_empty() { user.name.unwrap_or_default() } else { user.email };
+        let known = known.map(|id| {
+            let user = self.fake.users().into_iter().find(|user| user.id == id);
+            Known::new(id, &user.map(address).unwrap_or_default())
+        });
+        self.albert.account(&person.view(), known, NOW, &SystemRandom::new()).await.map(|(account, _)| account)
     }
 
     fn user(&self, id: u64) -> User {

@@ -192,8 +192,8 @@ async fn however_a_session_ends_its_key_goes_and_others_stay() {
 async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
     require!(Redis);
     for version in Version::ALL {
-        let redis = Redis::start().await;
         for keep in ["keep: cookie, ", "keep: store, "] {
+            let redis = Redis::start().await;
             let (keyed, other) = pair(version, &redis, "", keep).await;
             // Its person signs out there: the key itself is in a cookie, or opens in the store.
             let client = keyed.site.signed_in().await;
@@ -204,6 +204,7 @@ async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
             assert_eq!(keyed.api.all_keys().len(), 1, "{version:?} {keep}: with the key itself");
         }
         // An administrator ends it there: nobody shows the session, and the key cannot be opened.
+        let redis = Redis::start().await;
         let (keyed, other) = pair(version, &redis, "", "").await;
         let client = keyed.site.signed_in().await;
         let key = bearer_at_api(&client).await;
@@ -265,16 +266,17 @@ async fn nobody_s_sign_out_waits_for_an_api_that_is_down_and_the_key_goes_when_i
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_ends_while_its_key_is_minted_leaves_no_key() {
     require!(Redis);
-    let redis = Redis::start().await;
     for (mint, elsewhere) in [("at_sign_in", false), ("on_first_use", false), ("at_sign_in", true)] {
+        let redis = Redis::start().await;
         let credential = format!(", mint: {mint}");
         let (keyed, other) = pair(Version::V04, &redis, &credential, "").await;
         keyed.api.fault(Fault::Hang { path_prefix: "/v1/admin/tokens" });
         let client = keyed.site.signed_in().await;
         let waits = async {
             if mint == "on_first_use" {
-                let refused = client.fetch("/v1/echo").await;
-                assert_ne!(refused.status, 200, "{}", refused.text());
+                // Refused, or cut as all that is under way.
+                let refused = client.try_send(Method::GET, "/v1/echo", &[], Vec::new()).await;
+                assert!(refused.map_or(0, |answer| answer.status) != 200);
             }
         };
         let ends = async {
@@ -288,6 +290,22 @@ async fn a_session_that_ends_while_its_key_is_minted_leaves_no_key() {
         keyed.no_key_lives().await;
         assert!(!keyed.api.all_keys().is_empty(), "{mint}: one was minted");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_in_the_place_of_another_takes_its_key_along() {
+    let keyed = Keyed::start(Version::V045).await;
+    let client = keyed.site.signed_in().await;
+    let first = bearer_at_api(&client).await;
+    keyed.site.clock.advance(Duration::from_secs(5));
+    // Somebody else at the same browser.
+    keyed.site.provider.sign_in_as(Agent::new("Zoé", "Diallo", "zoe.diallo@test.proconnect.gouv.fr"));
+    assert_eq!(client.browse("/oauth2/start").await.status, 200);
+    let second = bearer_at_api(&client).await;
+    assert_ne!(second, first);
+    keyed.only_lives(&[&second]).await;
+    let holder = keyed.live_keys()[0].user;
+    assert_eq!(keyed.api.users().last().unwrap().id, holder);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -349,6 +367,7 @@ async fn a_cap_that_nobody_wrote_down_is_learnt_once() {
         let api = FakeAlbert::start(version).await;
         api.fault(Fault::CapDays(1));
         let keyed = Keyed::before(api, Differing { more, ..Differing::default() }).await;
+        keyed.site.provider.set_session_lifetime(minutes(72 * 60));
         let client = keyed.site.signed_in().await;
         let first = bearer_at_api(&client).await;
         let ends = keyed.live_keys()[0].expires.unwrap();
@@ -424,6 +443,30 @@ async fn an_account_is_a_person_s_whatever_becomes_of_their_address() {
         let after = keyed.api.users();
         assert_eq!(after.iter().map(|user| user.id).collect::<Vec<_>>(), [before[0].id], "{version:?}");
         assert_eq!(named(&after[0]), address, "{version:?}");
+    }
+}
+
+/// What is remembered of an account is no proof of whose it is: the numbers of an API that was set
+/// up anew are other people's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_an_account_that_is_another_person_s_by_now_is_not_believed() {
+    for version in Version::ALL {
+        let keyed = Keyed::start(version).await;
+        bearer_at_api(&keyed.site.signed_in().await).await;
+        let number = keyed.api.users()[0].id;
+        let other = "zoe.diallo@test.proconnect.gouv.fr";
+        keyed.api.change_user(number, |user| match version {
+            Version::V01 => user.name = Some(other.to_owned()),
+            _ => other.clone_into(&mut user.email),
+        });
+        bearer_at_api(&keyed.site.signed_in().await).await;
+        let users = keyed.api.users();
+        assert_eq!(users.len(), 2, "{version:?}: {users:?}");
+        assert!(
+            [users[0].email.as_str(), users[0].name.as_deref().unwrap_or_default()].contains(&other),
+            "{version:?}"
+        );
+        assert_eq!(keyed.live_keys().last().unwrap().user, users[1].id, "{version:?}");
     }
 }
 

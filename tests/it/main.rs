@@ -11,6 +11,7 @@ mod albert_errors;
 mod albert_fake;
 mod albert_life;
 mod albert_model;
+mod albert_secrets;
 mod architecture;
 mod attacks;
 mod callback;

@@ -9,7 +9,7 @@ use super::error::AlbertError;
 use super::person::Wanted;
 use super::settings::Dialect;
 use super::shown::{Changes, Shown, set};
-use super::{Account, Albert};
+use super::{Account, Albert, Known};
 use crate::clock::Timestamp;
 use crate::random::{self, Random};
 use base64::Engine;
@@ -30,12 +30,15 @@ impl Albert {
         &self,
         dialect: Dialect,
         wanted: &Wanted<'_>,
-        known: Option<u64>,
+        known: Option<Known>,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<Account, AlbertError> {
+    ) -> Result<(Account, Known), AlbertError> {
         let remembered = match known {
-            Some(id) => self.by_id(dialect, id).await?,
+            Some(known) => self.by_id(dialect, known.id).await?.filter(|account| {
+                let held = account.email(dialect).unwrap_or_default();
+                held.eq_ignore_ascii_case(wanted.email) || Known::new(account.id, held) == known
+            }),
             None => None,
         };
         let found = match remembered {
@@ -46,7 +49,7 @@ impl Albert {
             return self.brought_up_to_date(dialect, account, wanted, now).await;
         }
         match self.create(dialect, wanted, now, random).await? {
-            Creation::Created(account) => Ok(account),
+            Creation::Created(account) => Ok((account, Known::new(account.id, wanted.email))),
             Creation::Taken(refusal) => match self.by_email(dialect, wanted.email).await? {
                 Some(account) => self.brought_up_to_date(dialect, account, wanted, now).await,
                 None => Err(refusal),
@@ -163,9 +166,10 @@ impl Albert {
         account: Shown,
         wanted: &Wanted<'_>,
         now: Timestamp,
-    ) -> Result<Account, AlbertError> {
+    ) -> Result<(Account, Known), AlbertError> {
         account.usable(dialect, now)?;
         let mut changes = self.changes(dialect, &account, wanted, now).await?;
+        let mut address = account.email(dialect).unwrap_or_default();
         let credential = &self.calls.settings.name;
         while !changes.is_none() {
             let call = Call::patch(
@@ -176,6 +180,7 @@ impl Albert {
             let answer = self.calls.as_admin(call).await?;
             if answer.is_success() {
                 tracing::info!(credential, account = account.id, "an account was brought up to date");
+                address = changes.email.as_deref().unwrap_or(address);
                 break;
             }
             let taken = answer.status == 409 || (answer.status == 400 && dialect == Dialect::Legacy);
@@ -194,7 +199,7 @@ impl Albert {
                 break;
             }
         }
-        Ok(Account { id: account.id })
+        Ok((Account { id: account.id }, Known::new(account.id, address)))
     }
 
     async fn changes(
@@ -276,7 +281,8 @@ mod tests {
         let settings = Settings { rules, ..stub.settings(Some(Dialect::Tokens)) };
         let albert = Albert::new(settings, Fetch::new().unwrap());
         let person = claims(&json!({ "email": email }));
-        albert.account(&person.view(), known, NOW, &SystemRandom::new()).await
+        let known = known.map(|id| Known::new(id, "a@x.fr"));
+        albert.account(&person.view(), known, NOW, &SystemRandom::new()).await.map(|(account, _)| account)
     }
 
     #[tokio::test]

@@ -37,6 +37,7 @@ use crate::random::Random;
 use crate::secret::SecretString;
 use calls::Calls;
 use grants::{Named, Remembered};
+use ring::digest;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,36 @@ use std::time::Duration;
 pub struct Account {
     /// Its number, which stays when the e-mail address changes.
     pub id: u64,
+}
+
+/// Which account was a person's the last time. Its number alone is no proof: where the API has been
+/// set up anew, or is another one, it is somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    id: u64,
+    /// Of the address that it had, in lower case: SHA-256.
+    address: [u8; 32],
+}
+
+impl Known {
+    /// As it is written.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.id.to_be_bytes()[..], &self.address].concat()
+    }
+
+    /// As [`Self::to_bytes`] wrote it.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (id, address) = bytes.split_first_chunk()?;
+        Some(Self { id: u64::from_be_bytes(*id), address: address.try_into().ok()? })
+    }
+
+    /// The account of this number, which has this address.
+    pub fn new(id: u64, address: &str) -> Self {
+        let digest = digest::digest(&digest::SHA256, address.to_ascii_lowercase().as_bytes());
+        let mut address = [0; 32];
+        address.copy_from_slice(digest.as_ref());
+        Self { id, address }
+    }
 }
 
 /// A fresh key.
@@ -96,8 +127,9 @@ impl Albert {
         }
     }
 
-    /// The person's account: the one `known` for their `sub`, else the one with their e-mail
-    /// address, else a new one; brought up to date with what the claims and the rules say.
+    /// The person's account: the one `known` for their `sub`, if it still has the address that it
+    /// had then or has theirs; else the one with their e-mail address, else a new one; brought up to
+    /// date with what the claims and the rules say. And what is to be known of it the next time.
     ///
     /// # Errors
     /// [`AlbertError`]. A person without a usable e-mail address, or whom the rules refuse, is
@@ -105,10 +137,10 @@ impl Albert {
     pub async fn account(
         &self,
         person: &ClaimsView<'_>,
-        known: Option<u64>,
+        known: Option<Known>,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<Account, AlbertError> {
+    ) -> Result<(Account, Known), AlbertError> {
         let wanted = person::Wanted::new(&self.calls.settings, person)?;
         let wanted = &wanted;
         self.speaking(|dialect| self.find_or_create(dialect, wanted, known, now, random)).await
