@@ -8,6 +8,7 @@ use crate::credentials;
 use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
 use crate::credentials::envelope::Envelope;
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
+use crate::gate::headers::TOKEN_HEADERS;
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
 use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
 use crate::web::allowed_domains::AllowedDomains;
@@ -199,9 +200,13 @@ impl Resolver<'_> {
         }
     }
 
-    /// `Authorization`, or a header that means nothing else to anybody.
+    /// `Authorization`, one that is known for tokens, or a header that means nothing else to anybody.
     fn credential_header(&mut self, at: &KeyPath, name: &str) -> Option<HeaderName> {
-        if name.eq_ignore_ascii_case("authorization") { Some(AUTHORIZATION) } else { self.header_name(at, name) }
+        if name.eq_ignore_ascii_case("authorization") {
+            return Some(AUTHORIZATION);
+        }
+        let known = TOKEN_HEADERS.into_iter().find(|known| name.eq_ignore_ascii_case(known));
+        known.map(HeaderName::from_static).or_else(|| self.header_name(at, name))
     }
 
     fn token_headers(&mut self, at: &KeyPath, written: &Credential) -> Option<Vec<(HeaderName, TokenTemplate)>> {
