@@ -58,15 +58,8 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [
-        Self::Session,
-        Self::Tokens,
-        Self::SignIn,
-        Self::SignOut,
-        Self::Listing,
-        Self::Credentials,
-        Self::Proof,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials, Self::Proof];
 
     const fn label(self) -> &'static [u8] {
         match self {

@@ -210,9 +210,7 @@ impl Gate {
         let (index, identity, id, renewal) = match decide(case.kind, case.found, held, asks) {
             Decision::Forward(index, permit) => {
                 let renewal = match (permit.person(), &opened) {
-                    (Some(person), Ok(opened)) => {
-                        self.sessions.renewal(person, opened, case.headers, now, random)
-                    }
+                    (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
                     _ => Vec::new(),
                 };
                 (index, case.says.identity(permit), permit.person().map(Session::id), renewal)

@@ -266,7 +266,8 @@ impl Proxy {
             return None;
         }
         let id_token = self.sessions.to_be_closed(headers, now).await?;
-        let out = self.endpoints.login.leave(headers, Some(&id_token), None, now, &*self.endpoints.random).await.ok()?;
+        let out =
+            self.endpoints.login.leave(headers, Some(&id_token), None, now, &*self.endpoints.random).await.ok()?;
         exchange.decision = "sign_out";
         Some(Reply::redirect(&Method::GET, &out.location).cookies(out.cookies))
     }

@@ -23,6 +23,7 @@ mod listeners;
 mod live;
 mod logs;
 mod my_sessions;
+mod opengatellm;
 mod pages;
 mod programs;
 mod provider_logout;
