@@ -42,18 +42,15 @@ const SETS: [(&str, &str, &str); 12] = [
     ("remote-user", "remote-groups", "{groups|roles}"),
 ];
 
+/// The names under which apps of this kind expect a person's tokens. A client's own are stripped
+/// from every request; a credential may be set under them.
+pub const TOKEN_HEADERS: [&str; 3] =
+    ["x-auth-request-access-token", "x-forwarded-access-token", "x-forwarded-id-token"];
+
 /// Names that apps trust for identity, beyond those of the sets, whether or not we set them; and
 /// those by which gunicorn, from a peer on loopback, takes another path than the one in the request
 /// line: `SCRIPT_NAME: /public` makes `/admin` of `/public/admin`.
-const ALSO_STRIPPED: [&str; 7] = [
-    "x-remote-user",
-    "x-auth-request-access-token",
-    "x-forwarded-access-token",
-    "x-forwarded-id-token",
-    "script-name",
-    "x-script-name",
-    "path-info",
-];
+const ALSO_STRIPPED: [&str; 4] = ["x-remote-user", "script-name", "x-script-name", "path-info"];
 
 /// The names that say where a body ends. Misspelt (`Content_Length`) they mean nothing to us and
 /// may mean the same to an app, which would then see a second request in the body.
@@ -97,7 +94,8 @@ impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
         let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()));
-        let known = SETS.iter().map(|(_, name, _)| fold(name)).chain(ALSO_STRIPPED.iter().map(|name| fold(name)));
+        let known = SETS.iter().map(|(_, name, _)| name).chain(&ALSO_STRIPPED).chain(&TOKEN_HEADERS);
+        let known = known.map(|name| fold(name));
         let stripped = configured.chain(known).collect();
         Self { settings, stripped }
     }

@@ -254,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ours_stands_before_what_a_client_wrote() {
+        let others = HeaderValue::from_static("a=\"b; c");
+        assert_eq!(with_ours("vestibule-proof=x", Some(&others)).unwrap(), "vestibule-proof=x; a=\"b; c");
+        let alone = with_ours("vestibule-proof=x", None).unwrap();
+        assert!(alone == "vestibule-proof=x" && alone.is_sensitive());
+        // And what a client sends under that name does not get there.
+        assert_eq!(for_app(&headers(&["__Host-vestibule-proof=forged; vestibule-proof=too"])), ForApp::Nothing);
+    }
+
+    #[test]
     fn an_app_s_set_cookie_line_is_told_by_its_name() {
         for line in [
             "__Host-vestibule=x; Path=/; Secure",

@@ -30,6 +30,7 @@ mod listeners;
 mod live;
 mod logs;
 mod my_sessions;
+mod opengatellm;
 mod pages;
 mod playground;
 mod programs;

@@ -9,6 +9,7 @@ use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
 use crate::credentials::envelope::{Envelope, PLACEHOLDER};
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
 use crate::gate;
+use crate::gate::headers::TOKEN_HEADERS;
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
 use crate::secret::ExposeSecret;
 use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
@@ -19,9 +20,6 @@ use http::header::AUTHORIZATION;
 use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
-
-const X_FORWARDED_ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-access-token");
-const X_FORWARDED_ID_TOKEN: HeaderName = HeaderName::from_static("x-forwarded-id-token");
 
 /// All credentials: those with names first, in the order of their names.
 pub(super) struct Book {
@@ -231,12 +229,13 @@ impl Resolver<'_> {
         }
     }
 
-    /// `Authorization`, one of the headers that apps know tokens by, or one that means nothing else
-    /// to anybody.
+    /// `Authorization`, one that is known for tokens, or a header that means nothing else to anybody.
     fn credential_header(&mut self, at: &KeyPath, name: &str) -> Option<HeaderName> {
-        let known = [AUTHORIZATION, X_FORWARDED_ACCESS_TOKEN, X_FORWARDED_ID_TOKEN];
-        let known = known.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_str()));
-        known.or_else(|| self.header_name(at, name))
+        if name.eq_ignore_ascii_case("authorization") {
+            return Some(AUTHORIZATION);
+        }
+        let known = TOKEN_HEADERS.into_iter().find(|known| name.eq_ignore_ascii_case(known));
+        known.map(HeaderName::from_static).or_else(|| self.header_name(at, name))
     }
 
     fn token_headers(&mut self, at: &KeyPath, written: &Credential) -> Option<Vec<(HeaderName, TokenTemplate)>> {
