@@ -325,7 +325,7 @@ impl Wallet {
                 // the person, not the key.
                 kept.inspect(|held| {
                     if not.is_some() {
-                        held.is_alive_at(now)
+                        held.is_alive_at(now);
                     }
                 })
             }

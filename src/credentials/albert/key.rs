@@ -199,9 +199,8 @@ fn is_key(text: &str) -> bool {
 /// The number before the word "day" or "days".
 fn days_in(detail: &str) -> Option<u32> {
     let words: Vec<&str> = detail.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let named = words.windows(2).find_map(|pair| match pair {
+    words.windows(2).find_map(|pair| match pair {
         [number, unit] if unit.starts_with("day") => number.parse().ok(),
         _ => None,
-    });
-    named
+    })
 }
