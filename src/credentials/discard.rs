@@ -151,6 +151,11 @@ impl Discards {
                     );
                 }
                 Err(error) => {
+                    // The others would fare no better; and when it is over, nobody has to wait.
+                    let is_for_all = error.is_outage() || matches!(error, AlbertError::AdminRefused);
+                    if is_for_all {
+                        let _ = self.store.delete(&turn, now).await;
+                    }
                     let waiting = self.waiting();
                     tracing::warn!(
                         credential = entry.credential,
@@ -159,9 +164,7 @@ impl Discards {
                         "a key of a session that has ended cannot be deleted yet; it is tried again"
                     );
                     left = Left::Something;
-                    if error.is_outage() || matches!(error, AlbertError::AdminRefused) {
-                        // The others would fare no better; and when it is over, nobody has to wait.
-                        let _ = self.store.delete(&turn, now).await;
+                    if is_for_all {
                         return left;
                     }
                     continue;

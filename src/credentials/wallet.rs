@@ -323,7 +323,10 @@ impl Wallet {
                     tokio::time::sleep(LOOK).await;
                     waited += LOOK;
                 }
-                Err(_) => break false,
+                Err(error) => {
+                    tracing::warn!(credential = slot.name, %error, "obtained without a lock: another replica may do the same");
+                    break false;
+                }
             }
         };
         let outcome = match obtain().await {
