@@ -36,7 +36,7 @@ impl Environment for World {
             "CLIENT_SECRET" => Ok("s3cret-of-the-client".into()),
             "THIRD_KEY" => Ok(THIRD_KEY.into()),
             "ADMIN_TOKEN" => Ok(TOKEN.into()),
-            "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" => Ok(GATEWAY.into()),
+            "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" | "PLAYGROUND_ENCRYPTION_KEY" => Ok(GATEWAY.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
             "EMPTY" => Ok("".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
