@@ -57,7 +57,7 @@ impl Proxy {
             .map(|(_, value)| value)
             .collect();
         if let [one] = &shown[..]
-            && self.is_good_for_this_load(settings, &opened, one, now).await
+            && self.is_good_for_this_load(settings, &opened, &parts.headers, one, now).await
         {
             return None;
         }
@@ -82,10 +82,13 @@ impl Proxy {
         &self,
         settings: &EnvelopeSettings,
         opened: &OpenedSession,
+        headers: &HeaderMap,
         shown: &str,
         now: Timestamp,
     ) -> bool {
         let Some(inside) = settings.envelope.open(shown, settings.ttl, now) else { return false };
+        // Another replica may have handed it over.
+        self.credentials.note(headers, now).await;
         let is_of_session = serde_json::from_str::<Inside<'_>>(&inside)
             .is_ok_and(|inside| self.credentials.is_of(settings.credential, opened, inside.app_token, now));
         if !is_of_session {

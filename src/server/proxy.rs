@@ -225,7 +225,6 @@ impl Proxy {
     ) -> Reply {
         exchange.decision = "no_credential";
         self.metrics.credential_failures.with_label_values(&[self.credentials.name(index)]).inc();
-        // What came of the request so far is not for an error page.
         let reason = format!("credentials {}: {failed}", self.credentials.name(index));
         self.endpoints.rescue(Rescue::of_credential(failed), &reason, parts, exchange)
     }

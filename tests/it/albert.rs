@@ -1,8 +1,8 @@
 //! Each person's own key for Albert API: minted, used, renewed, deleted, and seen by nobody.
 
-use crate::support::albert::{Fault, Refusal, Version};
+use crate::support::albert::{FakeAlbert, Fault, Refusal, Version};
 use crate::support::keyed::{Differing, Keyed, at, bearer_at_api, bearer_in};
-use crate::support::site::agent;
+use crate::support::site::{SESSION_KEY, Site, agent};
 use futures_util::future::join_all;
 use http::Method;
 use std::time::Duration;
@@ -106,5 +106,47 @@ async fn a_refusal_that_is_not_the_key_s_fault_is_passed_on_and_mints_nothing() 
         }
         assert_eq!(keyed.api.all_keys().len(), 1, "{refusal:?}");
         assert_eq!(keyed.api.count("GET", "/v1/me/info"), 1, "{refusal:?}: asked once, not each time");
+    }
+}
+
+/// What `vestibule check --online` says of an API, and whether it is content.
+async fn checked_online(api: &FakeAlbert, admin_key: &str, credential: &str) -> (bool, String) {
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "public_url: https://app.example\nproviders: {{p: {{issuer: {}, client_id: app}}}}\n\
+         session: {{keys: [{{id: a, secret: {{env: SESSION_KEY}}}}]}}\nupstreams: {{api: {{url: \"{url}\"}}}}\n\
+         routes: [{{path: /**, upstream: api, credentials: albert}}]\n\
+         credentials: {{albert: {{kind: albert, url: \"{url}\", admin_key: {{env: ADMIN_KEY}}, {credential}}}}}\n",
+        site.provider.issuer(),
+        url = api.url(),
+    );
+    std::fs::write(folder.path().join("vestibule.yaml"), yaml).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.args(["check", "--online", "--config", "vestibule.yaml"]).current_dir(folder.path());
+    command.env("SESSION_KEY", SESSION_KEY).env("ADMIN_KEY", admin_key);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    assert!(!said.contains(admin_key), "{said}");
+    (output.status.success(), said)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_tries_the_admin_bearer_and_says_what_it_found() {
+    for (version, named) in [
+        (Version::V01, "legacy (0.1.x)"),
+        (Version::V04, "tokens (0.2.0 to 0.4.5)"),
+        (Version::Late, "keys (later than 0.4.5)"),
+    ] {
+        let api = FakeAlbert::start(version).await;
+        let (good, said) = checked_online(&api, &api.admin_key(), "role: Freemium").await;
+        assert!(good && said.contains(named) && said.contains("the admin bearer is accepted"), "{version:?}: {said}");
+        let (good, said) = checked_online(&api, "sk-not-the-admin-s-key", "role: Freemium").await;
+        assert!(!good && said.contains("the API refuses the admin bearer"), "{version:?}: {said}");
+        let (good, said) = checked_online(&api, &api.admin_key(), "role: Nobody").await;
+        assert!(!good && said.contains("has no role"), "{version:?}: {said}");
+        api.close().await;
+        let (good, said) = checked_online(&api, &api.admin_key(), "role: Freemium").await;
+        assert!(!good && said.contains("cannot be reached"), "{version:?}: {said}");
     }
 }
