@@ -31,6 +31,7 @@ mod logs;
 mod my_sessions;
 mod pages;
 mod playground;
+mod playground_real;
 mod programs;
 mod provider_logout;
 mod readme;
