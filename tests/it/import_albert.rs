@@ -87,25 +87,6 @@ fn complete() -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn what_is_printed_is_a_good_configuration_but_for_credentials() {
-    for (file, configuration) in complete() {
-        let mut written: serde_yaml::Value = serde_yaml::from_str(&configuration).unwrap();
-        let top = written.as_mapping_mut().unwrap();
-        for key in ["credentials", "albert_endpoints", "aliases"] {
-            top.remove(key);
-        }
-        for route in top["routes"].as_sequence_mut().unwrap() {
-            route.as_mapping_mut().unwrap().remove("envelope");
-        }
-        let text = serde_yaml::to_string(&written).unwrap();
-        let config = config::from_text("vestibule.yaml", &text, &Plenty);
-        let config = config.unwrap_or_else(|problems| panic!("{}: {problems}", file.display()));
-        assert!(config.findings().is_empty(), "{}: {:?}", file.display(), config.findings());
-    }
-}
-
-#[test]
-#[ignore = "until the configuration knows credentials, envelopes, albert_endpoints and aliases"]
 fn what_is_printed_is_a_good_configuration() {
     for (file, configuration) in complete() {
         let config = config::from_text("vestibule.yaml", &configuration, &Plenty);

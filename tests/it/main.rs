@@ -33,6 +33,7 @@ mod my_sessions;
 mod opengatellm;
 mod pages;
 mod playground;
+mod playground_real;
 mod programs;
 mod provider_logout;
 mod readme;

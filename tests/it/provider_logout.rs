@@ -432,6 +432,8 @@ async fn chromium_loads_the_frame_without_a_cookie_and_the_session_is_over() {
         client_secret: CLIENT_SECRET,
         provider: "",
         upstream: &format!("http://{}", echo.address),
+        upstreams: "",
+        routes: None,
         more: "",
     })
     .await;

@@ -212,6 +212,8 @@ impl Import<'_> {
             None => self.missing("    ", "role", &at, "write the role of people who are new to the API"),
         }
         self.line("    mint: at_sign_in");
+        self.line("    # The playground deletes keys of this name, and makes its own by it.");
+        self.line("    key_name: playground");
     }
 
     fn routes(&mut self) {

@@ -55,9 +55,16 @@ pub(crate) struct Configuration<'a> {
     pub(crate) provider: &'a str,
     /// The app's address.
     pub(crate) upstream: &'a str,
+    /// Further upstreams, each line indented by two spaces.
+    pub(crate) upstreams: &'a str,
+    /// Routes in the place of the usual ones, as a list in brackets.
+    pub(crate) routes: Option<&'a str>,
     /// Further top-level keys.
     pub(crate) more: &'a str,
 }
+
+/// `/health` for everybody, and all else for the signed in.
+const ROUTES: &str = "[{path: /health, access: public, upstream: app}, {path: /**, upstream: app}]";
 
 impl Configuration<'_> {
     fn yaml(&self, secrets: &Path) -> String {
@@ -75,9 +82,8 @@ session:
   keys: [{{id: one, secret: {{env: SESSION_KEY}}}}]
 upstreams:
   app: {{url: "{upstream}"}}
-routes:
-  - {{path: /health, access: public, upstream: app}}
-  - {{path: /**, upstream: app}}
+{upstreams}
+routes: {routes}
 identity:
   headers:
     X-Auth-Request-User: "{{sub}}"
@@ -93,6 +99,8 @@ log: {{level: trace}}
             secrets = secrets.display(),
             provider = self.provider,
             upstream = self.upstream,
+            upstreams = self.upstreams,
+            routes = self.routes.unwrap_or(ROUTES),
             more = self.more,
         )
     }

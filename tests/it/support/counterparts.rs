@@ -222,8 +222,18 @@ fn uvicorn() -> Command {
 
 /// Starts the Streamlit application (`tests/counterparts/streamlit_app.py`) on a free port.
 pub(crate) async fn start_streamlit() -> Application {
+    streamlit("streamlit_app.py", &[]).await
+}
+
+/// Starts the Streamlit application that is opened with an envelope
+/// (`tests/counterparts/envelope_app.py`), with these variables, on a free port.
+pub(crate) async fn start_envelope_app(variables: &[(&str, &str)]) -> Application {
+    streamlit("envelope_app.py", variables).await
+}
+
+async fn streamlit(script: &str, variables: &[(&str, &str)]) -> Application {
     let mut command = Command::new(directory().join(".venv/bin/streamlit"));
-    command.arg("run").arg(directory().join("streamlit_app.py")).args([
+    command.arg("run").arg(directory().join(script)).envs(variables.iter().copied()).args([
         "--server.address=127.0.0.1",
         "--server.port=0",
         "--server.headless=true",

@@ -60,6 +60,8 @@ impl Scene {
             // HS256 counts only where an operator has written it.
             provider: if cast.algorithm == "HS256" { "    id_token_algorithms: [HS256]" } else { "" },
             upstream: &app.address,
+            upstreams: "",
+            routes: None,
             more: cast.more,
         })
         .await;
