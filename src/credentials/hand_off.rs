@@ -91,12 +91,16 @@ impl Credentials {
         Ok(HandOff { secret: held.secret().clone(), key: minted.key, cookies: provided.cookies })
     }
 
-    /// Whether this is the key that the session has at hand.
-    pub fn is_of(&self, index: usize, opened: &OpenedSession, key: &str, now: Timestamp) -> bool {
+    /// Whether this is a key of the session: the one at hand, or one that the store says another
+    /// process handed over for it.
+    pub async fn is_of(&self, index: usize, opened: &OpenedSession, key: &SecretString, now: Timestamp) -> bool {
         let Ok(session) = self.sessions.read(opened, now) else { return false };
         let Some(credential) = self.all.get(index) else { return false };
         let held = self.wallet.at_hand(session.id(), &credential.slot, now);
-        held.is_some_and(|held| held.secret().expose_secret() == key)
+        if held.is_some_and(|held| held.secret().expose_secret() == key.expose_secret()) {
+            return true;
+        }
+        self.holder(key, now).await.is_ok_and(|holder| holder == Some(session.id()))
     }
 
     /// A new key for an account that was handed over a moment ago, once; the key in the envelope
@@ -121,6 +125,11 @@ impl Credentials {
         let (slot, new) = (&credential.slot, MintedKey { account, key: minted.id });
         self.discards.expect(id, &slot.mark, new, minted.until, now).await;
         self.discards.remember(new, &minted.secret);
+        // Ended while it was minted, when nobody could know of it.
+        if self.sessions.listed_one(id, now).await?.is_none() {
+            self.discards.ended(id);
+            return Err(NotTraded::NotHandedOver);
+        }
         store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;
         // What was in the envelope is worth nothing from now on, wherever its address was kept.
         for held in self.wallet.forget(id, std::slice::from_ref(slot), now).await {

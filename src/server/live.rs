@@ -131,6 +131,8 @@ impl Keeper {
                 match self.sessions.is_over(held, now) {
                     None => {}
                     Some(NoSession::Idle) if answer == Answer::Other => {}
+                    Some(NoSession::Ended) if answer == Answer::WebSocket && self.sessions.has_last_word(held.id()) => {
+                    }
                     Some(reason) => return Some(Cut::Over(reason)),
                 }
             }
@@ -227,6 +229,26 @@ mod tests {
         assert_eq!(cut.rest(), Some(Cut::Over(NoSession::Ended)));
         assert_eq!(cut.rest(), Some(Cut::Over(NoSession::Ended)));
         assert_eq!(other.rest(), None);
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_app_signed_out_is_cut_a_moment_later_and_all_else_at_once() {
+        let mut scene = Scene::new();
+        let person = scene.signed_in();
+        let (socket, mut woken) = scene.line();
+        let (download, mut download_woken) = scene.line();
+        for (line, answer) in [(&socket, Answer::WebSocket), (&download, Answer::Other)] {
+            line.serve(scene.held(&person));
+            line.answer(answer, None);
+        }
+        let (sessions, id) = (Arc::clone(&scene.keeper.sessions), scene.held(&person).id());
+        sessions.end_by_app(id, None, START, &SystemRandom::new()).await.unwrap();
+        let mut endings = sessions.endings();
+        scene.walk().await;
+        assert_eq!((woken.try_recv(), download_woken.try_recv()), (Err(TryRecvError::Empty), Ok(())));
+        endings.changed().await.unwrap();
+        scene.walk().await;
+        assert_eq!((woken.try_recv(), socket.rest()), (Ok(()), Some(Cut::Over(NoSession::Ended))));
     }
 
     #[tokio::test]

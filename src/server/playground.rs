@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::settings::{EnvelopeSettings, PlaygroundSettings};
 use crate::clock::Timestamp;
 use crate::credentials::envelope::Contents;
-use crate::secret::ExposeSecret;
+use crate::secret::{ExposeSecret, SecretString};
 use crate::session::OpenedSession;
 use crate::store::{Key, Store};
 use crate::web::hygiene::CleanRequest;
@@ -20,6 +20,7 @@ use crate::web::kind::Kind;
 use http::{HeaderMap, Method};
 use ring::digest;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The parameter.
@@ -34,7 +35,8 @@ pub(super) struct Playground {
 /// What of an envelope says whose it is.
 #[derive(Deserialize)]
 struct Inside<'a> {
-    app_token: &'a str,
+    #[serde(borrow)]
+    app_token: Cow<'a, str>,
 }
 
 impl Proxy {
@@ -74,7 +76,8 @@ impl Proxy {
         exchange.decision = "envelope";
         let location = format!("{path}?{query}{and}{PARAMETER}={envelope}");
         let location = format!("{}{location}", self.endpoints.public_url.origin());
-        Some(hand_over(&parts.method, &location).cookies(cookies))
+        let renewal = std::mem::take(&mut exchange.renewal);
+        Some(hand_over(&parts.method, &location).cookies(renewal).cookies(cookies))
     }
 
     /// Whether an envelope in the address is this session's, in time, and opened for the first time.
@@ -89,9 +92,9 @@ impl Proxy {
         let Some(inside) = settings.envelope.open(shown, settings.ttl, now) else { return false };
         // Another replica may have handed it over.
         self.credentials.note(headers, now).await;
-        let is_of_session = serde_json::from_str::<Inside<'_>>(&inside)
-            .is_ok_and(|inside| self.credentials.is_of(settings.credential, opened, inside.app_token, now));
-        if !is_of_session {
+        let Ok(Inside { app_token }) = serde_json::from_str(&inside) else { return false };
+        let key = SecretString::from(&*app_token);
+        if !self.credentials.is_of(settings.credential, opened, &key, now).await {
             return false;
         }
         let used = Key::new("envelope", digest::digest(&digest::SHA256, shown.as_bytes()).as_ref());

@@ -122,10 +122,8 @@ impl Proxy {
         };
         let from = from.filter(|from| !from.is_empty()).unwrap_or("/");
         let (public_url, prefix) = (&self.endpoints.public_url, &self.endpoints.prefix);
-        let session = match self.sessions.open(&parts.headers, now) {
-            Ok(opened) if self.sessions.read(&opened, now).is_ok() => Some(Arc::new(opened)),
-            _ => None,
-        };
+        let session = self.present_session(&parts.headers, exchange, now).await;
+        let renewal = std::mem::take(&mut exchange.renewal);
         let on_this_site = from.starts_with('/')
             || url::Url::parse(from).is_ok_and(|url| url.origin().ascii_serialization() == public_url.origin());
         if on_this_site {
@@ -133,7 +131,7 @@ impl Proxy {
             let back = ReturnTo::parse(&without_envelope(from), public_url, prefix).ok();
             let back = back.filter(|back| !is_ours(back.as_str())).unwrap_or_else(ReturnTo::root);
             return match session {
-                Some(_) => Reply::redirect(&parts.method, &back.location(public_url)),
+                Some(_) => Reply::redirect(&parts.method, &back.location(public_url)).cookies(renewal),
                 None => self.endpoints.enter(back, parts, exchange).await,
             };
         }
@@ -151,10 +149,28 @@ impl Proxy {
         };
         match self.envelope(envelope, &opened, &parts.headers, now).await {
             Ok((sealed, cookies)) => {
-                hand_over(&parts.method, &format!("{}/?{PARAMETER}={sealed}", origin.as_str())).cookies(cookies)
+                let location = format!("{}/?{PARAMETER}={sealed}", origin.as_str());
+                hand_over(&parts.method, &location).cookies(renewal).cookies(cookies)
             }
             Err(failed) => self.without_credential(envelope.credential, &failed, parts, exchange),
         }
+    }
+
+    /// The session of a browser, once the provider and the store were asked about it where they
+    /// have to be: no key leaves for a session that no page would be shown to.
+    async fn present_session(
+        &self,
+        headers: &HeaderMap,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Option<Arc<OpenedSession>> {
+        let mut opened = self.sessions.open(headers, now).ok()?;
+        let session = self.sessions.read(&opened, now);
+        if self.sessions.wants_refresh(session.as_ref().map_err(|reason| *reason), now) {
+            drop(session);
+            opened = self.refresh(opened, headers, exchange, now).await.ok()?;
+        }
+        self.sessions.read(&opened, now).is_ok().then(|| Arc::new(opened))
     }
 
     async fn trade(&self, envelope: &EnvelopeSettings, query: &str, exchange: &mut Exchange) -> Reply {
@@ -220,7 +236,7 @@ impl Proxy {
             Err(_) => return unprocessable("Input should be an object with a string"),
         };
         let Some(token) = token else {
-            return match self.sessions.end(session, now).await {
+            return match self.sessions.end_by_app(session, None, now, &*self.endpoints.random).await {
                 Ok(()) => message("success", "Token expired successfully"),
                 Err(error) => logout_failed(&error, exchange),
             };
@@ -234,7 +250,7 @@ impl Proxy {
             Ok(_) => {}
             Err(error) => return logout_failed(&error, exchange),
         }
-        match self.sessions.end_and_close(session, &token, now, &*self.endpoints.random).await {
+        match self.sessions.end_by_app(session, Some(&token), now, &*self.endpoints.random).await {
             Ok(()) => message("success", "Successfully logged out from ProConnect and expired token"),
             Err(error) => {
                 exchange.level = Level::WARN;

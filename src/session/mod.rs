@@ -103,6 +103,7 @@ pub struct Sessions {
     revoked: Revoked,
     presence: Presence,
     following: Following,
+    last_words: closing::LastWords,
     /// Counts up whenever something ends before its time.
     endings: watch::Sender<u64>,
     /// Who is told which sessions were ended from here.
@@ -164,6 +165,7 @@ impl Sessions {
             revoked: Revoked::default(),
             presence: Presence::new(settings.idle),
             following: Following::default(),
+            last_words: closing::LastWords::default(),
             endings: watch::Sender::new(0),
             ended: OnceLock::new(),
         }

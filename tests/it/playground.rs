@@ -1,16 +1,21 @@
 //! The playgrounds of 2025: opened with an encrypted envelope, signed out from their servers.
 
-use crate::support::albert::{FakeAlbert, Key, Version};
+use crate::support::albert::{FakeAlbert, Fault, Key, Version};
 use crate::support::client::{Answer, Client, NAVIGATION};
+use crate::support::counterparts::require;
 use crate::support::keyed::{Differing, Keyed, secret_file};
 use crate::support::log_watch;
+use crate::support::redis::Redis;
 use crate::support::site::ORIGIN;
 use http::Method;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::NamedTempFile;
+use tokio::sync::Barrier;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::credentials::envelope::{Contents, Derivation, Envelope};
+use vestibule::demo::provider::RefreshFault;
 use vestibule::secret::{ExposeSecret, SecretString};
 
 const ENCRYPTION_KEY: &str = "the-encryption-key-of-the-test-suite";
@@ -25,6 +30,11 @@ struct Played {
 
 impl Played {
     async fn start(version: Version) -> Self {
+        Self::with(version, "").await
+    }
+
+    /// With further top-level keys.
+    async fn with(version: Version, more: &str) -> Self {
         log_watch::never_logged(ENCRYPTION_KEY);
         let key = secret_file(ENCRYPTION_KEY);
         let envelope = format!("{{credentials: albert, key: {{file: {}}}, derivation: sha256}}", key.path().display());
@@ -35,7 +45,7 @@ impl Played {
         let api = FakeAlbert::start(version).await;
         let differing = Differing {
             credential: ", key_name: playground",
-            more: "albert_endpoints: {allowed_domains: [playground.example, localhost]}\n",
+            more: &format!("albert_endpoints: {{allowed_domains: [playground.example, localhost]}}\n{more}"),
             routes: Some(&routes),
             issuer: None,
         };
@@ -312,4 +322,77 @@ fn sealed(text: &str, now: Timestamp) -> String {
     let key = URL_SAFE.encode(digest::digest(&digest::SHA256, ENCRYPTION_KEY.as_bytes()).as_ref());
     let token = fernet::Fernet::new(&key).unwrap().encrypt_at_time(text.as_bytes(), now.as_unix());
     URL_SAFE.encode(token)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_ends_while_a_key_is_traded_leaves_none_behind() {
+    let played = Arc::new(Played::start(Version::V01).await);
+    let client = played.keyed.site.client();
+    let handed = played.inside(opened(&client, "/").await.location());
+    let account = played.keyed.api.users()[0].id;
+    let barrier = Arc::new(Barrier::new(2));
+    let fault = Fault::Barrier { method: "POST", path_prefix: "/tokens", barrier: Arc::clone(&barrier) };
+    let minted = played.keyed.api.count("POST", "/tokens");
+    played.keyed.api.fault(fault);
+    let trade = tokio::spawn({
+        let played = Arc::clone(&played);
+        let text = json!({"user_id": account, "timestamp": played.now().as_unix()}).to_string();
+        let path = format!("/v1/oauth2/playground-login?encrypted_token={}", sealed(&text, played.now()));
+        async move { played.from_server(Method::GET, &path, None, "").await.status }
+    });
+    played.keyed.api.reached("POST", "/tokens", minted + 1).await;
+    // Signed out meanwhile, and all that was known of is deleted.
+    assert_eq!(played.logout(handed["app_token"].as_str().unwrap(), "{}").await.status, 200);
+    played.keyed.no_key_lives().await;
+    barrier.wait().await;
+    assert_eq!(trade.await.unwrap(), 404);
+    played.keyed.no_key_lives().await;
+}
+
+#[tokio::test]
+async fn a_sign_in_elsewhere_asks_the_provider_again_as_every_page_does() {
+    let session = "session: {idle: 4h, keys: [{id: k1, secret: {env: SESSION_KEY}}]}\n";
+    let played = Played::with(Version::V04, session).await;
+    let client = played.keyed.site.client();
+    opened(&client, "/").await;
+    let elsewhere = "/v1/auth/proconnect?origin=https://playground.example";
+    let given = client.navigate(elsewhere).await;
+    assert!(given.location().starts_with("https://playground.example/?encrypted_token="), "{}", given.location());
+    // Somebody who may not go on has their token refused from now on.
+    played.keyed.site.provider.faults().set(|faults| faults.refresh = Some(RefreshFault::InvalidGrant));
+    played.keyed.site.clock.advance(Duration::from_secs(61 * 60));
+    let refused = client.navigate(elsewhere).await;
+    assert!(!refused.location().contains("encrypted_token="), "a key was handed out: {}", refused.location());
+}
+
+#[tokio::test]
+async fn a_redirect_with_an_envelope_brings_what_is_new_of_the_session() {
+    let played = Played::start(Version::V04).await;
+    let client = played.keyed.site.client();
+    opened(&client, "/").await;
+    played.keyed.site.clock.advance(Duration::from_secs(600));
+    let answer = client.navigate("/").await;
+    assert!(answer.location().contains("encrypted_token="));
+    let cookies = answer.set_cookies();
+    assert!(cookies.iter().any(|cookie| cookie.starts_with("__Host-vestibule=")), "{cookies:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_of_one_replica_opens_the_page_at_another() {
+    require!(Redis);
+    let redis = Redis::start().await;
+    let store = format!(
+        "store: {{redis: \"redis://127.0.0.1:{}\"}}\nsession: {{keep: store, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n",
+        redis.port
+    );
+    let played = Played::with(Version::V04, &store).await;
+    let client = played.keyed.site.client();
+    let redirect = opened(&client, "/").await;
+    let other = played.keyed.replica().await;
+    let there = other.client();
+    for name in client.cookie_names() {
+        there.set_cookie(&name, &client.cookie(&name).unwrap());
+    }
+    assert_eq!(there.navigate(redirect.location()).await.status, 200, "it is this session's there too");
+    assert_eq!(there.navigate(redirect.location()).await.status, 302, "once");
 }

@@ -56,6 +56,12 @@ impl Resolver<'_> {
             };
             let envelope =
                 route.envelope.as_ref().and_then(|envelope| self.envelope(&at.key("envelope"), envelope, book));
+            if envelope.is_some() && route.access.unwrap_or_default() == Access::Public {
+                self.fault(
+                    &at.key("envelope"),
+                    "is for people who are signed in, and here whoever is not would be let through with any; remove access: public",
+                );
+            }
             let has_some = match &route.credentials {
                 Some(Chosen::Named(name)) => name != "none",
                 Some(Chosen::Here(_)) => true,
