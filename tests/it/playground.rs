@@ -338,7 +338,7 @@ async fn a_session_that_ends_while_a_key_is_traded_leaves_none_behind() {
         let played = Arc::clone(&played);
         let text = json!({"user_id": account, "timestamp": played.now().as_unix()}).to_string();
         let path = format!("/v1/oauth2/playground-login?encrypted_token={}", sealed(&text, played.now()));
-        async move { played.from_server(Method::GET, &path, None, "").await.status }
+        async move { played.server_asks(Method::GET, &path, None, "").await.status }
     });
     played.keyed.api.reached("POST", "/tokens", minted + 1).await;
     // Signed out meanwhile, and all that was known of is deleted.
