@@ -131,8 +131,8 @@ impl Keeper {
                 match self.sessions.is_over(held, now) {
                     None => {}
                     Some(NoSession::Idle) if answer == Answer::Other => {}
-                    Some(NoSession::Ended)
-                        if answer == Answer::WebSocket && self.sessions.has_last_word(held.id()) => {}
+                    Some(NoSession::Ended) if answer == Answer::WebSocket && self.sessions.has_last_word(held.id()) => {
+                    }
                     Some(reason) => return Some(Cut::Over(reason)),
                 }
             }

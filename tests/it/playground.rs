@@ -396,3 +396,98 @@ async fn an_envelope_of_one_replica_opens_the_page_at_another() {
     assert_eq!(there.navigate(redirect.location()).await.status, 200, "it is this session's there too");
     assert_eq!(there.navigate(redirect.location()).await.status, 302, "once");
 }
+
+#[tokio::test]
+async fn a_page_without_a_key_signs_nobody_out_whatever_cookies_come_with_it() {
+    let played = Played::start(Version::V04).await;
+    let client = played.keyed.site.client();
+    let handed = played.inside(opened(&client, "/").await.location());
+    let key = handed["app_token"].as_str().unwrap();
+    let body = json!({"proconnect_token": handed["proconnect_token"]}).to_string();
+    let (basic, bare, many) = (format!("Basic {key}"), key.to_owned(), format!("Bearer {key}, Bearer {key}"));
+    let cookie = format!("{}; authorization=Bearer {key}", client.cookie_header("app.example").unwrap());
+    let cases: [&[(&str, &str)]; 7] = [
+        &[],
+        &[("origin", ORIGIN), ("sec-fetch-site", "same-origin")],
+        &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")],
+        &[("authorization", &basic)],
+        &[("authorization", &bare)],
+        &[("authorization", &many)],
+        &[("cookie", &cookie), ("x-api-key", key)],
+    ];
+    for path in ["/v1/auth/logout", "/v1/oauth2/logout"] {
+        for headers in cases {
+            let answer = client.send(Method::POST, path, headers, body.clone().into_bytes()).await;
+            assert_eq!(answer.status, 401, "{headers:?}: {}", answer.text());
+            assert!(answer.set_cookies().is_empty(), "{headers:?}");
+        }
+    }
+    assert_eq!(client.fetch("/x").await.status, 200, "the session lives");
+    assert_eq!(played.live_keys().len(), 1);
+}
+
+#[tokio::test]
+async fn a_referer_leads_to_no_other_site_and_round_in_no_circle() {
+    let played = Played::start(Version::V04).await;
+    let signed_in = played.keyed.site.client();
+    opened(&signed_in, "/").await;
+    let provider = played.keyed.site.provider.issuer();
+    let own = |path: &str| format!("{ORIGIN}{path}");
+    for referer in [
+        own("//evil.example/x"),
+        own("/\\evil.example"),
+        own("/%5c%5cevil.example"),
+        own("@evil.example/"),
+        own(".evil.example/"),
+        own("/oauth2/sign_out"),
+        own("/v1/auth/proconnect?origin=https://evil.example"),
+        own("/v1/auth/proconnect#x"),
+        own("/v1/oauth2/login?x"),
+        own("/v1/auth/callback?code=x&state=y"),
+        "/\\evil.example".to_owned(),
+        "//evil.example".to_owned(),
+        "/x y".to_owned(),
+        "/é".to_owned(),
+        "https://evil.example/?https://playground.example".to_owned(),
+        "https://playground.example:80@evil.example/".to_owned(),
+        "about:blank".to_owned(),
+        "null".to_owned(),
+    ] {
+        for client in [&signed_in, &played.keyed.site.client()] {
+            let asked = [NAVIGATION[0], NAVIGATION[1], ("referer", referer.as_str())];
+            let answer = client.get("/v1/auth/proconnect", &asked).await;
+            if answer.status == 400 {
+                continue;
+            }
+            assert_eq!(answer.status, 302, "{referer}: {}", answer.text());
+            let location = answer.location();
+            let to_us = location.strip_prefix(ORIGIN).is_some_and(|rest| rest.starts_with('/'));
+            assert!(to_us || location.starts_with(provider), "{referer}: {location}");
+            if to_us {
+                let path = location.trim_start_matches(ORIGIN);
+                assert!(!path.starts_with("/v1/") && !path.starts_with("/oauth2/"), "{referer}: {location}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_browser_fetches_ahead_does_not_use_up_the_sign_out_at_the_provider() {
+    let played = Played::start(Version::V04).await;
+    let client = played.keyed.site.client();
+    let handed = played.inside(opened(&client, "/").await.location());
+    let body = json!({"proconnect_token": handed["proconnect_token"]}).to_string();
+    assert_eq!(played.logout(handed["app_token"].as_str().unwrap(), &body).await.status, 200);
+    let ahead: [(&str, &[(&str, &str)]); 3] = [
+        ("/", &[NAVIGATION[0], NAVIGATION[1], ("sec-purpose", "prefetch;prerender")]),
+        ("/v1/auth/proconnect", &[NAVIGATION[0], NAVIGATION[1], ("sec-purpose", "prefetch")]),
+        ("/v1/auth/proconnect", &[("accept", "image/*"), ("sec-fetch-mode", "no-cors")]),
+    ];
+    for (path, headers) in ahead {
+        let answer = client.get(path, headers).await;
+        assert!(!answer.location().contains("id_token_hint="), "{path} {headers:?}");
+        assert!(!answer.set_cookies().iter().any(|cookie| cookie.starts_with("__Host-vestibule=;")), "{path}");
+    }
+    let leaving = client.navigate("/").await;
+    assert!(leaving.location().contains("id_token_hint="), "{}", leaving.location());
+}
