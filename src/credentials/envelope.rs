@@ -109,7 +109,11 @@ impl Envelope {
     /// An envelope of `now`, as it goes into a query: base64url with its padding, so that `=` is the
     /// only character that is written `%3D` there.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form, and memory takes every byte")]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "texts and numbers always have a JSON form, and memory takes every byte"
+    )]
     pub fn seal(&self, contents: &Contents<'_>, now: Timestamp) -> SecretString {
         let clear = Clear {
             app_token: contents.app_token.expose_secret(),

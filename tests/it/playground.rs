@@ -70,7 +70,7 @@ impl Played {
     }
 
     /// What the playground's server asks: no cookie of the browser's.
-    async fn from_server(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> Answer {
+    async fn ask_as_server(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> Answer {
         let bearer = key.map(|key| format!("Bearer {key}"));
         let mut headers = vec![("content-type", "application/json"), ("user-agent", "python-requests/2.32")];
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
@@ -78,7 +78,7 @@ impl Played {
     }
 
     async fn logout(&self, key: &str, body: &str) -> Answer {
-        self.from_server(Method::POST, "/v1/auth/logout", Some(key), body).await
+        self.ask_as_server(Method::POST, "/v1/auth/logout", Some(key), body).await
     }
 }
 
@@ -184,12 +184,12 @@ async fn an_envelope_is_traded_for_a_key_once_and_its_own_key_is_worth_nothing_t
     for bad in ["x".to_owned(), String::new(), sealed("{}", played.now()), sealed("{\"user_id\": \"1\"}", played.now())]
     {
         let path = format!("/v1/oauth2/playground-login?encrypted_token={bad}");
-        assert_eq!(played.from_server(Method::GET, &path, None, "").await.status, 400);
+        assert_eq!(played.ask_as_server(Method::GET, &path, None, "").await.status, 400);
     }
-    assert_eq!(played.from_server(Method::GET, &wanted(account + 1), None, "").await.status, 404, "nobody's");
+    assert_eq!(played.ask_as_server(Method::GET, &wanted(account + 1), None, "").await.status, 404, "nobody's");
 
     let path = wanted(account);
-    let traded = played.from_server(Method::GET, &path, None, "").await;
+    let traded = played.ask_as_server(Method::GET, &path, None, "").await;
     assert_eq!(traded.status, 200, "{}", traded.text());
     let traded = traded.json();
     assert_eq!((traded["status"].as_str(), traded["user_id"].as_u64()), (Some("success"), Some(account)));
@@ -197,7 +197,7 @@ async fn an_envelope_is_traded_for_a_key_once_and_its_own_key_is_worth_nothing_t
     assert_eq!(live.len(), 1, "the one in the envelope is gone");
     assert_eq!((traded["api_key"].as_str(), traded["token_id"].as_u64()), (Some(&*live[0].secret), Some(live[0].id)));
     assert_ne!(traded["api_key"], handed["app_token"]);
-    assert_eq!(played.from_server(Method::GET, &path, None, "").await.status, 404, "once");
+    assert_eq!(played.ask_as_server(Method::GET, &path, None, "").await.status, 404, "once");
 
     // With the new key the session is signed out, and nothing lives.
     let out = played.logout(traded["api_key"].as_str().unwrap(), "{}").await;
@@ -227,7 +227,7 @@ async fn a_playground_signs_out_with_its_key_and_the_browser_goes_round_when_it_
     for unknown in ["sk-unknown", &played.keyed.api.admin_key(), &format!("{key}x")] {
         assert_eq!(played.logout(unknown, "{}").await.status, 401);
     }
-    assert_eq!(played.from_server(Method::POST, "/v1/auth/logout", None, "{}").await.status, 401);
+    assert_eq!(played.ask_as_server(Method::POST, "/v1/auth/logout", None, "{}").await.status, 401);
     assert_eq!(played.live_keys().len(), 1, "nothing of that ended anything");
 
     let out = played.logout(key, &json!({"proconnect_token": handed["proconnect_token"]}).to_string()).await;
@@ -338,7 +338,7 @@ async fn a_session_that_ends_while_a_key_is_traded_leaves_none_behind() {
         let played = Arc::clone(&played);
         let text = json!({"user_id": account, "timestamp": played.now().as_unix()}).to_string();
         let path = format!("/v1/oauth2/playground-login?encrypted_token={}", sealed(&text, played.now()));
-        async move { played.from_server(Method::GET, &path, None, "").await.status }
+        async move { played.ask_as_server(Method::GET, &path, None, "").await.status }
     });
     played.keyed.api.reached("POST", "/tokens", minted + 1).await;
     // Signed out meanwhile, and all that was known of is deleted.
