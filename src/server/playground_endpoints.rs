@@ -22,6 +22,7 @@ use crate::credentials::hand_off::{NotTraded, TRADED_WITHIN};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{NoSession, OpenedSession};
 use crate::store::{Key, StoreError};
+use crate::web::kind::Kind;
 use crate::web::return_to::ReturnTo;
 use http::header::{AUTHORIZATION, REFERER};
 use http::request::Parts;
@@ -110,7 +111,7 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Reply {
         let now = self.endpoints.clock.now();
-        if let Some(reply) = self.close_at_provider(&parts.headers, exchange, now).await {
+        if let Some(reply) = self.close_at_provider(parts, exchange, now).await {
             return reply;
         }
         let origins: Vec<_> =
@@ -269,14 +270,20 @@ impl Proxy {
         }
     }
 
-    /// Leads a browser round by the provider whose session was ended by its playground.
+    /// Leads a browser window round by the provider whose session was ended by its playground.
     pub(super) async fn close_at_provider(
         &self,
-        headers: &HeaderMap,
+        parts: &Parts,
         exchange: &mut Exchange,
         now: Timestamp,
     ) -> Option<Reply> {
         self.playground.settings.endpoints.as_ref()?;
+        let headers = &parts.headers;
+        // It is done once: not for an image, nor for a page that may never be shown.
+        let ahead = headers.contains_key("sec-purpose") || headers.contains_key("purpose");
+        if ahead || Kind::of(parts) != Kind::Navigation {
+            return None;
+        }
         let ended = self.sessions.open(headers, now).ok()?;
         if self.sessions.read(&ended, now).err()? != NoSession::Ended {
             return None;
@@ -325,7 +332,7 @@ fn without_envelope(address: &str) -> String {
 }
 
 fn is_ours(path: &str) -> bool {
-    PlaygroundEndpoint::at(path.split('?').next().unwrap_or_default(), &Method::GET).is_some()
+    PlaygroundEndpoint::at(path.split(['?', '#']).next().unwrap_or_default(), &Method::GET).is_some()
 }
 
 fn handed_tokens(session: &[u8]) -> Key {

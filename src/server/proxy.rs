@@ -168,7 +168,7 @@ impl Proxy {
             }
             Verdict::SignIn { return_to, reason } => {
                 exchange.because(reason);
-                if let Some(reply) = self.close_at_provider(&request.parts().headers, exchange, now).await {
+                if let Some(reply) = self.close_at_provider(request.parts(), exchange, now).await {
                     return Step::Reply(reply);
                 }
                 exchange.decision = "sign_in";

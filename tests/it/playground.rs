@@ -70,7 +70,7 @@ impl Played {
     }
 
     /// What the playground's server asks: no cookie of the browser's.
-    async fn server_asks(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> Answer {
+    async fn ask_as_server(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> Answer {
         let bearer = key.map(|key| format!("Bearer {key}"));
         let mut headers = vec![("content-type", "application/json"), ("user-agent", "python-requests/2.32")];
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
@@ -78,7 +78,7 @@ impl Played {
     }
 
     async fn logout(&self, key: &str, body: &str) -> Answer {
-        self.server_asks(Method::POST, "/v1/auth/logout", Some(key), body).await
+        self.ask_as_server(Method::POST, "/v1/auth/logout", Some(key), body).await
     }
 }
 
@@ -184,12 +184,12 @@ async fn an_envelope_is_traded_for_a_key_once_and_its_own_key_is_worth_nothing_t
     for bad in ["x".to_owned(), String::new(), sealed("{}", played.now()), sealed("{\"user_id\": \"1\"}", played.now())]
     {
         let path = format!("/v1/oauth2/playground-login?encrypted_token={bad}");
-        assert_eq!(played.server_asks(Method::GET, &path, None, "").await.status, 400);
+        assert_eq!(played.ask_as_server(Method::GET, &path, None, "").await.status, 400);
     }
-    assert_eq!(played.server_asks(Method::GET, &wanted(account + 1), None, "").await.status, 404, "nobody's");
+    assert_eq!(played.ask_as_server(Method::GET, &wanted(account + 1), None, "").await.status, 404, "nobody's");
 
     let path = wanted(account);
-    let traded = played.server_asks(Method::GET, &path, None, "").await;
+    let traded = played.ask_as_server(Method::GET, &path, None, "").await;
     assert_eq!(traded.status, 200, "{}", traded.text());
     let traded = traded.json();
     assert_eq!((traded["status"].as_str(), traded["user_id"].as_u64()), (Some("success"), Some(account)));
@@ -197,7 +197,7 @@ async fn an_envelope_is_traded_for_a_key_once_and_its_own_key_is_worth_nothing_t
     assert_eq!(live.len(), 1, "the one in the envelope is gone");
     assert_eq!((traded["api_key"].as_str(), traded["token_id"].as_u64()), (Some(&*live[0].secret), Some(live[0].id)));
     assert_ne!(traded["api_key"], handed["app_token"]);
-    assert_eq!(played.server_asks(Method::GET, &path, None, "").await.status, 404, "once");
+    assert_eq!(played.ask_as_server(Method::GET, &path, None, "").await.status, 404, "once");
 
     // With the new key the session is signed out, and nothing lives.
     let out = played.logout(traded["api_key"].as_str().unwrap(), "{}").await;
@@ -227,7 +227,7 @@ async fn a_playground_signs_out_with_its_key_and_the_browser_goes_round_when_it_
     for unknown in ["sk-unknown", &played.keyed.api.admin_key(), &format!("{key}x")] {
         assert_eq!(played.logout(unknown, "{}").await.status, 401);
     }
-    assert_eq!(played.server_asks(Method::POST, "/v1/auth/logout", None, "{}").await.status, 401);
+    assert_eq!(played.ask_as_server(Method::POST, "/v1/auth/logout", None, "{}").await.status, 401);
     assert_eq!(played.live_keys().len(), 1, "nothing of that ended anything");
 
     let out = played.logout(key, &json!({"proconnect_token": handed["proconnect_token"]}).to_string()).await;
@@ -338,7 +338,7 @@ async fn a_session_that_ends_while_a_key_is_traded_leaves_none_behind() {
         let played = Arc::clone(&played);
         let text = json!({"user_id": account, "timestamp": played.now().as_unix()}).to_string();
         let path = format!("/v1/oauth2/playground-login?encrypted_token={}", sealed(&text, played.now()));
-        async move { played.server_asks(Method::GET, &path, None, "").await.status }
+        async move { played.ask_as_server(Method::GET, &path, None, "").await.status }
     });
     played.keyed.api.reached("POST", "/tokens", minted + 1).await;
     // Signed out meanwhile, and all that was known of is deleted.
@@ -395,4 +395,99 @@ async fn an_envelope_of_one_replica_opens_the_page_at_another() {
     }
     assert_eq!(there.navigate(redirect.location()).await.status, 200, "it is this session's there too");
     assert_eq!(there.navigate(redirect.location()).await.status, 302, "once");
+}
+
+#[tokio::test]
+async fn a_page_without_a_key_signs_nobody_out_whatever_cookies_come_with_it() {
+    let played = Played::start(Version::V04).await;
+    let client = played.keyed.site.client();
+    let handed = played.inside(opened(&client, "/").await.location());
+    let key = handed["app_token"].as_str().unwrap();
+    let body = json!({"proconnect_token": handed["proconnect_token"]}).to_string();
+    let (basic, bare, many) = (format!("Basic {key}"), key.to_owned(), format!("Bearer {key}, Bearer {key}"));
+    let cookie = format!("{}; authorization=Bearer {key}", client.cookie_header("app.example").unwrap());
+    let cases: [&[(&str, &str)]; 7] = [
+        &[],
+        &[("origin", ORIGIN), ("sec-fetch-site", "same-origin")],
+        &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")],
+        &[("authorization", &basic)],
+        &[("authorization", &bare)],
+        &[("authorization", &many)],
+        &[("cookie", &cookie), ("x-api-key", key)],
+    ];
+    for path in ["/v1/auth/logout", "/v1/oauth2/logout"] {
+        for headers in cases {
+            let answer = client.send(Method::POST, path, headers, body.clone().into_bytes()).await;
+            assert_eq!(answer.status, 401, "{headers:?}: {}", answer.text());
+            assert!(answer.set_cookies().is_empty(), "{headers:?}");
+        }
+    }
+    assert_eq!(client.fetch("/x").await.status, 200, "the session lives");
+    assert_eq!(played.live_keys().len(), 1);
+}
+
+#[tokio::test]
+async fn a_referer_leads_to_no_other_site_and_round_in_no_circle() {
+    let played = Played::start(Version::V04).await;
+    let signed_in = played.keyed.site.client();
+    opened(&signed_in, "/").await;
+    let provider = played.keyed.site.provider.issuer();
+    let own = |path: &str| format!("{ORIGIN}{path}");
+    for referer in [
+        own("//evil.example/x"),
+        own("/\\evil.example"),
+        own("/%5c%5cevil.example"),
+        own("@evil.example/"),
+        own(".evil.example/"),
+        own("/oauth2/sign_out"),
+        own("/v1/auth/proconnect?origin=https://evil.example"),
+        own("/v1/auth/proconnect#x"),
+        own("/v1/oauth2/login?x"),
+        own("/v1/auth/callback?code=x&state=y"),
+        "/\\evil.example".to_owned(),
+        "//evil.example".to_owned(),
+        "/x y".to_owned(),
+        "/é".to_owned(),
+        "https://evil.example/?https://playground.example".to_owned(),
+        "https://playground.example:80@evil.example/".to_owned(),
+        "about:blank".to_owned(),
+        "null".to_owned(),
+    ] {
+        for client in [&signed_in, &played.keyed.site.client()] {
+            let asked = [NAVIGATION[0], NAVIGATION[1], ("referer", referer.as_str())];
+            let answer = client.get("/v1/auth/proconnect", &asked).await;
+            if answer.status == 400 {
+                continue;
+            }
+            assert_eq!(answer.status, 302, "{referer}: {}", answer.text());
+            let location = answer.location();
+            let to_us = location.strip_prefix(ORIGIN).is_some_and(|rest| rest.starts_with('/'));
+            assert!(to_us || location.starts_with(provider), "{referer}: {location}");
+            if to_us {
+                let path = location.trim_start_matches(ORIGIN);
+                assert!(!path.starts_with("/v1/") && !path.starts_with("/oauth2/"), "{referer}: {location}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_browser_fetches_ahead_does_not_use_up_the_sign_out_at_the_provider() {
+    let played = Played::start(Version::V04).await;
+    let client = played.keyed.site.client();
+    let handed = played.inside(opened(&client, "/").await.location());
+    let body = json!({"proconnect_token": handed["proconnect_token"]}).to_string();
+    assert_eq!(played.logout(handed["app_token"].as_str().unwrap(), &body).await.status, 200);
+    let ahead: [(&str, &[(&str, &str)]); 3] = [
+        ("/", &[NAVIGATION[0], NAVIGATION[1], ("sec-purpose", "prefetch;prerender")]),
+        ("/v1/auth/proconnect", &[NAVIGATION[0], NAVIGATION[1], ("sec-purpose", "prefetch")]),
+        ("/v1/auth/proconnect", &[("accept", "image/*"), ("sec-fetch-mode", "no-cors")]),
+    ];
+    for (path, headers) in ahead {
+        let answer = client.get(path, headers).await;
+        assert!(!answer.location().contains("id_token_hint="), "{path} {headers:?}");
+        assert!(!answer.set_cookies().iter().any(|cookie| cookie.starts_with("__Host-vestibule=;")), "{path}");
+    }
+    let leaving = client.navigate("/").await;
+    assert!(leaving.location().contains("id_token_hint="), "{}", leaving.location());
 }
