@@ -112,11 +112,7 @@ impl Envelope {
     /// # Panics
     /// When the operating system gives no random bytes for the IV: the crate knows no other answer.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        clippy::missing_panics_doc,
-        reason = "texts and numbers always have a JSON form, and memory takes every byte"
-    )]
+    #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form, and memory takes every byte")]
     pub fn seal(&self, contents: &Contents<'_>, now: Timestamp) -> SecretString {
         let clear = Clear {
             app_token: contents.app_token.expose_secret(),
