@@ -56,6 +56,9 @@ const ALSO_STRIPPED: [&str; 4] = ["x-remote-user", "script-name", "x-script-name
 /// may mean the same to an app, which would then see a second request in the body.
 const LENGTHS: [&str; 2] = ["content-length", "transfer-encoding"];
 
+/// By which a front proxy says where a sign-in returns to: no part of an identity.
+pub const RETURN_TO: &str = "x-auth-request-redirect";
+
 /// Whole families of names: oauth2-proxy's and our own.
 const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
 
@@ -72,11 +75,18 @@ pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
     (!headers.is_empty()).then_some(headers)
 }
 
+/// By which Google's auth proxies, and oauth2-proxy after them, tell a front proxy who it is.
+pub fn gap_auth() -> Option<(HeaderName, Template)> {
+    Some((HeaderName::from_static("gap-auth"), Template::parse("{email|sub}").ok()?))
+}
+
 /// The settings, made ready for the everyday request.
 #[derive(Clone, Debug)]
 pub struct Headers {
     settings: Settings,
     stripped: HashSet<String>,
+    /// Those of them that say who somebody is.
+    identity: HashSet<String>,
 }
 
 /// Identity headers that a permit gave: the only ones that may be set on a request.
@@ -94,10 +104,15 @@ impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
         let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()));
-        let known = SETS.iter().map(|(_, name, _)| name).chain(&ALSO_STRIPPED).chain(&TOKEN_HEADERS);
-        let known = known.map(|name| fold(name));
-        let stripped = configured.chain(known).collect();
-        Self { settings, stripped }
+        let known = SETS.iter().map(|(_, name, _)| name).chain(&TOKEN_HEADERS);
+        let identity: HashSet<String> = configured.chain(known.map(|name| fold(name))).collect();
+        let stripped = identity.iter().cloned().chain(ALSO_STRIPPED.iter().map(|name| fold(name))).collect();
+        Self { settings, stripped, identity }
+    }
+
+    /// The headers with their templates.
+    pub fn all(&self) -> &[(HeaderName, Template)] {
+        &self.settings.headers
     }
 
     /// Others, written in the same way.
@@ -115,6 +130,14 @@ impl Headers {
             let folded = fold(name);
             self.strips(&folded) || LENGTHS.contains(&&*folded)
         }
+    }
+
+    /// Whether a header says who somebody is, in any spelling. A front proxy that asks sends none,
+    /// but for the one that says where a sign-in returns to.
+    pub fn is_identity(&self, name: &HeaderName) -> bool {
+        let folded = fold(name.as_str());
+        folded != RETURN_TO
+            && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.identity.contains(&folded))
     }
 
     fn strips(&self, folded: &str) -> bool {

@@ -13,6 +13,7 @@ use super::playground::Playground;
 use super::playground_endpoints::PlaygroundEndpoint;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
 use crate::clock::Timestamp;
 use crate::credentials::{CredentialError, Credentials};
@@ -22,6 +23,7 @@ use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sess
 use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::CleanRequest;
+use crate::web::original::FrontProxy;
 use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
@@ -45,15 +47,21 @@ const CLIENT_STALL: Duration = Duration::from_secs(60);
 /// For the whole of a form that is sent to one of our own endpoints, however it trickles in.
 const FORM_WITHIN: Duration = Duration::from_secs(10);
 
+#[derive(Clone)]
 pub(super) struct Proxy {
-    pub(super) gate: Gate,
-    pub(super) endpoints: Endpoints,
+    pub(super) gate: Arc<Gate>,
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) credentials: Arc<Credentials>,
-    pub(super) playground: Playground,
+    pub(super) playground: Arc<Playground>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
+    pub(super) aliases: Arc<[(String, &'static str)]>,
+    pub(super) forward_auth: Option<ForwardAuth>,
+    /// Whether this is the listener that no browser reaches: it answers what front proxies ask,
+    /// credentials included, and nothing else.
+    pub(super) answers_front_proxies_alone: bool,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -62,6 +70,7 @@ enum Step {
     Forward,
     SignIn(ReturnTo),
     Endpoint { name: String, query: String },
+    ForwardAuth { below: String },
     Playground { endpoint: PlaygroundEndpoint, query: String },
     Reply(Reply),
 }
@@ -72,6 +81,7 @@ impl Proxy {
         let parts = header.as_ref();
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let scheme = if self.endpoints.public_url.is_secure() { "https" } else { "http" };
+        exchange.peer_is_trusted = self.trusted.believe(peer);
         exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
         exchange.upgrade = session.is_upgrade_req();
 
@@ -85,6 +95,13 @@ impl Proxy {
             }
         };
         let prefix = &self.endpoints.prefix;
+        if let Some(below) = self.asked_below(request.target()) {
+            return Step::ForwardAuth { below: below.to_owned() };
+        }
+        if self.answers_front_proxies_alone {
+            exchange.decision = "deny";
+            return Step::Reply(self.endpoints.deny(Denial::NoRoute, parts, exchange));
+        }
         if request.path().any(|reading| prefix.holds(reading)) {
             // Only the plain spelling names an endpoint; any other is ours too, and nothing.
             let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
@@ -92,8 +109,11 @@ impl Proxy {
         }
         if request.path().others().is_empty() {
             let (path, query) = (request.path().literal(), request.query());
-            if self.playground.settings.callback_alias.as_deref() == Some(path) {
-                return Step::Endpoint { name: "callback".to_owned(), query: query.to_owned() };
+            if let Some((_, name)) = self.aliases.iter().find(|(alias, _)| alias == path) {
+                if *name == AUTH {
+                    return Step::ForwardAuth { below: format!("?{query}") };
+                }
+                return Step::Endpoint { name: (*name).to_owned(), query: query.to_owned() };
             }
             if self.playground.settings.endpoints.is_some()
                 && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
@@ -102,6 +122,14 @@ impl Proxy {
             }
         }
         self.judge(&request, Line::of(session.as_downstream()), exchange).await
+    }
+
+    /// What stands in a target behind `/oauth2/auth`, where that is asked: a query, nothing, or the
+    /// path that Envoy asks about.
+    fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
+        let below = self.endpoints.prefix.below(target)?.strip_prefix(AUTH)?;
+        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == FrontProxy::Envoy);
+        (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
     }
 
     async fn judge(&self, request: &CleanRequest<'_>, line: Option<&Line>, exchange: &mut Exchange) -> Step {
@@ -115,6 +143,11 @@ impl Proxy {
             verdict = self.gate.judge_again(request, session, now, random);
         }
         match verdict {
+            // Its app is behind a front proxy, which asks.
+            Verdict::Forward(forward) if forward.route.upstream.is_none() => {
+                exchange.decision = "deny";
+                Step::Reply(self.endpoints.deny(Denial::NoApp, request.parts(), exchange))
+            }
             Verdict::Forward(forward) => {
                 exchange.decision = "forward";
                 exchange.route = Some(forward.index);
@@ -193,7 +226,7 @@ impl Proxy {
 
     /// Gets what the upstream needs to trust the request. What a client brings itself stays where
     /// the route says so.
-    async fn provide(
+    pub(super) async fn provide(
         &self,
         route: &Route,
         request: &CleanRequest<'_>,
@@ -318,7 +351,7 @@ impl Proxy {
     }
 
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
-        self.gate.route(exchange.route?).map(|route| route.upstream)
+        self.gate.route(exchange.route?)?.upstream
     }
 
     fn upstream_name(&self, exchange: &Exchange) -> &str {
@@ -361,9 +394,7 @@ impl ProxyHttp for Proxy {
                 return Ok(false);
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
-            Step::Endpoint { name, .. } if name == AUTH => {
-                self.forward_auth(session.req_header().as_ref(), exchange).await
-            }
+            Step::ForwardAuth { below } => self.forward_auth(&below, session.req_header().as_ref(), exchange).await,
             Step::Endpoint { name, query } => {
                 let form =
                     if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };

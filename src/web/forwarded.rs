@@ -34,6 +34,12 @@ impl TrustedProxies {
         Self(networks)
     }
 
+    /// Whether what a peer says of the request behind its own is believed. Peers on a Unix socket
+    /// have no address and count as loopback.
+    pub fn believe(&self, peer: Option<IpAddr>) -> bool {
+        self.holds(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+    }
+
     fn holds(&self, address: IpAddr) -> bool {
         // A listener on [::] sees IPv4 peers as mapped addresses; rules are written for IPv4.
         let address = address.to_canonical();
@@ -101,7 +107,7 @@ pub fn speaks_of_origin(folded_name: &str) -> bool {
 }
 
 /// The value of a header that is there exactly once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)

@@ -537,18 +537,6 @@ impl Resolver<'_> {
         }
         Some(PlaygroundEndpoints { allowed_domains: AllowedDomains::new(domains), envelope: envelope? })
     }
-
-    /// The path of the callback beside our own.
-    pub(super) fn callback_alias(&mut self, at: &KeyPath, written: &Written) -> Option<String> {
-        let path = written.aliases.as_ref()?.callback.as_ref()?;
-        let at = at.key("callback");
-        if super::is_plain_path(path) {
-            Some(path.clone())
-        } else {
-            self.fault(&at, format!("{path:?} is no plain path; write such as /v1/auth/callback"));
-            None
-        }
-    }
 }
 
 /// Whether a service may be spoken to in the clear beyond this machine.
