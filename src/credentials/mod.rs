@@ -38,6 +38,7 @@ use albert::{Albert, AlbertError, Known};
 use discard::{Discards, Left, MintedKey};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use key_book::{BadBook, Files, KeyBook, KeyBookError};
+use placement::Places;
 use ring::digest;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -186,6 +187,7 @@ struct Shared {
 
 struct Credential {
     slot: Arc<Slot>,
+    places: Places,
     source: Source,
 }
 
@@ -251,7 +253,11 @@ impl Credentials {
                     (placement, Source::Keys(Arc::new(book)))
                 }
             };
-            all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), source });
+            let places = Places::new(match &source {
+                Source::Token(templates) => templates.iter().map(|(header, _)| header.clone()).collect(),
+                _ => vec![placement.header.clone()],
+            });
+            all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), places, source });
         }
         let (discards, told) = Discards::new(Arc::clone(store));
         let discards = Arc::new(discards);
@@ -274,12 +280,12 @@ impl Credentials {
 
     /// Whether a client's header is one that this credential goes into, in any spelling.
     pub fn replaces(&self, index: usize, name: &HeaderName) -> bool {
-        self.all.get(index).is_some_and(|credential| placement::is_any_of(name, credential.headers()))
+        self.all.get(index).is_some_and(|credential| credential.places.hold(name))
     }
 
     /// Whether a request brings its own of what this credential is, under the very same header.
     pub fn is_brought(&self, index: usize, request: &HeaderMap) -> bool {
-        self.all.get(index).is_some_and(|credential| credential.headers().any(|header| request.contains_key(header)))
+        self.all.get(index).is_some_and(|credential| credential.places.are_in(request))
     }
 
     /// Whether an upstream that answers with this may mean the credential. 401 says so (RFC 6750
@@ -540,13 +546,6 @@ impl Credential {
     /// Whether it takes asking somebody.
     fn is_obtained(&self) -> bool {
         !matches!(self.source, Source::Static(_) | Source::Token(_))
-    }
-
-    /// The headers that it goes into.
-    fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let templates = if let Source::Token(templates) = &self.source { templates.as_slice() } else { &[] };
-        let own = templates.is_empty().then_some(&self.slot.placement.header);
-        templates.iter().map(|(header, _)| header).chain(own)
     }
 
     fn api(&self) -> Option<(String, Arc<Albert>)> {

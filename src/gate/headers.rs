@@ -93,9 +93,9 @@ impl IdentityHeaders {
 impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
-        let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()));
+        let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()).into_owned());
         let known = SETS.iter().map(|(_, name, _)| name).chain(&ALSO_STRIPPED).chain(&TOKEN_HEADERS);
-        let known = known.map(|name| fold(name));
+        let known = known.map(|name| fold(name).into_owned());
         let stripped = configured.chain(known).collect();
         Self { settings, stripped }
     }
@@ -108,19 +108,11 @@ impl Headers {
 
     /// Whether a header of the client's must not reach the app.
     pub fn must_strip(&self, name: &HeaderName) -> bool {
-        let name = name.as_str();
-        if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            self.strips(name)
-        } else {
-            let folded = fold(name);
-            self.strips(&folded) || LENGTHS.contains(&&*folded)
-        }
-    }
-
-    fn strips(&self, folded: &str) -> bool {
+        let folded = fold(name.as_str());
         FAMILIES.iter().any(|family| folded.starts_with(family))
-            || speaks_of_origin(folded)
-            || self.stripped.contains(folded)
+            || speaks_of_origin(&folded)
+            || self.stripped.contains(&*folded)
+            || (folded != name.as_str() && LENGTHS.contains(&&*folded))
     }
 
     /// The identity headers of a permit, and the session's name. Claims that are absent or empty
