@@ -74,7 +74,8 @@ impl Credentials {
         request: &HeaderMap,
         now: Timestamp,
     ) -> Result<HandOff, Failed> {
-        let mut provided = self.provide(index, Some(opened), request, now).await?;
+        let id = self.sessions.read(opened, now).map_err(CredentialError::Over)?.id();
+        let mut provided = self.provide(index, Some((id, opened)), request, now).await?;
         if let Some(held) = &provided.held
             && let Some(another) = self.replace(index, opened, request, Arc::clone(held), now).await
         {
@@ -82,10 +83,11 @@ impl Credentials {
         }
         let held = provided.held.ok_or(CredentialError::NoTokens)?;
         let minted = held.minted.ok_or(CredentialError::NoTokens)?;
-        let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+        // Ended while the API was asked.
+        self.sessions.read(opened, now).map_err(CredentialError::Over)?;
         let handed_to = handed_to(self.name(index), minted.account);
         let until = now.plus(TRADED_WITHIN);
-        if let Err(error) = self.shared.store.put(&handed_to, &session.id().bytes(), until, now).await {
+        if let Err(error) = self.shared.store.put(&handed_to, &id.bytes(), until, now).await {
             tracing::warn!(%error, "a key is handed over that can be neither traded nor signed out with");
         }
         Ok(HandOff { secret: held.secret().clone(), key: minted.key, cookies: provided.cookies })

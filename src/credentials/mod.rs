@@ -299,14 +299,15 @@ impl Credentials {
         })
     }
 
-    /// The headers for a request of this session; without one only what is fixed.
+    /// The headers for a request of this session, which the gate has just let through; without one
+    /// only what is fixed.
     ///
     /// # Errors
     /// [`CredentialError`], by cause.
     pub async fn provide(
         &self,
         index: usize,
-        opened: Option<&Arc<OpenedSession>>,
+        session: Option<(SessionId, &Arc<OpenedSession>)>,
         request: &HeaderMap,
         now: Timestamp,
     ) -> Result<Provided, Failed> {
@@ -318,22 +319,24 @@ impl Credentials {
                 ..Provided::default()
             });
         }
-        let Some(opened) = opened else { return Ok(Provided::default()) };
-        let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+        let Some((id, opened)) = session else { return Ok(Provided::default()) };
         if let Source::Token(templates) = &credential.source {
+            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
             let tokens = self.sessions.tokens(request, &session, now).await.map_err(CredentialError::Store)?;
             let tokens = tokens.ok_or(CredentialError::NoTokens)?;
             let headers = token::headers(templates, &tokens).ok_or(CredentialError::NotHeaderText)?;
             return Ok(Provided { headers, ..Provided::default() });
         }
-        let mut at_hand = self.wallet.at_hand(session.id(), slot, now);
+        // What is at hand takes no reading of the session: the gate has read it.
+        let mut at_hand = self.wallet.at_hand(id, slot, now);
         if at_hand.is_none() {
+            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
             self.wallet.in_cookie(&self.slots, &session, request, now).await;
-            at_hand = self.wallet.at_hand(session.id(), slot, now);
+            at_hand = self.wallet.at_hand(id, slot, now);
         }
         let held = match at_hand {
             Some(held) => {
-                if self.wallet.is_due(&held, &session, slot, now) {
+                if self.wallet.is_due(&held, id, slot, now) {
                     // Nobody waits for it: this one serves until its end.
                     let _ = self.obtaining(credential, opened, request, Some(Arc::clone(&held)), now);
                 }
@@ -341,8 +344,11 @@ impl Credentials {
             }
             None => self.obtaining(credential, opened, request, None, now)?.done().await?,
         };
-        let is_to_be_noted = held.minted.is_some() && !self.wallet.is_shown(&held, session.id(), request, now);
-        let cookie = if is_to_be_noted { self.wallet.cookie(&self.slots, &session, now) } else { None };
+        let mut cookie = None;
+        if held.minted.is_some() && !self.wallet.is_shown(&held, id, request, now) {
+            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+            cookie = self.wallet.cookie(&self.slots, &session, now);
+        }
         Ok(credential.provided(held, cookie))
     }
 

@@ -64,6 +64,8 @@ pub struct Held {
     value: HeaderValue,
     obtained_at: Timestamp,
     until: Timestamp,
+    /// Whether its session goes on after that, and needs the next one.
+    is_outlived: bool,
     pub(super) minted: Option<MintedKey>,
     /// When it was known to live, in Unix seconds.
     alive_at: AtomicU64,
@@ -172,10 +174,10 @@ impl Wallet {
 
     /// Whether it is time to obtain the next one, and nobody does yet. What ends with its session
     /// needs no next one.
-    pub(super) fn is_due(&self, held: &Held, session: &Session<'_>, slot: &Slot, now: Timestamp) -> bool {
-        let place = (session.id(), slot.index);
-        now.plus(held.until.since(held.obtained_at) / 20) >= held.until
-            && held.until < self.sessions.ends_at(session)
+    pub(super) fn is_due(&self, held: &Held, id: SessionId, slot: &Slot, now: Timestamp) -> bool {
+        let place = (id, slot.index);
+        held.is_outlived
+            && now.plus(held.until.since(held.obtained_at) / 20) >= held.until
             && !self.failures.contains_key(&place)
             && self.turns.get(&place).is_none_or(|turn| turn.try_lock().is_ok())
     }
@@ -204,9 +206,10 @@ impl Wallet {
     ) {
         let Some(opened) = self.sessions.attached_in(request, session.id(), now) else { return };
         let written: Vec<Written<'_>> = postcard::from_bytes(opened.plaintext()).unwrap_or_default();
+        let session_ends = self.sessions.ends_at(session);
         for written in written {
             let Some(slot) = slots.iter().find(|slot| slot.mark == written.credential) else { continue };
-            let Some(held) = written.held(slot).filter(|held| held.is_good(now)) else { continue };
+            let Some(held) = written.held(slot, session_ends).filter(|held| held.is_good(now)) else { continue };
             if self.at_hand(session.id(), slot, now).is_none() {
                 if let Some(minted) = held.minted {
                     self.discards.expect(session.id(), &slot.mark, minted, held.until, now).await;
@@ -359,7 +362,7 @@ impl Wallet {
     async fn stored(&self, slot: &Slot, session: &Session<'_>, now: Timestamp) -> Result<Option<Held>, StoreError> {
         let Some(plaintext) = self.sessions.attached(session, &slot.mark, now).await? else { return Ok(None) };
         let written: Option<Written<'_>> = postcard::from_bytes(&plaintext).ok();
-        Ok(written.and_then(|written| written.held(slot)))
+        Ok(written.and_then(|written| written.held(slot, self.sessions.ends_at(session))))
     }
 
     /// Puts what was obtained where it is found again: first of all the word that it has to be
@@ -375,10 +378,11 @@ impl Wallet {
         if let Some(minted) = obtained.minted {
             self.discards.expect(id, &slot.mark, minted, obtained.until, now).await;
         }
-        let held = Held::new(slot, obtained, now).ok_or(CredentialError::NotHeaderText)?;
+        let session_ends = self.sessions.ends_at(session);
+        let held = Held::new(slot, obtained, now, session_ends).ok_or(CredentialError::NotHeaderText)?;
         let held = Arc::new(held);
         let plaintext = postcard::to_stdvec(&Written::of(slot, &held)).map(Zeroizing::new).unwrap_or_default();
-        let until = held.until.min(self.sessions.ends_at(session));
+        let until = held.until.min(session_ends);
         let kept = self.sessions.attach(session, &slot.mark, &plaintext, until, now, &*self.random).await;
         let kept = match (kept, held.minted) {
             (Ok(()), Some(_)) => self.store.put(&holder_key(&held.secret), &id.bytes(), until, now).await,
@@ -434,11 +438,11 @@ impl Wallet {
 }
 
 impl Held {
-    fn new(slot: &Slot, obtained: Obtained, now: Timestamp) -> Option<Self> {
+    fn new(slot: &Slot, obtained: Obtained, obtained_at: Timestamp, session_ends: Timestamp) -> Option<Self> {
         let value = slot.placement.value(obtained.secret.expose_secret())?;
         let Obtained { secret, until, minted } = obtained;
         let (alive_at, was_shown) = (AtomicU64::new(0), AtomicBool::new(false));
-        Some(Self { secret, value, obtained_at: now, until, minted, alive_at, was_shown })
+        Some(Self { secret, value, obtained_at, until, is_outlived: until < session_ends, minted, alive_at, was_shown })
     }
 }
 
@@ -453,10 +457,10 @@ impl<'a> Written<'a> {
         }
     }
 
-    fn held(&self, slot: &Slot) -> Option<Held> {
+    fn held(&self, slot: &Slot, session_ends: Timestamp) -> Option<Held> {
         let minted = self.minted.map(|(account, key)| MintedKey { account, key });
         let obtained = Obtained { secret: SecretString::from(self.secret), until: self.until, minted };
-        Held::new(slot, obtained, self.obtained_at)
+        Held::new(slot, obtained, self.obtained_at, session_ends)
     }
 }
 

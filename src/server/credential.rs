@@ -30,7 +30,8 @@ impl Proxy {
             return Ok(());
         }
         exchange.replaces = Some(index);
-        match self.credentials.provide(index, exchange.opened.as_ref(), headers, now).await {
+        let session = exchange.session.zip(exchange.opened.as_ref());
+        match self.credentials.provide(index, session, headers, now).await {
             Ok(provided) => {
                 exchange.take(provided);
                 Ok(())
