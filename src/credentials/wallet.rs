@@ -109,6 +109,11 @@ impl Held {
     fn is_good(&self, now: Timestamp) -> bool {
         now.plus(MARGIN) < self.until
     }
+
+    /// Whether what was read from the store is not the `former` value once more.
+    fn is_another_than(&self, former: &Self) -> bool {
+        self.secret.expose_secret() != former.secret.expose_secret() || former.obtained_at < self.obtained_at
+    }
 }
 
 /// One kind of value: a credential of the configuration.
@@ -279,56 +284,45 @@ impl Wallet {
         let turn = self.turns.get_with(place, Arc::default);
         let _turn = tokio::time::timeout(WAIT, turn.lock_owned()).await.map_err(|_| CredentialError::Busy)?;
         // Obtained while this one waited: good, even where it came out the same.
-        let is_another = |held: &Arc<Held>| not.as_ref().is_none_or(|not| !Arc::ptr_eq(not, held));
-        if let Some(held) = self.memory.get(&place).filter(|held| held.is_good(now) && is_another(held)) {
+        let held = self.at_hand(place.0, slot, now);
+        if let Some(held) = held.filter(|held| not.as_ref().is_none_or(|not| !Arc::ptr_eq(not, held))) {
             return Ok(held);
         }
         if let Some(failed) = self.failures.get(&place) {
             return Err(failed);
         }
-        let is_another = |held: &Held| {
-            held.is_good(now)
-                && not.as_ref().is_none_or(|not| {
-                    not.secret.expose_secret() != held.secret.expose_secret() || not.obtained_at < held.obtained_at
-                })
-        };
         let lock_key = Key::new("obtaining", &[&place.0.bytes()[..], slot.mark.as_bytes()].concat());
         let lock = Lock::new(lock_key, &*self.random).map_err(|_| CredentialError::Randomness)?;
         let mut waited = Duration::ZERO;
+        // An outage of the store costs a second key where there are several replicas, and nobody's
+        // access.
         let has_lock = loop {
-            // An outage of the store costs a second key where there are several replicas, and
-            // nobody's access.
+            let has_lock = match lock.taken(&*self.store, now.plus(waited + LOCK), now.plus(waited)).await {
+                Ok(has_lock) => has_lock,
+                Err(error) => {
+                    tracing::warn!(credential = slot.name, %error, "obtained without a lock: another replica may do the same");
+                    break false;
+                }
+            };
+            // Whoever had the lock before may have left something.
             match self.stored(slot, &session, now).await {
-                Ok(Some(held)) if is_another(&held) => {
+                Ok(Some(held)) if held.is_good(now) && not.as_ref().is_none_or(|not| held.is_another_than(not)) => {
+                    if has_lock {
+                        lock.release(&*self.store, now).await;
+                    }
                     let held = Arc::new(held);
                     self.memory.insert(place, Arc::clone(&held));
                     return Ok(held);
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(credential = slot.name, %error, "obtained without the store: another replica may do the same");
-                    break false;
-                }
-            }
-            match lock.taken(&*self.store, now.plus(waited + LOCK), now.plus(waited)).await {
-                // Another one may have had it a moment ago, and have left something.
-                Ok(true) => match self.stored(slot, &session, now).await {
-                    Ok(Some(held)) if is_another(&held) => {
-                        lock.release(&*self.store, now).await;
-                        let held = Arc::new(held);
-                        self.memory.insert(place, Arc::clone(&held));
-                        return Ok(held);
-                    }
-                    _ => break true,
-                },
-                Ok(false) if waited >= WAIT => return Err(CredentialError::Busy.into()),
-                Ok(false) => {
+                Ok(_) if has_lock => break true,
+                Ok(_) if waited >= WAIT => return Err(CredentialError::Busy.into()),
+                Ok(_) => {
                     tokio::time::sleep(LOOK).await;
                     waited += LOOK;
                 }
                 Err(error) => {
-                    tracing::warn!(credential = slot.name, %error, "obtained without a lock: another replica may do the same");
-                    break false;
+                    tracing::warn!(credential = slot.name, %error, "obtained without the store: another replica may do the same");
+                    break has_lock;
                 }
             }
         };
