@@ -105,8 +105,8 @@ impl Credentials {
         self.holder(key, now).await.is_ok_and(|holder| holder == Some(session.id()))
     }
 
-    /// A new key for an account that was handed over a moment ago, once; the key in the envelope
-    /// is deleted.
+    /// A new key for an account that was handed over a moment ago, once; those that the session has
+    /// there so far, the one in the envelope among them, are deleted.
     ///
     /// # Errors
     /// [`NotTraded`], by cause.
@@ -134,18 +134,8 @@ impl Credentials {
         }
         store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;
         // What was in the envelope is worth nothing from now on, wherever its address was kept.
-        for held in self.wallet.forget(id, std::slice::from_ref(slot), now).await {
-            if let Some(former) = held.minted {
-                let deleted =
-                    api.discard(former.account, former.key, Some(held.secret()), super::discard::HELPER, now).await;
-                match deleted {
-                    Ok(()) => self.discards.deleted(id, &slot.mark, former, held.until(), now).await,
-                    Err(error) => {
-                        tracing::warn!(credential = slot.name, %error, "the key of a used envelope lives until its session ends");
-                    }
-                }
-            }
-        }
+        self.wallet.forget(id, std::slice::from_ref(slot), now).await;
+        self.discards.supersede(id, &slot.mark, new, &minted.secret, api, now).await;
         Ok(Traded { secret: minted.secret, key: minted.id })
     }
 }

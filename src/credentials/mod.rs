@@ -482,11 +482,7 @@ impl Credentials {
             let now = clock.now();
             let mut again = Vec::new();
             for id in ended.drain(..) {
-                for held in self.wallet.forget(id, &self.slots, now).await {
-                    if let Some(minted) = held.minted {
-                        self.discards.remember(minted, held.secret());
-                    }
-                }
+                self.wallet.forget(id, &self.slots, now).await;
                 if !apis.is_empty() && self.discards.condemn(id, now).await.is_err() {
                     again.push(id);
                 }

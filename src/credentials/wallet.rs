@@ -88,11 +88,6 @@ impl Held {
         self.value.clone()
     }
 
-    /// From then on it is worth nothing.
-    pub(super) fn until(&self) -> Timestamp {
-        self.until
-    }
-
     pub(super) fn secret(&self) -> &SecretString {
         &self.secret
     }
@@ -407,18 +402,19 @@ impl Wallet {
         matches!(self.sessions.read(&asked.opened, asked.now), Err(NoSession::Ended))
     }
 
-    /// Forgets a session that has ended; what it held, for giving it back.
-    pub(super) async fn forget(&self, id: SessionId, slots: &[Arc<Slot>], now: Timestamp) -> Vec<Arc<Held>> {
-        let mut held = Vec::new();
+    /// Forgets what a session held; a key that is to be given back is remembered for that.
+    pub(super) async fn forget(&self, id: SessionId, slots: &[Arc<Slot>], now: Timestamp) {
         for slot in slots {
-            held.extend(self.memory.remove(&(id, slot.index)));
+            let held = self.memory.remove(&(id, slot.index));
             // What is left there nobody can open any more.
             let _ = self.sessions.detach(id, &slot.mark, now).await;
+            if let Some(held) = held
+                && let Some(minted) = held.minted
+            {
+                self.discards.remember(minted, &held.secret);
+                let _ = self.store.delete(&holder_key(&held.secret), now).await;
+            }
         }
-        for held in held.iter().filter(|held| held.minted.is_some()) {
-            let _ = self.store.delete(&holder_key(&held.secret), now).await;
-        }
-        held
     }
 
     /// The session that a minted key belongs to.
