@@ -64,11 +64,10 @@ pub(super) enum Left {
 }
 
 impl Discards {
-    /// With the names of sessions that [`Self::ended`] is told of.
-    pub(super) fn new(store: Arc<dyn Store>) -> (Self, mpsc::UnboundedReceiver<SessionId>) {
-        let (ended, told) = mpsc::unbounded_channel();
+    /// What [`Self::ended`] is told of goes to `ended`.
+    pub(super) fn new(store: Arc<dyn Store>, ended: mpsc::UnboundedSender<SessionId>) -> Self {
         let own = moka::sync::Cache::builder().max_capacity(MAX_OWN).time_to_live(OWN).build();
-        (Self { store, ended, condemned: AtomicUsize::new(0), own }, told)
+        Self { store, ended, condemned: AtomicUsize::new(0), own }
     }
 
     /// Notes that a key is to be deleted when the session ends.
@@ -133,7 +132,7 @@ impl Discards {
         }
     }
 
-    /// The session has ended: what it has is to be deleted.
+    /// The session has ended elsewhere, or before its key was there: what it has is to be deleted.
     pub(super) fn ended(&self, session: SessionId) {
         // Nobody listens while shutting down; the key ends by itself.
         let _ = self.ended.send(session);

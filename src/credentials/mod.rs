@@ -167,15 +167,8 @@ pub struct Credentials {
     discards: Arc<Discards>,
     sessions: Arc<Sessions>,
     shared: Arc<Shared>,
-    ends: Mutex<Option<Ends>>,
-}
-
-/// Which sessions end, heard from before the first request on.
-struct Ends {
-    /// Here.
-    here: mpsc::UnboundedReceiver<SessionId>,
-    /// Elsewhere, or before their key was there.
-    told: mpsc::UnboundedReceiver<SessionId>,
+    /// Which sessions end, heard from before the first request on.
+    ends: Mutex<Option<mpsc::UnboundedReceiver<SessionId>>>,
 }
 
 /// What obtaining takes, in tasks that outlive a request.
@@ -259,8 +252,9 @@ impl Credentials {
             });
             all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), places, source });
         }
-        let (discards, told) = Discards::new(Arc::clone(store));
-        let discards = Arc::new(discards);
+        let (ended, ends) = mpsc::unbounded_channel();
+        sessions.tell_ends_to(ended.clone());
+        let discards = Arc::new(Discards::new(Arc::clone(store), ended));
         let wallet = Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
         Ok(Self {
             slots: all.iter().filter(|one| one.is_obtained()).map(|one| Arc::clone(&one.slot)).collect(),
@@ -269,7 +263,7 @@ impl Credentials {
             discards,
             sessions: Arc::clone(sessions),
             shared: Arc::new(Shared { store: Arc::clone(store), provider, random: Arc::clone(random) }),
-            ends: Mutex::new(Some(Ends { here: sessions.listen_to_ends(), told })),
+            ends: Mutex::new(Some(ends)),
         })
     }
 
@@ -430,9 +424,10 @@ impl Credentials {
         });
     }
 
-    /// Before a session is ended by its browser: what only its cookie knows is noted, so that it is
-    /// deleted with the rest; and the keys themselves are got out while somebody shows the session,
-    /// as they are the best means to delete them.
+    /// Notes what only the session's cookies and the store know, while somebody shows the session.
+    /// Before its browser ends it, so that keys of another process are deleted with the rest: the
+    /// keys themselves are the best means for that. And before an envelope is judged, which another
+    /// replica may have handed over.
     pub async fn note(&self, request: &HeaderMap, now: Timestamp) {
         let Ok(opened) = self.sessions.open(request, now) else { return };
         if let Ok(session) = self.sessions.read(&opened, now) {
@@ -469,16 +464,14 @@ impl Credentials {
             let wait = if left == Left::Something { pause } else { RETRY };
             pause = RETRY.min(pause * 2);
             let news = tokio::select! {
-                id = ends.here.recv() => id,
-                id = ends.told.recv() => id,
+                id = ends.recv() => id,
                 () = tokio::time::sleep(wait) => None,
             };
             if news.is_some() {
                 pause = FIRST_RETRY;
             }
             ended.extend(news);
-            ended.extend(std::iter::from_fn(|| ends.here.try_recv().ok()));
-            ended.extend(std::iter::from_fn(|| ends.told.try_recv().ok()));
+            ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
             let now = clock.now();
             let mut again = Vec::new();
             for id in ended.drain(..) {

@@ -465,7 +465,7 @@ mod tests {
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, sessions, tokens};
     use std::sync::atomic::AtomicUsize;
-    use tokio::sync::Semaphore;
+    use tokio::sync::{Semaphore, mpsc};
 
     struct Stage {
         wallet: Arc<Wallet>,
@@ -480,7 +480,7 @@ mod tests {
             let (sessions, random) = (Arc::new(sessions(&[[1; 32]])), Arc::new(SystemRandom::new()));
             let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &*random);
             let store = crate::store::open(&crate::store::Settings::Memory).unwrap();
-            let (discards, _) = Discards::new(Arc::clone(&store));
+            let discards = Discards::new(Arc::clone(&store), mpsc::unbounded_channel().0);
             let wallet = Wallet::new(sessions, store, random, Arc::new(discards));
             Self {
                 wallet: Arc::new(wallet),
