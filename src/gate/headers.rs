@@ -9,7 +9,7 @@
 
 use super::policy::Permit;
 pub use super::template::{BadTemplate, Encoding, Template};
-use crate::web::forwarded::speaks_of_origin;
+use crate::web::forwarded::{RETURN_TO, speaks_of_origin};
 pub use crate::web::header::fold;
 use http::{HeaderName, HeaderValue};
 use std::collections::HashSet;
@@ -56,9 +56,6 @@ const ALSO_STRIPPED: [&str; 4] = ["x-remote-user", "script-name", "x-script-name
 /// may mean the same to an app, which would then see a second request in the body.
 const LENGTHS: [&str; 2] = ["content-length", "transfer-encoding"];
 
-/// By which a front proxy says where a sign-in returns to: no part of an identity.
-pub const RETURN_TO: &str = "x-auth-request-redirect";
-
 /// Whole families of names: oauth2-proxy's and our own.
 const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
 
@@ -103,10 +100,10 @@ impl IdentityHeaders {
 impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
-        let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()));
-        let known = SETS.iter().map(|(_, name, _)| name).chain(&TOKEN_HEADERS);
-        let identity: HashSet<String> = configured.chain(known.map(|name| fold(name))).collect();
-        let stripped = identity.iter().cloned().chain(ALSO_STRIPPED.iter().map(|name| fold(name))).collect();
+        let configured = settings.headers.iter().map(|(name, _)| name.as_str());
+        let known = SETS.iter().map(|(_, name, _)| *name).chain(TOKEN_HEADERS);
+        let identity: HashSet<String> = configured.chain(known).map(|name| fold(name).into_owned()).collect();
+        let stripped = identity.iter().cloned().chain(ALSO_STRIPPED.map(str::to_owned)).collect();
         Self { settings, stripped, identity }
     }
 
@@ -123,27 +120,19 @@ impl Headers {
 
     /// Whether a header of the client's must not reach the app.
     pub fn must_strip(&self, name: &HeaderName) -> bool {
-        let name = name.as_str();
-        if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            self.strips(name)
-        } else {
-            let folded = fold(name);
-            self.strips(&folded) || LENGTHS.contains(&&*folded)
-        }
+        let folded = fold(name.as_str());
+        FAMILIES.iter().any(|family| folded.starts_with(family))
+            || speaks_of_origin(&folded)
+            || self.stripped.contains(&*folded)
+            || (folded != name.as_str() && LENGTHS.contains(&&*folded))
     }
 
     /// Whether a header says who somebody is, in any spelling. A front proxy that asks sends none,
     /// but for the one that says where a sign-in returns to.
     pub fn is_identity(&self, name: &HeaderName) -> bool {
         let folded = fold(name.as_str());
-        folded != RETURN_TO
-            && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.identity.contains(&folded))
-    }
-
-    fn strips(&self, folded: &str) -> bool {
-        FAMILIES.iter().any(|family| folded.starts_with(family))
-            || speaks_of_origin(folded)
-            || self.stripped.contains(folded)
+        folded != RETURN_TO.as_str()
+            && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.identity.contains(&*folded))
     }
 
     /// The identity headers of a permit, and the session's name. Claims that are absent or empty

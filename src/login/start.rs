@@ -10,12 +10,9 @@ use super::{Entry, Login};
 use crate::clock::Timestamp;
 use crate::oidc::{AuthorizationRequest, Unreachable};
 use crate::random::{NoRandomness, Random};
-use crate::web::forwarded::single;
+use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-/// By which a front proxy says where a sign-in returns to, as oauth2-proxy has it.
-const RETURN_TO: HeaderName = HeaderName::from_static("x-auth-request-redirect");
+use http::{HeaderMap, HeaderValue};
 
 /// How the browser goes on.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! Pingora's own server: that one binds late, sleeps through its shutdown and takes over signals.
 
 mod admin;
+mod credential;
 mod endpoints;
 mod exchange;
 mod farewell;

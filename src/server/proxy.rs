@@ -3,8 +3,9 @@
 //! hygiene → our own endpoints, or the gate → (upstream) strip, set, send → stream. The decision
 //! itself is in `gate/decide`; this file does what it says.
 
-use super::endpoints::{Endpoints, MAX_FORM_LEN};
+use super::endpoints::Endpoints;
 use super::exchange::{AccessLine, Again, Exchange};
+use super::form::read_form;
 use super::forward_auth::AUTH;
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
@@ -16,8 +17,8 @@ use super::rescue::Rescue;
 use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
 use crate::clock::Timestamp;
-use crate::credentials::{CredentialError, Credentials};
-use crate::gate::route::{ClientAuthorization, Route, SessionCookie};
+use crate::credentials::Credentials;
+use crate::gate::route::SessionCookie;
 use crate::gate::{Denial, Gate, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
@@ -27,7 +28,6 @@ use crate::web::original::FrontProxy;
 use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -35,7 +35,7 @@ use pingora::modules::http::HttpModules;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, OrErr};
+use pingora::{Error, ErrorSource, ErrorType};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,6 @@ use std::time::{Duration, Instant};
 const KEEP_ALIVE_SECONDS: u64 = 75;
 /// Between two pieces of a request body, and for a client to take a piece of the answer.
 const CLIENT_STALL: Duration = Duration::from_secs(60);
-/// For the whole of a form that is sent to one of our own endpoints, however it trickles in.
-const FORM_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(super) struct Proxy {
@@ -222,67 +220,6 @@ impl Proxy {
                 Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
             }
         }
-    }
-
-    /// Gets what the upstream needs to trust the request. What a client brings itself stays where
-    /// the route says so.
-    pub(super) async fn provide(
-        &self,
-        route: &Route,
-        request: &CleanRequest<'_>,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Result<(), Reply> {
-        let Some(index) = route.credential else { return Ok(()) };
-        let headers = &request.parts().headers;
-        if route.client_authorization == ClientAuthorization::Keep && self.credentials.is_brought(index, headers) {
-            return Ok(());
-        }
-        exchange.replaces = Some(index);
-        match self.credentials.provide(index, exchange.opened.as_ref(), headers, now).await {
-            Ok(provided) => {
-                exchange.take(provided);
-                Ok(())
-            }
-            Err(failed) => Err(self.without_credential(index, &failed, request.parts(), exchange)),
-        }
-    }
-
-    /// Answers a request that cannot go on for want of a credential.
-    pub(super) fn without_credential(
-        &self,
-        index: usize,
-        failed: &CredentialError,
-        parts: &http::request::Parts,
-        exchange: &mut Exchange,
-    ) -> Reply {
-        exchange.decision = "no_credential";
-        self.metrics.credential_failures.with_label_values(&[self.credentials.name(index)]).inc();
-        let reason = format!("credentials {}: {failed}", self.credentials.name(index));
-        self.endpoints.rescue(Rescue::of_credential(failed), &reason, parts, exchange)
-    }
-
-    /// Whether the app's refusal is the credential's fault and the request can be sent once more,
-    /// with another one. It can while nothing was answered and its body is still at hand.
-    async fn tries_again(&self, session: &Session, status: StatusCode, exchange: &mut Exchange) -> bool {
-        if exchange.again != Again::NotYet {
-            return false;
-        }
-        let (Some(index), Some(opened), Some(refused)) =
-            (exchange.replaces, exchange.opened.clone(), exchange.credential.held.clone())
-        else {
-            return false;
-        };
-        if !self.credentials.is_refusal(index, status) {
-            return false;
-        }
-        let (headers, now) = (&session.req_header().headers, self.endpoints.clock.now());
-        let Some(provided) = self.credentials.replace(index, &opened, headers, refused, now).await else {
-            return false;
-        };
-        exchange.take(provided);
-        // A body that is no longer at hand: the next request has the new one.
-        !session.as_ref().retry_buffer_truncated()
     }
 
     /// Asks the provider, or the store, how it stands with a session.
@@ -635,22 +572,4 @@ fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
     let others: Vec<HeaderValue> = lines.iter().filter(|line| !cookies::sets_ours(line)).cloned().collect();
     response.remove_header(&SET_COOKIE);
     others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
-}
-
-/// The body of a form of ours, which has to be there soon: it is a few bytes.
-async fn read_form(session: &mut Session) -> pingora::Result<String> {
-    let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
-    tokio::time::timeout(FORM_WITHIN, read_form_whole(session)).await.map_err(|_| late())?
-}
-
-async fn read_form_whole(session: &mut Session) -> pingora::Result<String> {
-    let mut form: Vec<u8> = Vec::new();
-    while let Some(piece) = session.as_downstream_mut().read_request_body().await? {
-        let piece: Bytes = piece;
-        if form.len() + piece.len() > MAX_FORM_LEN {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "the form is too long"));
-        }
-        form.extend_from_slice(&piece);
-    }
-    String::from_utf8(form).or_err(ErrorType::HTTPStatus(400), "the form is not UTF-8")
 }

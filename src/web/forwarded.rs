@@ -13,6 +13,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// By which a front proxy says where a sign-in returns to, as oauth2-proxy has it.
+pub const RETURN_TO: HeaderName = HeaderName::from_static("x-auth-request-redirect");
+
 /// The networks whose `X-Forwarded-*` are believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);

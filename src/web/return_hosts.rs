@@ -49,7 +49,7 @@ impl ReturnHost {
         let below = host.strip_prefix("*.").or_else(|| host.strip_prefix('.'));
         let name = below.unwrap_or(host).to_ascii_lowercase();
         let is_name = matches!(url::Host::parse(&name), Ok(parsed) if parsed.to_string() == name);
-        if !is_name || name.ends_with('.') || (below.is_some() && !name.contains('.')) {
+        if !is_name || name.contains('*') || name.ends_with('.') || (below.is_some() && !name.contains('.')) {
             return Err(BadReturnHost);
         }
         Ok(Self { name, below: below.is_some(), port })

@@ -190,6 +190,11 @@ mod tests {
         ReturnTo::parse(text, &site(), &Prefix::default())
     }
 
+    /// A line of the list of tricks.
+    fn unescaped(trick: &str) -> String {
+        trick.replace("<TAB>", "\t").replace("<LF>", "\n").replace("<CR>", "\r").replace("<NUL>", "\0")
+    }
+
     #[test]
     fn paths_of_this_site_come_back_whole() {
         for text in
@@ -226,7 +231,8 @@ mod tests {
         }
         let tricks = include_str!("../../tests/vectors/open-redirects.txt");
         for trick in tricks.lines().filter(|line| !line.starts_with("## ")) {
-            assert!(parse(trick).is_err(), "{trick:?}");
+            let trick = unescaped(trick);
+            assert!(parse(&trick).is_err(), "{trick:?}");
         }
     }
 
@@ -235,7 +241,7 @@ mod tests {
         let tricks = include_str!("../../tests/vectors/open-redirects.txt");
         let mut count = 0;
         for trick in tricks.lines().filter(|line| !line.starts_with("## ")) {
-            let trick = trick.replace("<TAB>", "\t").replace("<LF>", "\n").replace("<CR>", "\r").replace("<NUL>", "\0");
+            let trick = unescaped(trick);
             assert!(parse(&trick).is_err(), "{trick:?}");
             count += 1;
         }

@@ -17,6 +17,7 @@ use crate::web::allowed_domains::AllowedDomains;
 use crate::web::header::fold;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
@@ -254,7 +255,7 @@ impl Resolver<'_> {
             self.fault(&at, "is empty; write {X-Forwarded-Id-Token: \"Bearer {id_token}\"}, or leave the key out");
         }
         let mut headers = Vec::new();
-        let mut seen: HashMap<String, &str> = HashMap::new();
+        let mut seen: HashMap<Cow<'_, str>, &str> = HashMap::new();
         for (name, template) in named {
             let at = at.key(name);
             let header = self.credential_header(&at, name);
