@@ -13,6 +13,7 @@ use super::support::shown::{email_at_app, header_at_app};
 use super::support::site::{ORIGIN, Setup, Site};
 use super::support::socket::{echoes, socket_at};
 use http::Method;
+use serde::Deserialize;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
@@ -21,7 +22,7 @@ const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 const FORGED: &str = "admin@forged.example";
 
 /// Names under which an app could take a client's word for who it is.
-const FORGED_NAMES: [&str; 18] = [
+const FORGED_NAMES: [&str; 22] = [
     "X-Auth-Request-Email",
     "x-auth-request-email",
     "X-Auth-Request-User",
@@ -39,6 +40,10 @@ const FORGED_NAMES: [&str; 18] = [
     "Remote-User",
     "REMOTE_USER",
     "X-Remote-User",
+    "X_Remote_User",
+    "X.Remote.User",
+    "SCRIPT_NAME",
+    "PATH_INFO",
     "X-Vestibule-Session",
 ];
 
@@ -131,6 +136,7 @@ async fn scenario(which: Counterpart) {
     let person = signs_in_and_is_back_where_it_was_going(&scene).await;
     strangers_get_401_or_what_is_public(&scene).await;
     who_it_is_cannot_be_forged(&scene, &person).await;
+    who_it_is_cannot_be_taken_away(&scene, &person).await;
     another_request_cannot_be_judged(&scene).await;
     bodies_and_websockets_pass(&scene, &person).await;
     what_is_renewed_reaches_the_browser(&scene, &person).await;
@@ -197,6 +203,23 @@ async fn who_it_is_cannot_be_forged(scene: &Scene, person: &Client) {
                 }
             }
         }
+    }
+}
+
+/// A client that calls our headers its connection's own (RFC 9110 §7.6.1), to have them taken off.
+async fn who_it_is_cannot_be_taken_away(scene: &Scene, person: &Client) {
+    let cookies = person.cookie_header("app.example").unwrap();
+    for listed in ["X-Auth-Request-Email", "x-vestibule-session, x-auth-request-email", "Cookie, X-Forwarded-Uri"] {
+        let mut raw = Raw::connect(scene.front.address).await;
+        raw.send(format!(
+            "GET /app/x HTTP/1.1\r\nHost: app.example\r\nAccept: application/json\r\nCookie: {cookies}\r\n\
+             Connection: close, {listed}\r\n\r\n"
+        ))
+        .await;
+        let answer = raw.answer().await;
+        let named = format!(r#"["x-auth-request-email","{EMAIL}"]"#);
+        let refused = [400, 401, 403].contains(&answer.status);
+        assert!(refused || answer.text().contains(&named), "{:?} {listed}: {}", scene.which, answer.text());
     }
 }
 
@@ -319,6 +342,91 @@ async fn envoy_asks_and_does_as_it_is_told() {
 
 /// The documents of a YAML file.
 fn documents(path: &str) -> Vec<Value> {
-    use serde::Deserialize;
     serde_yaml::Deserializer::from_str(&shipped(path)).map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+/// The headers that a session has by the shipped configuration, and its name.
+const IDENTITY: [&str; 5] = [
+    "X-Auth-Request-User",
+    "X-Auth-Request-Email",
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Groups",
+    "X-Vestibule-Session",
+];
+
+#[test]
+fn ingress_nginx_is_told_where_to_ask_and_what_to_hand_on() {
+    let documents = documents("ingress-nginx/ingress.yaml");
+    let [app, own] = &documents[..] else { panic!("{} documents", documents.len()) };
+    let annotation = |of: &Value, name: &str| {
+        of["metadata"]["annotations"][format!("nginx.ingress.kubernetes.io/{name}")].as_str().map(str::to_owned)
+    };
+    let url = url::Url::parse(&annotation(app, "auth-url").unwrap()).unwrap();
+    assert_eq!((url.path(), url.port()), ("/oauth2/auth", Some(4180)));
+    let sign_in = annotation(app, "auth-signin").unwrap();
+    assert_eq!(sign_in, "https://$host/oauth2/start?rd=$escaped_request_uri");
+    assert_eq!(annotation(app, "auth-response-headers").unwrap().split(',').collect::<Vec<_>>(), IDENTITY);
+    let path = |of: &Value| of["spec"]["rules"][0]["http"]["paths"][0]["path"].clone();
+    assert_eq!((path(app), path(own)), ("/".into(), "/oauth2/".into()));
+    // Nobody is asked about the pages that one signs in by.
+    assert_eq!(annotation(own, "auth-url"), None);
+    assert_eq!(app["spec"]["rules"][0]["host"], own["spec"]["rules"][0]["host"]);
+}
+
+#[test]
+fn traefik_is_told_where_to_ask_and_what_to_hand_on() {
+    let documents = documents("traefik/dynamic.yaml");
+    let http = &documents[0]["http"];
+    let question = &http["middlewares"]["vestibule"]["forwardAuth"];
+    assert_eq!(question["address"], "http://127.0.0.1:4180/oauth2/auth");
+    assert_eq!(question["trustForwardHeader"], false);
+    assert_eq!(question["authResponseHeaders"], serde_json::json!(IDENTITY));
+    assert_eq!(question["addAuthCookiesToResponse"], serde_json::json!(["__Host-vestibule"]));
+    let routers = &http["routers"];
+    assert_eq!(routers["app"]["middlewares"].as_array().unwrap().last().unwrap(), "vestibule");
+    assert!(routers["vestibule"]["rule"].as_str().unwrap().ends_with("PathPrefix(`/oauth2/`)"));
+    assert!(routers["vestibule"].get("middlewares").is_none());
+    for (name, router) in routers.as_object().unwrap() {
+        let service = router["service"].as_str().unwrap();
+        assert!(http["services"].get(service).is_some(), "{name}");
+        for middleware in router["middlewares"].as_array().into_iter().flatten() {
+            assert!(http["middlewares"].get(middleware.as_str().unwrap()).is_some(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn istio_is_told_where_to_ask_and_what_to_hand_on() {
+    let documents = documents("istio/mesh.yaml");
+    let [mesh, policy, filter] = &documents[..] else { panic!("{} documents", documents.len()) };
+    let provider = &mesh["spec"]["meshConfig"]["extensionProviders"][0];
+    let question = &provider["envoyExtAuthzHttp"];
+    assert_eq!(question["pathPrefix"], "/oauth2/auth");
+    assert_eq!(question["failOpen"], false);
+    let list = |name: &str| -> Vec<String> { serde_json::from_value(question[name].clone()).unwrap() };
+    let has = |name: &str, header: &str| {
+        let header = header.to_lowercase();
+        list(name).iter().any(|held| held.strip_suffix('*').map_or(*held == header, |start| header.starts_with(start)))
+    };
+    for header in IDENTITY {
+        // Vestibule sees what is forged, and the app what is not.
+        assert!(has("includeRequestHeadersInCheck", header), "{header}");
+        assert!(has("headersToUpstreamOnAllow", header), "{header}");
+    }
+    for header in
+        ["cookie", "accept", "origin", "sec-fetch-mode", "sec-websocket-key", "x-forwarded-proto", "remote-user"]
+    {
+        assert!(has("includeRequestHeadersInCheck", header), "{header}");
+    }
+    for header in ["set-cookie", "location", "content-type"] {
+        assert!(has("headersToDownstreamOnDeny", header), "{header}");
+    }
+    assert!(has("headersToDownstreamOnAllow", "set-cookie"));
+    // Istio takes prefixes here, and no bare asterisk.
+    assert!(list("includeRequestHeadersInCheck").iter().all(|held| held != "*"));
+    assert_eq!((&policy["spec"]["action"], &policy["spec"]["provider"]["name"]), (&"CUSTOM".into(), &provider["name"]));
+    let asked = &policy["spec"]["rules"][0]["to"][0]["operation"];
+    assert_eq!(asked["notPaths"], serde_json::json!(["/oauth2/*"]));
+    let options = &filter["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["common_http_protocol_options"];
+    assert_eq!(options["headers_with_underscores_action"], "REJECT_REQUEST");
 }
