@@ -61,7 +61,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
 ];
 
 /// Targets that a front proxy, Vestibule and an app could read in two ways.
-const TRICKS: [&str; 16] = [
+const TRICKS: [&str; 20] = [
     "/public/../app",
     "/public/%2e%2e/app",
     "/public/..%2fapp",
@@ -78,6 +78,10 @@ const TRICKS: [&str; 16] = [
     "/oauth2/%2e%2e/app",
     "/oauth2/..%2fapp",
     "/app?/public/x",
+    "/OAuth2/../app",
+    "http://app.example/app",
+    "https://app.example/public/../app",
+    "http://app.example/oauth2/../app",
 ];
 
 /// The site as `deploy/{which}/vestibule.yaml` has it.
@@ -249,6 +253,24 @@ async fn bodies_and_websockets_pass(scene: &Scene, person: &Client) {
     assert_eq!((seen["method"].as_str(), seen["body"].as_u64()), (Some("POST"), Some(300_000)), "{which:?}");
 
     let cookies = person.cookie_header("app.example");
+    let mut raw = Raw::connect(scene.front.address).await;
+    raw.send(format!(
+        "PUT /app/form HTTP/1.1\r\nHost: app.example\r\nCookie: {}\r\nOrigin: {ORIGIN}\r\nExpect: 100-continue\r\n\
+         Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n",
+        cookies.as_ref().unwrap()
+    ))
+    .await;
+    let mut answer = raw.answer().await;
+    while answer.status == 100 {
+        answer = raw.answer().await;
+    }
+    assert_eq!(answer.status, 200, "{which:?}: {}", answer.head);
+    assert_eq!(
+        (answer.json()["method"].as_str(), answer.json()["body"].as_u64()),
+        (Some("PUT"), Some(12)),
+        "{which:?}"
+    );
+
     let (mut socket, handshake) = socket_at(scene.front.address, "/ws", cookies.clone()).await;
     let is_email = |pair: &&Value| pair[0] == "x-auth-request-email";
     let emails: Vec<_> = handshake["headers"].as_array().unwrap().iter().filter(is_email).collect();
