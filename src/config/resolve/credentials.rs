@@ -149,9 +149,10 @@ impl Resolver<'_> {
         for (settings, at) in book.all.iter().zip(&book.places) {
             let headers: Vec<&HeaderName> = match &settings.kind {
                 credentials::Kind::Token(templates) => templates.iter().map(|(name, _)| name).collect(),
-                credentials::Kind::Static { placement, .. }
-                | credentials::Kind::Exchange { placement, .. }
-                | credentials::Kind::Keys { placement, .. } => vec![&placement.header],
+                credentials::Kind::Static { header, .. } => vec![header],
+                credentials::Kind::Exchange { placement, .. } | credentials::Kind::Keys { placement, .. } => {
+                    vec![&placement.header]
+                }
                 credentials::Kind::Albert { .. } => Vec::new(),
             };
             for header in headers {
@@ -177,8 +178,12 @@ impl Resolver<'_> {
                 let placement = self.placement(at, written);
                 let secret_at = at.key("secret");
                 let secret = self.required(&secret_at, written.secret.as_ref(), "{env: NAME} or {file: PATH}")?;
-                let secret = self.secret(&secret_at, secret);
-                Some(credentials::Kind::Static { placement: placement?, secret: secret? })
+                let (secret, placement) = (self.secret(&secret_at, secret), placement?);
+                let value = placement.value(&secret?);
+                if value.is_none() {
+                    self.fault(&secret_at, "holds a character that no header can have");
+                }
+                Some(credentials::Kind::Static { header: placement.header, value: value? })
             }
             Kind::Token => self.token_headers(at, written).map(credentials::Kind::Token),
             Kind::Albert => {
