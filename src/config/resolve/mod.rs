@@ -4,9 +4,11 @@
 //! once; a [`Config`] exists only when there is none. Findings (dangerous or idle settings that
 //! run) are noted on the way.
 
+mod albert;
 mod credentials;
 mod identity;
 mod network;
+mod playground;
 mod provider;
 mod routes;
 mod secrets;
