@@ -413,7 +413,9 @@ async fn nobody_gets_what_is_anothers() {
                 async move { client.fetch(target).await }
             })
         });
-        assert!(join_all(all).await.iter().all(|answer| answer.status == 200));
+        for answer in join_all(all).await {
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
         // Once more when all of them have ended at the same time.
         stage.site.clock.advance(seconds(301));
     }
