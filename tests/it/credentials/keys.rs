@@ -90,7 +90,7 @@ async fn an_endpoint_is_asked_once_a_session_in_the_body_of_a_post() {
     let secret = folder.path().join("secret");
     std::fs::write(&secret, BEARER).unwrap();
     let org = Some(format!(
-        "{{kind: keys, claim: siret, url: \"{}/find\", secret: {{file: \"{}\"}}}}",
+        "{{kind: keys, claim: siret, url: \"{}/find\", secret: {{file: \"{}\"}}, timeout: 3m}}",
         book.url(),
         secret.display()
     ));
@@ -130,7 +130,7 @@ async fn a_person_who_is_of_another_organisation_now_has_its_key_within_the_hour
         ))
     })
     .await;
-    let org = Some(format!("{{kind: keys, claim: siret, url: \"{}/find\"}}", book.url()));
+    let org = Some(format!("{{kind: keys, claim: siret, url: \"{}/find\", timeout: 3m}}", book.url()));
     let stage = Stage::with(Props { org, ..Props::default() }).await;
     let client = stage.site.signed_in().await;
     let got = stage.arrives("/org/a", &cookies(&client)).await;
