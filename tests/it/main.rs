@@ -6,11 +6,13 @@
 mod admin;
 mod admin_sessions;
 mod albert;
+mod albert_accounts;
 mod albert_client;
 mod albert_errors;
 mod albert_fake;
 mod albert_life;
 mod albert_model;
+mod albert_restart;
 mod albert_secrets;
 mod architecture;
 mod attacks;

@@ -104,6 +104,17 @@ pub(crate) async fn bearer_at_api(client: &Client) -> String {
     bearer_in(&client.fetch("/v1/echo").await)
 }
 
+/// The bearer at the API of a request with these cookies, through whichever replica.
+pub(crate) async fn bearer_with(client: &Client, cookies: &str) -> String {
+    let headers = [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("cookie", cookies)];
+    bearer_in(&client.get("/v1/echo", &headers).await)
+}
+
+/// The cookies that a client sends to the site.
+pub(crate) fn cookies_of(client: &Client) -> String {
+    client.cookie_header("app.example").unwrap()
+}
+
 /// The bearer in an echo of the API's.
 pub(crate) fn bearer_in(echo: &Answer) -> String {
     assert_eq!(echo.status, 200, "{}", echo.text());

@@ -4,6 +4,7 @@
 //! included. A line that holds what it must not ends the whole run on the spot, whichever test it
 //! came from; `logs.rs` shows that the watch would bark.
 
+use super::waiting::until;
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Mutex, Once, OnceLock};
@@ -103,15 +104,11 @@ pub(crate) fn access_lines_with(text: &str) -> Vec<serde_json::Value> {
     access.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The access line that holds `text`, once it is written: shortly after the answer is sent.
+/// The access line that holds `text`, once it is written: shortly after the answer is sent. Every
+/// test of this run logs here, so the text must be one that no other test has.
 pub(crate) async fn access_line_with(text: &str) -> serde_json::Value {
-    for _ in 0..2000 {
-        if let Some(line) = access_lines_with(text).pop() {
-            return line;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("no access line holds {text:?}")
+    until(&format!("an access line holds {text:?}"), async || !access_lines_with(text).is_empty()).await;
+    access_lines_with(text).pop().unwrap()
 }
 
 /// Every line so far that holds `text`.
