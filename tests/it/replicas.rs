@@ -108,6 +108,15 @@ async fn two_hundred_requests_on_two_replicas_ask_once() {
     let pair = Pair::start("idle: 4h, ", "").await;
     let client = pair.one.signed_in().await;
     pair.advance(minutes(61));
+    let (here, there) = (pair.one.signed_in().await, pair.other.signed_in().await);
+    // Each has heard of the other since: a question to the Redis that was under way when an hour
+    // went by, and then came to nothing, would count as an hour's silence.
+    for (client, elsewhere) in [(&here, &pair.other), (&there, &pair.one)] {
+        let cookies = client.cookie_header("app.example").unwrap();
+        client.submit("/oauth2/sign_out", "").await;
+        let heard = async || fetch(&elsewhere.client(), &cookies).await.0 == 401;
+        until("the other has heard", heard).await;
+    }
     let cookies = client.cookie_header("app.example").unwrap();
     let clients = Arc::new([pair.one.client(), pair.other.client()]);
     let all = (0..200).map(|number| {
