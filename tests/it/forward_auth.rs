@@ -376,5 +376,5 @@ async fn what_oauth2_proxy_answers_at_its_root_is_answered_where_an_alias_says_s
     assert_eq!(site.client().fetch("/oauth2/userinfo").await.status, 401);
     // The app's own, where nobody said otherwise.
     let site = Site::start().await;
-    assert_eq!(site.signed_in().await.fetch("/ping").await.json()["path"], "/ping");
+    assert_eq!(site.signed_in().await.fetch("/ping").await.json()["target"], "/ping");
 }
