@@ -191,18 +191,20 @@ async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
         assert_eq!(ask_admin(&other, Method::DELETE, &format!("/sessions/{session}")).await.status, 204);
         let names: Vec<String> = match version {
             Version::V01 => {
-                // Nobody but the key itself can: it ends with the time that the session had.
+                // Nobody but the key itself can, which only the one that minted it has at hand: unless
+                // that is first, it ends with the time that the session had.
                 until("it is given up", async || waiting_at(&other).await == Some(0)).await;
-                keyed.only_lives(&[&key]).await;
+                let keys = keyed.api.all_keys();
+                assert_eq!((keys.len(), format!("Bearer {}", keys[0].secret)), (1, key), "with no other key");
                 continue;
             }
             Version::V04 | Version::V045 => vec!["vestibule-discard".to_owned()],
             Version::Late => Vec::new(),
         };
-        keyed.api.answered("DELETE", "/", 1 + names.len()).await;
         keyed.no_key_lives().await;
         let helpers: Vec<String> = keyed.api.all_keys().into_iter().skip(1).map(|key| key.name).collect();
-        assert_eq!(helpers, names, "{version:?}");
+        // Here as well the one that minted it may be first, and needs no helper.
+        assert!(helpers == names || helpers.is_empty(), "{version:?}: {helpers:?}");
     }
 }
 

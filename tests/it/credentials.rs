@@ -114,7 +114,7 @@ impl Stage {
         );
         let setup = Setup {
             upstream: Some(app.url()),
-            upstreams: format!(", other: {{url: \"{}\", credentials: fixed}}", other.url()),
+            upstreams: format!(", other: {{url: \"{}\", credentials: fixed, timeouts: {{connect: 3m}}}}", other.url()),
             routes: ROUTES.to_owned(),
             more,
             issuer: props.issuer,

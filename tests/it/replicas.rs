@@ -9,7 +9,7 @@ use crate::support::redis::Redis;
 use crate::support::shown::{SESSION, assert_error, email_at_app};
 use crate::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site};
 use crate::support::socket::{close_of, echoes, socket};
-use crate::support::waiting::{promptly, until};
+use crate::support::waiting::{promptly, until, until_well};
 use futures_util::future::join_all;
 use http::Method;
 use std::sync::Arc;
@@ -98,7 +98,8 @@ impl Programs {
 
 /// Status, and who the app heard of.
 async fn fetch(client: &Client, cookies: &str) -> (u16, Option<String>) {
-    let answer = client.get("/", &[("accept", "application/json"), ("cookie", cookies)]).await;
+    let headers = [("accept", "application/json"), ("cookie", cookies)];
+    let answer = until_well(async || client.get("/", &headers).await).await;
     (answer.status, if answer.status == 200 { email_at_app(&answer) } else { None })
 }
 

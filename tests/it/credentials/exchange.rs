@@ -7,6 +7,7 @@ use crate::support::log_watch::{access_line_with, access_lines_with, done_withou
 use crate::support::redis::Redis;
 use crate::support::shown::{assert_error, error_id};
 use crate::support::site::agent;
+use crate::support::waiting::until_well;
 use futures_util::future::join_all;
 use http::Method;
 use std::collections::HashSet;
@@ -70,7 +71,8 @@ async fn a_hundred_first_requests_on_two_replicas_exchange_once() {
         let client = one.site.signed_in().await;
         let held = client.cookie_header("app.example").unwrap();
         let clients = [one.site.client(), other.site.client()];
-        let all = (0..100).map(|number| get(&clients[number % 2], "/billing/a", &held));
+        let all = (0..100)
+            .map(async |number| until_well(async || get(&clients[number % 2], "/billing/a", &held).await).await);
         for answer in join_all(all).await {
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
@@ -414,7 +416,7 @@ async fn nobody_gets_what_is_anothers() {
         let all = (0..10).flat_map(|_| &people).flat_map(|client| {
             ["/billing/a", "/org/a", "/me/a"].map(|target| {
                 let client = Arc::clone(client);
-                async move { client.fetch(target).await }
+                async move { until_well(async || client.fetch(target).await).await }
             })
         });
         for answer in join_all(all).await {

@@ -60,11 +60,12 @@ providers:
     issuer: {issuer}
     client_id: {client_id}
     client_secret: {{file: {secrets}/client-secret}}
+    timeout: 3m
 {provider}
 session:
   keys: [{{id: one, secret: {{env: SESSION_KEY}}}}]
 upstreams:
-  app: {{url: "{upstream}"}}
+  app: {{url: "{upstream}", timeouts: {{connect: 3m}}}}
 {upstreams}
 routes: {routes}
 identity:

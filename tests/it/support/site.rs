@@ -6,6 +6,7 @@
 use super::client::Client;
 use super::echo::Echo;
 use super::log_watch;
+use super::waiting::until_well;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -186,7 +187,7 @@ impl Site {
     /// A client that has signed in at this path.
     pub(crate) async fn signed_in_at(&self, path: &str) -> Client {
         let client = self.client();
-        let page = client.browse(path).await;
+        let page = until_well(async || client.browse(path).await).await;
         assert_eq!(page.status, 200, "{}", page.text());
         client
     }

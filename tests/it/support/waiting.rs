@@ -4,6 +4,7 @@
 //! there is a limit, either it only ends a run that hangs ([`HANGS`]), or it is a promise, which
 //! [`promptly`] holds the program to on whatever machine this is.
 
+use super::client::Answer;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -27,12 +28,28 @@ pub(crate) async fn in_time<T>(what: &str, awaited: impl Future<Output = T>) -> 
 
 /// Asks again until it is so.
 pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    in_time(what, async {
+    let asked = Box::pin(async {
         while !so().await {
             sleep(EVERY).await;
         }
-    })
-    .await;
+    });
+    in_time(what, asked).await;
+}
+
+/// Asks again as long as the answer is a 503: where many ask at once, a machine that pauses makes a
+/// store or another request take longer than a sidecar waits for them, and whoever is told so asks
+/// again. Not for tests of outages.
+pub(crate) async fn until_well(ask: impl AsyncFn() -> Answer) -> Answer {
+    let asked = Box::pin(async {
+        loop {
+            let answer = ask().await;
+            if answer.status != 503 {
+                return answer;
+            }
+            sleep(EVERY).await;
+        }
+    });
+    in_time("an answer that is no 503", asked).await
 }
 
 /// Awaits what is promised to come within `promised`, from now on.
