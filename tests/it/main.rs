@@ -24,6 +24,7 @@ mod envelope;
 mod headers;
 mod hygiene;
 mod import_albert;
+mod import_oauth2_proxy;
 mod keys;
 mod life;
 mod listeners;
