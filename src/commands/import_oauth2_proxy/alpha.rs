@@ -54,7 +54,8 @@ pub(super) struct Upstream {
     pub(super) path: String,
     pub(super) rewrite: Option<String>,
     pub(super) uri: Option<String>,
-    pub(super) is_static: bool,
+    /// The status that is answered to every request, where no app is asked.
+    pub(super) answers: Option<u16>,
     pub(super) timeout: Option<String>,
 }
 
@@ -196,7 +197,7 @@ fn read_upstream(upstream: &mut Block<'_, '_>, others: &mut Vec<(String, &'stati
     if upstream.has("flushInterval") {
         others.push((upstream.at("flushInterval"), "answers are streamed, piece by piece"));
     }
-    upstream.ignore(&["staticCode"]);
+    let answers = upstream.number("staticCode").unwrap_or(200);
     let path = upstream.text("path");
     if path.is_none() {
         upstream.mistake("has no path");
@@ -207,7 +208,7 @@ fn read_upstream(upstream: &mut Block<'_, '_>, others: &mut Vec<(String, &'stati
         path: path?,
         rewrite: upstream.text("rewriteTarget"),
         uri: upstream.text("uri"),
-        is_static: upstream.switch("static") == Some(true),
+        answers: upstream.switch("static").filter(|is_static| *is_static).map(|_| answers),
         timeout: upstream.text("timeout"),
     })
 }

@@ -4,7 +4,7 @@
 //! oauth2-proxy does not know, and a mistake.
 
 use super::flags::{self, Kind};
-use super::gathered::{Gathered, Given, Layer, is_name};
+use super::gathered::{Gathered, Given, Layer, is_name, is_one_line};
 use serde_yaml::{Mapping, Value};
 use vestibule::config::did_you_mean;
 
@@ -67,7 +67,7 @@ impl<'a> Block<'a, '_> {
 
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.get(key)? {
-            Value::String(text) if text.chars().any(char::is_control) => {
+            Value::String(text) if !is_one_line(text) => {
                 self.wrong(key, "a text on one line");
                 None
             }
@@ -95,6 +95,14 @@ impl<'a> Block<'a, '_> {
             self.wrong(key, "true or false");
         }
         on
+    }
+
+    pub(super) fn number(&mut self, key: &str) -> Option<u16> {
+        let number = self.get(key)?.as_u64().and_then(|number| u16::try_from(number).ok());
+        if number.is_none() {
+            self.wrong(key, "a whole number");
+        }
+        number
     }
 
     pub(super) fn block(&mut self, key: &str) -> Option<Block<'a, '_>> {

@@ -42,6 +42,9 @@ pub(super) fn read_unit(text: &str, origin: &str, out: &mut Gathered) {
     for line in text.lines().map(str::trim) {
         let Some((key, value)) = line.split_once('=') else { continue };
         let key = key.trim();
+        if key == "EnvironmentFile" {
+            out.refers(origin, "EnvironmentFile", Some(value.trim().trim_start_matches('-').trim_matches('"')));
+        }
         if !matches!(key, "ExecStart" | "Environment") {
             continue;
         }

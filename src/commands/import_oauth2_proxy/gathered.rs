@@ -32,6 +32,13 @@ pub(super) struct Given {
     pub(super) values: Option<Vec<String>>,
 }
 
+/// Settings that an input refers to.
+pub(super) struct Elsewhere {
+    pub(super) origin: String,
+    pub(super) key: &'static str,
+    pub(super) path: Option<String>,
+}
+
 /// Everything that was read.
 #[derive(Default)]
 pub(super) struct Gathered {
@@ -41,12 +48,18 @@ pub(super) struct Gathered {
     pub(super) variables: BTreeMap<String, String>,
     /// The names of the inputs, for what refers to them.
     pub(super) inputs: Vec<String>,
+    /// Further settings that inputs refer to: by which key, and to which file, where it is one.
+    pub(super) elsewhere: Vec<Elsewhere>,
     pub(super) mistakes: Vec<String>,
 }
 
 impl Gathered {
     pub(super) fn mistake(&mut self, origin: &str, says: &str) {
         self.mistakes.push(format!("{origin}: {says}"));
+    }
+
+    pub(super) fn refers(&mut self, origin: &str, key: &'static str, path: Option<&str>) {
+        self.elsewhere.push(Elsewhere { origin: origin.to_owned(), key, path: path.map(str::to_owned) });
     }
 
     pub(super) fn give(&mut self, flag: &'static Flag, layer: Layer, origin: &str, values: Option<Vec<String>>) {
@@ -75,6 +88,11 @@ impl Gathered {
 /// The items of a list in one text.
 pub(super) fn at_commas(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether a text has one line, for every reader of YAML.
+pub(super) fn is_one_line(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
 /// Whether a key may be repeated in a message: it looks like one, and not like a value.

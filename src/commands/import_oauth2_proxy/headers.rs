@@ -42,7 +42,8 @@ impl Import {
         let (told, others) = if is_forward_auth { (response, request) } else { (request, response) };
         // Those of the proxy in front are told to whoever asks, whatever is written here.
         if !is_forward_auth && let Some(first) = others.first() {
-            let says = "browsers are not shown who they are; a proxy in front that asks /oauth2/auth gets X-Auth-Request-*";
+            let says = "browsers are not shown who they are; a proxy in front that asks /oauth2/auth gets X-Auth-Request-*, \
+                        and an app behind that asks it back needs `session_cookie: proof` on its route";
             self.without(&first.from, says);
         }
         let mut found = Told::default();
@@ -73,6 +74,10 @@ impl Import {
         let (user, basic) = (self.settings.switch("pass-user-headers"), self.settings.switch("pass-basic-auth"));
         if user || basic {
             let from = if user { "pass-user-headers" } else { "pass-basic-auth" };
+            let is_given = self.settings.given(from).is_some();
+            let from = if is_given { from.to_owned() } else { format!("{from}, which is on where it is not given") };
+            let from = if by_email { format!("prefer-email-to-user and {from}") } else { from };
+            let from = from.as_str();
             request.push(header(from, "X-Forwarded-User", if by_email { "email" } else { "user" }, ""));
             if !by_email {
                 request.push(header(from, "X-Forwarded-Email", "email", ""));
@@ -196,11 +201,14 @@ impl Import {
     }
 
     pub(super) fn identity(&mut self, told: &Told, is_forward_auth: bool) {
+        let mut used: Vec<String> = Vec::new();
         for (flag, unused) in [("oidc-email-claim", "email"), ("oidc-groups-claim", "groups"), ("user-id-claim", "email")] {
             let Some(text) = self.settings.text(flag) else { continue };
             if text.value.as_deref() == Some(unused) {
                 self.not_needed(&text.name, format!("is {unused} here too"));
-            } else if !told.identity.iter().any(|made| text.value.as_deref().is_some_and(|claim| made.value.contains(claim))) {
+            } else if told.identity.iter().any(|made| text.value.as_deref().is_some_and(|claim| made.value.contains(claim))) {
+                used.push(text.name);
+            } else {
                 self.not_needed(&text.name, "no header is made of it");
             }
         }
@@ -215,6 +223,9 @@ impl Import {
         };
         let mut names: Vec<&str> = told.identity.iter().map(|made| made.from.as_str()).collect();
         names.dedup();
+        if !used.is_empty() {
+            let _ = writeln!(self.out, "  # With {}.", used.join(" and "));
+        }
         if let Some(set) = NAMED_SETS.into_iter().find(|set| is_set(set, &told.identity)) {
             let _ = writeln!(self.out, "  # From {}.\n  headers: {set}", names.join(", "));
             return;

@@ -2,7 +2,7 @@
 //!
 //! Called by `import_oauth2_proxy`. Each kind has its reader.
 
-use super::gathered::Gathered;
+use super::gathered::{Gathered, is_one_line};
 use super::{alpha, command_line, env_file, manifest, toml_file};
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -19,7 +19,7 @@ enum Kind {
 /// Reads the text of a file; `name` is what messages call it.
 pub(super) fn read(name: &str, text: &str, out: &mut Gathered) {
     out.inputs.push(name.rsplit('/').next().unwrap_or(name).to_owned());
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+    if !text.lines().all(|line| is_one_line(&line.replace(['\r', '\t'], " "))) {
         out.mistake(name, "is no text");
         return;
     }

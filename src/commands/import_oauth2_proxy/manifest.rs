@@ -64,9 +64,17 @@ fn container(mapping: &Mapping, origin: &str, out: &mut Gathered) -> bool {
     if !is_ours {
         return false;
     }
-    let words: Vec<String> = command.into_iter().chain(args).collect();
-    let found = !words.is_empty();
-    command_line::read_words(words, origin, out);
+    let line: Vec<String> = command.into_iter().chain(args).collect();
+    let found = !line.is_empty();
+    command_line::read_words(line, origin, out);
+    for (key, files) in [("envFrom", false), ("env_file", true)] {
+        let Some(value) = get(mapping, key) else { continue };
+        let items = words(value).filter(|_| files);
+        match items {
+            Some(files) => files.iter().for_each(|file| out.refers(origin, key, Some(file))),
+            None => out.refers(origin, key, None),
+        }
+    }
     let environments = ["env", "environment", "extraEnv"].map(|key| get(mapping, key));
     environments.into_iter().flatten().fold(found, |found, value| environment(value, origin, out) | found)
 }

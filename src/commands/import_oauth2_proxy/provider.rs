@@ -122,6 +122,7 @@ impl Import {
         }
         let secret = self.settings.secret("client-secret");
         let file = self.settings.text("client-secret-file");
+        let has_one = secret.is_some() || file.is_some();
         match (secret, file) {
             (Some(secret), file) => {
                 let reference = self.reference(&secret, "CLIENT_SECRET");
@@ -146,7 +147,7 @@ impl Import {
             }
             (None, None) => self.line("    # client-secret is not set: a public client."),
         }
-        if !is_proconnect {
+        if has_one && !is_proconnect {
             self.line("    # The secret goes into the header; oauth2-proxy tries both ways. If the provider wants it in the form:");
             self.line("    # client_authentication: client_secret_post");
         }

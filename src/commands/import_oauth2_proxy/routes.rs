@@ -14,9 +14,12 @@ use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
 use url::Url;
 
-/// The app that only the proxy in front knows. Nothing is ever sent to this address, which answers
-/// nothing.
-const IN_FRONT: (&str, &str) = ("behind-the-front-proxy", "http://127.0.0.1:9");
+/// The app that only the proxy in front knows.
+const IN_FRONT: &str = "behind-the-front-proxy";
+/// What is behind a path that no app answers any more: it must not fall to the app of another path.
+const NOWHERE: &str = "nowhere";
+/// Where the two are: nothing answers there.
+const NO_ADDRESS: &str = "http://127.0.0.1:9";
 
 /// An app behind.
 pub(super) struct App {
@@ -33,6 +36,8 @@ pub(super) struct Plan {
     apps: Vec<App>,
     routes: Vec<Route>,
     pub(super) is_forward_auth: bool,
+    /// What the paths begin with that lead to an app no more.
+    lost: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -54,18 +59,9 @@ impl Import {
             self.upstream(upstream, &mut plan);
         }
         if plan.apps.is_empty() {
-            plan.is_forward_auth = true;
-            let (name, url) = (IN_FRONT.0.to_owned(), Some(IN_FRONT.1.to_owned()));
-            plan.apps.push(App { name, from: String::new(), url, timeout: None });
-            plan.routes.push(Route {
-                path: "/**".to_owned(),
-                methods: Vec::new(),
-                is_public: false,
-                app: 0,
-                strip_prefix: None,
-                from: String::new(),
-            });
+            plan.without_app(IN_FRONT, "/**");
         }
+        plan.is_forward_auth = !plan.apps.iter().any(|app| !app.from.is_empty());
         self.open(&mut plan);
         if self.settings.switch("skip-auth-preflight") {
             let closed: Vec<Route> =
@@ -93,31 +89,38 @@ impl Import {
                 Some(url) => url.path(),
                 None => "/",
             };
-            let is_static = url.as_ref().is_some_and(|url| url.scheme() == "static");
+            let of_static = url.as_ref().filter(|url| url.scheme() == "static");
+            let answers = of_static.map(|url| url.host_str().and_then(|code| code.parse().ok()).unwrap_or(200));
             let (path, from) = (path.to_owned(), text.name);
-            Upstream { from, id: None, path, rewrite: None, uri, is_static, timeout: timeout.clone() }
+            Upstream { from, id: None, path, rewrite: None, uri, answers, timeout: timeout.clone() }
         });
         upstreams.collect()
     }
 
     fn upstream(&mut self, upstream: Upstream, plan: &mut Plan) {
-        let Upstream { from, id, path, rewrite, uri, is_static, timeout } = upstream;
+        let Upstream { from, id, path, rewrite, uri, answers, timeout } = upstream;
         let from = from.as_str();
-        if is_static {
-            self.not_needed(from, "is no app: the proxy in front asks /oauth2/auth, which answers 202 or 401");
+        let is_nothing = uri.as_deref().is_some_and(|uri| uri.starts_with("file:///dev/null"));
+        if path == "/" && rewrite.is_none() && (is_nothing || answers.is_some_and(|code| (200..300).contains(&code))) {
+            self.not_needed(from, "is no app: the proxy in front asks /oauth2/auth");
+            plan.without_app(IN_FRONT, "/**");
+            return;
+        }
+        if answers.is_some() || uri.as_deref().is_some_and(|uri| uri.starts_with("file:")) {
+            let what = if answers.is_some() {
+                "no fixed answer is given here"
+            } else {
+                "files are not served here: a file server on loopback does it"
+            };
+            self.without(from, format!("{what}; so that no other app gets its requests, they lead nowhere"));
+            if let Ok((path, _)) = pattern(&path, rewrite.as_deref()) {
+                plan.without_app(NOWHERE, &path);
+            }
+            plan.lost.push(fixed_part(&path));
             return;
         }
         let url = match uri.as_deref() {
             None => None,
-            Some(uri) if uri.starts_with("file:") => {
-                let is_nothing = uri.starts_with("file:///dev/null");
-                if is_nothing {
-                    self.not_needed(from, "is no app: the proxy in front asks /oauth2/auth");
-                } else {
-                    self.without(from, "files are not served here: a file server on loopback does it");
-                }
-                return;
-            }
             Some(uri) => match address(uri) {
                 Ok(address) => Some(address),
                 Err(says) => {
@@ -129,7 +132,9 @@ impl Import {
         let (path, strip_prefix) = match pattern(&path, rewrite.as_deref()) {
             Ok(pattern) => pattern,
             Err(says) => {
-                self.without(from, format!("{says}; nothing leads to it"));
+                self.without(from, format!("{says}; its requests fall to the route above it, if there is one"));
+                self.note("", from, "is not taken over, and requests for it may reach another app: see to it");
+                plan.lost.push(fixed_part(&path));
                 return;
             }
         };
@@ -179,7 +184,7 @@ impl Import {
                         };
                         for pattern in &paths.patterns {
                             if !plan.open(pattern, &methods, &from) {
-                                self.without(&shown, format!("no upstream is for {pattern}"));
+                                self.without(&shown, format!("no app that could be taken over is behind {pattern}"));
                             }
                         }
                     }
@@ -190,11 +195,13 @@ impl Import {
 
     pub(super) fn upstreams_and_routes(&mut self, plan: &Plan, told: &Told, restrictions: &[Restriction]) {
         self.line("\nupstreams:");
-        if plan.is_forward_auth {
-            self.line("  # oauth2-proxy has no app behind it: the proxy in front asks /oauth2/auth and serves the app itself.");
-            self.line("  # Routes need a name for that app; nothing is sent to this address.");
-        }
         for app in &plan.apps {
+            if app.name == IN_FRONT {
+                self.line("  # No app is behind: the proxy in front asks /oauth2/auth, and serves the app itself.");
+                self.line("  # Routes need a name for that app; nothing answers at this address.");
+            } else if app.name == NOWHERE {
+                self.line("  # Nothing answers there: what is not taken over must not fall to another app.");
+            }
             if !app.from.is_empty() {
                 let _ = writeln!(self.out, "  # From {}.", app.from);
             }
@@ -226,8 +233,8 @@ impl Import {
             }
         }
         let mut routes: Vec<&Route> = plan.routes.iter().collect();
-        // What is open to everybody first, then by place.
-        routes.sort_by_key(|route| !route.is_public);
+        // What is open to everybody first, then the most specific.
+        routes.sort_by_key(|route| if route.is_public { 0 } else { usize::MAX - route.path.len() });
         let _ = writeln!(self.out, "{closed}routes:");
         let mut said = "";
         for route in routes {
@@ -252,8 +259,27 @@ impl Import {
 }
 
 impl Plan {
+    /// A path that leads to no app.
+    fn without_app(&mut self, name: &str, path: &str) {
+        let known = self.apps.iter().position(|app| app.name == name);
+        let app = known.unwrap_or_else(|| {
+            let (name, url) = (name.to_owned(), Some(NO_ADDRESS.to_owned()));
+            self.apps.push(App { name, from: String::new(), url, timeout: None });
+            self.apps.len() - 1
+        });
+        if !self.routes.iter().any(|route| route.path == path) {
+            let (path, methods) = (path.to_owned(), Vec::new());
+            self.routes.push(Route { path, methods, is_public: false, app, strip_prefix: None, from: String::new() });
+        }
+    }
+
     /// Opens a path; whether there is an app that answers it.
     fn open(&mut self, pattern: &str, methods: &[String], from: &str) -> bool {
+        let fixed = fixed_part(pattern);
+        // Opening it might open the same path of another app.
+        if self.lost.iter().any(|lost| lost.starts_with(&fixed) || fixed.starts_with(lost)) {
+            return false;
+        }
         let covering = self.routes.iter().filter(|route| !route.is_public && covers(&route.path, pattern));
         let here = covering.max_by_key(|route| route.path.len()).cloned();
         let below = self.routes.iter().filter(|route| !route.is_public && route.path != pattern && covers(pattern, &route.path));
@@ -290,6 +316,13 @@ impl Plan {
             None => self.routes.push(route),
         }
     }
+}
+
+/// What every path begins with that a pattern or a regular expression is for.
+fn fixed_part(path: &str) -> String {
+    let path = path.strip_prefix('^').unwrap_or(path);
+    let path = path.strip_suffix("/**").unwrap_or(path);
+    path.chars().take_while(|c| c.is_ascii_alphanumeric() || "/-_~".contains(*c)).collect()
 }
 
 /// Whether one pattern is for every path that another one is for.

@@ -50,6 +50,9 @@ impl Import {
     pub(super) fn cookies(&mut self, host: Option<&str>) {
         let domains = self.settings.list("cookie-domain");
         let mut chosen: Option<(String, String)> = None;
+        let bare = |text: &Text| text.value.as_deref().map(|value| value.trim_start_matches('.').to_ascii_lowercase());
+        // The longest that holds the host counts, as oauth2-proxy has it; the host itself needs none.
+        let is_host = domains.iter().any(|text| host.is_some() && bare(text).as_deref() == host);
         for setting in &domains {
             let Some(value) = &setting.value else {
                 self.without(&setting.name, "depends on what is not known here; write it into `cookies`");
@@ -57,11 +60,11 @@ impl Import {
             };
             let domain = value.trim_start_matches('.').to_ascii_lowercase();
             let says = match host {
-                Some(host) if host == domain => "is the host of public_url, which alone gets the cookie: stricter",
+                Some(host) if host == domain => "is the host of public_url, which alone gets the cookie",
                 Some(host) if !host.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.')) => {
                     "is not above the host of public_url; one Vestibule has one domain"
                 }
-                // The longest that holds the host, as oauth2-proxy has it.
+                _ if is_host => "does not count beside the host of public_url, which alone gets the cookie",
                 _ if chosen.as_ref().is_some_and(|(_, chosen)| chosen.len() >= domain.len()) => {
                     "another domain is longer, and there is one"
                 }

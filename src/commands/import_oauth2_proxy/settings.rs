@@ -6,9 +6,9 @@
 
 use super::alpha::Alpha;
 use super::flags::{FLAGS, Flag, Kind};
-use super::gathered::{Gathered, Given, Layer};
+use super::gathered::{Elsewhere, Gathered, Given, Layer, is_one_line};
 use crate::commands::import::placeholder::{Forms, Parts};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The settings of one oauth2-proxy.
@@ -16,9 +16,9 @@ use std::time::Duration;
 pub(super) struct Settings {
     chosen: BTreeMap<&'static str, Given>,
     variables: BTreeMap<String, String>,
-    asked: BTreeSet<&'static str>,
     pub(super) alpha: Option<Alpha>,
-    pub(super) inputs: Vec<String>,
+    inputs: Vec<String>,
+    elsewhere: Vec<Elsewhere>,
     pub(super) mistakes: Vec<String>,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct Secret {
 
 impl Settings {
     pub(super) fn of(gathered: Gathered) -> Self {
-        let Gathered { given, alpha, variables, inputs, mistakes } = gathered;
-        let (asked, chosen) = (BTreeSet::new(), BTreeMap::new());
-        let mut settings = Self { chosen, variables, asked, alpha, inputs, mistakes };
+        let Gathered { given, alpha, variables, inputs, elsewhere, mistakes } = gathered;
+        let chosen = BTreeMap::new();
+        let mut settings = Self { chosen, variables, alpha, inputs, elsewhere, mistakes };
         for flag in FLAGS {
             let of_flag: Vec<&Given> = given.iter().filter(|given| given.flag.name == flag.name).collect();
             if let Some(given) = settings.choose(flag, &of_flag) {
@@ -92,7 +92,7 @@ impl Settings {
     fn check(&mut self, given: &Given) {
         let kind = given.flag.kind;
         for value in given.values.iter().flatten() {
-            if kind != Kind::Secret && value.chars().any(char::is_control) {
+            if kind != Kind::Secret && !is_one_line(value) {
                 self.mistake(given, "holds a line break or a control character");
                 return;
             }
@@ -132,18 +132,17 @@ impl Settings {
         (parts.text(|name| self.variables.get(name).cloned()), parts.variables().into_iter().filter(unknown).collect())
     }
 
-    fn ask(&mut self, name: &'static str) -> Option<Given> {
+    fn ask(&self, name: &str) -> Option<Given> {
         debug_assert!(super::flags::named(name).is_some(), "{name} is no flag");
-        self.asked.insert(name);
         self.chosen.get(name).cloned()
     }
 
     /// Whether it is given, and what it is called.
-    pub(super) fn given(&mut self, name: &'static str) -> Option<Given> {
+    pub(super) fn given(&self, name: &str) -> Option<Given> {
         self.ask(name)
     }
 
-    pub(super) fn text(&mut self, name: &'static str) -> Option<Text> {
+    pub(super) fn text(&self, name: &str) -> Option<Text> {
         let given = self.ask(name).filter(|given| given.flag.kind != Kind::Secret)?;
         let text = |value, variables| {
             Some(Text { name: given.name.clone(), origin: given.origin.clone(), value, variables })
@@ -154,7 +153,7 @@ impl Settings {
         if is_empty { None } else { text(value.map(|value| value.trim().to_owned()), variables) }
     }
 
-    pub(super) fn list(&mut self, name: &'static str) -> Vec<Text> {
+    pub(super) fn list(&self, name: &str) -> Vec<Text> {
         let Some(given) = self.ask(name) else { return Vec::new() };
         let text = |value, variables| Text { name: given.name.clone(), origin: given.origin.clone(), value, variables };
         let Some(values) = &given.values else { return vec![text(None, vec![given.flag.variable()])] };
@@ -165,13 +164,13 @@ impl Settings {
         texts.filter(|text| text.value.as_deref() != Some("")).collect()
     }
 
-    pub(super) fn switch(&mut self, name: &'static str) -> bool {
+    pub(super) fn switch(&self, name: &str) -> bool {
         let given = self.ask(name);
         let default = matches!(super::flags::named(name).map(|flag| flag.kind), Some(Kind::Switch(true)));
         given.and_then(|given| self.value(&given).and_then(|text| switch(&text))).unwrap_or(default)
     }
 
-    pub(super) fn span(&mut self, name: &'static str) -> Option<Duration> {
+    pub(super) fn span(&self, name: &str) -> Option<Duration> {
         let given = self.ask(name)?;
         self.value(&given).and_then(|text| span(&text))
     }
@@ -180,7 +179,7 @@ impl Settings {
         self.filled_in(given.layer, given.values.as_ref()?.first()?).0
     }
 
-    pub(super) fn secret(&mut self, name: &'static str) -> Option<Secret> {
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
         let given = self.ask(name)?;
         let is_empty = given.values.as_ref().is_some_and(|values| values.iter().all(String::is_empty));
         let of_its_own = (given.layer == Layer::Environment).then(|| given.flag.variable());
@@ -193,14 +192,34 @@ impl Settings {
     }
 
     /// A secret that is a URL: with its variables filled in, for what in it is none.
-    pub(super) fn secret_url(&mut self, name: &'static str) -> Option<String> {
+    pub(super) fn secret_url(&self, name: &str) -> Option<String> {
         let given = self.ask(name)?;
         self.value(&given)
     }
 
-    /// Everything that is given: the flag, and whether the translation asked for it.
-    pub(super) fn all(&self) -> Vec<(Given, bool)> {
-        self.chosen.values().map(|given| (given.clone(), self.asked.contains(given.flag.name))).collect()
+    /// Settings that were referred to and are not among the inputs: where, and by what.
+    pub(super) fn unread(&self) -> Vec<(String, String)> {
+        let mut unread: Vec<(String, String)> = Vec::new();
+        let mut look = |inputs: &[String], origin: &str, name: &str, path: Option<&str>| {
+            let file = path.and_then(|path| path.rsplit('/').next());
+            if !file.is_some_and(|file| inputs.iter().any(|input| input == file)) {
+                unread.push((origin.to_owned(), name.to_owned()));
+            }
+        };
+        for name in ["config", "alpha-config"] {
+            if let Some(text) = self.text(name) {
+                look(&self.inputs, &text.origin, &text.name, text.value.as_deref());
+            }
+        }
+        for Elsewhere { origin, key, path } in &self.elsewhere {
+            look(&self.inputs, origin, key, path.as_deref());
+        }
+        unread
+    }
+
+    /// Everything that is given.
+    pub(super) fn all(&self) -> Vec<Given> {
+        self.chosen.values().cloned().collect()
     }
 
     /// Whether a switch that is given is not as it is by default, or is no switch.

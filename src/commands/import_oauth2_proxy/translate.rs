@@ -9,6 +9,9 @@ use super::settings::{Secret, Settings, Text};
 use crate::commands::import::scalar;
 use std::fmt::Write as _;
 
+/// What is said of a setting that nothing was made of.
+const NO_EFFECT: &str = "has no effect beside the other settings";
+
 /// The configuration, and what the person who asked for it has to know.
 pub(super) struct Translated {
     pub(super) configuration: String,
@@ -63,7 +66,6 @@ impl Import {
             let _ = write!(self.out, "\n# From {name}: the redirect URI that the provider knows stays.\n");
             let _ = writeln!(self.out, "aliases: {{callback: {}}}", scalar(&path));
         }
-        self.other_files();
         self.the_rest();
         self.remarks();
     }
@@ -82,15 +84,15 @@ impl Import {
     }
 
     pub(super) fn refuse(&mut self, name: &str, says: impl Into<String>) {
-        self.refused.push((name.to_owned(), says.into()));
+        remark(&mut self.refused, name, says.into());
     }
 
     pub(super) fn without(&mut self, name: &str, says: impl Into<String>) {
-        self.without.push((name.to_owned(), says.into()));
+        remark(&mut self.without, name, says.into());
     }
 
     pub(super) fn not_needed(&mut self, name: &str, says: impl Into<String>) {
-        self.not_needed.push((name.to_owned(), says.into()));
+        remark(&mut self.not_needed, name, says.into());
     }
 
     /// `key: value` with where it comes from; behind a `#` where the value is not known.
@@ -130,21 +132,6 @@ impl Import {
         format!("{{env: {ours}}}")
     }
 
-    /// Files that a command line names, and that were not given.
-    fn other_files(&mut self) {
-        for name in ["config", "alpha-config"] {
-            let Some(text) = self.settings.text(name) else { continue };
-            let file = text.value.as_deref().and_then(|path| path.rsplit('/').next());
-            if file.is_some_and(|file| self.settings.inputs.iter().any(|input| input == file)) {
-                self.not_needed(name, "was read");
-                continue;
-            }
-            self.without(name, "that file was not given to this command, and may hold more settings");
-            let says = "names a file that was not read here and may say who is let in: give it to this command as well";
-            self.note(&text.origin, &text.name, says);
-        }
-    }
-
     /// What the parts had no word for: by the table, or because nothing asked for it.
     fn the_rest(&mut self) {
         let alpha = self.settings.alpha.as_mut().map(|alpha| std::mem::take(&mut alpha.others)).unwrap_or_default();
@@ -154,17 +141,35 @@ impl Import {
                 None => self.without(&name, says),
             }
         }
-        for (given, was_asked_for) in self.settings.all() {
+        for given in self.settings.all() {
             let is_unusual = self.settings.is_unusual(&given);
             match given.flag.verdict {
-                Verdict::Read if was_asked_for => {}
-                Verdict::Read => self.not_needed(&given.name, "has no effect beside the other settings"),
+                Verdict::Read if self.is_mentioned(&given.name) => {}
+                Verdict::Read if is_unusual => self.not_needed(&given.name, NO_EFFECT),
+                Verdict::Read => self.not_needed(&given.name, "as it is by default"),
                 Verdict::NotNeeded(says) => self.not_needed(&given.name, says),
                 Verdict::Nothing(says) if is_unusual => self.without(&given.name, says),
                 Verdict::Unsafe(says) if is_unusual => self.refuse(&given.name, says),
                 Verdict::Nothing(_) | Verdict::Unsafe(_) => self.not_needed(&given.name, "as it is here"),
             }
         }
+    }
+
+    /// Whether a comment says where a setting went.
+    fn is_mentioned(&self, name: &str) -> bool {
+        let of_a_name = |c: char| c.is_ascii_alphanumeric() || "-.[".contains(c);
+        let in_a_comment = |line: &str| {
+            line.contains('#')
+                && line.match_indices(name).any(|(at, _)| {
+                    let (before, after) = (line.get(..at), line.get(at + name.len()..));
+                    let after = after.map(|after| after.trim_start_matches('.'));
+                    !before.is_some_and(|before| before.ends_with(of_a_name))
+                        && !after.is_some_and(|after| after.starts_with(of_a_name))
+                })
+        };
+        let remarks = self.refused.iter().chain(&self.without).chain(&self.not_needed);
+        let mut names = remarks.filter_map(|(remark, _)| remark.split(' ').next());
+        names.any(|remark| remark == name) || self.out.lines().any(in_a_comment)
     }
 
     /// The end of the configuration: everything that has no key, by name, with its reason.
@@ -187,7 +192,8 @@ impl Import {
                     self.note("", &name, &format!("refused: {says}"));
                 }
             } else if index == 1 {
-                let names: Vec<String> = remarks.into_iter().map(|(name, _)| name).collect();
+                let mut names: Vec<String> = remarks.into_iter().map(|(name, _)| name).collect();
+                names.dedup();
                 self.note("", &names.join(", "), "no equivalent; the end of the configuration says why");
             }
         }
@@ -206,5 +212,13 @@ impl Import {
             line.push_str(word);
         }
         self.line(&line);
+    }
+}
+
+/// Says a thing once.
+fn remark(remarks: &mut Vec<(String, String)>, name: &str, says: String) {
+    let remark = (name.to_owned(), says);
+    if !remarks.contains(&remark) {
+        remarks.push(remark);
     }
 }

@@ -66,6 +66,19 @@ impl Import {
                 restrictions.push(Restriction { name: given.name, says: format!("let in {whom} only") });
             }
         }
+        let unread = self.settings.unread();
+        for (origin, name) in &unread {
+            let says = "names more settings, which were not read: give that file to this command too";
+            self.note(origin, name, says);
+            let says = "names more settings, which were not given to this command and may keep people out".to_owned();
+            restrictions.push(Restriction { name: name.clone(), says });
+        }
+        for name in ["config", "alpha-config"] {
+            let is_unread = unread.iter().any(|(_, unread)| unread == name);
+            if let Some(text) = self.settings.text(name).filter(|_| !is_unread) {
+                self.not_needed(&text.name, "was read");
+            }
+        }
         for Restriction { name, says } in &restrictions {
             self.without(name, format!("{says}; until you have decided, there are no routes"));
         }
