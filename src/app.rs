@@ -103,6 +103,7 @@ impl App {
         let credentials = Arc::new(credentials);
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
         let refresher = Arc::new(refresher);
+        let return_hosts = config.login.return_hosts.clone();
         let login = Login::new(
             config.login,
             provider,
@@ -128,7 +129,8 @@ impl App {
             random,
             metrics: Arc::new(Metrics::new()?),
         };
-        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix);
+        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
+            .returning_to(return_hosts);
         let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
         let parts = Parts {
             gate,

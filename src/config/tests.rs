@@ -9,6 +9,7 @@ use crate::credentials;
 use crate::oidc::Endpoints;
 use crate::seal::KeyMaterial;
 use crate::secret::{ExposeSecret, SecretString};
+use crate::web::return_hosts::ReturnHosts;
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -117,7 +118,7 @@ fn summary(config: &Config) -> String {
     for route in config.routes.iter() {
         let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
         let host = route.host.as_deref().unwrap_or("*");
-        let upstream = &server.upstreams[route.upstream].name;
+        let upstream = route.upstream.map_or("-", |index| server.upstreams[index].name.as_str());
         let (path, strip) = (route.path.as_str(), route.strip_prefix.as_deref().unwrap_or("-"));
         write!(out, "route {host} {path} {methods:?} {:?} {upstream} strip {strip}", route.access).unwrap();
         if let Some(credential) = route.credential {
@@ -134,8 +135,14 @@ fn summary(config: &Config) -> String {
     if let Some(domains) = config.playground.endpoints.as_ref().map(|endpoints| &endpoints.allowed_domains) {
         writeln!(out, "returns to {domains:?}").unwrap();
     }
-    if let Some(path) = &config.playground.callback_alias {
-        writeln!(out, "callback {path}").unwrap();
+    for (path, endpoint) in &server.aliases {
+        writeln!(out, "{endpoint} {path}").unwrap();
+    }
+    if let Some(forward_auth) = &server.forward_auth {
+        writeln!(out, "{forward_auth:?} on {:?}", server.forward_auth_listener).unwrap();
+    }
+    if config.login.return_hosts != ReturnHosts::default() {
+        writeln!(out, "{:?}", config.login.return_hosts).unwrap();
     }
     writeln!(
         out,

@@ -42,6 +42,12 @@ struct Entry<'a> {
     until: Timestamp,
 }
 
+impl Entry<'_> {
+    fn minted(&self) -> MintedKey {
+        MintedKey { account: self.account, key: self.key }
+    }
+}
+
 pub(super) struct Discards {
     store: Arc<dyn Store>,
     ended: mpsc::UnboundedSender<SessionId>,
@@ -58,11 +64,10 @@ pub(super) enum Left {
 }
 
 impl Discards {
-    /// With the names of sessions that [`Self::ended`] is told of.
-    pub(super) fn new(store: Arc<dyn Store>) -> (Self, mpsc::UnboundedReceiver<SessionId>) {
-        let (ended, told) = mpsc::unbounded_channel();
+    /// What [`Self::ended`] is told of goes to `ended`.
+    pub(super) fn new(store: Arc<dyn Store>, ended: mpsc::UnboundedSender<SessionId>) -> Self {
         let own = moka::sync::Cache::builder().max_capacity(MAX_OWN).time_to_live(OWN).build();
-        (Self { store, ended, condemned: AtomicUsize::new(0), own }, told)
+        Self { store, ended, condemned: AtomicUsize::new(0), own }
     }
 
     /// Notes that a key is to be deleted when the session ends.
@@ -86,22 +91,48 @@ impl Discards {
         self.own.insert(minted, secret.clone());
     }
 
-    /// The key was deleted before its session ended.
-    pub(super) async fn deleted(
+    /// Deletes the keys that a session has of one credential and account but for `kept`, whichever
+    /// process minted them. One that cannot be deleted now is condemned, or goes with its session.
+    pub(super) async fn supersede(
         &self,
         session: SessionId,
         credential: &str,
-        minted: MintedKey,
-        until: Timestamp,
+        kept: MintedKey,
+        secret: &SecretString,
+        api: &Albert,
         now: Timestamp,
     ) {
-        let entry = Entry { credential, account: minted.account, key: minted.key, until };
-        let entry = postcard::to_stdvec(&entry).unwrap_or_default();
-        // One that stays is deleted in vain once more.
-        let _ = self.store.index_remove(&minted_key(session), &entry, now).await;
+        let index = minted_key(session);
+        let members = self.store.index_members(&index, now).await.unwrap_or_else(|error| {
+            tracing::warn!(credential, %error, "the keys that another one replaced live until their session ends");
+            Vec::new()
+        });
+        for member in members {
+            let Ok(entry) = postcard::from_bytes::<Entry<'_>>(&member) else { continue };
+            let is_former = entry.credential == credential && entry.account == kept.account && entry.key != kept.key;
+            if !is_former {
+                continue;
+            }
+            // A key of the same account deletes it in every version.
+            match api.discard(entry.account, entry.key, Some(secret), HELPER, now).await {
+                Ok(()) => self.own.invalidate(&entry.minted()),
+                Err(AlbertError::CannotDiscard) => {
+                    tracing::warn!(credential, "a key that another one replaced lives until its session ends");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(credential, %error, "a key that another one replaced cannot be deleted yet; it is tried again");
+                    if self.store.index_add(&condemned_key(), &member, entry.until, now).await.is_err() {
+                        continue;
+                    }
+                }
+            }
+            // One that stays is deleted in vain once more.
+            let _ = self.store.index_remove(&index, &member, now).await;
+        }
     }
 
-    /// The session has ended: what it has is to be deleted.
+    /// The session has ended elsewhere, or before its key was there: what it has is to be deleted.
     pub(super) fn ended(&self, session: SessionId) {
         // Nobody listens while shutting down; the key ends by itself.
         let _ = self.ended.send(session);
@@ -134,7 +165,7 @@ impl Discards {
             let Ok(entry) = postcard::from_bytes::<Entry<'_>>(&member) else { continue };
             // A credential that left the configuration: its keys end by themselves.
             let Some(api) = apis.get(entry.credential) else { continue };
-            let minted = MintedKey { account: entry.account, key: entry.key };
+            let minted = entry.minted();
             let turn = Key::new("discarding", &member);
             if self.store.put_new(&turn, &[], now.plus(TRY), now).await != Ok(true) {
                 left = Left::Something;

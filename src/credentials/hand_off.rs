@@ -74,7 +74,8 @@ impl Credentials {
         request: &HeaderMap,
         now: Timestamp,
     ) -> Result<HandOff, Failed> {
-        let mut provided = self.provide(index, Some(opened), request, now).await?;
+        let id = self.sessions.read(opened, now).map_err(CredentialError::Over)?.id();
+        let mut provided = self.provide(index, Some((id, opened)), request, now).await?;
         if let Some(held) = &provided.held
             && let Some(another) = self.replace(index, opened, request, Arc::clone(held), now).await
         {
@@ -82,10 +83,11 @@ impl Credentials {
         }
         let held = provided.held.ok_or(CredentialError::NoTokens)?;
         let minted = held.minted.ok_or(CredentialError::NoTokens)?;
-        let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+        // Ended while the API was asked.
+        self.sessions.read(opened, now).map_err(CredentialError::Over)?;
         let handed_to = handed_to(self.name(index), minted.account);
         let until = now.plus(TRADED_WITHIN);
-        if let Err(error) = self.shared.store.put(&handed_to, &session.id().bytes(), until, now).await {
+        if let Err(error) = self.shared.store.put(&handed_to, &id.bytes(), until, now).await {
             tracing::warn!(%error, "a key is handed over that can be neither traded nor signed out with");
         }
         Ok(HandOff { secret: held.secret().clone(), key: minted.key, cookies: provided.cookies })
@@ -103,8 +105,8 @@ impl Credentials {
         self.holder(key, now).await.is_ok_and(|holder| holder == Some(session.id()))
     }
 
-    /// A new key for an account that was handed over a moment ago, once; the key in the envelope
-    /// is deleted.
+    /// A new key for an account that was handed over a moment ago, once; those that the session has
+    /// there so far, the one in the envelope among them, are deleted.
     ///
     /// # Errors
     /// [`NotTraded`], by cause.
@@ -132,18 +134,8 @@ impl Credentials {
         }
         store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;
         // What was in the envelope is worth nothing from now on, wherever its address was kept.
-        for held in self.wallet.forget(id, std::slice::from_ref(slot), now).await {
-            if let Some(former) = held.minted {
-                let deleted =
-                    api.discard(former.account, former.key, Some(held.secret()), super::discard::HELPER, now).await;
-                match deleted {
-                    Ok(()) => self.discards.deleted(id, &slot.mark, former, held.until(), now).await,
-                    Err(error) => {
-                        tracing::warn!(credential = slot.name, %error, "the key of a used envelope lives until its session ends");
-                    }
-                }
-            }
-        }
+        self.wallet.forget(id, std::slice::from_ref(slot), now).await;
+        self.discards.supersede(id, &slot.mark, new, &minted.secret, api, now).await;
         Ok(Traded { secret: minted.secret, key: minted.id })
     }
 }

@@ -38,6 +38,7 @@ use albert::{Albert, AlbertError, Known};
 use discard::{Discards, Left, MintedKey};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use key_book::{BadBook, Files, KeyBook, KeyBookError};
+use placement::Places;
 use ring::digest;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -166,15 +167,8 @@ pub struct Credentials {
     discards: Arc<Discards>,
     sessions: Arc<Sessions>,
     shared: Arc<Shared>,
-    ends: Mutex<Option<Ends>>,
-}
-
-/// Which sessions end, heard from before the first request on.
-struct Ends {
-    /// Here.
-    here: mpsc::UnboundedReceiver<SessionId>,
-    /// Elsewhere, or before their key was there.
-    told: mpsc::UnboundedReceiver<SessionId>,
+    /// Which sessions end, heard from before the first request on.
+    ends: Mutex<Option<mpsc::UnboundedReceiver<SessionId>>>,
 }
 
 /// What obtaining takes, in tasks that outlive a request.
@@ -186,6 +180,7 @@ struct Shared {
 
 struct Credential {
     slot: Arc<Slot>,
+    places: Places,
     source: Source,
 }
 
@@ -251,10 +246,15 @@ impl Credentials {
                     (placement, Source::Keys(Arc::new(book)))
                 }
             };
-            all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), source });
+            let places = Places::new(match &source {
+                Source::Token(templates) => templates.iter().map(|(header, _)| header.clone()).collect(),
+                _ => vec![placement.header.clone()],
+            });
+            all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), places, source });
         }
-        let (discards, told) = Discards::new(Arc::clone(store));
-        let discards = Arc::new(discards);
+        let (ended, ends) = mpsc::unbounded_channel();
+        sessions.tell_ends_to(ended.clone());
+        let discards = Arc::new(Discards::new(Arc::clone(store), ended));
         let wallet = Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
         Ok(Self {
             slots: all.iter().filter(|one| one.is_obtained()).map(|one| Arc::clone(&one.slot)).collect(),
@@ -263,7 +263,7 @@ impl Credentials {
             discards,
             sessions: Arc::clone(sessions),
             shared: Arc::new(Shared { store: Arc::clone(store), provider, random: Arc::clone(random) }),
-            ends: Mutex::new(Some(Ends { here: sessions.listen_to_ends(), told })),
+            ends: Mutex::new(Some(ends)),
         })
     }
 
@@ -274,12 +274,12 @@ impl Credentials {
 
     /// Whether a client's header is one that this credential goes into, in any spelling.
     pub fn replaces(&self, index: usize, name: &HeaderName) -> bool {
-        self.all.get(index).is_some_and(|credential| placement::is_any_of(name, credential.headers()))
+        self.all.get(index).is_some_and(|credential| credential.places.hold(name))
     }
 
     /// Whether a request brings its own of what this credential is, under the very same header.
     pub fn is_brought(&self, index: usize, request: &HeaderMap) -> bool {
-        self.all.get(index).is_some_and(|credential| credential.headers().any(|header| request.contains_key(header)))
+        self.all.get(index).is_some_and(|credential| credential.places.are_in(request))
     }
 
     /// Whether an upstream that answers with this may mean the credential. 401 says so (RFC 6750
@@ -293,14 +293,15 @@ impl Credentials {
         })
     }
 
-    /// The headers for a request of this session; without one only what is fixed.
+    /// The headers for a request of this session, which the gate has just let through; without one
+    /// only what is fixed.
     ///
     /// # Errors
     /// [`CredentialError`], by cause.
     pub async fn provide(
         &self,
         index: usize,
-        opened: Option<&Arc<OpenedSession>>,
+        session: Option<(SessionId, &Arc<OpenedSession>)>,
         request: &HeaderMap,
         now: Timestamp,
     ) -> Result<Provided, Failed> {
@@ -312,22 +313,24 @@ impl Credentials {
                 ..Provided::default()
             });
         }
-        let Some(opened) = opened else { return Ok(Provided::default()) };
-        let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+        let Some((id, opened)) = session else { return Ok(Provided::default()) };
         if let Source::Token(templates) = &credential.source {
+            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
             let tokens = self.sessions.tokens(request, &session, now).await.map_err(CredentialError::Store)?;
             let tokens = tokens.ok_or(CredentialError::NoTokens)?;
             let headers = token::headers(templates, &tokens).ok_or(CredentialError::NotHeaderText)?;
             return Ok(Provided { headers, ..Provided::default() });
         }
-        let mut at_hand = self.wallet.at_hand(session.id(), slot, now);
+        // What is at hand takes no reading of the session: the gate has read it.
+        let mut at_hand = self.wallet.at_hand(id, slot, now);
         if at_hand.is_none() {
+            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
             self.wallet.in_cookie(&self.slots, &session, request, now).await;
-            at_hand = self.wallet.at_hand(session.id(), slot, now);
+            at_hand = self.wallet.at_hand(id, slot, now);
         }
         let held = match at_hand {
             Some(held) => {
-                if self.wallet.is_due(&held, &session, slot, now) {
+                if self.wallet.is_due(&held, id, slot, now) {
                     // Nobody waits for it: this one serves until its end.
                     let _ = self.obtaining(credential, opened, request, Some(Arc::clone(&held)), now);
                 }
@@ -335,8 +338,11 @@ impl Credentials {
             }
             None => self.obtaining(credential, opened, request, None, now)?.done().await?,
         };
-        let is_to_be_noted = held.minted.is_some() && !self.wallet.is_shown(&held, session.id(), request, now);
-        let cookie = if is_to_be_noted { self.wallet.cookie(&self.slots, &session, now) } else { None };
+        let mut cookie = None;
+        if held.minted.is_some() && !self.wallet.is_shown(&held, id, request, now) {
+            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+            cookie = self.wallet.cookie(&self.slots, &session, now);
+        }
         Ok(credential.provided(held, cookie))
     }
 
@@ -418,9 +424,10 @@ impl Credentials {
         });
     }
 
-    /// Before a session is ended by its browser: what only its cookie knows is noted, so that it is
-    /// deleted with the rest; and the keys themselves are got out while somebody shows the session,
-    /// as they are the best means to delete them.
+    /// Notes what only the session's cookies and the store know, while somebody shows the session.
+    /// Before its browser ends it, so that keys of another process are deleted with the rest: the
+    /// keys themselves are the best means for that. And before an envelope is judged, which another
+    /// replica may have handed over.
     pub async fn note(&self, request: &HeaderMap, now: Timestamp) {
         let Ok(opened) = self.sessions.open(request, now) else { return };
         if let Ok(session) = self.sessions.read(&opened, now) {
@@ -457,24 +464,18 @@ impl Credentials {
             let wait = if left == Left::Something { pause } else { RETRY };
             pause = RETRY.min(pause * 2);
             let news = tokio::select! {
-                id = ends.here.recv() => id,
-                id = ends.told.recv() => id,
+                id = ends.recv() => id,
                 () = tokio::time::sleep(wait) => None,
             };
             if news.is_some() {
                 pause = FIRST_RETRY;
             }
             ended.extend(news);
-            ended.extend(std::iter::from_fn(|| ends.here.try_recv().ok()));
-            ended.extend(std::iter::from_fn(|| ends.told.try_recv().ok()));
+            ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
             let now = clock.now();
             let mut again = Vec::new();
             for id in ended.drain(..) {
-                for held in self.wallet.forget(id, &self.slots, now).await {
-                    if let Some(minted) = held.minted {
-                        self.discards.remember(minted, held.secret());
-                    }
-                }
+                self.wallet.forget(id, &self.slots, now).await;
                 if !apis.is_empty() && self.discards.condemn(id, now).await.is_err() {
                     again.push(id);
                 }
@@ -540,13 +541,6 @@ impl Credential {
     /// Whether it takes asking somebody.
     fn is_obtained(&self) -> bool {
         !matches!(self.source, Source::Static(_) | Source::Token(_))
-    }
-
-    /// The headers that it goes into.
-    fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let templates = if let Source::Token(templates) = &self.source { templates.as_slice() } else { &[] };
-        let own = templates.is_empty().then_some(&self.slot.placement.header);
-        templates.iter().map(|(header, _)| header).chain(own)
     }
 
     fn api(&self) -> Option<(String, Arc<Albert>)> {

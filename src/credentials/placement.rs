@@ -2,7 +2,7 @@
 
 use crate::web::header::fold;
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A header, and what stands in it before the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,51 @@ pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Whether a client's header is one of these, in whatever spelling an app may take for it.
-pub(super) fn is_any_of<'h>(name: &HeaderName, mut headers: impl Iterator<Item = &'h HeaderName>) -> bool {
-    headers.any(|header| header == name || fold(header.as_str()) == fold(name.as_str()))
+/// The headers that a credential goes into, made ready for the everyday request.
+pub(super) struct Places {
+    names: Vec<HeaderName>,
+    folded: Vec<String>,
+}
+
+impl Places {
+    pub(super) fn new(names: Vec<HeaderName>) -> Self {
+        let folded = names.iter().map(|name| fold(name.as_str()).into_owned()).collect();
+        Self { names, folded }
+    }
+
+    /// Whether a client's header is one of these, in whatever spelling an app may take for it.
+    pub(super) fn hold(&self, name: &HeaderName) -> bool {
+        let name = fold(name.as_str());
+        self.folded.iter().any(|own| *own == name)
+    }
+
+    /// Whether a request has one of these, under the very same name.
+    pub(super) fn are_in(&self, request: &HeaderMap) -> bool {
+        self.names.iter().any(|name| request.contains_key(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_header_is_replaced_in_every_spelling_and_brought_in_its_own_alone() {
+        let places = Places::new(vec![AUTHORIZATION, HeaderName::from_static("x-api-key")]);
+        for (name, is_held, is_brought) in [
+            ("Authorization", true, true),
+            ("X-Api-Key", true, true),
+            ("x_api_key", true, false),
+            ("X.API.Key", true, false),
+            ("x-api-keys", false, false),
+            ("cookie", false, false),
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            assert_eq!(places.hold(&name), is_held, "{name}");
+            let request = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))]);
+            assert_eq!(places.are_in(&request), is_brought, "{name}");
+        }
+        let spelt_otherwise = Places::new(vec![HeaderName::from_static("x_api_key")]);
+        assert!(spelt_otherwise.hold(&HeaderName::from_static("x-api-key")));
+    }
 }

@@ -64,6 +64,8 @@ pub struct Held {
     value: HeaderValue,
     obtained_at: Timestamp,
     until: Timestamp,
+    /// Whether its session goes on after that, and needs the next one.
+    is_outlived: bool,
     pub(super) minted: Option<MintedKey>,
     /// When it was known to live, in Unix seconds.
     alive_at: AtomicU64,
@@ -86,11 +88,6 @@ impl Held {
         self.value.clone()
     }
 
-    /// From then on it is worth nothing.
-    pub(super) fn until(&self) -> Timestamp {
-        self.until
-    }
-
     pub(super) fn secret(&self) -> &SecretString {
         &self.secret
     }
@@ -106,6 +103,11 @@ impl Held {
 
     fn is_good(&self, now: Timestamp) -> bool {
         now.plus(MARGIN) < self.until
+    }
+
+    /// Whether what was read from the store is not the `former` value once more.
+    fn is_another_than(&self, former: &Self) -> bool {
+        self.secret.expose_secret() != former.secret.expose_secret() || former.obtained_at < self.obtained_at
     }
 }
 
@@ -172,10 +174,10 @@ impl Wallet {
 
     /// Whether it is time to obtain the next one, and nobody does yet. What ends with its session
     /// needs no next one.
-    pub(super) fn is_due(&self, held: &Held, session: &Session<'_>, slot: &Slot, now: Timestamp) -> bool {
-        let place = (session.id(), slot.index);
-        now.plus(held.until.since(held.obtained_at) / 20) >= held.until
-            && held.until < self.sessions.ends_at(session)
+    pub(super) fn is_due(&self, held: &Held, id: SessionId, slot: &Slot, now: Timestamp) -> bool {
+        let place = (id, slot.index);
+        held.is_outlived
+            && now.plus(held.until.since(held.obtained_at) / 20) >= held.until
             && !self.failures.contains_key(&place)
             && self.turns.get(&place).is_none_or(|turn| turn.try_lock().is_ok())
     }
@@ -204,9 +206,10 @@ impl Wallet {
     ) {
         let Some(opened) = self.sessions.attached_in(request, session.id(), now) else { return };
         let written: Vec<Written<'_>> = postcard::from_bytes(opened.plaintext()).unwrap_or_default();
+        let session_ends = self.sessions.ends_at(session);
         for written in written {
             let Some(slot) = slots.iter().find(|slot| slot.mark == written.credential) else { continue };
-            let Some(held) = written.held(slot).filter(|held| held.is_good(now)) else { continue };
+            let Some(held) = written.held(slot, session_ends).filter(|held| held.is_good(now)) else { continue };
             if self.at_hand(session.id(), slot, now).is_none() {
                 if let Some(minted) = held.minted {
                     self.discards.expect(session.id(), &slot.mark, minted, held.until, now).await;
@@ -276,56 +279,45 @@ impl Wallet {
         let turn = self.turns.get_with(place, Arc::default);
         let _turn = tokio::time::timeout(WAIT, turn.lock_owned()).await.map_err(|_| CredentialError::Busy)?;
         // Obtained while this one waited: good, even where it came out the same.
-        let is_another = |held: &Arc<Held>| not.as_ref().is_none_or(|not| !Arc::ptr_eq(not, held));
-        if let Some(held) = self.memory.get(&place).filter(|held| held.is_good(now) && is_another(held)) {
+        let held = self.at_hand(place.0, slot, now);
+        if let Some(held) = held.filter(|held| not.as_ref().is_none_or(|not| !Arc::ptr_eq(not, held))) {
             return Ok(held);
         }
         if let Some(failed) = self.failures.get(&place) {
             return Err(failed);
         }
-        let is_another = |held: &Held| {
-            held.is_good(now)
-                && not.as_ref().is_none_or(|not| {
-                    not.secret.expose_secret() != held.secret.expose_secret() || not.obtained_at < held.obtained_at
-                })
-        };
         let lock_key = Key::new("obtaining", &[&place.0.bytes()[..], slot.mark.as_bytes()].concat());
         let lock = Lock::new(lock_key, &*self.random).map_err(|_| CredentialError::Randomness)?;
         let mut waited = Duration::ZERO;
+        // An outage of the store costs a second key where there are several replicas, and nobody's
+        // access.
         let has_lock = loop {
-            // An outage of the store costs a second key where there are several replicas, and
-            // nobody's access.
+            let has_lock = match lock.taken(&*self.store, now.plus(waited + LOCK), now.plus(waited)).await {
+                Ok(has_lock) => has_lock,
+                Err(error) => {
+                    tracing::warn!(credential = slot.name, %error, "obtained without a lock: another replica may do the same");
+                    break false;
+                }
+            };
+            // Whoever had the lock before may have left something.
             match self.stored(slot, &session, now).await {
-                Ok(Some(held)) if is_another(&held) => {
+                Ok(Some(held)) if held.is_good(now) && not.as_ref().is_none_or(|not| held.is_another_than(not)) => {
+                    if has_lock {
+                        lock.release(&*self.store, now).await;
+                    }
                     let held = Arc::new(held);
                     self.memory.insert(place, Arc::clone(&held));
                     return Ok(held);
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(credential = slot.name, %error, "obtained without the store: another replica may do the same");
-                    break false;
-                }
-            }
-            match lock.taken(&*self.store, now.plus(waited + LOCK), now.plus(waited)).await {
-                // Another one may have had it a moment ago, and have left something.
-                Ok(true) => match self.stored(slot, &session, now).await {
-                    Ok(Some(held)) if is_another(&held) => {
-                        lock.release(&*self.store, now).await;
-                        let held = Arc::new(held);
-                        self.memory.insert(place, Arc::clone(&held));
-                        return Ok(held);
-                    }
-                    _ => break true,
-                },
-                Ok(false) if waited >= WAIT => return Err(CredentialError::Busy.into()),
-                Ok(false) => {
+                Ok(_) if has_lock => break true,
+                Ok(_) if waited >= WAIT => return Err(CredentialError::Busy.into()),
+                Ok(_) => {
                     tokio::time::sleep(LOOK).await;
                     waited += LOOK;
                 }
                 Err(error) => {
-                    tracing::warn!(credential = slot.name, %error, "obtained without a lock: another replica may do the same");
-                    break false;
+                    tracing::warn!(credential = slot.name, %error, "obtained without the store: another replica may do the same");
+                    break has_lock;
                 }
             }
         };
@@ -359,7 +351,7 @@ impl Wallet {
     async fn stored(&self, slot: &Slot, session: &Session<'_>, now: Timestamp) -> Result<Option<Held>, StoreError> {
         let Some(plaintext) = self.sessions.attached(session, &slot.mark, now).await? else { return Ok(None) };
         let written: Option<Written<'_>> = postcard::from_bytes(&plaintext).ok();
-        Ok(written.and_then(|written| written.held(slot)))
+        Ok(written.and_then(|written| written.held(slot, self.sessions.ends_at(session))))
     }
 
     /// Puts what was obtained where it is found again: first of all the word that it has to be
@@ -375,10 +367,11 @@ impl Wallet {
         if let Some(minted) = obtained.minted {
             self.discards.expect(id, &slot.mark, minted, obtained.until, now).await;
         }
-        let held = Held::new(slot, obtained, now).ok_or(CredentialError::NotHeaderText)?;
+        let session_ends = self.sessions.ends_at(session);
+        let held = Held::new(slot, obtained, now, session_ends).ok_or(CredentialError::NotHeaderText)?;
         let held = Arc::new(held);
         let plaintext = postcard::to_stdvec(&Written::of(slot, &held)).map(Zeroizing::new).unwrap_or_default();
-        let until = held.until.min(self.sessions.ends_at(session));
+        let until = held.until.min(session_ends);
         let kept = self.sessions.attach(session, &slot.mark, &plaintext, until, now, &*self.random).await;
         let kept = match (kept, held.minted) {
             (Ok(()), Some(_)) => self.store.put(&holder_key(&held.secret), &id.bytes(), until, now).await,
@@ -409,18 +402,19 @@ impl Wallet {
         matches!(self.sessions.read(&asked.opened, asked.now), Err(NoSession::Ended))
     }
 
-    /// Forgets a session that has ended; what it held, for giving it back.
-    pub(super) async fn forget(&self, id: SessionId, slots: &[Arc<Slot>], now: Timestamp) -> Vec<Arc<Held>> {
-        let mut held = Vec::new();
+    /// Forgets what a session held; a key that is to be given back is remembered for that.
+    pub(super) async fn forget(&self, id: SessionId, slots: &[Arc<Slot>], now: Timestamp) {
         for slot in slots {
-            held.extend(self.memory.remove(&(id, slot.index)));
+            let held = self.memory.remove(&(id, slot.index));
             // What is left there nobody can open any more.
             let _ = self.sessions.detach(id, &slot.mark, now).await;
+            if let Some(held) = held
+                && let Some(minted) = held.minted
+            {
+                self.discards.remember(minted, &held.secret);
+                let _ = self.store.delete(&holder_key(&held.secret), now).await;
+            }
         }
-        for held in held.iter().filter(|held| held.minted.is_some()) {
-            let _ = self.store.delete(&holder_key(&held.secret), now).await;
-        }
-        held
     }
 
     /// The session that a minted key belongs to.
@@ -434,11 +428,11 @@ impl Wallet {
 }
 
 impl Held {
-    fn new(slot: &Slot, obtained: Obtained, now: Timestamp) -> Option<Self> {
+    fn new(slot: &Slot, obtained: Obtained, obtained_at: Timestamp, session_ends: Timestamp) -> Option<Self> {
         let value = slot.placement.value(obtained.secret.expose_secret())?;
         let Obtained { secret, until, minted } = obtained;
         let (alive_at, was_shown) = (AtomicU64::new(0), AtomicBool::new(false));
-        Some(Self { secret, value, obtained_at: now, until, minted, alive_at, was_shown })
+        Some(Self { secret, value, obtained_at, until, is_outlived: until < session_ends, minted, alive_at, was_shown })
     }
 }
 
@@ -453,10 +447,10 @@ impl<'a> Written<'a> {
         }
     }
 
-    fn held(&self, slot: &Slot) -> Option<Held> {
+    fn held(&self, slot: &Slot, session_ends: Timestamp) -> Option<Held> {
         let minted = self.minted.map(|(account, key)| MintedKey { account, key });
         let obtained = Obtained { secret: SecretString::from(self.secret), until: self.until, minted };
-        Held::new(slot, obtained, self.obtained_at)
+        Held::new(slot, obtained, self.obtained_at, session_ends)
     }
 }
 
@@ -471,7 +465,7 @@ mod tests {
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, sessions, tokens};
     use std::sync::atomic::AtomicUsize;
-    use tokio::sync::Semaphore;
+    use tokio::sync::{Semaphore, mpsc};
 
     struct Stage {
         wallet: Arc<Wallet>,
@@ -486,7 +480,7 @@ mod tests {
             let (sessions, random) = (Arc::new(sessions(&[[1; 32]])), Arc::new(SystemRandom::new()));
             let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &*random);
             let store = crate::store::open(&crate::store::Settings::Memory).unwrap();
-            let (discards, _) = Discards::new(Arc::clone(&store));
+            let discards = Discards::new(Arc::clone(&store), mpsc::unbounded_channel().0);
             let wallet = Wallet::new(sessions, store, random, Arc::new(discards));
             Self {
                 wallet: Arc::new(wallet),

@@ -12,7 +12,8 @@
 //! only the provider or the store knows is asked by the caller, once (`Refresh`), and then this
 //! page again. An arm for step-up joins when there is something that produces it.
 
-use super::policy::{Permit, admit};
+use super::constraints::Constraints;
+use super::policy::{NotAdmitted, Permit, admit};
 use super::route::Found;
 use crate::session::{NoSession, Session};
 use crate::web::kind::Kind;
@@ -38,22 +39,36 @@ pub enum Denial {
     /// 404: what no route names is not served.
     #[error("no route is for this host, path and method")]
     NoRoute,
+    /// 404: the route is for what a front proxy asks, and its app is not behind us.
+    #[error("no upstream is behind this route: it is for what a front proxy asks")]
+    NoApp,
     /// 400: no telling which rule the app would have applied.
     #[error("the path or method can be read in two ways that fall under different routes")]
     AmbiguousPath,
     /// 401 for programs: they cannot follow a redirect to a provider.
     #[error("not signed in: {0}")]
     NotSignedIn(NoSession),
+    /// 403 for front proxies: it is not one of those that they asked for.
+    #[error("the session is not one that allowed_groups, allowed_emails and allowed_email_domains allow")]
+    NotAllowed,
+    /// 403 for front proxies: what is ours has to be led to us, and no app is there.
+    #[error("the front proxy asks about a path of Vestibule's own: lead it there without asking")]
+    OwnPath,
+    /// 403 for front proxies: we cannot take it away as we do on the way to an app of our own.
+    #[error("the client sent an identity header of its own, which the front proxy might hand on")]
+    ForgedIdentity,
     /// 401 with a page: a form was sent without a session, and a redirect would lose it silently.
     #[error("a form was sent without a session: {0}")]
     FormWithoutSession(NoSession),
 }
 
 /// Decides. `session` is what the request's cookie gave, already checked at the present moment;
+/// `constraints` what a front proxy asks for besides the route;
 /// `asks` whether the provider or the store has to be asked about it, and was not yet.
 pub fn decide<'a>(
     kind: Kind,
     found: Found<'_>,
+    constraints: &Constraints,
     session: Result<&'a Session<'a>, NoSession>,
     asks: bool,
 ) -> Decision<'a> {
@@ -62,22 +77,27 @@ pub fn decide<'a>(
         Found::Nothing => return Decision::Deny(Denial::NoRoute),
         Found::Ambiguous => return Decision::Deny(Denial::AmbiguousPath),
     };
-    match (admit(route, session), kind) {
+    let reason = match admit(route, constraints, session) {
         // Not for those who need not be anybody: they would wait for nothing.
-        (Ok(_), _) if asks && session.is_ok() => Decision::Refresh,
-        (Ok(permit), _) => Decision::Forward(index, permit),
-        (Err(_), _) if asks => Decision::Refresh,
-        (Err(reason), _) if reason.is_outage() => Decision::Unavailable(reason),
-        (Err(reason), Kind::Navigation) => Decision::SignIn(reason),
-        (Err(reason), Kind::Submission) => Decision::Deny(Denial::FormWithoutSession(reason)),
-        (Err(reason), Kind::Program) => Decision::Deny(Denial::NotSignedIn(reason)),
+        Ok(_) if asks && session.is_ok() => return Decision::Refresh,
+        Ok(permit) => return Decision::Forward(index, permit),
+        Err(_) if asks => return Decision::Refresh,
+        Err(NotAdmitted::Constraints) => return Decision::Deny(Denial::NotAllowed),
+        Err(NotAdmitted::NoSession(reason)) => reason,
+    };
+    match kind {
+        _ if reason.is_outage() => Decision::Unavailable(reason),
+        Kind::Navigation => Decision::SignIn(reason),
+        Kind::Submission => Decision::Deny(Denial::FormWithoutSession(reason)),
+        Kind::Program => Decision::Deny(Denial::NotSignedIn(reason)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::route::{Access, ClientAuthorization, PathPattern, Route, SessionCookie};
+    use crate::gate::constraints::NONE;
+    use crate::gate::route::{Access, PathPattern, Route};
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
@@ -96,19 +116,7 @@ mod tests {
     ];
 
     fn route(access: Access) -> Route {
-        let path = PathPattern::parse("/**").unwrap();
-        Route {
-            path,
-            host: None,
-            methods: Vec::new(),
-            access,
-            upstream: 0,
-            strip_prefix: None,
-            credential: None,
-            client_authorization: ClientAuthorization::default(),
-            envelope: None,
-            session_cookie: SessionCookie::default(),
-        }
+        Route::new(PathPattern::everything(), access)
     }
 
     /// Calls `check` with every input that the decision can have.
@@ -136,7 +144,7 @@ mod tests {
     #[test]
     fn without_a_session_nothing_is_forwarded_on_a_route_for_the_signed_in() {
         all(|kind, found, access, session| {
-            let forwards = matches!(decide(kind, found, session, false), Decision::Forward(..));
+            let forwards = matches!(decide(kind, found, &NONE, session, false), Decision::Forward(..));
             let expected = match access {
                 Some(Access::Public) => true,
                 Some(Access::SignedIn) => session.is_ok(),
@@ -147,9 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_the_front_proxy_does_not_ask_for_is_forwarded_on_public_routes_alone() {
+        let nobody = Constraints::parse("allowed_groups=nobody");
+        all(|kind, found, access, session| {
+            let decision = decide(kind, found, &nobody, session, false);
+            match (access, session) {
+                (Some(Access::SignedIn), Ok(_)) => assert!(matches!(decision, Decision::Deny(Denial::NotAllowed))),
+                (Some(Access::SignedIn), Err(_)) => assert!(!matches!(decision, Decision::Forward(..))),
+                (Some(Access::Public), _) => assert!(matches!(decision, Decision::Forward(..))),
+                (None, _) => assert!(matches!(decision, Decision::Deny(_))),
+            }
+        });
+    }
+
+    #[test]
     fn a_permit_names_whom_the_session_names_and_nobody_else() {
         all(|kind, found, _, session| {
-            if let Decision::Forward(index, permit) = decide(kind, found, session, false) {
+            if let Decision::Forward(index, permit) = decide(kind, found, &NONE, session, false) {
                 assert_eq!((index, permit.person()), (4, session.ok()));
             }
         });
@@ -157,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_route_is_refused_whoever_sends_it() {
-        all(|kind, found, access, session| match (found, decide(kind, found, session, false)) {
+        all(|kind, found, access, session| match (found, decide(kind, found, &NONE, session, false)) {
             (Found::Nothing, decision) => assert!(matches!(decision, Decision::Deny(Denial::NoRoute))),
             (Found::Ambiguous, decision) => assert!(matches!(decision, Decision::Deny(Denial::AmbiguousPath))),
             (Found::Route(..), _) => assert!(access.is_some()),
@@ -168,7 +190,7 @@ mod tests {
     fn a_request_without_a_session_is_answered_as_its_kind_can_understand() {
         all(|kind, found, access, session| {
             let (Some(Access::SignedIn), Err(reason)) = (access, session) else { return };
-            match (kind, decide(kind, found, session, false)) {
+            match (kind, decide(kind, found, &NONE, session, false)) {
                 (Kind::Navigation, Decision::SignIn(why)) => assert_eq!(why, reason),
                 (Kind::Submission, Decision::Deny(denial)) => assert_eq!(denial, Denial::FormWithoutSession(reason)),
                 (Kind::Program, Decision::Deny(denial)) => assert_eq!(denial, Denial::NotSignedIn(reason)),
@@ -181,7 +203,7 @@ mod tests {
     #[test]
     fn what_has_to_be_asked_first_is_asked_wherever_the_session_counts_and_nowhere_else() {
         all(|kind, found, access, session| {
-            let asks = matches!(decide(kind, found, session, true), Decision::Refresh);
+            let asks = matches!(decide(kind, found, &NONE, session, true), Decision::Refresh);
             let counts = match access {
                 Some(Access::Public) => session.is_ok(),
                 Some(Access::SignedIn) => true,

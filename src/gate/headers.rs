@@ -9,7 +9,7 @@
 
 use super::policy::Permit;
 pub use super::template::{BadTemplate, Encoding, Template};
-use crate::web::forwarded::speaks_of_origin;
+use crate::web::forwarded::{RETURN_TO, speaks_of_origin};
 pub use crate::web::header::fold;
 use http::{HeaderName, HeaderValue};
 use std::collections::HashSet;
@@ -72,11 +72,18 @@ pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
     (!headers.is_empty()).then_some(headers)
 }
 
+/// By which Google's auth proxies, and oauth2-proxy after them, tell a front proxy who it is.
+pub fn gap_auth() -> Option<(HeaderName, Template)> {
+    Some((HeaderName::from_static("gap-auth"), Template::parse("{email|sub}").ok()?))
+}
+
 /// The settings, made ready for the everyday request.
 #[derive(Clone, Debug)]
 pub struct Headers {
     settings: Settings,
     stripped: HashSet<String>,
+    /// Those of them that say who somebody is.
+    identity: HashSet<String>,
 }
 
 /// Identity headers that a permit gave: the only ones that may be set on a request.
@@ -93,11 +100,16 @@ impl IdentityHeaders {
 impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
-        let configured = settings.headers.iter().map(|(name, _)| fold(name.as_str()));
-        let known = SETS.iter().map(|(_, name, _)| name).chain(&ALSO_STRIPPED).chain(&TOKEN_HEADERS);
-        let known = known.map(|name| fold(name));
-        let stripped = configured.chain(known).collect();
-        Self { settings, stripped }
+        let configured = settings.headers.iter().map(|(name, _)| name.as_str());
+        let known = SETS.iter().map(|(_, name, _)| *name).chain(TOKEN_HEADERS);
+        let identity: HashSet<String> = configured.chain(known).map(|name| fold(name).into_owned()).collect();
+        let stripped = identity.iter().cloned().chain(ALSO_STRIPPED.map(str::to_owned)).collect();
+        Self { settings, stripped, identity }
+    }
+
+    /// The headers with their templates.
+    pub fn all(&self) -> &[(HeaderName, Template)] {
+        &self.settings.headers
     }
 
     /// Others, written in the same way.
@@ -108,19 +120,19 @@ impl Headers {
 
     /// Whether a header of the client's must not reach the app.
     pub fn must_strip(&self, name: &HeaderName) -> bool {
-        let name = name.as_str();
-        if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            self.strips(name)
-        } else {
-            let folded = fold(name);
-            self.strips(&folded) || LENGTHS.contains(&&*folded)
-        }
+        let folded = fold(name.as_str());
+        FAMILIES.iter().any(|family| folded.starts_with(family))
+            || speaks_of_origin(&folded)
+            || self.stripped.contains(&*folded)
+            || (folded != name.as_str() && LENGTHS.contains(&&*folded))
     }
 
-    fn strips(&self, folded: &str) -> bool {
-        FAMILIES.iter().any(|family| folded.starts_with(family))
-            || speaks_of_origin(folded)
-            || self.stripped.contains(folded)
+    /// Whether a header says who somebody is, in any spelling. A front proxy that asks sends none,
+    /// but for the one that says where a sign-in returns to.
+    pub fn is_identity(&self, name: &HeaderName) -> bool {
+        let folded = fold(name.as_str());
+        folded != RETURN_TO.as_str()
+            && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.identity.contains(&*folded))
     }
 
     /// The identity headers of a permit, and the session's name. Claims that are absent or empty

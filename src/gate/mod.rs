@@ -1,9 +1,10 @@
 //! The gate: may this request pass, to which app, and as whom.
 //!
-//! Called by `server` for every request that is not for one of our own endpoints, and for the one
-//! that asks whose session a cookie is (`/oauth2/auth`). The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
+//! Called by `server` for every request that is not for one of our own endpoints, and for what front
+//! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
 //! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
 
+pub mod constraints;
 pub mod decide;
 pub mod headers;
 pub mod policy;
@@ -19,11 +20,15 @@ use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::origin;
 use crate::web::public_url::PublicUrl;
+use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
+use constraints::Constraints;
 use decide::{Decision, decide};
-use headers::{Headers, IdentityHeaders, fold, named_set};
+use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use route::{Access, ClientAuthorization, Found, PathPattern, Route, SessionCookie, Table};
+use route::{Access, Found, PathPattern, Route, Table};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Everything that a decision needs, made once.
@@ -32,11 +37,47 @@ pub struct Gate {
     headers: Headers,
     /// What is told to whoever asks whose session it is.
     told: Headers,
+    /// What is told to front proxies about a request.
+    answered: Headers,
     /// The rule for that.
-    asked: Option<Route>,
+    asked: Route,
     sessions: Arc<Sessions>,
     public_url: PublicUrl,
     prefix: Prefix,
+    return_hosts: ReturnHosts,
+}
+
+/// What front proxies and apps ask at `/oauth2/auth`.
+#[derive(Debug)]
+pub struct Question<'r> {
+    /// About what.
+    pub about: About<'r>,
+    /// What has to hold besides the rule of the route.
+    pub constraints: Constraints,
+}
+
+/// What a question is about.
+#[derive(Debug)]
+pub enum About<'r> {
+    /// The session that these headers show, whatever for: as on a route for the signed in, and by a
+    /// proof of a session as well.
+    Session(&'r HeaderMap),
+    /// A request that a front proxy has, as if it had come to us: by the same rules.
+    Request {
+        /// The request.
+        request: &'r CleanRequest<'r>,
+        /// `http` or `https`, as the client spoke.
+        scheme: &'static str,
+    },
+}
+
+impl<'r> About<'r> {
+    fn headers(&self) -> &'r HeaderMap {
+        match self {
+            Self::Session(headers) => headers,
+            Self::Request { request, .. } => &request.parts().headers,
+        }
+    }
 }
 
 /// What is judged.
@@ -45,9 +86,10 @@ struct Case<'g, 'r> {
     kind: Kind,
     found: Found<'g>,
     /// Where a browser would come back to.
-    target: &'r str,
+    target: Cow<'r, str>,
     /// What says who it is.
     says: &'g Headers,
+    constraints: &'r Constraints,
 }
 
 /// A decision, with what it borrowed worked out.
@@ -114,20 +156,17 @@ impl Gate {
         public_url: PublicUrl,
         prefix: Prefix,
     ) -> Self {
-        let told = headers.with(named_set("x-auth-request").unwrap_or_default());
-        let asked = PathPattern::parse("/**").ok().map(|path| Route {
-            path,
-            host: None,
-            methods: Vec::new(),
-            access: Access::SignedIn,
-            upstream: usize::MAX,
-            strip_prefix: None,
-            credential: None,
-            client_authorization: ClientAuthorization::default(),
-            envelope: None,
-            session_cookie: SessionCookie::default(),
-        });
-        Self { routes, headers, told, asked, sessions, public_url, prefix }
+        let told = headers.with(named_set("x-auth-request").into_iter().flatten().chain(gap_auth()).collect());
+        let answered = headers.with(headers.all().iter().cloned().chain(gap_auth()).collect());
+        let asked = Route::new(PathPattern::everything(), Access::SignedIn);
+        let return_hosts = ReturnHosts::default();
+        Self { routes, headers, told, answered, asked, sessions, public_url, prefix, return_hosts }
+    }
+
+    /// The same gate, which leads browsers back to these hosts too.
+    #[must_use]
+    pub fn returning_to(self, return_hosts: ReturnHosts) -> Self {
+        Self { return_hosts, ..self }
     }
 
     /// Judges a request at the moment `now`.
@@ -152,27 +191,63 @@ impl Gate {
         self.verdict(&self.case(request), session, Asked::Once, now, random)
     }
 
-    /// Judges on behalf of whoever asks `/oauth2/auth` whether the session that these headers show
-    /// is good: as on a route for the signed in, and by a proof of a session as well. What comes out
-    /// is to be told, and goes to no app.
-    pub fn vouch(&self, headers: &HeaderMap, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
-        let opened = if origin::is_foreign_socket(headers, &self.public_url) {
-            Err(NoSession::OtherSite)
-        } else {
-            self.sessions.open_shown(headers, now)
+    /// Answers a question at the moment `now`, in the terms of a request: `Forward` is yes.
+    pub fn consult(&self, question: &Question<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
+        let headers = question.about.headers();
+        let opened = match question.about {
+            _ if origin::is_foreign_socket(headers, &self.public_url) => Err(NoSession::OtherSite),
+            About::Session(_) => self.sessions.open_shown(headers, now),
+            About::Request { .. } => self.sessions.open(headers, now),
         };
-        self.verdict(&self.asked_of(headers), opened, Asked::NotYet, now, random)
+        self.answer(question, opened, Asked::NotYet, now, random)
     }
 
     /// The same again with what came of asking.
-    pub fn vouch_again(
+    pub fn consult_again(
         &self,
-        headers: &HeaderMap,
+        question: &Question<'_>,
         session: Result<OpenedSession, NoSession>,
         now: Timestamp,
         random: &dyn Random,
     ) -> Verdict<'_> {
-        self.verdict(&self.asked_of(headers), session, Asked::Once, now, random)
+        self.answer(question, session, Asked::Once, now, random)
+    }
+
+    fn answer<'g>(
+        &'g self,
+        question: &Question<'_>,
+        opened: Result<OpenedSession, NoSession>,
+        asked: Asked,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Verdict<'g> {
+        let case = match question.about {
+            About::Session(headers) => Case {
+                headers,
+                kind: Kind::Program,
+                found: Found::Route(usize::MAX, &self.asked),
+                target: Cow::Borrowed("/"),
+                says: &self.told,
+                constraints: &question.constraints,
+            },
+            About::Request { request, scheme } => {
+                if request.path().any(|reading| self.prefix.holds(reading)) {
+                    return Verdict::Deny(Denial::OwnPath);
+                }
+                // On its way to an app of ours it would be taken away. It is not ours to take here.
+                if request.parts().headers.keys().any(|name| self.headers.is_identity(name)) {
+                    return Verdict::Deny(Denial::ForgedIdentity);
+                }
+                let target = if request.host() == self.public_url.host() {
+                    Cow::Borrowed(request.target())
+                } else {
+                    let host = request.parts().headers.get(HOST).and_then(|host| host.to_str().ok());
+                    Cow::Owned(format!("{scheme}://{}{}", host.unwrap_or_default(), request.target()))
+                };
+                Case { target, says: &self.answered, constraints: &question.constraints, ..self.case(request) }
+            }
+        };
+        self.verdict(&case, opened, asked, now, random)
     }
 
     fn case<'g, 'r>(&'g self, request: &'r CleanRequest<'_>) -> Case<'g, 'r> {
@@ -181,14 +256,10 @@ impl Gate {
             headers: &parts.headers,
             kind: Kind::of(parts),
             found: self.find(request),
-            target: request.target(),
+            target: Cow::Borrowed(request.target()),
             says: &self.headers,
+            constraints: &constraints::NONE,
         }
-    }
-
-    fn asked_of<'g, 'r>(&'g self, headers: &'r HeaderMap) -> Case<'g, 'r> {
-        let found = self.asked.as_ref().map_or(Found::Nothing, |route| Found::Route(usize::MAX, route));
-        Case { headers, kind: Kind::Program, found, target: "/", says: &self.told }
     }
 
     fn verdict<'g>(
@@ -207,7 +278,7 @@ impl Gate {
         let asks = asked == Asked::NotYet && self.sessions.wants_refresh(held, now);
         // `session` borrows from `opened`, which leaves with the verdict: what is needed of it is
         // worked out first.
-        let (index, identity, id, renewal) = match decide(case.kind, case.found, held, asks) {
+        let (index, identity, id, renewal) = match decide(case.kind, case.found, case.constraints, held, asks) {
             Decision::Forward(index, permit) => {
                 let renewal = match (permit.person(), &opened) {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
@@ -223,7 +294,8 @@ impl Gate {
             }
             Decision::SignIn(reason) => {
                 // An address that cannot be carried through is no reason not to sign in.
-                let return_to = ReturnTo::parse(case.target, &self.public_url, &self.prefix);
+                let return_to =
+                    ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
                 return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
             }
             Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
@@ -270,7 +342,6 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::gate::headers::{Settings, named_set};
-    use crate::gate::route::{Access, ClientAuthorization, PathPattern, SessionCookie};
     use crate::gate::template::Encoding;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
@@ -281,16 +352,8 @@ mod tests {
 
     fn gate() -> Gate {
         let route = |path: &str, access, methods: &[Method]| Route {
-            path: PathPattern::parse(path).unwrap(),
-            host: None,
             methods: methods.to_vec(),
-            access,
-            upstream: 0,
-            strip_prefix: None,
-            credential: None,
-            client_authorization: ClientAuthorization::default(),
-            envelope: None,
-            session_cookie: SessionCookie::default(),
+            ..Route::new(PathPattern::parse(path).unwrap(), access)
         };
         let routes = vec![
             route("/public/**", Access::Public, &[]),

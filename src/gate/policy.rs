@@ -3,6 +3,7 @@
 //! Part of the security perimeter: only a `Permit` becomes identity headers (`headers`), and its
 //! fields are private to this file.
 
+use super::constraints::Constraints;
 use super::route::{Access, Route};
 use crate::session::{NoSession, Session};
 
@@ -19,13 +20,33 @@ impl<'s> Permit<'s> {
     }
 }
 
-/// Applies the rules of `route`.
+/// Why a request may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// It has no session that holds.
+    NoSession(NoSession),
+    /// Its session is not one that the front proxy asks for.
+    Constraints,
+}
+
+/// Applies the rules of `route`, and what the front proxy asks for besides.
 ///
 /// # Errors
 /// Why the request may not pass.
-pub fn admit<'s>(route: &Route, session: Result<&'s Session<'s>, NoSession>) -> Result<Permit<'s>, NoSession> {
+pub fn admit<'s>(
+    route: &Route,
+    constraints: &Constraints,
+    session: Result<&'s Session<'s>, NoSession>,
+) -> Result<Permit<'s>, NotAdmitted> {
     match route.access {
         Access::Public => Ok(Permit { person: session.ok() }),
-        Access::SignedIn => session.map(|session| Permit { person: Some(session) }),
+        Access::SignedIn => {
+            let session = session.map_err(NotAdmitted::NoSession)?;
+            if constraints.admit(session) {
+                Ok(Permit { person: Some(session) })
+            } else {
+                Err(NotAdmitted::Constraints)
+            }
+        }
     }
 }

@@ -51,8 +51,9 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
-    /// Index of the upstream among `server::Settings::upstreams`.
-    pub upstream: usize,
+    /// Index of the upstream among `server::Settings::upstreams`; none where the app is behind a
+    /// front proxy that asks us.
+    pub upstream: Option<usize>,
     /// Taken off the front of the path before the app sees it: `/api`, without a final slash.
     pub strip_prefix: Option<String>,
     /// Index of what the upstream needs to trust the request, among the credentials.
@@ -104,6 +105,11 @@ pub enum BadPattern {
 }
 
 impl PathPattern {
+    /// `/**`.
+    pub fn everything() -> Self {
+        Self { written: "/**".to_owned(), segments: vec![Segment::Rest] }
+    }
+
     /// Parses a pattern.
     ///
     /// # Errors
@@ -286,6 +292,22 @@ impl Table {
 }
 
 impl Route {
+    /// For every request of a path, with nothing but the rule for it.
+    pub fn new(path: PathPattern, access: Access) -> Self {
+        Self {
+            path,
+            host: None,
+            methods: Vec::new(),
+            access,
+            upstream: None,
+            strip_prefix: None,
+            credential: None,
+            client_authorization: ClientAuthorization::default(),
+            envelope: None,
+            session_cookie: SessionCookie::default(),
+        }
+    }
+
     fn is_for(&self, host: &str, method: &Method) -> bool {
         self.host.as_deref().is_none_or(|expected| expected == host)
             && (self.methods.is_empty() || self.methods.contains(method))
@@ -322,16 +344,9 @@ mod tests {
         let (methods, rest) = text.split_once(' ').unwrap_or(("", text));
         let (host, path) = rest.split_at(rest.find('/').unwrap());
         Route {
-            path: PathPattern::parse(path).unwrap(),
             host: (!host.is_empty()).then(|| host.to_owned()),
             methods: methods.split(',').filter(|m| !m.is_empty()).map(|m| m.parse().unwrap()).collect(),
-            access: Access::SignedIn,
-            upstream: 0,
-            strip_prefix: None,
-            credential: None,
-            client_authorization: ClientAuthorization::default(),
-            envelope: None,
-            session_cookie: SessionCookie::default(),
+            ..Route::new(PathPattern::parse(path).unwrap(), Access::SignedIn)
         }
     }
 

@@ -10,8 +10,7 @@ use super::browser::Browser;
 use crate::clock::Timestamp;
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::{KeyRing, Purpose};
-use crate::web::public_url::PublicUrl;
-use crate::web::return_to::{Prefix, ReturnTo};
+use crate::web::return_to::ReturnTo;
 use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -103,8 +102,7 @@ impl Attempt {
         ring: &KeyRing,
         lifetime: Duration,
         now: Timestamp,
-        public_url: &PublicUrl,
-        prefix: &Prefix,
+        return_to: impl Fn(&str) -> Option<ReturnTo>,
     ) -> Result<Self, NoAttempt> {
         let opened = ring.open(Purpose::SignIn, state.as_bytes(), PLACE, now).ok_or(NoAttempt::Unreadable)?;
         let written: Written<'_> = postcard::from_bytes(opened.plaintext()).map_err(|_| NoAttempt::Unreadable)?;
@@ -112,7 +110,7 @@ impl Attempt {
             return Err(NoAttempt::Expired);
         }
         // We sealed it, and still: there is one way to make a return target.
-        let return_to = ReturnTo::parse(written.return_to, public_url, prefix).unwrap_or_else(|_| ReturnTo::root());
+        let return_to = return_to(written.return_to).unwrap_or_else(ReturnTo::root);
         let wish = Wish { return_to, silent: written.silent, again: written.again };
         let same: bool = written.proof.as_bytes().ct_eq(proof(browser, &written.id).as_bytes()).into();
         if same {
@@ -167,6 +165,8 @@ mod tests {
     use crate::random::SystemRandom;
     use crate::seal::KeyMaterial;
     use crate::web::cookies::{Cookies, Settings};
+    use crate::web::public_url::PublicUrl;
+    use crate::web::return_to::Prefix;
     use http::HeaderMap;
     use http::header::{COOKIE, SET_COOKIE};
 
@@ -196,11 +196,11 @@ mod tests {
     fn an_attempt_opens_in_its_own_browser_for_an_hour_and_in_no_other() {
         let (url, prefix, cookies, ring) = site();
         let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
-        let return_to = ReturnTo::parse("/a?b=c", &url, &prefix).unwrap();
+        let here = |text: &str| ReturnTo::parse(text, &url, &prefix).ok();
+        let return_to = here("/a?b=c").unwrap();
         let wish = Wish { return_to, silent: true, again: false };
         let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
-        let open =
-            |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), &url, &prefix);
+        let open = |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), here);
         assert_eq!(open(&mine, &state, 4599).unwrap().wish, wish);
         assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);
         assert_eq!(open(&other, &state, 4600).unwrap_err(), NoAttempt::Expired);

@@ -122,7 +122,7 @@ impl Login {
         let state = parameters.get("state")?.ok_or(CallbackError::NoState)?;
         let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
         let lifetime = self.settings.attempt_lifetime;
-        let opened = Attempt::open(state, &browser, &self.ring, lifetime, now, &self.public_url, &self.prefix);
+        let opened = Attempt::open(state, &browser, &self.ring, lifetime, now, |text| self.return_to(text));
         let attempt = match opened {
             Err(NoAttempt::OtherCookie(wish)) => return self.begin_again(wish, headers, now, random).await,
             opened => opened?,

@@ -13,6 +13,7 @@ use crate::oidc::Tokens;
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::Purpose;
 use crate::secret::SecretString;
+use crate::web::kind::is_ahead_of_need;
 use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl Login {
     /// site, a prefetch or an image.
     pub fn sign_out_is_meant(&self, method: &Method, headers: &HeaderMap) -> bool {
         let is = |name: &str, expected: &str| headers.get(name).is_some_and(|value| value == expected);
-        if headers.contains_key("sec-purpose") || headers.contains_key("purpose") {
+        if is_ahead_of_need(headers) {
             return false;
         }
         let same_origin = is("sec-fetch-site", "same-origin");
@@ -64,12 +65,12 @@ impl Login {
     }
 
     /// Where the browser goes when it has signed out: the `rd` of `/oauth2/sign_out`, if it is on
-    /// this site. The address of our own sign-in stands for the one that this would lead to, where
+    /// this site or a listed one. The address of our own sign-in stands for the one that this would lead to, where
     /// the person is asked to sign in.
     pub fn after_sign_out(&self, query: &str) -> Option<ReturnTo> {
         let rd = Parameters::parse(query).get("rd").ok().flatten().map(str::to_owned)?;
         let wanted = self.behind_sign_in(&rd).unwrap_or(rd);
-        ReturnTo::parse(&wanted, &self.public_url, &self.prefix).ok()
+        self.return_to(&wanted)
     }
 
     fn behind_sign_in(&self, rd: &str) -> Option<String> {
@@ -162,7 +163,7 @@ impl Login {
             let opened = self.ring.open(Purpose::SignOut, state.as_bytes(), browser.binding(), now)?;
             let (outcome, made, _, return_to): Written<'_> = postcard::from_bytes(opened.plaintext()).ok()?;
             // We sealed it, and still: there is one way to make a return target.
-            let return_to = return_to.and_then(|text| ReturnTo::parse(text, &self.public_url, &self.prefix).ok());
+            let return_to = return_to.and_then(|text| self.return_to(text));
             Some((outcome, made, return_to))
         });
         match opened {

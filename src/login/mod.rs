@@ -23,6 +23,7 @@ use crate::seal::KeyRing;
 use crate::session::Sessions;
 use crate::web::cookies::Cookies;
 use crate::web::public_url::PublicUrl;
+use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::Prefix;
 use attempt::UsedAttempts;
 use std::sync::Arc;
@@ -48,12 +49,18 @@ pub struct Settings {
     pub entry: Entry,
     /// How long a person may take at the provider.
     pub attempt_lifetime: Duration,
+    /// The hosts beyond this site that a sign-in or a sign-out may return to.
+    pub return_hosts: ReturnHosts,
 }
 
 impl Default for Settings {
     /// Straight to the provider, with an hour for it: people look for their second factor.
     fn default() -> Self {
-        Self { entry: Entry::default(), attempt_lifetime: Duration::from_secs(3600) }
+        Self {
+            entry: Entry::default(),
+            attempt_lifetime: Duration::from_secs(3600),
+            return_hosts: ReturnHosts::default(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Entry, Login};
 use crate::clock::Timestamp;
 use crate::oidc::{AuthorizationRequest, Unreachable};
 use crate::random::{NoRandomness, Random};
+use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue};
 
@@ -44,21 +45,28 @@ pub enum StartError {
 /// What `/oauth2/start` and `/oauth2/sign_in` are asked for.
 #[derive(Debug)]
 pub struct Asked {
-    /// Where to go afterwards: `rd`, if it is on this site.
+    /// Where to go afterwards: `rd`, if it is on this site or a listed one.
     pub return_to: ReturnTo,
     /// Whom to suggest to the provider, if it looks like an e-mail address.
     pub login_hint: Option<String>,
 }
 
 impl Login {
-    /// Reads the query or form of `/oauth2/start` and `/oauth2/sign_in`. What cannot be used is
-    /// left out: a bad `rd` leads to the front page, never elsewhere.
-    pub fn asked(&self, query: &str) -> Asked {
+    /// Reads the query or form of `/oauth2/start` and `/oauth2/sign_in`, and where the front proxy
+    /// says that the browser came from (`X-Auth-Request-Redirect`). What cannot be used is left out:
+    /// a bad `rd` leads to the front page, never elsewhere.
+    pub fn asked(&self, query: &str, headers: &HeaderMap) -> Asked {
         let parameters = Parameters::parse(query);
         let rd = parameters.get("rd").ok().flatten();
-        let return_to = rd.and_then(|rd| ReturnTo::parse(rd, &self.public_url, &self.prefix).ok());
+        let told = || single(headers, &RETURN_TO).and_then(|told| self.return_to(told));
+        let return_to = rd.and_then(|rd| self.return_to(rd)).or_else(told);
         let hint = parameters.get("login_hint").ok().flatten().filter(|hint| looks_like_email(hint));
         Asked { return_to: return_to.unwrap_or_else(ReturnTo::root), login_hint: hint.map(str::to_owned) }
+    }
+
+    /// The one way to a return target here: on this site, or on a listed one.
+    pub(super) fn return_to(&self, text: &str) -> Option<ReturnTo> {
+        ReturnTo::parse_listed(text, &self.public_url, &self.prefix, &self.settings.return_hosts).ok()
     }
 
     /// Leads a navigation without a session to sign in, in the configured way.

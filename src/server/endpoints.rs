@@ -8,16 +8,18 @@ use super::exchange::Exchange;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use crate::claims::ClaimValue;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Denial;
+use crate::gate::constraints::GROUP_CLAIMS;
 use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
-use crate::session::{Place, Refresher, Sessions};
+use crate::session::{Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
@@ -106,8 +108,24 @@ impl Endpoints {
                 exchange.decision = "frontchannel_logout";
                 self.frontchannel_logout(query, parts, exchange).await
             }
+            "userinfo" if get => {
+                exchange.decision = "userinfo";
+                self.userinfo(parts, exchange).await
+            }
+            "ping" => {
+                exchange.decision = "ping";
+                plain(StatusCode::OK, "OK")
+            }
+            "ready" => {
+                exchange.decision = "ready";
+                self.ready()
+            }
+            "robots.txt" if get => {
+                exchange.decision = "robots";
+                plain(StatusCode::OK, "User-agent: *\nDisallow: /\n")
+            }
             "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
-            "callback" | "signed_out" => method_not_allowed("GET, HEAD", exchange),
+            "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
             _ => {
@@ -129,7 +147,7 @@ impl Endpoints {
     }
 
     async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let asked = self.login.asked(asked);
+        let asked = self.login.asked(asked, &parts.headers);
         let started = self.login.start(&parts.headers, asked, self.clock.now(), &*self.random).await;
         self.started(started, parts, exchange)
     }
@@ -149,7 +167,7 @@ impl Endpoints {
     }
 
     fn sign_in(&self, query: &str, parts: &Parts) -> Reply {
-        let Asked { return_to, .. } = self.login.asked(query);
+        let Asked { return_to, .. } = self.login.asked(query, &parts.headers);
         if self.login.has_session(&parts.headers, self.clock.now()) {
             return Reply::redirect(&parts.method, &return_to.location(&self.public_url));
         }
@@ -158,7 +176,7 @@ impl Endpoints {
     }
 
     /// The sign-in page in the place of what was asked for.
-    fn sign_in_page(&self, return_to: &ReturnTo, notice: Option<Notice>, parts: &Parts) -> Reply {
+    pub(super) fn sign_in_page(&self, return_to: &ReturnTo, notice: Option<Notice>, parts: &Parts) -> Reply {
         let page = Page::SignIn { return_to: Some(return_to.as_str()), notice };
         self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
@@ -220,6 +238,33 @@ impl Endpoints {
             Outcome::HereOnly | Outcome::NotSignedOut => SignOutReach::LocalOnly,
         };
         self.page(StatusCode::OK, Page::SignedOut { reach }, parts)
+    }
+
+    /// Who is signed in, for pages that want to show it: what was verified, and no token.
+    async fn userinfo(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let now = self.clock.now();
+        let (opened, cookies) = match self.own_session(parts, now).await {
+            Ok(found) => found,
+            Err(reason) if reason.is_outage() => return self.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
+            Err(reason) => return self.deny(Denial::NotSignedIn(reason), parts, exchange),
+        };
+        let session = match self.sessions.read(&opened, now) {
+            Ok(session) => session,
+            Err(reason) => return self.deny(Denial::NotSignedIn(reason), parts, exchange),
+        };
+        exchange.session = Some(session.id());
+        Reply::json(StatusCode::OK, &userinfo(&session)).cookies(cookies)
+    }
+
+    /// Whether sign-ins can be had: the provider's metadata is there, and the store answers.
+    fn ready(&self) -> Reply {
+        if !self.login.provider().is_ready() {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "the provider has not been reached yet")
+        } else if self.sessions.store_is_silent() {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer")
+        } else {
+            plain(StatusCode::OK, "OK")
+        }
     }
 
     /// Answers what the gate denies.
@@ -302,9 +347,29 @@ impl Endpoints {
     }
 }
 
+fn plain(status: StatusCode, text: &'static str) -> Reply {
+    Reply::new(status, text)
+        .fixed_headers([("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-store")])
+}
+
 fn method_not_allowed(allow: &'static str, exchange: &mut Exchange) -> Reply {
     exchange.decision = "method_not_allowed";
     Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").fixed_headers([("allow", allow), ("cache-control", "no-store")])
+}
+
+/// Under the names that oauth2-proxy gives them.
+fn userinfo(session: &Session<'_>) -> serde_json::Value {
+    let claims = session.claims();
+    let mut info = serde_json::Map::new();
+    info.insert("user".to_owned(), session.subject().into());
+    let texts = [("email", "email"), ("preferredUsername", "preferred_username")];
+    info.extend(texts.into_iter().filter_map(|(name, claim)| Some((name.to_owned(), claims.text(claim)?.into()))));
+    match GROUP_CLAIMS.iter().find_map(|claim| claims.get(claim)) {
+        Some(ClaimValue::List(groups)) => drop(info.insert("groups".to_owned(), groups.clone().into())),
+        Some(ClaimValue::Text(group)) => drop(info.insert("groups".to_owned(), vec![*group].into())),
+        Some(ClaimValue::Json(_)) | None => {}
+    }
+    info.into()
 }
 
 pub(super) fn language_of(headers: &HeaderMap) -> Language {

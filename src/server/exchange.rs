@@ -42,6 +42,10 @@ pub(super) struct Exchange {
     /// `Set-Cookie` values that the answer takes along.
     pub(super) renewal: Vec<HeaderValue>,
     pub(super) forwarded: Option<Forwarded>,
+    /// Whether what the peer says of the request behind its own is believed.
+    pub(super) peer_is_trusted: bool,
+    /// Method and path of the request that a front proxy asks about.
+    pub(super) asked: Option<String>,
     /// The path and query that the app gets, where a prefix was stripped.
     pub(super) target: Option<String>,
     pub(super) upgrade: bool,
@@ -79,6 +83,8 @@ impl Exchange {
             again: Again::NotYet,
             renewal: Vec::new(),
             forwarded: None,
+            peer_is_trusted: false,
+            asked: None,
             target: None,
             upgrade: false,
             turn: None,
@@ -156,6 +162,7 @@ impl Exchange {
                     client = self.forwarded.as_ref().map(|forwarded| tracing::field::display(forwarded.client)),
                     ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
                     bytes = line.bytes,
+                    asked = self.asked.as_deref(),
                     reason = self.reason.as_deref(),
                     error_id = self.error_id,
                     "request"

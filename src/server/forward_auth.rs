@@ -1,78 +1,205 @@
-//! `GET /oauth2/auth`: whose session is this?
+//! `/oauth2/auth`: may this request pass, and whose is it?
 //!
-//! Called by `server/proxy`. Front proxies and apps ask it with the cookies of a request that came
-//! to them; the answer is a status, and the identity in headers. It renders what the gate says and
-//! decides nothing. Must never say more than an app behind us would be told: no token, and nothing
-//! that a page of another site could read.
+//! Called by `server/proxy`. Front proxies ask it about the requests that they have, and apps about
+//! the cookies of a request that came to them; the answer is a status, and the identity in headers.
+//! It renders what the gate says and decides nothing. Where `forward_auth` is configured the request
+//! is rebuilt first (`web/original`), from what a trusted proxy says of it; otherwise the question is
+//! whether there is a session. Must never tell what no app behind us would be told, nor a credential
+//! where a browser could be the one who asks.
 //!
 //! | the gate says | answer |
 //! |---|---|
-//! | `Forward` | 202 with `X-Auth-Request-User`, `-Email`, `-Preferred-Username`, `-Groups`, as far as the session has them |
-//! | `Deny`, `SignIn` | 401 |
+//! | `Forward` | 202 with the identity headers, as far as the session has them |
+//! | `SignIn` | 401 with the sign-in page, or what leads to sign in (`not_signed_in`) |
+//! | `Deny` for want of a session | 401 |
+//! | `Deny` for anything else | 403, for nginx makes 500 of all others |
 //! | `Unavailable` | 503: an outage is not a sign-out |
 
 use super::exchange::Exchange;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::rescue::Rescue;
-use crate::gate::{Denial, Forward, Verdict};
+use super::settings::{ForwardAuth, NotSignedIn};
+use crate::gate::constraints::Constraints;
+use crate::gate::{About, Denial, Forward, Question, Verdict};
+use crate::pages::ErrorKind;
 use crate::session::NoSession;
+use crate::web::hygiene::Ambiguous;
+use crate::web::original::{FrontProxy, NotRebuilt};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
+use std::sync::Arc;
+use tracing::Level;
 
 /// Its name below the prefix.
 pub(super) const AUTH: &str = "auth";
 
-/// The family of headers that is told.
-const TOLD: &str = "x-auth-request-";
+/// What is told to whoever asks for a session alone.
+const TOLD: [&str; 2] = ["x-auth-request-", "gap-auth"];
+
+/// By which Envoy is told what to take off a request before it sends it on.
+const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+
+/// Why a question is not answered.
+#[derive(Debug, thiserror::Error)]
+enum NoQuestion {
+    #[error("the front proxy is not one of trusted_proxies, so what it says of the request is not believed")]
+    Peer,
+    #[error(transparent)]
+    NotRebuilt(#[from] NotRebuilt),
+    #[error("the request that the front proxy asks about: {0}")]
+    Ambiguous(#[from] Ambiguous),
+}
 
 impl Proxy {
-    /// Answers whether the session that a request shows is good, and whose it is.
-    pub(super) async fn forward_auth(&self, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    /// Answers what is asked; `below` is what stands in its target behind the endpoint's own path.
+    pub(super) async fn forward_auth(&self, below: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         exchange.decision = "auth";
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            exchange.decision = "method_not_allowed";
-            return Reply::new(StatusCode::METHOD_NOT_ALLOWED, "")
-                .fixed_headers([("allow", "GET, HEAD"), ("cache-control", "no-store")]);
+        let constraints = Constraints::parse(below.strip_prefix('?').unwrap_or_default());
+        let reply = match self.forward_auth {
+            // A proof is shown by an app, which has no request to ask about.
+            Some(settings) if !self.sessions.is_by_proof(&parts.headers) => {
+                match self.about_a_request(&settings, below, constraints, parts, exchange).await {
+                    Ok(reply) => reply,
+                    Err(cause) => self.not_asked(&cause, parts, exchange),
+                }
+            }
+            _ => {
+                let question = Question { about: About::Session(&parts.headers), constraints };
+                self.answer(&question, None, parts, exchange).await
+            }
+        };
+        // Nobody reads the body of a question.
+        if parts.headers.contains_key("content-length") || parts.headers.contains_key("transfer-encoding") {
+            reply.closing()
+        } else {
+            reply
         }
+    }
+
+    async fn about_a_request(
+        &self,
+        settings: &ForwardAuth,
+        below: &str,
+        constraints: Constraints,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Result<Reply, NoQuestion> {
+        if !exchange.peer_is_trusted {
+            return Err(NoQuestion::Peer);
+        }
+        let original = settings.from.original(parts, below)?;
+        let request = original.inspect()?;
+        exchange.asked = Some(format!("{} {}", request.parts().method, request.path().literal()));
+        let about = About::Request { request: &request, scheme: original.scheme() };
+        // Rendered for whoever waits for the original request.
+        Ok(self.answer(&Question { about, constraints }, Some(settings), request.parts(), exchange).await)
+    }
+
+    async fn answer(
+        &self,
+        question: &Question<'_>,
+        settings: Option<&ForwardAuth>,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
         let (headers, now, random) = (&parts.headers, self.endpoints.clock.now(), &*self.endpoints.random);
-        let mut verdict = self.gate.vouch(headers, now, random);
+        let mut verdict = self.gate.consult(question, now, random);
         if let Verdict::Refresh(opened) = verdict {
             let session = self.refresh(opened, headers, exchange, now).await;
-            verdict = self.gate.vouch_again(headers, session, now, random);
+            verdict = self.gate.consult_again(question, session, now, random);
         }
         match verdict {
-            Verdict::Forward(forward) => self.vouched(forward, parts, exchange),
-            // Whoever asks is a program, so that there is nobody to be led to sign in.
-            Verdict::SignIn { reason, .. } => self.endpoints.deny(Denial::NotSignedIn(reason), parts, exchange),
-            Verdict::Deny(denial) => self.endpoints.deny(denial, parts, exchange),
+            Verdict::Forward(forward) => self.permitted(forward, question, settings, parts, exchange).await,
+            Verdict::SignIn { return_to, reason } => {
+                exchange.because(reason);
+                match settings.map(|settings| settings.not_signed_in) {
+                    Some(NotSignedIn::SignIn) => self.endpoints.enter(return_to, parts, exchange).await,
+                    _ => self.endpoints.sign_in_page(&return_to, None, parts),
+                }
+            }
+            Verdict::Deny(denial @ (Denial::NotSignedIn(_) | Denial::FormWithoutSession(_))) => {
+                self.endpoints.deny(denial, parts, exchange)
+            }
+            Verdict::Deny(denial) => self.endpoints.deny(denial, parts, exchange).with_status(StatusCode::FORBIDDEN),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
             Verdict::Refresh(_) => self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange),
         }
     }
 
-    fn vouched(&self, forward: Forward<'_>, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    async fn permitted(
+        &self,
+        forward: Forward<'_>,
+        question: &Question<'_>,
+        settings: Option<&ForwardAuth>,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        let now = self.endpoints.clock.now();
         exchange.session = forward.session;
         let mut cookies = std::mem::take(&mut exchange.renewal);
         cookies.extend(forward.renewal);
-        if self.sessions.is_by_proof(&parts.headers) {
+        if self.sessions.is_by_proof(&parts.headers) || forward.session.is_none() {
             // An app asks, which must never get a cookie of ours. What was renewed is in the store,
-            // where the browser's next request finds it.
+            // where the browser's next request finds it. Or it is over.
             cookies.clear();
         } else if let Some(id) = forward.session
             && !cookies.is_empty()
+            && self.sessions.was_present(id, now)
         {
-            let now = self.endpoints.clock.now();
-            if self.sessions.was_present(id, now) {
-                self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
+            self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
+        }
+        let mut credential = None;
+        if let (true, About::Request { request, .. }) = (self.answers_front_proxies_alone, &question.about) {
+            exchange.opened = forward.opened.map(Arc::new);
+            if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
+                return reply.with_status(StatusCode::FORBIDDEN);
+            }
+            cookies.append(&mut exchange.renewal);
+            credential = Some(std::mem::take(&mut exchange.credential.headers));
+        }
+        let is_told = |name: &HeaderName| settings.is_some() || TOLD.iter().any(|told| name.as_str().starts_with(told));
+        let mut reply = Reply::new(StatusCode::ACCEPTED, "");
+        for (name, value) in forward.identity.iter().filter(|(name, _)| is_told(name)) {
+            reply = reply.header(name.clone(), value.clone());
+        }
+        if settings.is_some_and(|settings| settings.from == FrontProxy::Envoy) {
+            let set = |name: &HeaderName| forward.identity.iter().any(|(told, _)| told == name);
+            let names = self.gate.headers().all().iter().map(|(name, _)| name).filter(|name| !set(name));
+            let names: Vec<&str> = names.map(HeaderName::as_str).collect();
+            if let Ok(names) = HeaderValue::from_str(&names.join(",")) {
+                reply = reply.header(TO_REMOVE, names);
             }
         }
-        let told = forward.identity.iter().filter(|(name, _)| name.as_str().starts_with(TOLD)).cloned();
-        told.fold(Reply::new(StatusCode::ACCEPTED, ""), |reply, (name, value)| reply.header(name, value))
-            .header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
-            .fixed_headers([("cross-origin-resource-policy", "same-origin")])
-            .cookies(cookies)
+        let lasts = settings.filter(|settings| {
+            settings.cache_seconds > 0 && cookies.is_empty() && credential.as_ref().is_none_or(Vec::is_empty)
+        });
+        for (name, value) in credential.into_iter().flatten() {
+            reply = reply.header(name, value);
+        }
+        let reply = match lasts {
+            Some(settings) => reply.headers(lasting(settings)),
+            None => reply.header(CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        };
+        reply.fixed_headers([("cross-origin-resource-policy", "same-origin")]).cookies(cookies)
     }
+
+    /// Answers what is no question: with a status that every front proxy refuses by.
+    fn not_asked(&self, cause: &NoQuestion, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let level = match cause {
+            NoQuestion::Peer | NoQuestion::NotRebuilt(_) => Level::WARN,
+            NoQuestion::Ambiguous(_) => Level::INFO,
+        };
+        let rescue = Rescue { kind: ErrorKind::BadRequest, level };
+        self.endpoints.rescue(rescue, cause, parts, exchange).with_status(StatusCode::FORBIDDEN)
+    }
+}
+
+/// What lets a front proxy use an answer again for the same request of the same browser.
+fn lasting(settings: &ForwardAuth) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let vary: Vec<&str> = ["cookie", "authorization"].iter().chain(settings.from.told_in()).copied().collect();
+    let texts = [(CACHE_CONTROL, format!("max-age={}", settings.cache_seconds)), (http::header::VARY, vary.join(", "))];
+    texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?)))
 }

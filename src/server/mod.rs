@@ -5,6 +5,7 @@
 //! Pingora's own server: that one binds late, sleeps through its shutdown and takes over signals.
 
 mod admin;
+mod credential;
 mod endpoints;
 mod exchange;
 mod farewell;
@@ -29,8 +30,8 @@ pub use endpoints::Endpoints;
 pub use listen::{BindError, Bound};
 pub use metrics::Metrics;
 pub use settings::{
-    EnvelopeSettings, ListenAddress, Listener, PlaygroundEndpoints, PlaygroundSettings, Settings, Timeouts, TlsFiles,
-    Upstream, UpstreamAddress,
+    EnvelopeSettings, ForwardAuth, ListenAddress, Listener, NotSignedIn, PlaygroundEndpoints, PlaygroundSettings,
+    Settings, Timeouts, TlsFiles, Upstream, UpstreamAddress,
 };
 
 use crate::clock::Clock;
@@ -85,21 +86,24 @@ pub struct Parts {
     pub settings: Settings,
 }
 
-/// The two listeners, bound.
+/// The listeners, bound.
 pub struct Listeners {
     /// For browsers and front proxies.
     pub proxy: Bound,
     /// For operators.
     pub admin: Bound,
+    /// For front proxies that ask, and nobody else.
+    pub forward_auth: Option<Bound>,
 }
 
 impl Listeners {
-    /// Binds both.
+    /// Binds them all.
     ///
     /// # Errors
     /// [`BindError`] for the first that cannot be had.
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
-        Ok(Self { proxy: Bound::bind(&settings.proxy)?, admin: Bound::bind(&settings.admin)? })
+        let forward_auth = settings.forward_auth_listener.as_ref().map(Bound::bind).transpose()?;
+        Ok(Self { proxy: Bound::bind(&settings.proxy)?, admin: Bound::bind(&settings.admin)?, forward_auth })
     }
 }
 
@@ -121,14 +125,17 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     sessions.catch_up(&clock).await;
     let following = Arc::clone(&sessions);
     let proxy = Proxy {
-        gate,
-        endpoints,
+        gate: Arc::new(gate),
+        endpoints: Arc::new(endpoints),
         sessions,
         refresher,
         credentials: Arc::clone(&credentials),
-        playground: Playground { settings: playground, store },
+        playground: Arc::new(Playground { settings: playground, store }),
         upstreams: Arc::clone(&upstreams),
         trusted,
+        aliases: settings.aliases.into(),
+        forward_auth: settings.forward_auth,
+        answers_front_proxies_alone: false,
         metrics: Arc::clone(&metrics),
     };
     let ready = Arc::clone(&login);
@@ -158,6 +165,12 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         random: Arc::clone(&proxy.endpoints.random),
         metrics: Arc::clone(&metrics),
     };
+    if let Some(listener) = listeners.forward_auth {
+        tracing::info!(forward_auth = listener.describe(), "listening for front proxies that ask");
+        let answers = Proxy { answers_front_proxies_alone: true, ..proxy.clone() };
+        let answers = EndsWithSession { app: Arc::new(http_proxy(&configuration, answers)), live: Arc::clone(&live) };
+        serving.spawn(serve(Service::new("forward-auth".to_owned(), answers), listener, stopped.clone()));
+    }
     let proxy = EndsWithSession { app: Arc::new(http_proxy(&configuration, proxy)), live };
     let proxy = Service::new("proxy".to_owned(), proxy);
     serving.spawn(serve(proxy, listeners.proxy, stopped.clone()));

@@ -50,7 +50,11 @@ impl Endpoints {
     }
 
     /// The session that asks, as the gate would take it: renewed first where that is due.
-    async fn own_session(&self, parts: &Parts, now: Timestamp) -> Result<(OpenedSession, Vec<HeaderValue>), NoSession> {
+    pub(super) async fn own_session(
+        &self,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<(OpenedSession, Vec<HeaderValue>), NoSession> {
         let opened = self.sessions.open(&parts.headers, now)?;
         let asks = {
             let session = self.sessions.read(&opened, now);

@@ -141,6 +141,6 @@ pub(super) fn hand_over(method: &Method, location: &str) -> Reply {
     Reply::redirect(method, location).fixed_headers([("referrer-policy", "no-referrer")])
 }
 
-fn names_the_parameter(pair: &str) -> bool {
+pub(super) fn names_the_parameter(pair: &str) -> bool {
     url::form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == PARAMETER)
 }

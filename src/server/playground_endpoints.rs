@@ -13,7 +13,7 @@
 //! Must never send a browser, or a key, to a host that is not allowed.
 
 use super::exchange::Exchange;
-use super::playground::{PARAMETER, hand_over};
+use super::playground::{PARAMETER, hand_over, names_the_parameter};
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::settings::{EnvelopeSettings, PlaygroundEndpoints};
@@ -22,7 +22,7 @@ use crate::credentials::hand_off::{NotTraded, TRADED_WITHIN};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{NoSession, OpenedSession};
 use crate::store::{Key, StoreError};
-use crate::web::kind::Kind;
+use crate::web::kind::{Kind, is_ahead_of_need};
 use crate::web::return_to::ReturnTo;
 use http::header::{AUTHORIZATION, REFERER};
 use http::request::Parts;
@@ -123,8 +123,11 @@ impl Proxy {
         };
         let from = from.filter(|from| !from.is_empty()).unwrap_or("/");
         let (public_url, prefix) = (&self.endpoints.public_url, &self.endpoints.prefix);
-        let session = self.present_session(&parts.headers, exchange, now).await;
-        let renewal = std::mem::take(&mut exchange.renewal);
+        // No key leaves for a session that no page would be shown to.
+        let (session, renewal) = match self.endpoints.own_session(parts, now).await {
+            Ok((opened, renewal)) => (Some(Arc::new(opened)), renewal),
+            Err(_) => (None, Vec::new()),
+        };
         let on_this_site = from.starts_with('/')
             || url::Url::parse(from).is_ok_and(|url| url.origin().ascii_serialization() == public_url.origin());
         if on_this_site {
@@ -155,23 +158,6 @@ impl Proxy {
             }
             Err(failed) => self.without_credential(envelope.credential, &failed, parts, exchange),
         }
-    }
-
-    /// The session of a browser, once the provider and the store were asked about it where they
-    /// have to be: no key leaves for a session that no page would be shown to.
-    async fn present_session(
-        &self,
-        headers: &HeaderMap,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Option<Arc<OpenedSession>> {
-        let mut opened = self.sessions.open(headers, now).ok()?;
-        let session = self.sessions.read(&opened, now);
-        if self.sessions.wants_refresh(session.as_ref().map_err(|reason| *reason), now) {
-            drop(session);
-            opened = self.refresh(opened, headers, exchange, now).await.ok()?;
-        }
-        self.sessions.read(&opened, now).is_ok().then(|| Arc::new(opened))
     }
 
     async fn trade(&self, envelope: &EnvelopeSettings, query: &str, exchange: &mut Exchange) -> Reply {
@@ -280,8 +266,7 @@ impl Proxy {
         self.playground.settings.endpoints.as_ref()?;
         let headers = &parts.headers;
         // It is done once: not for an image, nor for a page that may never be shown.
-        let ahead = headers.contains_key("sec-purpose") || headers.contains_key("purpose");
-        if ahead || Kind::of(parts) != Kind::Navigation {
+        if is_ahead_of_need(headers) || Kind::of(parts) != Kind::Navigation {
             return None;
         }
         let ended = self.sessions.open(headers, now).ok()?;
@@ -327,7 +312,7 @@ fn bearer(headers: &HeaderMap) -> Option<SecretString> {
 /// The address of a page without an envelope in it.
 fn without_envelope(address: &str) -> String {
     let Some((before, query)) = address.split_once('?') else { return address.to_owned() };
-    let others: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with(PARAMETER)).collect();
+    let others: Vec<&str> = query.split('&').filter(|pair| !names_the_parameter(pair)).collect();
     if others.is_empty() { before.to_owned() } else { format!("{before}?{}", others.join("&")) }
 }
 

@@ -3,8 +3,9 @@
 //! hygiene → our own endpoints, or the gate → (upstream) strip, set, send → stream. The decision
 //! itself is in `gate/decide`; this file does what it says.
 
-use super::endpoints::{Endpoints, MAX_FORM_LEN};
+use super::endpoints::Endpoints;
 use super::exchange::{AccessLine, Again, Exchange};
+use super::form::read_form;
 use super::forward_auth::AUTH;
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
@@ -13,19 +14,20 @@ use super::playground::Playground;
 use super::playground_endpoints::PlaygroundEndpoint;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
 use crate::clock::Timestamp;
-use crate::credentials::{CredentialError, Credentials};
-use crate::gate::route::{ClientAuthorization, Route, SessionCookie};
+use crate::credentials::Credentials;
+use crate::gate::route::SessionCookie;
 use crate::gate::{Denial, Gate, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::CleanRequest;
+use crate::web::original::FrontProxy;
 use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -33,7 +35,7 @@ use pingora::modules::http::HttpModules;
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, OrErr};
+use pingora::{Error, ErrorSource, ErrorType};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,18 +44,22 @@ use std::time::{Duration, Instant};
 const KEEP_ALIVE_SECONDS: u64 = 75;
 /// Between two pieces of a request body, and for a client to take a piece of the answer.
 const CLIENT_STALL: Duration = Duration::from_secs(60);
-/// For the whole of a form that is sent to one of our own endpoints, however it trickles in.
-const FORM_WITHIN: Duration = Duration::from_secs(10);
 
+#[derive(Clone)]
 pub(super) struct Proxy {
-    pub(super) gate: Gate,
-    pub(super) endpoints: Endpoints,
+    pub(super) gate: Arc<Gate>,
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) credentials: Arc<Credentials>,
-    pub(super) playground: Playground,
+    pub(super) playground: Arc<Playground>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
+    pub(super) aliases: Arc<[(String, &'static str)]>,
+    pub(super) forward_auth: Option<ForwardAuth>,
+    /// Whether this is the listener that no browser reaches: it answers what front proxies ask,
+    /// credentials included, and nothing else.
+    pub(super) answers_front_proxies_alone: bool,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -62,6 +68,7 @@ enum Step {
     Forward,
     SignIn(ReturnTo),
     Endpoint { name: String, query: String },
+    ForwardAuth { below: String },
     Playground { endpoint: PlaygroundEndpoint, query: String },
     Reply(Reply),
 }
@@ -72,6 +79,7 @@ impl Proxy {
         let parts = header.as_ref();
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let scheme = if self.endpoints.public_url.is_secure() { "https" } else { "http" };
+        exchange.peer_is_trusted = self.trusted.believe(peer);
         exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
         exchange.upgrade = session.is_upgrade_req();
 
@@ -85,6 +93,13 @@ impl Proxy {
             }
         };
         let prefix = &self.endpoints.prefix;
+        if let Some(below) = self.asked_below(request.target()) {
+            return Step::ForwardAuth { below: below.to_owned() };
+        }
+        if self.answers_front_proxies_alone {
+            exchange.decision = "deny";
+            return Step::Reply(self.endpoints.deny(Denial::NoRoute, parts, exchange));
+        }
         if request.path().any(|reading| prefix.holds(reading)) {
             // Only the plain spelling names an endpoint; any other is ours too, and nothing.
             let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
@@ -92,8 +107,11 @@ impl Proxy {
         }
         if request.path().others().is_empty() {
             let (path, query) = (request.path().literal(), request.query());
-            if self.playground.settings.callback_alias.as_deref() == Some(path) {
-                return Step::Endpoint { name: "callback".to_owned(), query: query.to_owned() };
+            if let Some((_, name)) = self.aliases.iter().find(|(alias, _)| alias == path) {
+                if *name == AUTH {
+                    return Step::ForwardAuth { below: format!("?{query}") };
+                }
+                return Step::Endpoint { name: (*name).to_owned(), query: query.to_owned() };
             }
             if self.playground.settings.endpoints.is_some()
                 && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
@@ -102,6 +120,14 @@ impl Proxy {
             }
         }
         self.judge(&request, Line::of(session.as_downstream()), exchange).await
+    }
+
+    /// What stands in a target behind `/oauth2/auth`, where that is asked: a query, nothing, or the
+    /// path that Envoy asks about.
+    fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
+        let below = self.endpoints.prefix.below(target)?.strip_prefix(AUTH)?;
+        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == FrontProxy::Envoy);
+        (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
     }
 
     async fn judge(&self, request: &CleanRequest<'_>, line: Option<&Line>, exchange: &mut Exchange) -> Step {
@@ -115,6 +141,11 @@ impl Proxy {
             verdict = self.gate.judge_again(request, session, now, random);
         }
         match verdict {
+            // Its app is behind a front proxy, which asks.
+            Verdict::Forward(forward) if forward.route.upstream.is_none() => {
+                exchange.decision = "deny";
+                Step::Reply(self.endpoints.deny(Denial::NoApp, request.parts(), exchange))
+            }
             Verdict::Forward(forward) => {
                 exchange.decision = "forward";
                 exchange.route = Some(forward.index);
@@ -191,67 +222,6 @@ impl Proxy {
         }
     }
 
-    /// Gets what the upstream needs to trust the request. What a client brings itself stays where
-    /// the route says so.
-    async fn provide(
-        &self,
-        route: &Route,
-        request: &CleanRequest<'_>,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Result<(), Reply> {
-        let Some(index) = route.credential else { return Ok(()) };
-        let headers = &request.parts().headers;
-        if route.client_authorization == ClientAuthorization::Keep && self.credentials.is_brought(index, headers) {
-            return Ok(());
-        }
-        exchange.replaces = Some(index);
-        match self.credentials.provide(index, exchange.opened.as_ref(), headers, now).await {
-            Ok(provided) => {
-                exchange.take(provided);
-                Ok(())
-            }
-            Err(failed) => Err(self.without_credential(index, &failed, request.parts(), exchange)),
-        }
-    }
-
-    /// Answers a request that cannot go on for want of a credential.
-    pub(super) fn without_credential(
-        &self,
-        index: usize,
-        failed: &CredentialError,
-        parts: &http::request::Parts,
-        exchange: &mut Exchange,
-    ) -> Reply {
-        exchange.decision = "no_credential";
-        self.metrics.credential_failures.with_label_values(&[self.credentials.name(index)]).inc();
-        let reason = format!("credentials {}: {failed}", self.credentials.name(index));
-        self.endpoints.rescue(Rescue::of_credential(failed), &reason, parts, exchange)
-    }
-
-    /// Whether the app's refusal is the credential's fault and the request can be sent once more,
-    /// with another one. It can while nothing was answered and its body is still at hand.
-    async fn tries_again(&self, session: &Session, status: StatusCode, exchange: &mut Exchange) -> bool {
-        if exchange.again != Again::NotYet {
-            return false;
-        }
-        let (Some(index), Some(opened), Some(refused)) =
-            (exchange.replaces, exchange.opened.clone(), exchange.credential.held.clone())
-        else {
-            return false;
-        };
-        if !self.credentials.is_refusal(index, status) {
-            return false;
-        }
-        let (headers, now) = (&session.req_header().headers, self.endpoints.clock.now());
-        let Some(provided) = self.credentials.replace(index, &opened, headers, refused, now).await else {
-            return false;
-        };
-        exchange.take(provided);
-        // A body that is no longer at hand: the next request has the new one.
-        !session.as_ref().retry_buffer_truncated()
-    }
-
     /// Asks the provider, or the store, how it stands with a session.
     pub(super) async fn refresh(
         &self,
@@ -318,7 +288,7 @@ impl Proxy {
     }
 
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
-        self.gate.route(exchange.route?).map(|route| route.upstream)
+        self.gate.route(exchange.route?)?.upstream
     }
 
     fn upstream_name(&self, exchange: &Exchange) -> &str {
@@ -361,9 +331,7 @@ impl ProxyHttp for Proxy {
                 return Ok(false);
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
-            Step::Endpoint { name, .. } if name == AUTH => {
-                self.forward_auth(session.req_header().as_ref(), exchange).await
-            }
+            Step::ForwardAuth { below } => self.forward_auth(&below, session.req_header().as_ref(), exchange).await,
             Step::Endpoint { name, query } => {
                 let form =
                     if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
@@ -604,22 +572,4 @@ fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
     let others: Vec<HeaderValue> = lines.iter().filter(|line| !cookies::sets_ours(line)).cloned().collect();
     response.remove_header(&SET_COOKIE);
     others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
-}
-
-/// The body of a form of ours, which has to be there soon: it is a few bytes.
-async fn read_form(session: &mut Session) -> pingora::Result<String> {
-    let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
-    tokio::time::timeout(FORM_WITHIN, read_form_whole(session)).await.map_err(|_| late())?
-}
-
-async fn read_form_whole(session: &mut Session) -> pingora::Result<String> {
-    let mut form: Vec<u8> = Vec::new();
-    while let Some(piece) = session.as_downstream_mut().read_request_body().await? {
-        let piece: Bytes = piece;
-        if form.len() + piece.len() > MAX_FORM_LEN {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "the form is too long"));
-        }
-        form.extend_from_slice(&piece);
-    }
-    String::from_utf8(form).or_err(ErrorType::HTTPStatus(400), "the form is not UTF-8")
 }

@@ -43,6 +43,19 @@ impl Reply {
         self
     }
 
+    #[must_use]
+    pub(super) fn headers(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// The same answer under another status.
+    #[must_use]
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
     /// Headers whose text is written in this program.
     #[must_use]
     pub(super) fn fixed_headers(mut self, headers: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {

@@ -3,6 +3,7 @@
 use crate::credentials::envelope::Envelope;
 use crate::secret::SecretString;
 use crate::web::allowed_domains::AllowedDomains;
+use crate::web::original::FrontProxy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,16 +15,45 @@ pub struct Settings {
     pub proxy: Listener,
     /// Health, readiness, metrics and everybody's sessions.
     pub admin: Listener,
+    /// Where front proxies alone reach us, to ask: what they are told there no browser can ask for.
+    pub forward_auth_listener: Option<Listener>,
     /// What opens everybody's sessions there; without it they stay closed.
     pub admin_token: Option<SecretString>,
     /// Whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How front proxies ask us about the requests that they have; where they do not, what is asked
+    /// is whether there is a session.
+    pub forward_auth: Option<ForwardAuth>,
+    /// Further paths of our own endpoints, with the name of the endpoint.
+    pub aliases: Vec<(String, &'static str)>,
     /// The apps behind us.
     pub upstreams: Vec<Upstream>,
     /// Worker threads of the proxy; as many as there are processors when `None`.
     pub threads: Option<usize>,
     /// How long requests under way may take to finish when we are told to stop.
     pub shutdown_grace: Duration,
+}
+
+/// How front proxies ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// Which one asks.
+    pub from: FrontProxy,
+    /// What a person who is not signed in gets.
+    pub not_signed_in: NotSignedIn,
+    /// For how many seconds an answer counts, at most.
+    pub cache_seconds: u64,
+}
+
+/// What a person who is not signed in gets through a front proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotSignedIn {
+    /// 401 with the sign-in page, for front proxies that make a redirect of it themselves.
+    #[default]
+    Status,
+    /// What they would get from Vestibule itself: `sign_in.entry` says which.
+    SignIn,
 }
 
 /// Where to listen.
@@ -111,8 +141,6 @@ pub struct PlaygroundSettings {
     pub envelopes: Vec<EnvelopeSettings>,
     /// Albert API's own paths for ProConnect; not answered where there is nothing.
     pub endpoints: Option<PlaygroundEndpoints>,
-    /// The path of the callback beside our own, where there is one.
-    pub callback_alias: Option<String>,
 }
 
 /// Albert API's own paths for ProConnect.

@@ -164,12 +164,10 @@ impl Sessions {
         let _ = self.ended.get().map(|listener| listener.send(id));
     }
 
-    /// The names of sessions that are ended from this process from now on, for whoever has to clean
-    /// up behind them. One alone may listen.
-    pub fn listen_to_ends(&self) -> mpsc::UnboundedReceiver<SessionId> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let _ = self.ended.set(sender);
-        receiver
+    /// Tells `listener` the names of sessions that are ended from this process from now on, for
+    /// whoever has to clean up behind them. One alone may listen: a second one hears nothing.
+    pub fn tell_ends_to(&self, listener: mpsc::UnboundedSender<SessionId>) {
+        let _ = self.ended.set(listener);
     }
 
     /// Whether the session has ended since it was read: a response that began before the

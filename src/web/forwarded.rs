@@ -13,6 +13,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// By which a front proxy says where a sign-in returns to, as oauth2-proxy has it.
+pub const RETURN_TO: HeaderName = HeaderName::from_static("x-auth-request-redirect");
+
 /// The networks whose `X-Forwarded-*` are believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
@@ -32,6 +35,12 @@ impl TrustedProxies {
     /// Believes the proxies of these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
+    }
+
+    /// Whether what a peer says of the request behind its own is believed. Peers on a Unix socket
+    /// have no address and count as loopback.
+    pub fn believe(&self, peer: Option<IpAddr>) -> bool {
+        self.holds(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
     }
 
     fn holds(&self, address: IpAddr) -> bool {
@@ -101,7 +110,7 @@ pub fn speaks_of_origin(folded_name: &str) -> bool {
 }
 
 /// The value of a header that is there exactly once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)

@@ -37,6 +37,12 @@ impl Kind {
     }
 }
 
+/// Whether a browser fetches a page that may never be shown (`Sec-Purpose`, and `Purpose` before
+/// it): what is done once must not be done for it.
+pub fn is_ahead_of_need(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-purpose") || headers.contains_key("purpose")
+}
+
 fn is_navigation(headers: &HeaderMap) -> bool {
     if headers.contains_key(UPGRADE) {
         return false;

@@ -2,11 +2,13 @@
 //!
 //! Called by `gate` (the URL that was asked for), `login` (`rd`) and the sealed `state`. Part of
 //! the security perimeter: [`ReturnTo`] has private fields and [`ReturnTo::parse`] is its one
-//! constructor. It keeps a path and a query, never a host; the `Location` made of it starts with
-//! our own origin, so there is no spelling that leaves it.
+//! constructor. It keeps a path and a query, and the origin of another site only where that is on the
+//! list of `sign_in.return_to`; the `Location` made of it starts with an origin that we wrote
+//! ourselves, so there is no spelling that leaves it.
 
 use super::path::RequestPath;
 use super::public_url::PublicUrl;
+use super::return_hosts::ReturnHosts;
 
 /// Longer addresses are not carried through a sign-in: they would make the authorization URL
 /// longer than front proxies take.
@@ -15,9 +17,15 @@ pub const MAX_LEN: usize = 2048;
 /// The name of the page of one's own sessions, below the prefix.
 pub const SESSIONS_PAGE: &str = "sessions";
 
-/// A path and query on our own origin, outside our own prefix but for the page of one's sessions.
+/// A path and query on our own origin, or on a listed one, outside our own prefix but for the page
+/// of one's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReturnTo(String);
+pub struct ReturnTo {
+    /// As it was written: a path, or the whole URL where that is on another site.
+    text: String,
+    /// How many bytes of it are another site's origin.
+    origin: usize,
+}
 
 /// Why a text is no return target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,12 +48,16 @@ pub enum BadReturnTo {
 impl ReturnTo {
     /// The site's front page.
     pub fn root() -> Self {
-        Self("/".to_owned())
+        Self::here("/".to_owned())
     }
 
     /// The page of one's own sessions.
     pub fn sessions_page(prefix: &Prefix) -> Self {
-        Self(format!("{}/{SESSIONS_PAGE}", prefix.as_str()))
+        Self::here(format!("{}/{SESSIONS_PAGE}", prefix.as_str()))
+    }
+
+    fn here(text: String) -> Self {
+        Self { text, origin: 0 }
     }
 
     /// Takes `/path?query` or a full URL on our own origin.
@@ -62,29 +74,58 @@ impl ReturnTo {
             // The rest must start a path: `https://app.example.evil.org` shares our origin's letters.
             text.strip_prefix(public_url.origin()).filter(|rest| rest.starts_with('/')).ok_or(BadReturnTo::Elsewhere)?
         };
-        // Browsers drop tabs and newlines from URLs and read `\` as `/`; nothing of that passes.
-        if !local.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
-            return Err(BadReturnTo::Malformed);
-        }
-        let without_fragment = local.split('#').next().unwrap_or_default();
-        let path = without_fragment.split('?').next().unwrap_or_default();
-        let path = RequestPath::parse(path).map_err(|_| BadReturnTo::Malformed)?;
-        // In its one plain spelling.
-        if prefix.below(local) != Some(SESSIONS_PAGE) && path.any(|reading| prefix.holds(reading)) {
-            return Err(BadReturnTo::OwnPath);
-        }
-        Ok(Self(local.to_owned()))
+        check(local, prefix)?;
+        Ok(Self::here(local.to_owned()))
     }
 
-    /// The path and query.
+    /// Takes these, and a full URL on one of the hosts of the list.
+    ///
+    /// # Errors
+    /// [`BadReturnTo`], by cause.
+    pub fn parse_listed(
+        text: &str,
+        public_url: &PublicUrl,
+        prefix: &Prefix,
+        hosts: &ReturnHosts,
+    ) -> Result<Self, BadReturnTo> {
+        match Self::parse(text, public_url, prefix) {
+            Err(BadReturnTo::Elsewhere) => {
+                let (origin, local) = hosts.split(text).ok_or(BadReturnTo::Elsewhere)?;
+                let local = if local.is_empty() { "/" } else { local };
+                // Another site may well be ours: what starts over for ever here does so there.
+                check(local, prefix)?;
+                Ok(Self { text: format!("{origin}{local}"), origin: origin.len() })
+            }
+            parsed => parsed,
+        }
+    }
+
+    /// As it goes through a sign-in, to be parsed again: the path and query, behind the origin
+    /// where it is another site's.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// The `Location` on our own origin.
+    /// The `Location`.
     pub fn location(&self, public_url: &PublicUrl) -> String {
-        format!("{}{}", public_url.origin(), self.0)
+        if self.origin == 0 { format!("{}{}", public_url.origin(), self.text) } else { self.text.clone() }
     }
+}
+
+/// Whether `/path?query#fragment` may be returned to.
+fn check(local: &str, prefix: &Prefix) -> Result<(), BadReturnTo> {
+    // Browsers drop tabs and newlines from URLs and read `\` as `/`; nothing of that passes.
+    if !local.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        return Err(BadReturnTo::Malformed);
+    }
+    let without_fragment = local.split('#').next().unwrap_or_default();
+    let path = without_fragment.split('?').next().unwrap_or_default();
+    let path = RequestPath::parse(path).map_err(|_| BadReturnTo::Malformed)?;
+    // In its one plain spelling.
+    if prefix.below(local) != Some(SESSIONS_PAGE) && path.any(|reading| prefix.holds(reading)) {
+        return Err(BadReturnTo::OwnPath);
+    }
+    Ok(())
 }
 
 /// The prefix of our own paths: `/oauth2`, without a final slash.
@@ -138,6 +179,7 @@ impl Prefix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::return_hosts::ReturnHost;
     use proptest::prelude::*;
 
     fn site() -> PublicUrl {
@@ -146,6 +188,11 @@ mod tests {
 
     fn parse(text: &str) -> Result<ReturnTo, BadReturnTo> {
         ReturnTo::parse(text, &site(), &Prefix::default())
+    }
+
+    /// A line of the list of tricks.
+    fn unescaped(trick: &str) -> String {
+        trick.replace("<TAB>", "\t").replace("<LF>", "\n").replace("<CR>", "\r").replace("<NUL>", "\0")
     }
 
     #[test]
@@ -159,11 +206,42 @@ mod tests {
     }
 
     #[test]
+    fn another_site_is_returned_to_where_it_is_on_the_list_and_only_there() {
+        let hosts = ReturnHosts::new(vec![ReturnHost::parse(".other.example").unwrap()]);
+        let parse = |text: &str| ReturnTo::parse_listed(text, &site(), &Prefix::default(), &hosts);
+        let cases = [
+            ("/a?b", Ok("https://app.example/a?b")),
+            ("https://app.example/a", Ok("https://app.example/a")),
+            ("https://other.example", Ok("https://other.example/")),
+            ("https://A.Other.Example/x?y#z", Ok("https://a.other.example/x?y#z")),
+            ("https://a.other.example?x", Err(BadReturnTo::Malformed)),
+            ("https://a.other.example//evil.example", Err(BadReturnTo::Malformed)),
+            ("https://a.other.example/oauth2/sign_out", Err(BadReturnTo::OwnPath)),
+            ("https://evil.example/", Err(BadReturnTo::Elsewhere)),
+            ("//other.example/", Err(BadReturnTo::Malformed)),
+        ];
+        for (text, expected) in cases {
+            let found = parse(text);
+            let location = found.as_ref().map(|found| found.location(&site())).map_err(|bad| *bad);
+            assert_eq!(location, expected.map(str::to_owned), "{text}");
+            // Through a sign-in and back.
+            if let Ok(found) = found {
+                assert_eq!(parse(found.as_str()), Ok(found));
+            }
+        }
+        let tricks = include_str!("../../tests/vectors/open-redirects.txt");
+        for trick in tricks.lines().filter(|line| !line.starts_with("## ")) {
+            let trick = unescaped(trick);
+            assert!(parse(&trick).is_err(), "{trick:?}");
+        }
+    }
+
+    #[test]
     fn no_trick_of_open_redirects_is_taken() {
         let tricks = include_str!("../../tests/vectors/open-redirects.txt");
         let mut count = 0;
         for trick in tricks.lines().filter(|line| !line.starts_with("## ")) {
-            let trick = trick.replace("<TAB>", "\t").replace("<LF>", "\n").replace("<CR>", "\r").replace("<NUL>", "\0");
+            let trick = unescaped(trick);
             assert!(parse(&trick).is_err(), "{trick:?}");
             count += 1;
         }

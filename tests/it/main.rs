@@ -21,6 +21,7 @@ mod demo;
 mod dependencies;
 mod endings;
 mod envelope;
+mod forward_auth;
 mod headers;
 mod hygiene;
 mod import_albert;

@@ -426,8 +426,8 @@ async fn a_front_proxy_is_told_who_it_is_and_nothing_more() {
     let page = scene.ask(&[("accept", "text/html"), ("sec-fetch-mode", "navigate")]).await;
     assert_eq!((page.status, page.header("cache-control")), (401, Some("no-store")));
     assert!(page.header("www-authenticate").is_some() && page.header("location").is_none());
-    let other = client.send(Method::POST, "/oauth2/auth", &[], Vec::new()).await;
-    assert_eq!((other.status, other.header("allow")), (405, Some("GET, HEAD")));
+    // A question by whatever method: front proxies differ, and nothing is done by it.
+    assert_eq!(client.send(Method::POST, "/oauth2/auth", &[], Vec::new()).await.status, 202);
     // What is due is renewed, and the browser gets it.
     scene.site.clock.advance(Duration::from_secs(61 * 60));
     let renewed = scene.ask(&[("cookie", &cookies)]).await;

@@ -205,6 +205,26 @@ async fn an_envelope_is_traded_for_a_key_once_and_its_own_key_is_worth_nothing_t
     played.keyed.no_key_lives().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_of_one_replica_is_worth_nothing_once_it_was_traded_at_another() {
+    require!(Redis);
+    for version in [Version::V01, Version::V04, Version::Late] {
+        let redis = Redis::start().await;
+        let played = Played::with(version, &format!("store: {{redis: \"redis://127.0.0.1:{}\"}}\n", redis.port)).await;
+        opened(&played.keyed.site.client(), "/").await;
+        let account = played.keyed.api.users()[0].id;
+        let other = played.keyed.replica().await;
+        let text = json!({"user_id": account, "timestamp": played.now().as_unix()}).to_string();
+        let path = format!("/v1/oauth2/playground-login?encrypted_token={}", sealed(&text, played.now()));
+        let traded = other.client().send(Method::GET, &path, &[], Vec::new()).await;
+        assert_eq!(traded.status, 200, "{}", traded.text());
+        let live: Vec<String> = played.live_keys().into_iter().map(|key| key.secret).collect();
+        assert_eq!(live, [traded.json()["api_key"].as_str().unwrap()], "{version:?}: the one in the envelope is gone");
+        let names: Vec<String> = played.keyed.api.all_keys().into_iter().map(|key| key.name).collect();
+        assert_eq!(names.len(), 2, "{version:?}: no helper is needed: {names:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_playground_signs_out_with_its_key_and_the_browser_goes_round_when_it_next_comes() {
     let played = Played::start(Version::V04).await;

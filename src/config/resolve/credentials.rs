@@ -17,6 +17,7 @@ use crate::web::allowed_domains::AllowedDomains;
 use crate::web::header::fold;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
@@ -254,7 +255,7 @@ impl Resolver<'_> {
             self.fault(&at, "is empty; write {X-Forwarded-Id-Token: \"Bearer {id_token}\"}, or leave the key out");
         }
         let mut headers = Vec::new();
-        let mut seen: HashMap<String, &str> = HashMap::new();
+        let mut seen: HashMap<Cow<'_, str>, &str> = HashMap::new();
         for (name, template) in named {
             let at = at.key(name);
             let header = self.credential_header(&at, name);
@@ -536,18 +537,6 @@ impl Resolver<'_> {
             domains.push(domain.clone());
         }
         Some(PlaygroundEndpoints { allowed_domains: AllowedDomains::new(domains), envelope: envelope? })
-    }
-
-    /// The path of the callback beside our own.
-    pub(super) fn callback_alias(&mut self, at: &KeyPath, written: &Written) -> Option<String> {
-        let path = written.aliases.as_ref()?.callback.as_ref()?;
-        let at = at.key("callback");
-        if super::is_plain_path(path) {
-            Some(path.clone())
-        } else {
-            self.fault(&at, format!("{path:?} is no plain path; write such as /v1/auth/callback"));
-            None
-        }
     }
 }
 

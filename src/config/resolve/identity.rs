@@ -9,6 +9,7 @@ use crate::gate::headers::{NAMED_SETS, Settings, fold, named_set};
 use crate::gate::template::Template;
 use crate::web::forwarded::speaks_of_origin;
 use http::HeaderName;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 /// Headers that mean something to HTTP, to the proxy or to the app's framing and origin checks.
@@ -83,7 +84,7 @@ impl Resolver<'_> {
 
     fn templates(&mut self, at: &KeyPath, named: &written::Named<String>) -> Vec<(HeaderName, Template)> {
         let mut headers = Vec::new();
-        let mut seen: HashMap<String, &str> = HashMap::new();
+        let mut seen: HashMap<Cow<'_, str>, &str> = HashMap::new();
         for (name, template) in named {
             let at = at.key(name);
             let header = self.header_name(&at, name);
@@ -108,9 +109,12 @@ impl Resolver<'_> {
             return None;
         };
         let folded = fold(name);
-        let is_identity =
-            NAMED_SETS.iter().filter_map(|set| named_set(set)).flatten().any(|(known, _)| known.as_str() == folded);
-        let reserved = RESERVED.contains(&folded.as_str())
+        let is_identity = NAMED_SETS
+            .iter()
+            .filter_map(|set| named_set(set))
+            .flatten()
+            .any(|(known, _)| known.as_str() == folded.as_ref());
+        let reserved = RESERVED.contains(&&*folded)
             || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
             || (speaks_of_origin(&folded) && !is_identity);
         if reserved {

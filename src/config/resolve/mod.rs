@@ -5,6 +5,7 @@
 //! run) are noted on the way.
 
 mod credentials;
+mod forward_auth;
 mod identity;
 mod network;
 mod provider;
@@ -22,6 +23,7 @@ use super::run::{Config, Pages};
 use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
+use crate::gate::constraints::GROUP_CLAIMS;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
@@ -132,12 +134,14 @@ impl Resolver<'_> {
         let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
-        let callback_alias = self.callback_alias(&root.key("aliases"), written);
+        let aliases = self.aliases(&root.key("aliases"), written, prefix.as_ref());
+        let callback = aliases.iter().find(|(_, endpoint)| *endpoint == "callback").map(|(path, _)| path.clone());
         let ours = public_url.as_ref().zip(prefix.as_ref());
-        let provider = self.providers(&root.key("providers"), written, ours, callback_alias.as_deref());
+        let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
         let (session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
+        let forward_auth = self.forward_auth(&root.key("forward_auth"), written);
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
         let surroundings =
             routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
@@ -147,12 +151,17 @@ impl Resolver<'_> {
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
+        if forward_auth.is_some() {
+            // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
+            kept_claims.extend(GROUP_CLAIMS.into_iter().chain(["email"]).map(str::to_owned));
+        }
         kept_claims.sort();
         kept_claims.dedup();
         let store = self.store(&root.key("store"), written.store.as_ref());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
+        let server = server.map(|server| server::Settings { forward_auth, aliases, ..server });
         let provider = provider.map(|mut provider| {
             let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
             provider.parameters.extend(age);
@@ -169,7 +178,7 @@ impl Resolver<'_> {
             cookies: cookies?,
             login,
             routes: routes?,
-            playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints, callback_alias },
+            playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints },
             credentials: book.all,
             identity: identity?,
             kept_claims,

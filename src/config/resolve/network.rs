@@ -36,6 +36,24 @@ impl Resolver<'_> {
                 );
             }
         }
+        let forward_auth_at = at.key("forward_auth");
+        let forward_auth_listener = match listeners.and_then(|listeners| listeners.forward_auth.as_ref()) {
+            Some(listener) => {
+                let listener = self.listener(&forward_auth_at, Some(listener), "")?;
+                let others = [&proxy, &admin];
+                if others.into_iter().flatten().any(|other| same_address(&other.address, &listener.address)) {
+                    self.fault(
+                        &forward_auth_at,
+                        "is also the address of another listener; browsers must not reach this one",
+                    );
+                }
+                if written.forward_auth.is_none() {
+                    self.fault(&forward_auth_at, "says nothing without the top-level forward_auth; write that as well");
+                }
+                Some(listener)
+            }
+            None => None,
+        };
         let token = written.admin.as_ref().and_then(|admin| admin.token.as_ref());
         let admin_token = token.and_then(|token| self.admin_token(&root.key("admin").key("token"), token));
         if let (Some(_), Some(admin)) = (&admin_token, &admin)
@@ -56,6 +74,9 @@ impl Resolver<'_> {
             proxy: proxy?,
             admin: admin?,
             admin_token,
+            forward_auth_listener,
+            forward_auth: None,
+            aliases: Vec::new(),
             trusted_proxies,
             upstreams: upstreams?,
             threads: written.threads.map(usize::from),
@@ -150,6 +171,9 @@ impl Resolver<'_> {
 
     fn upstreams(&mut self, at: &KeyPath, written: &Written, proxy: Option<&Listener>) -> Option<Vec<Upstream>> {
         let example = "{app: {url: http://127.0.0.1:8501}}";
+        if written.upstreams.is_none() && written.forward_auth.is_some() {
+            return Some(Vec::new());
+        }
         let named = self.required(at, written.upstreams.as_ref(), example)?;
         if named.is_empty() {
             self.fault(at, format!("is empty; write {example}"));

@@ -5,7 +5,7 @@ use super::credentials::Book;
 use super::session::is_below;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Chosen, ClientAuthorization, Written};
+use crate::config::written::{self, Chosen, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
@@ -47,12 +47,18 @@ impl Resolver<'_> {
         let mut routes = Vec::new();
         let mut places = Vec::new();
         for (at, route) in self.items(at, Some(list)) {
-            let upstream = self.upstream_of(&at.key("upstream"), route, &names);
-            used.extend(upstream);
+            let upstream = if route.upstream.is_none() && written.forward_auth.is_some() {
+                self.without_upstream(&at, route, written);
+                Some(None)
+            } else {
+                self.upstream_of(&at.key("upstream"), route, &names).map(Some)
+            };
+            let index = upstream.flatten();
+            used.extend(index);
             let credential = match &route.credentials {
                 Some(Chosen::Named(name)) if name == "none" => None,
                 Some(chosen) => self.chosen(&at.key("credentials"), chosen, book),
-                None => upstream.and_then(|index| of_upstreams.get(index).copied().flatten()),
+                None => index.and_then(|index| of_upstreams.get(index).copied().flatten()),
             };
             let envelope =
                 route.envelope.as_ref().and_then(|envelope| self.envelope(&at.key("envelope"), envelope, book));
@@ -65,7 +71,7 @@ impl Resolver<'_> {
             let has_some = match &route.credentials {
                 Some(Chosen::Named(name)) => name != "none",
                 Some(Chosen::Here(_)) => true,
-                None => upstream.is_some_and(|index| {
+                None => index.is_some_and(|index| {
                     let upstream = written.upstreams.iter().flatten().nth(index);
                     upstream
                         .and_then(|(_, upstream)| upstream.as_ref())
@@ -120,7 +126,7 @@ impl Resolver<'_> {
         &mut self,
         at: &KeyPath,
         written: &written::Route,
-        upstream: Option<usize>,
+        upstream: Option<Option<usize>>,
         around: &Surroundings<'_>,
     ) -> Option<Route> {
         let path_at = at.key("path");
@@ -153,17 +159,33 @@ impl Resolver<'_> {
         let host = self.host(&at.key("host"), written.host.as_deref(), around);
         let methods = self.methods(&at.key("methods"), written.methods.as_ref());
         Some(Route {
-            path: path?,
             host,
             methods,
-            access,
             upstream: upstream?,
             strip_prefix: written.strip_prefix.clone(),
-            credential: None,
-            client_authorization: ClientAuthorization::default(),
-            envelope: None,
             session_cookie: written.session_cookie.unwrap_or_default(),
+            ..Route::new(path?, access)
         })
+    }
+
+    /// A route whose app is behind the front proxy.
+    fn without_upstream(&mut self, at: &KeyPath, written: &written::Route, all: &Written) {
+        let alone = all.listeners.as_ref().is_some_and(|listeners| listeners.forward_auth.is_some());
+        if written.credentials.is_some() && !alone {
+            let message = "are only answered where no browser can ask; write listeners.forward_auth, and have the front proxy ask there";
+            self.fault(&at.key("credentials"), message);
+        }
+        let named = [
+            ("strip_prefix", written.strip_prefix.is_some()),
+            ("envelope", written.envelope.is_some()),
+            ("session_cookie", written.session_cookie.is_some()),
+        ];
+        for (key, _) in named.into_iter().filter(|(_, is_written)| *is_written) {
+            self.fault(
+                &at.key(key),
+                "is for requests that Vestibule itself sends to an app; name the upstream, or remove it",
+            );
+        }
     }
 
     fn strip_prefix(&mut self, at: &KeyPath, prefix: &str, path: &str) {

@@ -202,12 +202,13 @@ impl Resolver<'_> {
     pub(super) fn sign_in(&mut self, at: &KeyPath, written: Option<&written::SignIn>) -> login::Settings {
         let entry = written.and_then(|sign_in| sign_in.entry).unwrap_or_default();
         let timeout = written.and_then(|sign_in| sign_in.timeout);
+        let return_hosts = self.return_hosts(&at.key("return_to"), written);
         let at = at.key("timeout");
         let attempt_lifetime = self.span(&at, timeout, defaults::sign_in().attempt_lifetime, Duration::from_secs(10));
         if attempt_lifetime > LONG_SIGN_IN {
             self.finding(&at, "a sign-in that was begun stays open for more than two hours");
         }
-        login::Settings { entry, attempt_lifetime }
+        login::Settings { entry, attempt_lifetime, return_hosts }
     }
 }
 

@@ -6,12 +6,14 @@
 //! Defaults live beside the types so that the documentation cannot disagree with the program.
 
 mod credentials;
+mod forward_auth;
 mod provider;
 mod store;
 
 pub(in crate::config) use credentials::{
     AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, Reference,
 };
+pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 
@@ -134,8 +136,9 @@ pub(in crate::config) struct Written {
     #[schemars(extend("default" = {"sign_ins": "refuse", "sessions": "keep", "for": "15m"}))]
     pub(in crate::config) on_store_down: Option<OnStoreDown>,
 
-    /// The apps behind Vestibule, each under a name that routes refer to.
-    #[schemars(required, extend("x-name" = "NAME"))]
+    /// The apps behind Vestibule, each under a name that routes refer to. Must be there, except with
+    /// `forward_auth`.
+    #[schemars(extend("x-name" = "NAME"))]
     pub(in crate::config) upstreams: Option<Named<Upstream>>,
 
     /// Which requests go to which app, and who may make them. The most specific route wins,
@@ -151,6 +154,12 @@ pub(in crate::config) struct Written {
     /// `/v1/auth/{proconnect,callback,logout}`, for playgrounds that stay as they are
     /// (`docs/albert.md`). Needs a route with an `envelope`.
     pub(in crate::config) albert_endpoints: Option<AlbertEndpoints>,
+
+    /// How a front proxy asks `/oauth2/auth` about the requests that it has (`docs/forward-auth.md`).
+    /// Routes then need no upstream. Without this key only the session is looked at there, and no
+    /// route.
+    #[schemars(extend("examples" = [{"from": "nginx"}]))]
+    pub(in crate::config) forward_auth: Option<ForwardAuth>,
 
     /// Further paths of Vestibule's own endpoints, for apps that link to others already.
     pub(in crate::config) aliases: Option<Aliases>,
@@ -187,6 +196,11 @@ pub(in crate::config) struct Listeners {
     /// or behind a network policy.
     #[schemars(extend("default" = defaults::ADMIN))]
     pub(in crate::config) admin: Option<Listener>,
+
+    /// Where the front proxy asks, and nobody else can: `/oauth2/auth` alone is answered here, with
+    /// the route's `credentials`, which are never in an answer of `proxy`. None by default.
+    #[schemars(extend("examples" = ["127.0.0.1:4182"]))]
+    pub(in crate::config) forward_auth: Option<Listener>,
 }
 
 /// Seeing and ending everybody's sessions.
@@ -383,6 +397,11 @@ pub(in crate::config) struct SignIn {
     /// How long a person may take at the provider.
     #[schemars(extend("default" = written_span(defaults::sign_in().attempt_lifetime)))]
     pub(in crate::config) timeout: Option<Span>,
+    /// The hosts beyond that of `public_url` that a sign-in or sign-out may return to
+    /// (`rd=https://…`): `app.example.fr`, or `.example.fr` for that domain and all hosts below it;
+    /// with `:8443` for that port, `:*` for any.
+    #[schemars(extend("default" = [] as [&str; 0], "examples" = [[".example.gouv.fr"]]))]
+    pub(in crate::config) return_to: Option<List<String>>,
 }
 
 /// An app.
@@ -435,8 +454,9 @@ pub(in crate::config) struct Route {
     /// Who may pass.
     #[schemars(extend("default" = Access::default()))]
     pub(in crate::config) access: Option<Access>,
-    /// The name of the upstream that answers.
-    #[schemars(required, extend("examples" = ["playground"]))]
+    /// The name of the upstream that answers. Must be there, except with `forward_auth`: the app is
+    /// behind the front proxy then.
+    #[schemars(extend("examples" = ["playground"]))]
     pub(in crate::config) upstream: Option<String>,
     /// Taken off the front of the path before the app sees it; the route's path must begin with it.
     #[schemars(extend("examples" = ["/v1"]))]
@@ -458,16 +478,6 @@ pub(in crate::config) struct Route {
     /// opens at `/oauth2/auth` alone (`docs/decisions/0006-proof-of-session.md`).
     #[schemars(extend("default" = SessionCookie::default()))]
     pub(in crate::config) session_cookie: Option<SessionCookie>,
-}
-
-/// Further paths of our own endpoints.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping such as {callback: /v1/auth/callback}")]
-pub(in crate::config) struct Aliases {
-    /// The callback: this is then the redirect URI that the provider must know. `/oauth2/callback`
-    /// is answered as well.
-    #[schemars(extend("examples" = ["/v1/auth/callback"]))]
-    pub(in crate::config) callback: Option<String>,
 }
 
 /// What the app learns.
