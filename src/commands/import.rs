@@ -29,6 +29,9 @@ pub(crate) enum ImportCommand {
         /// systemd unit or Kubernetes manifest; several where it has several
         #[arg(value_name = "FILE", required_unless_present = "flags")]
         files: Vec<PathBuf>,
+        /// The proxy that asks /oauth2/auth, where one does; its settings do not say
+        #[arg(long, value_name = "NAME", value_parser = ["nginx", "traefik", "caddy", "haproxy", "envoy"])]
+        front_proxy: Option<String>,
         /// Its flags, as they are on its command line
         #[arg(value_name = "FLAG", last = true)]
         flags: Vec<String>,
@@ -38,7 +41,9 @@ pub(crate) enum ImportCommand {
 pub(crate) fn run(command: ImportCommand) -> ExitCode {
     exit(match command {
         ImportCommand::Albert { file } => import_albert::import(&file),
-        ImportCommand::OAuth2Proxy { files, flags } => import_oauth2_proxy::import(&files, flags),
+        ImportCommand::OAuth2Proxy { files, front_proxy, flags } => {
+            import_oauth2_proxy::import(&files, front_proxy, flags)
+        }
     })
 }
 

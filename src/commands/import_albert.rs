@@ -17,6 +17,7 @@ pub(super) fn import(path: &Path) -> Result<(), Failure> {
     let text = import::read(path)?;
     let mut source = Source::parse(&text).map_err(|says| format!("{name}: {says}"))?;
     let (configuration, notes) = translate::translate(&mut source);
-    let of_the_file = |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| format!("{name}: {text}")).collect() };
+    let of_the_file =
+        |texts: Vec<String>| -> Vec<String> { texts.iter().map(|text| format!("{name}: {text}")).collect() };
     import::show(&of_the_file(source.mistakes), &configuration, &of_the_file(notes))
 }

@@ -36,7 +36,7 @@ use zeroize::Zeroizing;
 /// What messages call the flags behind `--`.
 const FLAGS_BEHIND: &str = "the command line";
 
-pub(super) fn import(files: &[PathBuf], flags: Vec<String>) -> Result<(), Failure> {
+pub(super) fn import(files: &[PathBuf], front_proxy: Option<String>, flags: Vec<String>) -> Result<(), Failure> {
     let mut gathered = Gathered::default();
     for path in files {
         match import::read(path) {
@@ -48,12 +48,12 @@ pub(super) fn import(files: &[PathBuf], flags: Vec<String>) -> Result<(), Failur
     if gathered.given.is_empty() && gathered.alpha.is_none() && gathered.mistakes.is_empty() {
         gathered.mistakes.push("no setting of oauth2-proxy was given".to_owned());
     }
-    let (mistakes, configuration, notes) = configuration(gathered);
+    let (mistakes, configuration, notes) = configuration(gathered, front_proxy);
     import::show(&mistakes, &configuration, &notes)
 }
 
-fn configuration(gathered: Gathered) -> (Vec<String>, String, Vec<String>) {
-    let Translated { configuration, mut notes, mistakes } = translate::translate(Settings::of(gathered));
+fn configuration(gathered: Gathered, front_proxy: Option<String>) -> (Vec<String>, String, Vec<String>) {
+    let Translated { configuration, mut notes, mistakes } = translate::translate(Settings::of(gathered), front_proxy);
     if mistakes.is_empty()
         && let Err(problems) = config::from_text("vestibule.yaml", &configuration, &AsIfAllWereThere)
     {
@@ -142,7 +142,7 @@ mod tests {
                 }
             }
             command_line::read_words(words, FLAGS_BEHIND, &mut gathered);
-            let (mistakes, configuration, notes) = configuration(gathered);
+            let (mistakes, configuration, notes) = configuration(gathered, None);
             assert!(mistakes.is_empty(), "{}: {mistakes:?}", flag.name);
             assert!(configuration.contains(flag.name), "{} is not in {configuration}", flag.name);
             let all = format!("{configuration}{}", notes.join("\n"));
@@ -168,7 +168,7 @@ mod tests {
         let text: String = FLAGS.iter().filter(|flag| !ACTIONS.contains(&flag.name)).map(line).collect();
         let mut gathered = Gathered::default();
         inputs::read("oauth2-proxy.cfg", &text, &mut gathered);
-        let (mistakes, configuration, notes) = configuration(gathered);
+        let (mistakes, configuration, notes) = configuration(gathered, None);
         assert_eq!(mistakes, Vec::<String>::new());
         assert!(!configuration.contains("hunter2") && !notes.join("").contains("hunter2"), "{configuration}");
         for flag in FLAGS.iter().filter(|flag| !ACTIONS.contains(&flag.name)) {

@@ -1,6 +1,6 @@
 //! `vestibule import oauth2-proxy`: each folder of `tests/import/oauth2-proxy/` is a set of inputs, with
-//! what is printed of them: `vestibule.yaml` and, on standard error, `said`. A file `flags` has what goes
-//! behind `--`, a word on each line.
+//! what is printed of them: `vestibule.yaml` and, on standard error, `said`. A file `words` has what else
+//! stands on the command line, a word on each line.
 //!
 //! `UPDATE=1 cargo test --test it -- every_set_of_inputs_prints` writes the outcomes anew; read the
 //! difference before you keep it.
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const CANARY: &str = "hunter2";
 const CONFIGURATION: &str = "vestibule.yaml";
 const SAID: &str = "said";
-const FLAGS: &str = "flags";
+const WORDS: &str = "words";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/oauth2-proxy")
@@ -42,11 +42,10 @@ fn import(folder: &Path, words: &[String]) -> (bool, String, String) {
 /// The inputs of a case, as they stand on the command line.
 fn inputs(case: &Path) -> Vec<String> {
     let names = std::fs::read_dir(case).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut words: Vec<String> = names.filter(|name| ![CONFIGURATION, SAID, FLAGS].contains(&name.as_str())).collect();
+    let mut words: Vec<String> = names.filter(|name| ![CONFIGURATION, SAID, WORDS].contains(&name.as_str())).collect();
     words.sort();
-    if let Ok(flags) = std::fs::read_to_string(case.join(FLAGS)) {
-        words.push("--".to_owned());
-        words.extend(flags.lines().map(str::to_owned));
+    if let Ok(more) = std::fs::read_to_string(case.join(WORDS)) {
+        words.extend(more.lines().map(str::to_owned));
     }
     words
 }
@@ -137,7 +136,10 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
             let at: Vec<String> = problems.iter().map(|problem| problem.path.to_string()).collect();
             assert_eq!(at, ["routes"], "{name}");
             // What is behind the # is what is meant.
-            let opened = configuration.replace("# routes:", "routes:").replace("#   - {", "  - {").replace("#   # From", "# From");
+            let opened = configuration
+                .replace("# routes:", "routes:")
+                .replace("#   - {", "  - {")
+                .replace("#   # From", "# From");
             config::from_text(CONFIGURATION, &opened, &Plenty).unwrap_or_else(|problems| panic!("{name}: {problems}"));
         }
     }
@@ -169,26 +171,70 @@ fn files_that_were_not_given_may_keep_people_out() {
 fn bad_input_is_said_with_its_place_and_nothing_is_printed() {
     let long = format!("client_id = \"{}\"\n", "a".repeat(10 << 20));
     for (name, text, says) in [
-        ("a.cfg", "client_secret = hunter2\n", "a.cfg:1: is not TOML: look at this line; texts are in quotes, lists in [ ]"),
-        ("a.cfg", "a = 1\nclient_id = 7\n", "a.cfg:1: a is no setting of oauth2-proxy 7.15\na.cfg:2: client_id takes a text in quotes, but this is a number"),
-        ("a.cfg", "cookie_samesit = \"hunter2\"\n", "a.cfg:1: cookie_samesit is no setting of oauth2-proxy 7.15; did you mean \"cookie_samesite\"?"),
+        (
+            "a.cfg",
+            "client_secret = hunter2\n",
+            "a.cfg:1: is not TOML: look at this line; texts are in quotes, lists in [ ]",
+        ),
+        (
+            "a.cfg",
+            "a = 1\nclient_id = 7\n",
+            "a.cfg:1: a is no setting of oauth2-proxy 7.15\na.cfg:2: client_id takes a text in quotes, but this is a number",
+        ),
+        (
+            "a.cfg",
+            "cookie_samesit = \"hunter2\"\n",
+            "a.cfg:1: cookie_samesit is no setting of oauth2-proxy 7.15; did you mean \"cookie_samesite\"?",
+        ),
         ("a.cfg", "", "no setting of oauth2-proxy was given"),
-        ("a.cfg", "redirect_url = \"https://u:hunter2@a.example.org/\"\n", "a.cfg:1: redirect-url: holds a user or a password; remove them"),
+        (
+            "a.cfg",
+            "redirect_url = \"https://u:hunter2@a.example.org/\"\n",
+            "a.cfg:1: redirect-url: holds a user or a password; remove them",
+        ),
         ("a.cfg", "upstreams = [\"http://u:hunter2@a/\"]\n", "upstream: holds a user or a password; remove them"),
-        ("a.cfg", "upstreams = [\"http://a/\", \"http://b/\"]\n", "upstream: is for the same paths as another upstream"),
+        (
+            "a.cfg",
+            "upstreams = [\"http://a/\", \"http://b/\"]\n",
+            "upstream: is for the same paths as another upstream",
+        ),
         ("a.cfg", "session_store_type = \"file\"\n", "a.cfg:1: session-store-type: must be cookie or redis"),
         ("a.cfg", "scope = \"openid\\u2028routes: []\"\n", "a.cfg:1: scope: holds a line break or a control character"),
         ("a.cfg", long.as_str(), "a.cfg: is larger than 1 MiB"),
         ("a.yaml", "providers: [\n", "a.yaml:2: is not YAML, or has a key twice: look at this line"),
         ("a.yaml", "a: 1\na: 2\n", "a.yaml:1: is not YAML, or has a key twice: look at this line"),
         ("a.yaml", "a: hunter2\n", "a.yaml: holds no arguments, environment or configuration of oauth2-proxy"),
-        ("a.yaml", "providers:\n- clientId: a\n  clientSecrte: hunter2\n", "a.yaml: providers[0].clientSecrte is no key of oauth2-proxy's alpha configuration; did you mean \"clientSecret\"?"),
+        (
+            "a.yaml",
+            "providers:\n- clientId: a\n  clientSecrte: hunter2\n",
+            "a.yaml: providers[0].clientSecrte is no key of oauth2-proxy's alpha configuration; did you mean \"clientSecret\"?",
+        ),
         ("a.yaml", "providers: hunter2\n", "a.yaml: providers must be a list of mappings"),
-        ("a.yaml", "injectRequestHeaders:\n- {name: [hunter2]}\n", "a.yaml: injectRequestHeaders[0].name must be a text"),
-        ("a.env", "OAUTH2_PROXY_COOKIE_SECRT=hunter2\n", "a.env:1: OAUTH2_PROXY_COOKIE_SECRT is no variable of oauth2-proxy 7.15; did you mean \"OAUTH2_PROXY_COOKIE_SECRET\"?"),
-        ("a.sh", "oauth2-proxy --client-id=a --client-id=b\n", "a.sh: --client-id is given twice; remove one of the two"),
-        ("a.sh", "oauth2-proxy --cookie-expire=hunter2\n", "a.sh: --cookie-expire: takes a length of time with its unit, such as 12h or 1h30m"),
-        ("a.txt", "hunter2\n", "a.txt: is not recognised: neither oauth2-proxy's TOML, nor its alpha configuration, an environment, a command line, a systemd unit or a manifest with one"),
+        (
+            "a.yaml",
+            "injectRequestHeaders:\n- {name: [hunter2]}\n",
+            "a.yaml: injectRequestHeaders[0].name must be a text",
+        ),
+        (
+            "a.env",
+            "OAUTH2_PROXY_COOKIE_SECRT=hunter2\n",
+            "a.env:1: OAUTH2_PROXY_COOKIE_SECRT is no variable of oauth2-proxy 7.15; did you mean \"OAUTH2_PROXY_COOKIE_SECRET\"?",
+        ),
+        (
+            "a.sh",
+            "oauth2-proxy --client-id=a --client-id=b\n",
+            "a.sh: --client-id is given twice; remove one of the two",
+        ),
+        (
+            "a.sh",
+            "oauth2-proxy --cookie-expire=hunter2\n",
+            "a.sh: --cookie-expire: takes a length of time with its unit, such as 12h or 1h30m",
+        ),
+        (
+            "a.txt",
+            "hunter2\n",
+            "a.txt: is not recognised: neither oauth2-proxy's TOML, nor its alpha configuration, an environment, a command line, a systemd unit or a manifest with one",
+        ),
         ("a.bin", "\u{0}\u{1}hunter2", "a.bin: is no text"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -211,7 +257,10 @@ fn both_files_may_not_say_the_same_thing() {
     }
     let (worked, _, said) = import(folder.path(), &["a.cfg".to_owned(), "b.cfg".to_owned()]);
     assert!(!worked);
-    assert_eq!(said, "b.cfg:1: client-id: is given a second time; it was given in a.cfg:1 before\nNothing was printed\n");
+    assert_eq!(
+        said,
+        "b.cfg:1: client-id: is given a second time; it was given in a.cfg:1 before\nNothing was printed\n"
+    );
 }
 
 /// Every flag of 7.15, by its name alone.

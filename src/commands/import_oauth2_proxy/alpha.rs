@@ -75,7 +75,9 @@ const KEYS: [&str; 6] =
 /// Whether a mapping is an alpha configuration: by keys that nothing else has.
 pub(super) fn is_alpha(mapping: &Mapping) -> bool {
     let has = |key: &str| mapping.keys().filter_map(Value::as_str).any(|name| name.eq_ignore_ascii_case(key));
-    let all = mapping.keys().all(|name| KEYS.iter().any(|key| name.as_str().is_some_and(|name| name.eq_ignore_ascii_case(key))));
+    let all = mapping
+        .keys()
+        .all(|name| KEYS.iter().any(|key| name.as_str().is_some_and(|name| name.eq_ignore_ascii_case(key))));
     KEYS.iter().take(3).any(|key| has(key)) || (all && !mapping.is_empty())
 }
 
@@ -108,7 +110,9 @@ pub(super) fn read(mapping: &Mapping, origin: &str, out: &mut Gathered) {
         if index == 0 {
             read_provider(provider, &mut alpha);
         } else {
-            alpha.others.push((provider.here(), "there is one provider; oauth2-proxy too signs people in with the first"));
+            alpha
+                .others
+                .push((provider.here(), "there is one provider; oauth2-proxy too signs people in with the first"));
             provider.pass_over();
         }
     });
@@ -152,7 +156,8 @@ fn read_header(header: &mut Block<'_, '_>, others: &mut Vec<(String, &'static st
     let name = header.text("name").unwrap_or_default();
     let preserved = header.switch("preserveRequestValue") == Some(true);
     if header.switch("InsecureSkipHeaderNormalization") == Some(true) {
-        let says = "refused: a client could send it with `_` for `-`; whatever looks like an identity header is removed";
+        let says =
+            "refused: a client could send it with `_` for `-`; whatever looks like an identity header is removed";
         others.push((header.at("InsecureSkipHeaderNormalization"), says));
     }
     let mut values = Vec::new();
@@ -184,7 +189,11 @@ fn fixed(source: &mut Block<'_, '_>) -> Option<Fixed> {
 
 fn read_upstream(upstream: &mut Block<'_, '_>, others: &mut Vec<(String, &'static str)>) -> Option<Upstream> {
     let dangers = [
-        ("insecureSkipTLSVerify", true, "refused: whoever stands between would be the app; an upstream's certificate is always checked"),
+        (
+            "insecureSkipTLSVerify",
+            true,
+            "refused: whoever stands between would be the app; an upstream's certificate is always checked",
+        ),
         ("passHostHeader", false, "`Host` arrives at the app unchanged"),
         ("proxyWebSockets", false, "WebSockets go through wherever a route leads"),
         ("disableKeepAlives", true, "connections to the app are kept for the next request"),

@@ -42,7 +42,8 @@ impl<'a> Block<'a, '_> {
     /// What stands under a key, in any capitals; `null` is nothing.
     fn get(&mut self, key: &str) -> Option<&'a Value> {
         self.asked.push(key.to_owned());
-        let entry = self.mapping.iter().find(|(name, _)| name.as_str().is_some_and(|name| name.eq_ignore_ascii_case(key)));
+        let entry =
+            self.mapping.iter().find(|(name, _)| name.as_str().is_some_and(|name| name.eq_ignore_ascii_case(key)));
         entry.map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
@@ -81,7 +82,8 @@ impl<'a> Block<'a, '_> {
 
     pub(super) fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         let value = self.get(key)?;
-        let items = value.as_sequence().map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+        let items =
+            value.as_sequence().map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
         let texts: Option<Option<Vec<String>>> = items;
         if texts.as_ref().is_none_or(Option::is_none) {
             self.wrong(key, "a list of texts");
@@ -143,7 +145,8 @@ impl<'a> Block<'a, '_> {
         let (values, wanted) = match flag.kind {
             Kind::Switch(_) => (value.as_bool().map(|on| vec![on.to_string()]), "true or false"),
             Kind::List => {
-                let items = value.as_sequence().map(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+                let items =
+                    value.as_sequence().map(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
                 (items.flatten().map(|items| items.into_iter().map(str::to_owned).collect()), "a list of texts")
             }
             // Some switches of the alpha configuration are flags with a text.

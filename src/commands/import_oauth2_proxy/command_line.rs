@@ -257,10 +257,16 @@ mod tests {
                 "--cookie-secure false",
                 "--cookie-secure is a switch, which does not read the word behind it; write --cookie-secure=true or --cookie-secure=false",
             ),
-            ("--client-secret=hunter2 hunter2", "has a word that belongs to no flag; a value with spaces goes in quotes"),
+            (
+                "--client-secret=hunter2 hunter2",
+                "has a word that belongs to no flag; a value with spaces goes in quotes",
+            ),
             ("--client-id=a --client-id=b", "--client-id is given twice; remove one of the two"),
             ("--client-id", "--client-id has no value"),
-            ("--cookie-secret=a -client-secret hunter2", "-client-secret has one hyphen, and flags have two: write --client-secret"),
+            (
+                "--cookie-secret=a -client-secret hunter2",
+                "-client-secret has one hyphen, and flags have two: write --client-secret",
+            ),
             (
                 "--client-secrte hunter2",
                 "--client-secrte is no flag of oauth2-proxy 7.15; did you mean \"client-secret\"?",

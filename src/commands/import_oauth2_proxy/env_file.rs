@@ -58,7 +58,8 @@ mod tests {
         let mut out = Gathered::default();
         let text = "# c\n\nexport OAUTH2_PROXY_CLIENT_ID=a b # c\nOAUTH2_PROXY_EMAIL_DOMAINS='a.fr,b.fr'\r\nOTHER=\"x # y\"\nOAUTH2_PROXY_SCOPE=\n";
         read(text, "f", &mut out);
-        let found: Vec<_> = out.given.iter().map(|given| (given.name.as_str(), given.values.clone().unwrap())).collect();
+        let found: Vec<_> =
+            out.given.iter().map(|given| (given.name.as_str(), given.values.clone().unwrap())).collect();
         assert_eq!(
             found,
             [("client-id", vec!["a b".to_owned()]), ("email-domain", vec!["a.fr".to_owned(), "b.fr".to_owned()])]

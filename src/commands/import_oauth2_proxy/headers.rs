@@ -119,7 +119,10 @@ impl Import {
         }
         let mut values = values.into_iter();
         let (Some(value), None) = (values.next(), values.next()) else {
-            self.without(&from, "has no value or several, and a header here is made of one template; write it yourself");
+            self.without(
+                &from,
+                "has no value or several, and a header here is made of one template; write it yourself",
+            );
             return;
         };
         match value {
@@ -202,11 +205,17 @@ impl Import {
 
     pub(super) fn identity(&mut self, told: &Told, is_forward_auth: bool) {
         let mut used: Vec<String> = Vec::new();
-        for (flag, unused) in [("oidc-email-claim", "email"), ("oidc-groups-claim", "groups"), ("user-id-claim", "email")] {
+        for (flag, unused) in
+            [("oidc-email-claim", "email"), ("oidc-groups-claim", "groups"), ("user-id-claim", "email")]
+        {
             let Some(text) = self.settings.text(flag) else { continue };
             if text.value.as_deref() == Some(unused) {
                 self.not_needed(&text.name, format!("is {unused} here too"));
-            } else if told.identity.iter().any(|made| text.value.as_deref().is_some_and(|claim| made.value.contains(claim))) {
+            } else if told
+                .identity
+                .iter()
+                .any(|made| text.value.as_deref().is_some_and(|claim| made.value.contains(claim)))
+            {
                 used.push(text.name);
             } else {
                 self.not_needed(&text.name, "no header is made of it");
@@ -250,6 +259,8 @@ fn is_set(set: &str, headers: &[Made]) -> bool {
     of_set.len() == headers.len()
         && headers.iter().all(|made| {
             let template = Template::parse(&made.value).ok();
-            of_set.iter().any(|(name, known)| made.name.eq_ignore_ascii_case(name.as_str()) && template.as_ref() == Some(known))
+            of_set
+                .iter()
+                .any(|(name, known)| made.name.eq_ignore_ascii_case(name.as_str()) && template.as_ref() == Some(known))
         })
 }

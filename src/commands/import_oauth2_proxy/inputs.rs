@@ -51,10 +51,13 @@ fn kind(name: &str, text: &str) -> Option<Kind> {
     }
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let first = lines.clone().next()?;
-    let is_upper = |line: &str| {
-        env_file::assignment(line).is_some_and(|(name, _)| !name.chars().any(|c| c.is_ascii_lowercase()))
+    let is_upper =
+        |line: &str| env_file::assignment(line).is_some_and(|(name, _)| !name.chars().any(|c| c.is_ascii_lowercase()));
+    let is_key = |line: &str| {
+        line.split_once('=').is_some_and(|(key, _)| {
+            key.trim().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        })
     };
-    let is_key = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
     if first.starts_with('[') && text.contains("ExecStart") {
         Some(Kind::Unit)
     } else if first.starts_with("--")
@@ -82,7 +85,9 @@ fn read_yaml(name: &str, text: &str, out: &mut Gathered) {
             Ok(value) => value,
             Err(error) => {
                 let says = match error.location() {
-                    Some(place) => format!("{name}:{}: is not YAML, or has a key twice: look at this line", place.line()),
+                    Some(place) => {
+                        format!("{name}:{}: is not YAML, or has a key twice: look at this line", place.line())
+                    }
                     None => format!("{name}: is not YAML, or has a key twice"),
                 };
                 out.mistakes.push(says);

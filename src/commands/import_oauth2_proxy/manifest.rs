@@ -11,7 +11,8 @@ use serde_yaml::{Mapping, Value};
 /// Reads what concerns oauth2-proxy in a document; whether there was anything.
 pub(super) fn read(document: &Value, origin: &str, out: &mut Gathered) -> bool {
     match document {
-        Value::Sequence(items) => match words(document).filter(|words| words.iter().any(|word| word.starts_with("--"))) {
+        Value::Sequence(items) => match words(document).filter(|words| words.iter().any(|word| word.starts_with("--")))
+        {
             Some(words) => {
                 command_line::read_words(words, origin, out);
                 true

@@ -37,14 +37,21 @@ impl Import {
         let prefix = prefix.as_deref().unwrap_or(USUAL_PREFIX);
         self.line("");
         let redirect = self.settings.text("redirect-url");
-        let is_relative = redirect.as_ref().and_then(|redirect| redirect.value.as_deref()).is_some_and(|value| value.starts_with('/'));
+        let is_relative = redirect
+            .as_ref()
+            .and_then(|redirect| redirect.value.as_deref())
+            .is_some_and(|value| value.starts_with('/'));
         let Some(redirect) = redirect else {
             self.missing("", "public_url", "redirect-url", "write the address that browsers use");
             return Ours::default();
         };
         if is_relative {
             self.line("# redirect-url has no host: write the address that browsers use.\n# public_url:");
-            self.note(&redirect.origin, &redirect.name, "has no host; write the address that browsers use into public_url");
+            self.note(
+                &redirect.origin,
+                &redirect.name,
+                "has no host; write the address that browsers use into public_url",
+            );
             return Ours::default();
         }
         if redirect.value.is_none() {
@@ -71,16 +78,20 @@ impl Import {
         Ours { host: url.host_str().map(str::to_owned), callback }
     }
 
-    pub(super) fn listeners(&mut self) {
+    pub(super) fn listeners(&mut self, answers_tokens: bool) {
         let proxy = self.listener("proxy", ["http-address", "https-address", "tls-cert-file", "tls-key-file"]);
-        let names =
-            ["metrics-address", "metrics-secure-address", "metrics-tls-cert-file", "metrics-tls-key-file"];
+        let names = ["metrics-address", "metrics-secure-address", "metrics-tls-cert-file", "metrics-tls-key-file"];
         let admin = self.listener("admin", names);
-        if proxy.is_none() && admin.is_none() {
+        let forward_auth = answers_tokens.then(|| {
+            let says = "is answered on listeners.forward_auth alone, where no browser can ask: have the proxy in front ask there";
+            self.note("", "the token in an answer of /oauth2/auth", says);
+            "  # For the proxy in front: tokens are answered here, and nowhere else.\n  forward_auth: \"127.0.0.1:4182\"".to_owned()
+        });
+        if proxy.is_none() && admin.is_none() && forward_auth.is_none() {
             return;
         }
         self.line("\nlisteners:");
-        for written in [proxy, admin].into_iter().flatten() {
+        for written in [proxy, admin, forward_auth].into_iter().flatten() {
             self.line(&written);
         }
     }
@@ -101,10 +112,16 @@ impl Import {
         if let Some(plain) = &plain {
             self.not_needed(&plain.name, "is not listened on beside a certificate");
         }
-        let by_default =
-            Text { name: certificate.name.clone(), origin: String::new(), value: Some(":443".to_owned()), variables: Vec::new() };
-        let address = self.address(secure.as_ref().or(plain.as_ref().filter(|_| key == "admin")).unwrap_or(&by_default))?;
-        let mut lines = format!("{}\n  {key}:\n    address: {}\n    tls:", address.comment("  ", from), scalar(&address.text));
+        let by_default = Text {
+            name: certificate.name.clone(),
+            origin: String::new(),
+            value: Some(":443".to_owned()),
+            variables: Vec::new(),
+        };
+        let address =
+            self.address(secure.as_ref().or(plain.as_ref().filter(|_| key == "admin")).unwrap_or(&by_default))?;
+        let mut lines =
+            format!("{}\n  {key}:\n    address: {}\n    tls:", address.comment("  ", from), scalar(&address.text));
         for (key, text) in [("certificate", certificate), ("key", private_key)] {
             let path = text.value.clone().unwrap_or_default();
             let _ = write!(lines, "\n      # From {}.\n      {key}: {}", text.name, scalar(&path));
@@ -141,6 +158,7 @@ impl Import {
             return;
         }
         let everybody = ["0.0.0.0/0", "::/0"];
+        // An unknown one is not believed.
         let (all, own): (Vec<&Text>, Vec<&Text>) =
             proxies.iter().partition(|text| text.value.as_deref().is_none_or(|value| everybody.contains(&value)));
         for text in &all {
@@ -152,7 +170,8 @@ impl Import {
             let addresses = list(own.iter().filter_map(|text| text.value.as_deref()));
             let _ = write!(self.out, "\n# From {name} and {}.\ntrusted_proxies: {addresses}\n", first.name);
         } else {
-            let _ = write!(self.out, "\n# From {name}: oauth2-proxy believed everybody's X-Forwarded-*; here nobody's.\n");
+            let _ =
+                write!(self.out, "\n# From {name}: oauth2-proxy believed everybody's X-Forwarded-*; here nobody's.\n");
             self.line("# Write the addresses of the proxies in front, and nobody else's:\n# trusted_proxies: []");
             self.note("", &name, "believed whoever connects; write the proxies in front into trusted_proxies");
         }
@@ -166,12 +185,23 @@ impl Import {
         }
     }
 
-    /// Where people may be led back to besides public_url.
-    pub(super) fn return_targets(&mut self) {
-        let domains = self.settings.list("whitelist-domain");
-        let Some(first) = domains.first() else { return };
-        let says = "after signing in and out people come back to public_url only, not to another host";
-        self.without(&first.name, says);
+    /// Further paths of our own endpoints: the callback's, where it is not the usual one, and those
+    /// that probes ask.
+    pub(super) fn aliases(&mut self, callback: Option<(String, String)>) {
+        self.line("\naliases:");
+        if let Some((name, path)) = callback {
+            let _ = writeln!(self.out, "  # From {name}: the redirect URI that the provider knows stays.");
+            let _ = writeln!(self.out, "  callback: {}", scalar(&path));
+        }
+        for (name, key, usual) in [("ping-path", "ping", "/ping"), ("ready-path", "ready", "/ready")] {
+            let setting = self.settings.text(name);
+            match setting {
+                None => {
+                    let _ = writeln!(self.out, "  # {name} is {usual} where it is not given.\n  {key}: {usual}");
+                }
+                Some(setting) => self.value("  ", key, &setting),
+            }
+        }
     }
 
     /// An address with a host and no password. Its text may hold one and is not repeated.

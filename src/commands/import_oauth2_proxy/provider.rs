@@ -12,17 +12,8 @@ use std::fmt::Write as _;
 const ISSUERS: [(&str, &str); 2] = [("google", "https://accounts.google.com"), ("gitlab", "https://gitlab.com")];
 
 /// Those that are no OpenID Providers, as oauth2-proxy speaks to them.
-const NO_OPENID: [&str; 9] = [
-    "bitbucket",
-    "digitalocean",
-    "facebook",
-    "github",
-    "keycloak",
-    "linkedin",
-    "nextcloud",
-    "sourcehut",
-    "login.gov",
-];
+const NO_OPENID: [&str; 9] =
+    ["bitbucket", "digitalocean", "facebook", "github", "keycloak", "linkedin", "nextcloud", "sourcehut", "login.gov"];
 
 /// The algorithms of ID tokens that can be verified here.
 const ALGORITHMS: [&str; 10] =
@@ -60,7 +51,11 @@ impl Import {
         let name = if environment.is_some() { "proconnect".to_owned() } else { provider_name(&kind_name) };
         let _ = write!(self.out, "\nproviders:\n  {name}:\n");
         if let (Some(environment), Some(issuer)) = (environment, &issuer) {
-            let _ = write!(self.out, "    # From {}.\n    preset: proconnect\n    environment: {environment}\n", issuer.name);
+            let _ = write!(
+                self.out,
+                "    # From {}.\n    preset: proconnect\n    environment: {environment}\n",
+                issuer.name
+            );
         } else {
             self.issuer(kind.as_ref(), &kind_name, issuer.as_ref(), host);
         }
@@ -133,12 +128,8 @@ impl Import {
             }
             (None, Some(file)) => match &file.value {
                 Some(path) => {
-                    let _ = writeln!(
-                        self.out,
-                        "    # From {}.\n    client_secret: {{file: {}}}",
-                        file.name,
-                        scalar(path)
-                    );
+                    let _ =
+                        writeln!(self.out, "    # From {}.\n    client_secret: {{file: {}}}", file.name, scalar(path));
                 }
                 None => self.value("    ", "client_secret", &file),
             },
@@ -226,7 +217,8 @@ impl Import {
             return;
         }
         let values = list(values.iter().map(String::as_str));
-        let _ = writeln!(self.out, "    # From {}: asked for, and checked.\n    acr_values: {values}", from.join(" and "));
+        let _ =
+            writeln!(self.out, "    # From {}: asked for, and checked.\n    acr_values: {values}", from.join(" and "));
     }
 
     /// Whether groups are authentication levels: who may enter is then a matter of `acr_values`.
@@ -244,7 +236,8 @@ impl Import {
                 None => self.without(&prompt.name, "depends on what is not known here; write it into `parameters`"),
             }
         }
-        let of_alpha = self.settings.alpha.as_mut().map(|alpha| std::mem::take(&mut alpha.parameters)).unwrap_or_default();
+        let of_alpha =
+            self.settings.alpha.as_mut().map(|alpha| std::mem::take(&mut alpha.parameters)).unwrap_or_default();
         for parameter in of_alpha {
             if parameter.is_open {
                 self.without(&parameter.from, "browsers do not choose parameters of the authorization request");
@@ -254,7 +247,8 @@ impl Import {
                 continue;
             }
             if matches!(parameter.name.as_str(), "siret_hint" | "idp_hint") {
-                let _ = writeln!(self.out, "    # From {}.\n    {}: {}", parameter.from, parameter.name, scalar(&value));
+                let _ =
+                    writeln!(self.out, "    # From {}.\n    {}: {}", parameter.from, parameter.name, scalar(&value));
             } else {
                 parameters.push((parameter.from, parameter.name, value));
             }
@@ -262,7 +256,11 @@ impl Import {
         let mut first = true;
         for (from, name, value) in parameters {
             if RESERVED.contains(&name.as_str()) || (name == "max_age") {
-                let instead = if name == "max_age" { "`session: {sign_in_age: …}` asks for it and checks it" } else { "is not yours to set" };
+                let instead = if name == "max_age" {
+                    "`session: {sign_in_age: …}` asks for it and checks it"
+                } else {
+                    "is not yours to set"
+                };
                 self.without(&from, format!("{name} {instead}"));
             } else if name == "prompt" && value.split(' ').any(|word| word == "none") {
                 self.without(&from, "prompt=none would sign nobody in; `sign_in: {entry: silent}` tries it first");
@@ -283,7 +281,10 @@ impl Import {
         let is_known = |text: &&Text| text.value.as_deref().is_some_and(|value| ALGORITHMS.contains(&value));
         let (known, unknown): (Vec<&Text>, Vec<&Text>) = algorithms.iter().partition(is_known);
         if !unknown.is_empty() {
-            self.without(&first.name, format!("of the algorithms only these are verified here: {}", ALGORITHMS.join(", ")));
+            self.without(
+                &first.name,
+                format!("of the algorithms only these are verified here: {}", ALGORITHMS.join(", ")),
+            );
         }
         if !known.is_empty() {
             let algorithms = list(known.iter().filter_map(|text| text.value.as_deref()));
@@ -306,7 +307,8 @@ impl Import {
         if audiences.iter().all(|text| text.value.as_deref() == Some("aud")) {
             self.not_needed(&first.name, "is `aud`, always");
         } else {
-            let says = "whom a token is for is said by `aud` alone; by another claim a token of another service could pass";
+            let says =
+                "whom a token is for is said by `aud` alone; by another claim a token of another service could pass";
             self.refuse(&first.name, says);
         }
     }

@@ -49,7 +49,10 @@ const MOST: usize = 32;
 /// # Errors
 /// Why there are none.
 pub(super) fn paths(expression: &str) -> Result<Paths, Refusal> {
-    if matches!(expression, "" | "^" | "/" | "^/" | ".*" | "^.*" | "^.*$" | ".*$" | "/.*" | "^/.*" | "^/.*$" | "/*" | "^/*" | ".+" | "^.+$") {
+    if matches!(
+        expression,
+        "" | "^" | "/" | "^/" | ".*" | "^.*" | "^.*$" | ".*$" | "/.*" | "^/.*" | "^/.*$" | "/*" | "^/*" | ".+" | "^.+$"
+    ) {
         return Err(Refusal::Everything);
     }
     let rest = expression.strip_prefix('^').ok_or(Refusal::NotAnchored)?;
@@ -88,7 +91,9 @@ impl End {
     fn remark(self) -> Option<&'static str> {
         match self {
             Self::Exact | Self::Below => None,
-            Self::Anything => Some("that path and what is below it; the expression meant all that begins with these letters"),
+            Self::Anything => {
+                Some("that path and what is below it; the expression meant all that begins with these letters")
+            }
         }
     }
 }
@@ -153,7 +158,9 @@ impl Reader<'_> {
             let mut characters = alternative.chars();
             while let Some(c) = characters.next() {
                 match c {
-                    '\\' => text.extend(characters.next().filter(|c| c.is_ascii_punctuation()).map(Some).ok_or(Refusal::NotAPath)?),
+                    '\\' => text.extend(
+                        characters.next().filter(|c| c.is_ascii_punctuation()).map(Some).ok_or(Refusal::NotAPath)?,
+                    ),
                     c => text.push(c),
                 }
             }
@@ -165,7 +172,8 @@ impl Reader<'_> {
         if self.texts.len() * alternatives.len() > MOST {
             return Err(Refusal::NotAPath);
         }
-        self.texts = self.texts.iter().flat_map(|text| alternatives.iter().map(move |more| format!("{text}{more}"))).collect();
+        self.texts =
+            self.texts.iter().flat_map(|text| alternatives.iter().map(move |more| format!("{text}{more}"))).collect();
         self.rest = self.rest.get(self.rest.len() - after.len()..).ok_or(Refusal::NotAPath)?;
         Ok(())
     }

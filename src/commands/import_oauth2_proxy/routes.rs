@@ -14,12 +14,9 @@ use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
 use url::Url;
 
-/// The app that only the proxy in front knows.
-const IN_FRONT: &str = "behind-the-front-proxy";
-/// What is behind a path that no app answers any more: it must not fall to the app of another path.
-const NOWHERE: &str = "nowhere";
-/// Where the two are: nothing answers there.
-const NO_ADDRESS: &str = "http://127.0.0.1:9";
+/// What is behind a path that no app answers any more, so that it does not fall to the app of another
+/// path; and where that is: nothing answers there.
+const NOWHERE: (&str, &str) = ("nowhere", "http://127.0.0.1:9");
 
 /// An app behind.
 pub(super) struct App {
@@ -35,6 +32,7 @@ pub(super) struct App {
 pub(super) struct Plan {
     apps: Vec<App>,
     routes: Vec<Route>,
+    /// Whether there is no app behind, and a proxy in front asks.
     pub(super) is_forward_auth: bool,
     /// What the paths begin with that lead to an app no more.
     lost: Vec<String>,
@@ -45,7 +43,8 @@ struct Route {
     path: String,
     methods: Vec<String>,
     is_public: bool,
-    app: usize,
+    /// None where the app is behind the proxy in front.
+    app: Option<usize>,
     strip_prefix: Option<String>,
     /// What asks for it.
     from: String,
@@ -58,8 +57,8 @@ impl Import {
         for upstream in self.upstreams() {
             self.upstream(upstream, &mut plan);
         }
-        if plan.apps.is_empty() {
-            plan.without_app(IN_FRONT, "/**");
+        if plan.routes.is_empty() {
+            plan.without_app("/**", None);
         }
         plan.is_forward_auth = !plan.apps.iter().any(|app| !app.from.is_empty());
         self.open(&mut plan);
@@ -103,7 +102,7 @@ impl Import {
         let is_nothing = uri.as_deref().is_some_and(|uri| uri.starts_with("file:///dev/null"));
         if path == "/" && rewrite.is_none() && (is_nothing || answers.is_some_and(|code| (200..300).contains(&code))) {
             self.not_needed(from, "is no app: the proxy in front asks /oauth2/auth");
-            plan.without_app(IN_FRONT, "/**");
+            plan.without_app("/**", None);
             return;
         }
         if answers.is_some() || uri.as_deref().is_some_and(|uri| uri.starts_with("file:")) {
@@ -114,7 +113,7 @@ impl Import {
             };
             self.without(from, format!("{what}; so that no other app gets its requests, they lead nowhere"));
             if let Ok((path, _)) = pattern(&path, rewrite.as_deref()) {
-                plan.without_app(NOWHERE, &path);
+                plan.without_app(&path, Some(NOWHERE));
             }
             plan.lost.push(fixed_part(&path));
             return;
@@ -150,7 +149,26 @@ impl Import {
             plan.apps.len() - 1
         });
         let (methods, from) = (Vec::new(), String::new());
-        plan.routes.push(Route { path, methods, is_public: false, app, strip_prefix, from });
+        plan.routes.push(Route { path, methods, is_public: false, app: Some(app), strip_prefix, from });
+    }
+
+    /// That a proxy in front asks, and which.
+    pub(super) fn forward_auth(&mut self, plan: &Plan) {
+        if !plan.routes.iter().any(|route| route.app.is_none()) {
+            if self.front_proxy.is_some() {
+                self.note("", "--front-proxy", "has no effect: every request goes to an app behind");
+            }
+            return;
+        }
+        self.line("\n# oauth2-proxy has no app behind it: the proxy in front asks /oauth2/auth.");
+        if let Some(front_proxy) = &self.front_proxy {
+            let _ = writeln!(self.out, "forward_auth: {{from: {front_proxy}}}");
+        } else {
+            self.line("# Write which one: {from: nginx}, or traefik, caddy, haproxy or envoy. Another name than the right one");
+            self.line("# would let clients say which request is asked about.\nforward_auth: {}");
+            let says = "write which proxy asks /oauth2/auth; with --front-proxy NAME this command does";
+            self.note("", "forward_auth.from", says);
+        }
     }
 
     /// Opens the paths that oauth2-proxy lets everybody through to.
@@ -163,7 +181,10 @@ impl Import {
                 };
                 let shown = format!("{} {value}", text.name);
                 if has_method && value.contains("!=") {
-                    self.refuse(&shown, "opens everything but a path to everybody; write public routes for what is meant");
+                    self.refuse(
+                        &shown,
+                        "opens everything but a path to everybody; write public routes for what is meant",
+                    );
                     continue;
                 }
                 let (method, expression) = match value.split_once('=').filter(|_| has_method) {
@@ -194,12 +215,11 @@ impl Import {
     }
 
     pub(super) fn upstreams_and_routes(&mut self, plan: &Plan, told: &Told, restrictions: &[Restriction]) {
-        self.line("\nupstreams:");
+        if !plan.apps.is_empty() {
+            self.line("\nupstreams:");
+        }
         for app in &plan.apps {
-            if app.name == IN_FRONT {
-                self.line("  # No app is behind: the proxy in front asks /oauth2/auth, and serves the app itself.");
-                self.line("  # Routes need a name for that app; nothing answers at this address.");
-            } else if app.name == NOWHERE {
+            if app.name == NOWHERE.0 {
                 self.line("  # Nothing answers there: what is not taken over must not fall to another app.");
             }
             if !app.from.is_empty() {
@@ -210,7 +230,12 @@ impl Import {
                     let _ = writeln!(self.out, "  {}: {{url: {}}}", app.name, in_braces(url));
                 }
                 (Some(url), Some(timeout)) => {
-                    let _ = writeln!(self.out, "  {}: {{url: {}, timeouts: {{read: {timeout}}}}}", app.name, in_braces(url));
+                    let _ = writeln!(
+                        self.out,
+                        "  {}: {{url: {}, timeouts: {{read: {timeout}}}}}",
+                        app.name,
+                        in_braces(url)
+                    );
                 }
                 (None, _) => {
                     let _ = writeln!(self.out, "  # {}: {{url: }}", app.name);
@@ -222,10 +247,17 @@ impl Import {
         let closed = if restrictions.is_empty() { "" } else { "# " };
         if !restrictions.is_empty() {
             let names: Vec<&str> = restrictions.iter().map(|restriction| restriction.name.as_str()).collect();
-            self.line("# CLOSED. oauth2-proxy let in only some of those who can sign in, and this version of Vestibule has");
+            self.line(
+                "# CLOSED. oauth2-proxy let in only some of those who can sign in, and this version of Vestibule has",
+            );
             self.line("# no rule for that: everybody whom the provider signs in would enter. See at the end:");
             self.wrapped(&format!("- {}", names.join(", ")));
-            self.line("# If the provider or the app keeps the others out, take the # away from the lines below. Until then");
+            if plan.is_forward_auth {
+                self.line("# The proxy in front can ask it: /oauth2/auth?allowed_groups=…&allowed_email_domains=…&allowed_emails=…");
+            }
+            self.line(
+                "# If the provider or the app keeps the others out, take the # away from the lines below. Until then",
+            );
             self.line("# `vestibule check` says that the routes are missing, and nothing is served.");
             for restriction in restrictions {
                 let says = format!("{}: nobody is let in until you have decided who may", restriction.says);
@@ -242,7 +274,6 @@ impl Import {
                 let _ = writeln!(self.out, "{closed}  # From {}.", route.from);
                 said = &route.from;
             }
-            let Some(app) = plan.apps.get(route.app) else { continue };
             let mut keys = vec![format!("path: {}", in_braces(&route.path))];
             if route.is_public {
                 keys.push("access: public".to_owned());
@@ -250,7 +281,8 @@ impl Import {
             if !route.methods.is_empty() {
                 keys.push(format!("methods: {}", list(route.methods.iter().map(String::as_str))));
             }
-            keys.push(format!("upstream: {}", app.name));
+            let app = route.app.and_then(|app| plan.apps.get(app));
+            keys.extend(app.map(|app| format!("upstream: {}", app.name)));
             keys.extend(route.strip_prefix.as_ref().map(|prefix| format!("strip_prefix: {}", scalar(prefix))));
             keys.extend(told.credential.filter(|_| !route.is_public).map(|name| format!("credentials: {name}")));
             let _ = writeln!(self.out, "{closed}  - {{{}}}", keys.join(", "));
@@ -259,13 +291,15 @@ impl Import {
 }
 
 impl Plan {
-    /// A path that leads to no app.
-    fn without_app(&mut self, name: &str, path: &str) {
-        let known = self.apps.iter().position(|app| app.name == name);
-        let app = known.unwrap_or_else(|| {
-            let (name, url) = (name.to_owned(), Some(NO_ADDRESS.to_owned()));
-            self.apps.push(App { name, from: String::new(), url, timeout: None });
-            self.apps.len() - 1
+    /// A path that leads to no app, or to one that is behind the proxy in front.
+    fn without_app(&mut self, path: &str, nowhere: Option<(&str, &str)>) {
+        let app = nowhere.map(|(name, url)| {
+            let known = self.apps.iter().position(|app| app.name == name);
+            known.unwrap_or_else(|| {
+                let (name, url) = (name.to_owned(), Some(url.to_owned()));
+                self.apps.push(App { name, from: String::new(), url, timeout: None });
+                self.apps.len() - 1
+            })
         });
         if !self.routes.iter().any(|route| route.path == path) {
             let (path, methods) = (path.to_owned(), Vec::new());
@@ -282,13 +316,22 @@ impl Plan {
         }
         let covering = self.routes.iter().filter(|route| !route.is_public && covers(&route.path, pattern));
         let here = covering.max_by_key(|route| route.path.len()).cloned();
-        let below = self.routes.iter().filter(|route| !route.is_public && route.path != pattern && covers(pattern, &route.path));
+        let below = self
+            .routes
+            .iter()
+            .filter(|route| !route.is_public && route.path != pattern && covers(pattern, &route.path));
         let below: Vec<Route> = below.cloned().collect();
         let answered = here.is_some() || !below.is_empty();
         let here = here.map(|route| Route { path: pattern.to_owned(), ..route });
         for route in here.into_iter().chain(below) {
             let strip_prefix = route.strip_prefix.filter(|prefix| covers(&format!("{prefix}/**"), &route.path));
-            self.add(Route { methods: methods.to_vec(), is_public: true, from: from.to_owned(), strip_prefix, ..route });
+            self.add(Route {
+                methods: methods.to_vec(),
+                is_public: true,
+                from: from.to_owned(),
+                strip_prefix,
+                ..route
+            });
         }
         answered
     }
@@ -377,17 +420,25 @@ fn address(uri: &str) -> Result<String, &'static str> {
 
 fn app_name(id: Option<&str>, path: &str, apps: &[App]) -> String {
     let plain = |text: &str| -> String {
-        let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect();
+        let plain: String = text
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
+            .collect();
         plain.trim_matches('-').chars().take(40).collect()
     };
     let name = match id.map(&plain).filter(|name| !name.is_empty()) {
         Some(name) => name,
-        None => Some(plain(path.trim_end_matches("/**"))).filter(|name| !name.is_empty()).unwrap_or_else(|| "app".to_owned()),
+        None => Some(plain(path.trim_end_matches("/**")))
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "app".to_owned()),
     };
     // What begins with a letter is read as a text by every YAML reader.
     let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("app-{name}") };
     let taken = |name: &str| apps.iter().any(|app| app.name == name);
-    (1..).map(|number| if number == 1 { name.clone() } else { format!("{name}-{number}") }).find(|name| !taken(name)).unwrap_or(name)
+    (1..)
+        .map(|number| if number == 1 { name.clone() } else { format!("{name}-{number}") })
+        .find(|name| !taken(name))
+        .unwrap_or(name)
 }
 
 /// A path or an address as it stands in a mapping on one line.

@@ -10,6 +10,7 @@ use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
 use std::time::Duration;
 use url::Url;
+use vestibule::web::return_hosts::ReturnHost;
 
 /// How long a session is idle before it ends, where nothing is written.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -86,7 +87,10 @@ impl Import {
                 Some("strict") => {
                     self.without(&setting.name, "is Lax: with Strict nobody who comes by a link would be signed in");
                 }
-                _ => self.refuse(&setting.name, "other sites could send requests with the session's cookie; it is Lax, always"),
+                _ => self.refuse(
+                    &setting.name,
+                    "other sites could send requests with the session's cookie; it is Lax, always",
+                ),
             }
         }
     }
@@ -97,12 +101,25 @@ impl Import {
         let name = button.map_or("skip-provider-button, which is not given".to_owned(), |given| given.name);
         let entry = if skipped { "automatic" } else { "page" };
         let _ = write!(self.out, "\nsign_in:\n  # From {name}.\n  entry: {entry}\n");
-        let Some(given) = self.settings.given("cookie-csrf-expire") else { return };
-        match self.settings.span("cookie-csrf-expire") {
-            Some(expire) if expire >= LEAST_SIGN_IN => {
+        let says = "people have an hour to sign in where nothing is written, 10 seconds at least";
+        match (self.settings.given("cookie-csrf-expire"), self.settings.span("cookie-csrf-expire")) {
+            (Some(given), Some(expire)) if expire >= LEAST_SIGN_IN => {
                 let _ = writeln!(self.out, "  # From {}.\n  timeout: {}", given.name, written(expire));
             }
-            _ => self.without(&given.name, "people have an hour to sign in where nothing is written, 10 seconds at least"),
+            (Some(given), _) => self.without(&given.name, says),
+            (None, _) => {}
+        }
+        let domains = self.settings.list("whitelist-domain");
+        let Some(first) = domains.first() else { return };
+        let is_host = |text: &&Text| text.value.as_deref().is_some_and(|host| ReturnHost::parse(host).is_ok());
+        let (hosts, others): (Vec<&Text>, Vec<&Text>) = domains.iter().partition(is_host);
+        if !others.is_empty() {
+            self.without(&first.name, "one is not known here, or no host that people may be led back to");
+        }
+        if !hosts.is_empty() {
+            let hosts = list(hosts.iter().filter_map(|text| text.value.as_deref()));
+            let _ =
+                writeln!(self.out, "  # From {}: where people may be led back to.\n  return_to: {hosts}", first.name);
         }
     }
 
@@ -153,7 +170,8 @@ impl Import {
             let reference = self.reference(&password, "REDIS_PASSWORD");
             let _ = writeln!(self.out, "    # From {}.\n    password: {reference}", password.name);
         } else if servers.has_password {
-            let says = "holds a password, which was not copied: put it alone into the variable REDIS_PASSWORD, or into a file";
+            let says =
+                "holds a password, which was not copied: put it alone into the variable REDIS_PASSWORD, or into a file";
             self.note(&servers.origin, &servers.name, says);
             let _ = writeln!(self.out, "    # From {}.\n    password: {{env: REDIS_PASSWORD}}", servers.name);
         }
@@ -176,7 +194,11 @@ impl Import {
         (servers.name, servers.origin) = (given.name, given.origin);
         let text = self.settings.secret_url(name);
         let Some(url) = text.as_deref().and_then(|text| servers.take(text)) else {
-            let _ = writeln!(self.out, "    # From {}: write rediss://host:6379 without a user and a password.\n    # url:", servers.name);
+            let _ = writeln!(
+                self.out,
+                "    # From {}: write rediss://host:6379 without a user and a password.\n    # url:",
+                servers.name
+            );
             let says = "is not known here, or no redis:// or rediss:// URL; write it into store.redis.url, without its password";
             self.note(&servers.origin, &servers.name, says);
             return;
@@ -195,8 +217,16 @@ impl Import {
         let urls: Option<Vec<String>> =
             texts.iter().map(|Text { value, .. }| value.as_deref().and_then(|text| servers.take(text))).collect();
         let Some(urls) = urls else {
-            let _ = writeln!(self.out, "    # From {}: write them without a user and a password.\n    # urls:", servers.name);
-            self.note(&servers.origin, &servers.name, "holds what is no redis:// or rediss:// URL; write them into store.redis.urls");
+            let _ = writeln!(
+                self.out,
+                "    # From {}: write them without a user and a password.\n    # urls:",
+                servers.name
+            );
+            self.note(
+                &servers.origin,
+                &servers.name,
+                "holds what is no redis:// or rediss:// URL; write them into store.redis.urls",
+            );
             return;
         };
         let _ = writeln!(self.out, "    # From {}.\n    urls: {}", servers.name, list(urls.iter().map(String::as_str)));
@@ -224,11 +254,7 @@ impl Servers {
         }
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let database = url.path().trim_matches('/');
-        let database = if database.is_empty() {
-            String::new()
-        } else {
-            format!("/{}", database.parse::<u16>().ok()?)
-        };
+        let database = if database.is_empty() { String::new() } else { format!("/{}", database.parse::<u16>().ok()?) };
         Some(format!("{}://{host}{port}{database}", url.scheme()))
     }
 }

@@ -144,9 +144,8 @@ impl Settings {
 
     pub(super) fn text(&self, name: &str) -> Option<Text> {
         let given = self.ask(name).filter(|given| given.flag.kind != Kind::Secret)?;
-        let text = |value, variables| {
-            Some(Text { name: given.name.clone(), origin: given.origin.clone(), value, variables })
-        };
+        let text =
+            |value, variables| Some(Text { name: given.name.clone(), origin: given.origin.clone(), value, variables });
         let Some(values) = &given.values else { return text(None, vec![given.flag.variable()]) };
         let (value, variables) = self.filled_in(given.layer, values.first()?);
         let is_empty = value.as_deref().is_some_and(|value| value.trim().is_empty());
@@ -334,7 +333,10 @@ mod tests {
                 "Alpha: client-id: is a flag too, and oauth2-proxy does not start with both; remove one of the two",
             ),
             (vec![("reverse-proxy", Layer::Environment, "hunter2")], "Environment: reverse-proxy: takes true or false"),
-            (vec![("cookie-expire", Layer::CommandLine, "12")], "CommandLine: --cookie-expire: takes a length of time with its unit, such as 12h or 1h30m"),
+            (
+                vec![("cookie-expire", Layer::CommandLine, "12")],
+                "CommandLine: --cookie-expire: takes a length of time with its unit, such as 12h or 1h30m",
+            ),
             (vec![("logging-max-age", Layer::File, "x")], "File: logging-max-age: takes a whole number"),
             (
                 vec![("cookie-secure", Layer::Environment, "$UNKNOWN")],
@@ -372,7 +374,10 @@ mod tests {
             ("$(cat /f)", None, vec![]),
         ] {
             let text = gathered(&[("client-id", Layer::CommandLine, value)]).text("client-id").unwrap();
-            assert_eq!((text.value.as_deref(), text.variables), (expected, variables.into_iter().map(str::to_owned).collect()));
+            assert_eq!(
+                (text.value.as_deref(), text.variables),
+                (expected, variables.into_iter().map(str::to_owned).collect())
+            );
         }
     }
 }

@@ -19,8 +19,8 @@ pub(super) struct Translated {
     pub(super) mistakes: Vec<String>,
 }
 
-pub(super) fn translate(settings: Settings) -> Translated {
-    let mut import = Import { settings, ..Import::default() };
+pub(super) fn translate(settings: Settings, front_proxy: Option<String>) -> Translated {
+    let mut import = Import { settings, front_proxy, ..Import::default() };
     import.everything();
     Translated { configuration: import.out, notes: import.notes, mistakes: import.settings.mistakes }
 }
@@ -29,6 +29,8 @@ pub(super) fn translate(settings: Settings) -> Translated {
 #[derive(Default)]
 pub(super) struct Import {
     pub(super) settings: Settings,
+    /// The proxy that asks, if that was said.
+    pub(super) front_proxy: Option<String>,
     pub(super) out: String,
     notes: Vec<String>,
     /// What takes a protection away, and is not taken over.
@@ -44,28 +46,25 @@ impl Import {
         self.line("# What an oauth2-proxy did, as Vestibule's configuration. Look through it, then:");
         self.line("# vestibule check --config vestibule.yaml --online");
         let prefix = self.prefix();
+        let plan = self.plan();
+        let told = self.headers(plan.is_forward_auth);
+        let restrictions = self.restrictions();
         let ours = self.public_url(&prefix);
         if let Some(prefix) = &prefix {
             let _ = writeln!(self.out, "# From proxy-prefix.\nprefix: {}", scalar(prefix));
         }
-        self.listeners();
+        self.listeners(plan.is_forward_auth && told.credential.is_some());
         self.trusted_proxies();
+        self.forward_auth(&plan);
         self.provider();
         self.session();
         self.cookies(ours.host.as_deref());
         self.sign_in();
         self.store();
-        let plan = self.plan();
-        let told = self.headers(plan.is_forward_auth);
-        let restrictions = self.restrictions();
         self.upstreams_and_routes(&plan, &told, &restrictions);
         self.credentials(&told);
         self.identity(&told, plan.is_forward_auth);
-        self.return_targets();
-        if let Some((name, path)) = ours.callback {
-            let _ = write!(self.out, "\n# From {name}: the redirect URI that the provider knows stays.\n");
-            let _ = writeln!(self.out, "aliases: {{callback: {}}}", scalar(&path));
-        }
+        self.aliases(ours.callback);
         self.the_rest();
         self.remarks();
     }
