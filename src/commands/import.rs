@@ -92,7 +92,7 @@ pub(super) fn is_proconnect_identite(host: &str) -> bool {
 
 /// The scopes that `written` stands for, `openid` first and each once; and whether ProConnect's own
 /// names had to be taken for `profile`.
-pub(super) fn scopes<'a>(written: &'a str, is_proconnect: bool) -> (Vec<&'a str>, bool) {
+pub(super) fn scopes(written: &str, is_proconnect: bool) -> (Vec<&str>, bool) {
     let mut scopes: Vec<&str> = vec!["openid"];
     let mut of_profile = false;
     for name in written.split_ascii_whitespace() {

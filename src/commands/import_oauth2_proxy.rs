@@ -102,10 +102,11 @@ mod tests {
 
     /// Flags that do nothing where nothing else is set.
     const BESIDE_OTHERS: [&str; 18] = [
-        "https-address",
         "metrics-tls-cert-file",
         "metrics-tls-key-file",
         "pass-basic-auth",
+        "pass-user-headers",
+        "real-client-ip-header",
         "redis-ca-path",
         "redis-cluster-connection-urls",
         "redis-connection-url",
@@ -119,7 +120,6 @@ mod tests {
         "tls-cert-file",
         "tls-key-file",
         "trusted-proxy-ip",
-        "upstream-timeout",
     ];
 
     #[test]

@@ -41,10 +41,13 @@ impl Import {
         };
         let (told, others) = if is_forward_auth { (response, request) } else { (request, response) };
         // Those of the proxy in front are told to whoever asks, whatever is written here.
-        if !is_forward_auth && let Some(first) = others.first() {
+        let mut unused: Vec<&str> =
+            others.iter().map(|header| header.from.as_str()).filter(|_| !is_forward_auth).collect();
+        unused.dedup();
+        for from in unused {
             let says = "browsers are not shown who they are; a proxy in front that asks /oauth2/auth gets X-Auth-Request-*, \
                         and an app behind that asks it back needs `session_cookie: proof` on its route";
-            self.without(&first.from, says);
+            self.without(from, says);
         }
         let mut found = Told::default();
         for header in told {
@@ -160,7 +163,7 @@ impl Import {
 
     /// Which claims hold what oauth2-proxy calls by this name.
     fn claims(&mut self, name: &str) -> String {
-        let mut written = |flag, usual: &str| {
+        let written = |flag, usual: &str| {
             let text = self.settings.text(flag).and_then(|text| text.value);
             text.filter(|claim| claim != usual)
         };

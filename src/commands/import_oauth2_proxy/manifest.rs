@@ -173,10 +173,11 @@ fn kept(mapping: &Mapping, origin: &str, out: &mut Gathered) -> bool {
     for part in ["data", "stringData"] {
         let entries = get(mapping, part).and_then(Value::as_mapping).into_iter().flatten();
         for (name, value) in entries.filter_map(|(name, value)| Some((name.as_str()?, value))) {
+            let is_cfg = name.rsplit_once('.').is_some_and(|(_, extension)| extension == "cfg");
             if name.starts_with(super::flags::PREFIX) {
                 out.variable(origin, name, scalar(value).filter(|_| kind == "ConfigMap"));
                 found = true;
-            } else if let Some(file) = value.as_str().filter(|_| name.ends_with(".cfg") && kind == "ConfigMap") {
+            } else if let Some(file) = value.as_str().filter(|_| is_cfg && kind == "ConfigMap") {
                 toml_file::read(file, &format!("{origin}: {name}"), out);
                 found = true;
             } else if let Some(Ok(Value::Mapping(inner))) =

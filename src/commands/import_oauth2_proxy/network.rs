@@ -33,8 +33,8 @@ impl Import {
         Some(prefix)
     }
 
-    pub(super) fn public_url(&mut self, prefix: &Option<String>) -> Ours {
-        let prefix = prefix.as_deref().unwrap_or(USUAL_PREFIX);
+    pub(super) fn public_url(&mut self, prefix: Option<&str>) -> Ours {
+        let prefix = prefix.unwrap_or(USUAL_PREFIX);
         self.line("");
         let redirect = self.settings.text("redirect-url");
         let is_relative = redirect
@@ -83,8 +83,8 @@ impl Import {
         let names = ["metrics-address", "metrics-secure-address", "metrics-tls-cert-file", "metrics-tls-key-file"];
         let admin = self.listener("admin", names);
         let forward_auth = answers_tokens.then(|| {
-            let says = "is answered on listeners.forward_auth alone, where no browser can ask: have the proxy in front ask there";
-            self.note("", "the token in an answer of /oauth2/auth", says);
+            let says = "tokens are answered there alone, where no browser can ask: have the proxy in front ask there";
+            self.note("", "listeners.forward_auth", says);
             "  # For the proxy in front: tokens are answered here, and nowhere else.\n  forward_auth: \"127.0.0.1:4182\"".to_owned()
         });
         if proxy.is_none() && admin.is_none() && forward_auth.is_none() {

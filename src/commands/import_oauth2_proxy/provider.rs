@@ -59,6 +59,14 @@ impl Import {
         } else {
             self.issuer(kind.as_ref(), &kind_name, issuer.as_ref(), host);
         }
+        if let Some(kind) = &kind {
+            let says = match kind_name.as_str() {
+                _ if environment.is_some() => "ProConnect is known by its issuer",
+                "oidc" => "every OpenID Provider is spoken to alike",
+                _ => "is spoken to as every OpenID Provider is; its groups say nothing here",
+            };
+            self.not_needed(&kind.name, says);
+        }
         self.client(environment.is_some());
         if environment.is_none() {
             self.endpoints();
@@ -103,10 +111,6 @@ impl Import {
                 }
                 None => self.missing("    ", "issuer", "oidc-issuer-url", "write the issuer of the provider"),
             },
-        }
-        if kind.is_some() && kind_name != "oidc" {
-            let says = "is spoken to as any OpenID Provider is: who may enter by its groups is said below";
-            self.not_needed(name, says);
         }
     }
 

@@ -124,7 +124,7 @@ impl Reader<'_> {
             match first {
                 '(' => self.group(behind)?,
                 '\\' => {
-                    let literal = characters.next().filter(|c| c.is_ascii_punctuation()).ok_or(Refusal::NotAPath)?;
+                    let literal = characters.next().filter(char::is_ascii_punctuation).ok_or(Refusal::NotAPath)?;
                     self.literal(literal, characters.as_str())?;
                 }
                 c if c.is_ascii_alphanumeric() || "/-_~.@:!,=&".contains(c) => self.literal(c, behind)?,
@@ -159,7 +159,7 @@ impl Reader<'_> {
             while let Some(c) = characters.next() {
                 match c {
                     '\\' => text.extend(
-                        characters.next().filter(|c| c.is_ascii_punctuation()).map(Some).ok_or(Refusal::NotAPath)?,
+                        characters.next().filter(char::is_ascii_punctuation).map(Some).ok_or(Refusal::NotAPath)?,
                     ),
                     c => text.push(c),
                 }

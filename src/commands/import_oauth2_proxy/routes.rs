@@ -99,8 +99,10 @@ impl Import {
     fn upstream(&mut self, upstream: Upstream, plan: &mut Plan) {
         let Upstream { from, id, path, rewrite, uri, answers, timeout } = upstream;
         let from = from.as_str();
-        let is_nothing = uri.as_deref().is_some_and(|uri| uri.starts_with("file:///dev/null"));
-        if path == "/" && rewrite.is_none() && (is_nothing || answers.is_some_and(|code| (200..300).contains(&code))) {
+        // Where it is for nothing: without a path of its own, its path is that of the device.
+        let is_nothing = uri.as_deref() == Some("file:///dev/null");
+        let is_consent = path == "/" && rewrite.is_none() && answers.is_some_and(|code| (200..300).contains(&code));
+        if is_nothing || is_consent {
             self.not_needed(from, "is no app: the proxy in front asks /oauth2/auth");
             plan.without_app("/**", None);
             return;
@@ -173,6 +175,8 @@ impl Import {
 
     /// Opens the paths that oauth2-proxy lets everybody through to.
     fn open(&mut self, plan: &mut Plan) {
+        let prefix = self.settings.text("proxy-prefix").and_then(|text| text.value);
+        let ours = format!("{}/**", prefix.as_deref().unwrap_or("/oauth2").trim_end_matches('/'));
         for (flag, has_method) in [("skip-auth-regex", false), ("skip-auth-route", true)] {
             for text in self.settings.list(flag) {
                 let Some(value) = text.value else {
@@ -204,6 +208,10 @@ impl Import {
                             None => shown.clone(),
                         };
                         for pattern in &paths.patterns {
+                            if covers(&ours, pattern) {
+                                self.not_needed(&shown, "is Vestibule's own path");
+                                continue;
+                            }
                             if !plan.open(pattern, &methods, &from) {
                                 self.without(&shown, format!("no app that could be taken over is behind {pattern}"));
                             }
@@ -223,7 +231,9 @@ impl Import {
                 self.line("  # Nothing answers there: what is not taken over must not fall to another app.");
             }
             if !app.from.is_empty() {
-                let _ = writeln!(self.out, "  # From {}.", app.from);
+                let by_flag = app.timeout.is_some() && app.from == "upstream";
+                let timeout = if by_flag { " and upstream-timeout" } else { "" };
+                let _ = writeln!(self.out, "  # From {}{timeout}.", app.from);
             }
             match (&app.url, &app.timeout) {
                 (Some(url), None) => {
@@ -435,10 +445,9 @@ fn app_name(id: Option<&str>, path: &str, apps: &[App]) -> String {
     // What begins with a letter is read as a text by every YAML reader.
     let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("app-{name}") };
     let taken = |name: &str| apps.iter().any(|app| app.name == name);
-    (1..)
-        .map(|number| if number == 1 { name.clone() } else { format!("{name}-{number}") })
-        .find(|name| !taken(name))
-        .unwrap_or(name)
+    // One more than there are is enough.
+    let numbered = (2..=apps.len() + 1).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(name)
 }
 
 /// A path or an address as it stands in a mapping on one line.

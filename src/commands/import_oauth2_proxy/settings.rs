@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_command_line_comes_before_the_environment_and_that_before_files() {
-        let mut settings = gathered(&[
+        let settings = gathered(&[
             ("client-id", Layer::CommandLine, "flag"),
             ("client-id", Layer::File, "file"),
             ("client-id", Layer::Environment, "env"),
@@ -359,7 +359,7 @@ mod tests {
             (Layer::Alpha, "${NAME:-hunter2}", Some("NAME")),
             (Layer::Environment, "hunter2", Some("OAUTH2_PROXY_CLIENT_SECRET")),
         ] {
-            let mut settings = gathered(&[("client-secret", layer, value)]);
+            let settings = gathered(&[("client-secret", layer, value)]);
             assert_eq!(settings.secret("client-secret").unwrap().variable.as_deref(), expected, "{layer:?} {value}");
             assert!(settings.text("client-secret").is_none());
         }

@@ -49,7 +49,7 @@ impl Import {
         let plan = self.plan();
         let told = self.headers(plan.is_forward_auth);
         let restrictions = self.restrictions();
-        let ours = self.public_url(&prefix);
+        let ours = self.public_url(prefix.as_deref());
         if let Some(prefix) = &prefix {
             let _ = writeln!(self.out, "# From proxy-prefix.\nprefix: {}", scalar(prefix));
         }
