@@ -283,3 +283,118 @@ fn the_recorded_flags_are_those_of_the_program() {
     let recorded: Vec<&str> = RECORDED.lines().collect();
     assert_eq!(flags, recorded, "{}", program.to_string_lossy());
 }
+
+#[test]
+fn what_no_app_answers_any_more_is_not_opened_on_another_one() {
+    let text = "client_id = \"a\"\nredirect_url = \"https://a.example.org/oauth2/callback\"\nprovider = \"oidc\"\n\
+                oidc_issuer_url = \"https://login.example.org\"\nemail_domains = \"*\"\n\
+                upstreams = [\"http://127.0.0.1:8501\", \"file:///var/www/#/files/\", \"http://127.0.0.1:8000/api/\"]\n\
+                skip_auth_routes = [\"^/files/public/\", \"^/files\", \"^/ping$\", \"GET=^/api/\", \"^/oauth2/x$\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("o.cfg"), text).unwrap();
+    let (_, configuration, said) = import(folder.path(), &["o.cfg".to_owned()]);
+    config::from_text(CONFIGURATION, &configuration, &Plenty).unwrap_or_else(|problems| panic!("{problems}\n{said}"));
+    let routes: Vec<&str> = configuration.lines().filter(|line| line.starts_with("  - {path")).collect();
+    assert_eq!(
+        routes,
+        [
+            "  - {path: /ping, access: public, upstream: app}",
+            "  - {path: /api/**, access: public, methods: [GET], upstream: api}",
+            "  - {path: /files/**, upstream: nowhere}",
+            "  - {path: /api/**, upstream: api}",
+            "  - {path: /**, upstream: app}",
+        ]
+    );
+}
+
+/// Every key of the alpha configuration of 7.15, with a value that it takes.
+const EVERY_ALPHA_KEY: &str = "
+server: &server
+  bindAddress: 127.0.0.1:4180
+  secureBindAddress: 127.0.0.1:4443
+  tls:
+    key: {value: aHVudGVyMg==, fromEnv: A, fromFile: /key.pem}
+    cert: {value: aHVudGVyMg==, fromEnv: A, fromFile: /cert.pem}
+    minVersion: TLS1.3
+    cipherSuites: [A]
+metricsServer: {<<: *server, bindAddress: 127.0.0.1:4181, secureBindAddress: 127.0.0.1:4182}
+upstreamConfig:
+  proxyRawPath: true
+  upstreams:
+    - {id: a, path: /, uri: http://a, insecureSkipTLSVerify: true, flushInterval: 1s, passHostHeader: false,
+       proxyWebSockets: false, timeout: 1s, disableKeepAlives: true}
+    - {id: b, path: /b/, static: true, staticCode: 403}
+    - {id: c, path: ^/c/(.*)$, rewriteTarget: /$1, uri: http://c}
+injectRequestHeaders: &headers
+  - name: A
+    preserveRequestValue: true
+    InsecureSkipHeaderNormalization: true
+    values:
+      - claimSource: {claim: user, prefix: p, basicAuthPassword: {value: aHVudGVyMg==}}
+  - {name: B, values: [{secretSource: {value: aHVudGVyMg==}}]}
+  - {name: C, values: [{claim: email}, {fromEnv: A}]}
+injectResponseHeaders: *headers
+providers:
+  - clientID: a
+    clientSecret: hunter2
+    clientSecretFile: /f
+    keycloakConfig: {groups: [a], roles: [a]}
+    azureConfig: {tenant: a, graphGroupField: a}
+    microsoftEntraIDConfig: {allowedTenants: [a], federatedTokenAuth: true}
+    ADFSConfig: {skipScope: true}
+    bitbucketConfig: {team: a, repository: a}
+    githubConfig: {org: a, team: a, repo: a, token: hunter2, users: [a]}
+    gitlabConfig: {group: [a], projects: [a]}
+    googleConfig: {group: [a], adminEmail: a, serviceAccountJson: a, useApplicationDefaultCredentials: true,
+                   targetPrincipal: a, useOrganizationID: true, adminAPIUserScope: a}
+    oidcConfig: {issuerURL: 'https://login.example.org', insecureAllowUnverifiedEmail: true,
+                 insecureSkipIssuerVerification: true, insecureSkipNonce: true, skipDiscovery: true,
+                 jwksURL: 'https://login.example.org/k', publicKeyFiles: [a], emailClaim: mail, groupsClaim: g,
+                 userIDClaim: u, audienceClaims: [azp], extraAudiences: [a], enabledSigningAlgs: [ES256]}
+    loginGovConfig: {jwtKey: hunter2, jwtKeyFile: a, pubjwkURL: a}
+    id: a
+    provider: oidc
+    name: a
+    caFiles: [a]
+    useSystemTrustStore: true
+    loginURL: https://login.example.org/a
+    loginURLParameters: [{name: a, default: [b], allow: [{value: c}, {pattern: d}]}]
+    authRequestResponseMode: query
+    redeemURL: https://login.example.org/t
+    profileURL: https://login.example.org/p
+    skipClaimsFromProfileURL: true
+    resource: a
+    validateURL: https://login.example.org/v
+    scope: openid
+    allowedGroups: [a]
+    code_challenge_method: S256
+    additionalClaims: [a]
+    backendLogoutURL: https://login.example.org/o
+";
+
+#[test]
+fn every_key_of_the_alpha_configuration_is_known_and_says_where_it_went() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("alpha.yaml"), EVERY_ALPHA_KEY).unwrap();
+    let (worked, configuration, said) = import(folder.path(), &["alpha.yaml".to_owned()]);
+    assert!(worked, "{said}");
+    assert!(
+        !format!("{configuration}{said}").contains(CANARY) && !configuration.contains("aHVudGVyMg"),
+        "{configuration}"
+    );
+    // Closed in more than one way: nothing of it may load.
+    assert!(configuration.contains("\n# routes:\n"), "{configuration}");
+    let provider = EVERY_ALPHA_KEY.split("    oidcConfig: {").nth(1).unwrap().split('}').next().unwrap();
+    for key in provider.split(", ").filter_map(|entry| entry.trim().split(':').next()) {
+        assert!(configuration.contains(&format!("oidcConfig.{key}")), "{key} is not in {configuration}");
+    }
+    for key in [
+        "bitbucketConfig.team",
+        "githubConfig.org",
+        "gitlabConfig.projects",
+        "googleConfig.adminEmail",
+        "loginGovConfig.jwtKey",
+    ] {
+        assert!(configuration.contains(&format!("providers[0].{key}")), "{key} is not in {configuration}");
+    }
+}

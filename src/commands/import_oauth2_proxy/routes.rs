@@ -85,6 +85,7 @@ impl Import {
             let url = uri.as_deref().and_then(|uri| Url::parse(uri).ok());
             let path = match &url {
                 Some(url) if url.scheme() == "unix" || url.scheme() == "static" || url.path().is_empty() => "/",
+                Some(url) if url.scheme() == "file" => url.fragment().unwrap_or(url.path()),
                 Some(url) => url.path(),
                 None => "/",
             };
