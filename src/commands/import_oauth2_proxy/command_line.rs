@@ -100,8 +100,13 @@ pub(super) fn read_flags(words: impl IntoIterator<Item = String>, origin: &str, 
         let flag = match flags::of_a_command_line(name) {
             Ok(flag) => flag,
             Err(says) => {
-                let name = if is_name(name) { name } else { "…" };
-                out.mistake(origin, &format!("--{name} {says}"));
+                // A secret that follows its flag's name without a sign between them.
+                let secret = flags::FLAGS.iter().find(|flag| flag.kind == Kind::Secret && name.starts_with(flag.name));
+                match secret {
+                    Some(flag) => out.mistake(origin, &format!("--{} has no = or space behind it", flag.name)),
+                    None if is_name(name) => out.mistake(origin, &format!("--{name} {says}")),
+                    None => out.mistake(origin, "has a flag that is none of oauth2-proxy's"),
+                }
                 // What follows may be its value.
                 words.next_if(|next| value.is_none() && !next.starts_with('-'));
                 continue;
@@ -126,6 +131,10 @@ pub(super) fn read_flags(words: impl IntoIterator<Item = String>, origin: &str, 
                 value
             }
         };
+        if value.contains(" --") {
+            out.mistake(origin, &format!("--{name} holds further flags; look for a quote in the wrong place"));
+            continue;
+        }
         if !seen.insert(flag.name) && !flag.is_list() {
             out.mistake(origin, &format!("--{name} is given twice; remove one of the two"));
             continue;
@@ -270,6 +279,12 @@ mod tests {
             (
                 "--client-secrte hunter2",
                 "--client-secrte is no flag of oauth2-proxy 7.15; did you mean \"client-secret\"?",
+            ),
+            ("--client-secrethunter2", "--client-secret has no = or space behind it"),
+            ("--a/b=c", "has a flag that is none of oauth2-proxy's"),
+            (
+                "--client-id='a --client-secret=hunter2'",
+                "--client-id holds further flags; look for a quote in the wrong place",
             ),
             ("--client-id='a", "has a quote that is not closed on its line"),
             ("true", "holds no command line of oauth2-proxy"),
