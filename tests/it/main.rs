@@ -27,6 +27,7 @@ mod forward_auth;
 mod headers;
 mod hygiene;
 mod import_albert;
+mod import_oauth2_proxy;
 mod keys;
 mod life;
 mod listeners;
