@@ -9,7 +9,7 @@
 //!
 //! | the gate says | answer |
 //! |---|---|
-//! | `Forward` | 202 with the identity headers, as far as the session has them |
+//! | `Forward` | 202 with the identity headers, as far as the session has them; to Envoy 200 |
 //! | `SignIn` | 401 with the sign-in page, or what leads to sign in (`not_signed_in`) |
 //! | `Deny` for want of a session | 401 |
 //! | `Deny` for anything else | 403, for nginx makes 500 of all others |
@@ -164,11 +164,13 @@ impl Proxy {
             credential = Some(std::mem::take(&mut exchange.credential.headers));
         }
         let is_told = |name: &HeaderName| settings.is_some() || TOLD.iter().any(|told| name.as_str().starts_with(told));
-        let mut reply = Reply::new(StatusCode::ACCEPTED, "");
+        let from_envoy = settings.is_some_and(|settings| settings.from == FrontProxy::Envoy);
+        // Envoy takes every other status for a refusal.
+        let mut reply = Reply::new(if from_envoy { StatusCode::OK } else { StatusCode::ACCEPTED }, "");
         for (name, value) in forward.identity.iter().filter(|(name, _)| is_told(name)) {
             reply = reply.header(name.clone(), value.clone());
         }
-        if settings.is_some_and(|settings| settings.from == FrontProxy::Envoy) {
+        if from_envoy {
             let set = |name: &HeaderName| forward.identity.iter().any(|(told, _)| told == name);
             let names = self.gate.headers().all().iter().map(|(name, _)| name).filter(|name| !set(name));
             let names: Vec<&str> = names.map(HeaderName::as_str).collect();

@@ -24,6 +24,7 @@ mod dependencies;
 mod endings;
 mod envelope;
 mod forward_auth;
+mod front_proxies;
 mod headers;
 mod hygiene;
 mod import_albert;

@@ -1,10 +1,11 @@
-//! The real programs on either side of Vestibule: ProConnect's provider and ordinary applications.
+//! The real programs around Vestibule: ProConnect's provider, ordinary applications, front proxies.
 //!
 //! `tests/setup` installs them, `tests/counterparts` holds what they run. A test asks for what it
 //! needs first: `require!(OidcProvider, FastApi);`. This room knows nothing of Vestibule.
 
 use super::running::Running;
 use serde::Deserialize;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,6 +36,14 @@ pub(crate) enum Counterpart {
     Streamlit,
     /// Redis, its Sentinel and its command line.
     Redis,
+    /// nginx with its `auth_request`.
+    Nginx,
+    /// HAProxy with Lua.
+    Haproxy,
+    /// Caddy.
+    Caddy,
+    /// Envoy.
+    Envoy,
 }
 
 impl Counterpart {
@@ -45,6 +54,10 @@ impl Counterpart {
             Self::FastApi => "fastapi",
             Self::Streamlit => "streamlit",
             Self::Redis => "redis",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Caddy => "caddy",
+            Self::Envoy => "envoy",
         }
     }
 
@@ -55,6 +68,21 @@ impl Counterpart {
             Self::OidcProvider => directory().join("node_modules/.installed").is_file() && answers("node"),
             Self::FastApi | Self::Streamlit => directory().join(".venv/.installed").is_file(),
             Self::Redis => answers("redis-server") && answers("redis-cli"),
+            Self::Nginx | Self::Haproxy => runs(self.program(), "-v"),
+            Self::Caddy => runs(self.program(), "version"),
+            Self::Envoy => answers(self.program()),
+        }
+    }
+
+    /// The command of a front proxy.
+    pub(crate) fn program(self) -> PathBuf {
+        match self {
+            Self::Caddy | Self::Envoy => directory().join(".venv/bin").join(self.name()),
+            _ => {
+                // Where the system has its servers, which is not on everybody's search path.
+                let of_system = Path::new("/usr/sbin").join(self.name());
+                if of_system.is_file() { of_system } else { PathBuf::from(self.name()) }
+            }
         }
     }
 
@@ -86,9 +114,14 @@ pub(crate) fn skipped(why: &str) {
 }
 
 /// Whether `program` is a command that runs.
-fn answers(program: &str) -> bool {
+fn answers(program: impl AsRef<OsStr>) -> bool {
+    runs(program, "--version")
+}
+
+/// The same, where it is asked in another way.
+fn runs(program: impl AsRef<OsStr>, argument: &str) -> bool {
     Command::new(program)
-        .arg("--version")
+        .arg(argument)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -93,6 +93,11 @@ impl Running {
         assert!(sent.unwrap().success(), "{} could not be sent {name}", self.name);
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 use super::site::{ORIGIN, Site};
 use futures_util::{SinkExt, StreamExt};
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -12,15 +13,24 @@ pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 /// A WebSocket that the echo app has spoken on.
 pub(crate) async fn socket(site: &Site, target: &str, cookies: Option<String>) -> Socket {
+    socket_at(site.address, target, cookies).await.0
+}
+
+/// The same by way of whoever listens at `address`, with the handshake as it reached the app.
+pub(crate) async fn socket_at(
+    address: SocketAddr,
+    target: &str,
+    cookies: Option<String>,
+) -> (Socket, serde_json::Value) {
     let mut request = format!("ws://app.example{target}").into_client_request().unwrap();
     request.headers_mut().insert("origin", ORIGIN.parse().unwrap());
     if let Some(cookies) = cookies {
         request.headers_mut().insert("cookie", cookies.parse().unwrap());
     }
-    let stream = TcpStream::connect(site.address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
-    socket
+    let Some(Ok(Message::Text(handshake))) = socket.next().await else { panic!("the app says nothing") };
+    (socket, serde_json::from_str(&handshake).unwrap())
 }
 
 /// Whether something that is sent comes back.

@@ -1,0 +1,324 @@
+//! nginx, Caddy, HAProxy and Envoy in front of an app, each with the file of `deploy/` as it is
+//! shipped, asking a real Vestibule: one scenario, the same for all of them.
+//!
+//! Everything goes through the front proxy, sign-in included. What each sends with a question, and
+//! what the others send that cannot be run here, is in `forward_auth`; the files of those are read
+//! here.
+
+use super::support::client::{Answer, Client};
+use super::support::counterparts::{Counterpart, require};
+use super::support::front_proxy::{FrontProxy, shipped};
+use super::support::raw::Raw;
+use super::support::shown::{email_at_app, header_at_app};
+use super::support::site::{ORIGIN, Setup, Site};
+use super::support::socket::{echoes, socket_at};
+use http::Method;
+use serde_json::Value;
+use std::net::Ipv4Addr;
+
+const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
+/// Whom nobody can sign in as.
+const FORGED: &str = "admin@forged.example";
+
+/// Names under which an app could take a client's word for who it is.
+const FORGED_NAMES: [&str; 18] = [
+    "X-Auth-Request-Email",
+    "x-auth-request-email",
+    "X-Auth-Request-User",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username",
+    "X-Auth-Request-Anything",
+    "X_Auth_Request_Email",
+    "X-Auth_Request-Email",
+    "X.Auth.Request.Email",
+    "X~Auth~Request~Email",
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Access-Token",
+    "X_Forwarded_User",
+    "Remote-User",
+    "REMOTE_USER",
+    "X-Remote-User",
+    "X-Vestibule-Session",
+];
+
+/// What a client could say of its request, to have another one judged.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("X-Original-URL", "https://app.example/public/x"),
+    ("X-Original-URI", "/public/x"),
+    ("X-Original-Method", "OPTIONS"),
+    ("X-Forwarded-Uri", "/public/x"),
+    ("X-Forwarded-Method", "OPTIONS"),
+    ("X-Forwarded-Host", "other.example"),
+    ("X-Forwarded-Proto", "http"),
+    ("X-Rewrite-URL", "/public/x"),
+    ("X-Envoy-Original-Path", "/public/x"),
+];
+
+/// Targets that a front proxy, Vestibule and an app could read in two ways.
+const TRICKS: [&str; 16] = [
+    "/public/../app",
+    "/public/%2e%2e/app",
+    "/public/..%2fapp",
+    "/public%2f..%2fapp",
+    "/public/.%2e/app",
+    "/public/..;/app",
+    "/public\\..\\app",
+    "/public/..%5capp",
+    "//app",
+    "//public/../app",
+    "/./app",
+    "/app%00/public/x",
+    "/oauth2/../app",
+    "/oauth2/%2e%2e/app",
+    "/oauth2/..%2fapp",
+    "/app?/public/x",
+];
+
+/// The site as `deploy/{which}/vestibule.yaml` has it.
+async fn site_of(which: &str) -> Site {
+    let written: Value = serde_yaml::from_str(&shipped(&format!("{which}/vestibule.yaml"))).unwrap();
+    assert_eq!(written["session"]["keep"], "store");
+    let key = |name: &str| format!("{name}: {}\n", written[name]);
+    Site::with(Setup {
+        routes: written["routes"].to_string(),
+        more: ["trusted_proxies", "forward_auth", "identity"].map(key).concat()
+            + "session: {keys: [{id: k1, secret: {env: SESSION_KEY}}], keep: store}\n",
+        ..Setup::default()
+    })
+    .await
+}
+
+struct Scene {
+    which: Counterpart,
+    site: Site,
+    front: FrontProxy,
+}
+
+impl Scene {
+    async fn start(which: Counterpart) -> Self {
+        let site = site_of(&format!("{which:?}").to_lowercase()).await;
+        let front = FrontProxy::start(which, site.address, site.echo.address).await;
+        Self { which, site, front }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.front.address)
+    }
+
+    /// How many requests the app has had.
+    fn at_app(&self) -> usize {
+        self.site.echo.seen.borrow().requests
+    }
+
+    /// Does something of which nothing may reach the app.
+    async fn out_of_reach<T>(&self, what: impl AsyncFnOnce() -> T) -> T {
+        let before = self.at_app();
+        let done = what().await;
+        assert_eq!(self.at_app(), before, "{:?}: it reached the app", self.which);
+        done
+    }
+}
+
+/// What a form or script of the site sends.
+async fn post(client: &Client, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let own = [("origin", ORIGIN), ("sec-fetch-site", "same-origin"), ("accept", "application/json")];
+    client.send(Method::POST, path, &[&own[..], headers].concat(), body).await
+}
+
+async fn scenario(which: Counterpart) {
+    let scene = Scene::start(which).await;
+    let person = signs_in_and_is_back_where_it_was_going(&scene).await;
+    strangers_get_401_or_what_is_public(&scene).await;
+    who_it_is_cannot_be_forged(&scene, &person).await;
+    another_request_cannot_be_judged(&scene).await;
+    bodies_and_websockets_pass(&scene, &person).await;
+    what_is_renewed_reaches_the_browser(&scene, &person).await;
+    nothing_passes_while_vestibule_is_down(&scene, &person).await;
+    a_session_that_is_over_is_over_at_once(&scene, &person).await;
+}
+
+async fn signs_in_and_is_back_where_it_was_going(scene: &Scene) -> Client {
+    let person = scene.client();
+    person.set_cookie("theme", "dark");
+    let target = "/app/deep/caf%C3%A9?x=a%20b&y=%26&z=/..";
+    let page = person.browse(target).await;
+    assert_eq!(page.status, 200, "{:?}: {} {}", scene.which, page.url, page.text());
+    assert_eq!(page.json()["target"], target);
+    assert_eq!(email_at_app(&page).as_deref(), Some(EMAIL));
+    assert!(header_at_app(&page, "x-vestibule-session").is_some());
+    assert_eq!(header_at_app(&page, "cookie").as_deref(), Some("theme=dark"), "{:?}", scene.which);
+    assert_eq!(header_at_app(&page, "x-forwarded-proto").as_deref(), Some("https"));
+    for around in [&["zoo=1"][..], &["a=1", "zoo=2"], &["x__Host-vestibule=own"]] {
+        let own = person.cookie_header("app.example").unwrap();
+        let all = [&["first=0"], &[own.as_str()], around].concat().join("; ");
+        let answer = person.get("/app/x", &[("cookie", &all)]).await;
+        let kept = [&["first=0", "theme=dark"], around].concat().join("; ");
+        let at_app = header_at_app(&answer, "cookie").unwrap_or_default();
+        assert!(!at_app.contains(&person.cookie("__Host-vestibule").unwrap()), "{:?}: {at_app}", scene.which);
+        if !around[0].starts_with('x') {
+            assert_eq!(at_app, kept, "{:?}", scene.which);
+        }
+    }
+    person
+}
+
+async fn strangers_get_401_or_what_is_public(scene: &Scene) {
+    let stranger = scene.client();
+    scene
+        .out_of_reach(async || {
+            let answer = stranger.fetch("/app/x").await;
+            assert_eq!((answer.status, answer.header("location")), (401, None), "{:?}", scene.which);
+            assert_eq!(answer.json()["error"], "not_signed_in", "{:?}", scene.which);
+            let form = post(&stranger, "/app/form", &[], vec![b'x'; 100]).await;
+            assert_eq!((form.status, form.header("location")), (401, None), "{:?}", scene.which);
+            let asked = stranger.get("/oauth2/auth", &ELSEWHERE).await;
+            assert!(asked.status >= 400, "{:?}: {}", scene.which, asked.status);
+        })
+        .await;
+    let open = stranger.fetch("/public/x?y").await;
+    assert_eq!(email_at_app(&open), None);
+    assert_eq!(open.json()["target"], "/public/x?y");
+    assert_eq!(header_at_app(&open, "x-auth-request-user"), None);
+}
+
+async fn who_it_is_cannot_be_forged(scene: &Scene, person: &Client) {
+    let stranger = scene.client();
+    for name in FORGED_NAMES {
+        for path in ["/public/x", "/app/x"] {
+            for (client, email) in [(&stranger, None), (person, Some(EMAIL))] {
+                let which = scene.which;
+                let answer = client.get(path, &[(name, FORGED)]).await;
+                if answer.status == 200 {
+                    assert!(!answer.text().contains(FORGED), "{which:?} {name} {path}: {}", answer.text());
+                    assert_eq!(email_at_app(&answer).as_deref(), email, "{which:?} {name} {path}");
+                } else {
+                    assert!([400, 401, 403].contains(&answer.status), "{which:?} {name} {path}: {}", answer.status);
+                }
+            }
+        }
+    }
+}
+
+async fn another_request_cannot_be_judged(scene: &Scene) {
+    let stranger = scene.client();
+    scene
+        .out_of_reach(async || {
+            for header in ELSEWHERE {
+                let answer = stranger.get("/app/x", &[header]).await;
+                assert!([401, 403].contains(&answer.status), "{:?} {header:?}: {}", scene.which, answer.status);
+            }
+            for target in TRICKS {
+                let mut raw = Raw::connect(scene.front.address).await;
+                raw.send(format!("GET {target} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n")).await;
+                let answer = raw.answer().await;
+                assert!(answer.status >= 400, "{:?} {target}: {}", scene.which, answer.head);
+            }
+        })
+        .await;
+}
+
+async fn bodies_and_websockets_pass(scene: &Scene, person: &Client) {
+    let which = scene.which;
+    let sent = post(person, "/app/form?x", &[("content-type", "text/plain")], vec![b'x'; 300_000]).await;
+    assert_eq!(email_at_app(&sent).as_deref(), Some(EMAIL), "{which:?}");
+    let seen = sent.json();
+    assert_eq!((seen["method"].as_str(), seen["body"].as_u64()), (Some("POST"), Some(300_000)), "{which:?}");
+
+    let cookies = person.cookie_header("app.example");
+    let (mut socket, handshake) = socket_at(scene.front.address, "/ws", cookies.clone()).await;
+    let is_email = |pair: &&Value| pair[0] == "x-auth-request-email";
+    let emails: Vec<_> = handshake["headers"].as_array().unwrap().iter().filter(is_email).collect();
+    assert_eq!(emails.iter().map(|pair| pair[1].as_str().unwrap()).collect::<Vec<_>>(), [EMAIL], "{which:?}");
+    assert!(echoes(&mut socket).await, "{which:?}");
+
+    for (origin, cookies) in [(ORIGIN, None), ("https://evil.example", cookies)] {
+        let open = scene.site.echo.seen.borrow().open;
+        let cookies = cookies.map(|cookies| format!("Cookie: {cookies}\r\n")).unwrap_or_default();
+        let mut raw = Raw::connect(scene.front.address).await;
+        raw.send(format!(
+            "GET /ws HTTP/1.1\r\nHost: app.example\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{cookies}\r\n"
+        ))
+        .await;
+        let answer = raw.head().await;
+        assert!([401, 403].contains(&answer.status), "{which:?} {origin}: {}", answer.head);
+        assert_eq!(scene.site.echo.seen.borrow().open, open, "{which:?} {origin}");
+    }
+}
+
+async fn what_is_renewed_reaches_the_browser(scene: &Scene, person: &Client) {
+    scene.site.clock.advance(std::time::Duration::from_secs(120));
+    let answer = person.get("/status/200?set-cookie=own%3D1", &[]).await;
+    let mut names: Vec<_> = answer.set_cookies().iter().map(|cookie| cookie.split('=').next().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!((answer.status, names), (200, vec!["__Host-vestibule", "own"]), "{:?}", scene.which);
+    person.drop_cookie("own");
+    assert_eq!(email_at_app(&person.fetch("/app/x").await).as_deref(), Some(EMAIL));
+    // An answer of the app's own that looks like one of ours is not taken for it.
+    let answer = person.navigate("/status/401").await;
+    assert_eq!((answer.status, answer.text().as_str()), (401, "from the app"), "{:?}", scene.which);
+}
+
+async fn nothing_passes_while_vestibule_is_down(scene: &Scene, person: &Client) {
+    // Nothing listens there any more.
+    let gone = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let front = FrontProxy::start(scene.which, gone, scene.site.echo.address).await;
+    let client = Client::new(front.address);
+    let cookies = person.cookie_header("app.example").unwrap();
+    scene
+        .out_of_reach(async || {
+            for path in ["/app/x", "/public/x", "/", "/oauth2/start"] {
+                let answer = client.get(path, &[("cookie", &cookies)]).await;
+                let closed = answer.status == 403 || (500..600).contains(&answer.status);
+                assert!(closed, "{:?} {path}: {}", scene.which, answer.status);
+            }
+        })
+        .await;
+}
+
+async fn a_session_that_is_over_is_over_at_once(scene: &Scene, person: &Client) {
+    let cookies = person.cookie_header("app.example").unwrap();
+    assert_eq!(person.get("/app/x", &[("cookie", &cookies)]).await.status, 200);
+    let out = post(person, "/oauth2/sign_out", &[], Vec::new()).await;
+    assert!([200, 302, 303].contains(&out.status), "{:?}: {} {}", scene.which, out.status, out.text());
+    assert_eq!(person.cookie("__Host-vestibule"), None);
+    scene
+        .out_of_reach(async || {
+            assert_eq!(person.fetch("/app/x").await.status, 401, "{:?}", scene.which);
+            // Not with the cookie that somebody kept either.
+            let headers = [("cookie", cookies.as_str()), ("accept", "application/json")];
+            assert_eq!(person.get("/app/x", &headers).await.status, 401, "{:?}", scene.which);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_asks_and_does_as_it_is_told() {
+    require!(Nginx);
+    scenario(Counterpart::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caddy_asks_and_does_as_it_is_told() {
+    require!(Caddy);
+    scenario(Counterpart::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn haproxy_asks_and_does_as_it_is_told() {
+    require!(Haproxy);
+    scenario(Counterpart::Haproxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_asks_and_does_as_it_is_told() {
+    require!(Envoy);
+    scenario(Counterpart::Envoy).await;
+}
+
+/// The documents of a YAML file.
+fn documents(path: &str) -> Vec<Value> {
+    use serde::Deserialize;
+    serde_yaml::Deserializer::from_str(&shipped(path)).map(|document| Value::deserialize(document).unwrap()).collect()
+}
