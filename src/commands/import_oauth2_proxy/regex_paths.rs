@@ -109,12 +109,11 @@ impl Reader<'_> {
         loop {
             let at_slash = self.texts.iter().all(|text| text.ends_with('/'));
             match self.rest {
-                "$" => return Ok(End::Exact),
+                "$" | "/?$" => return Ok(End::Exact),
                 "" | ".*" | ".*$" | "(.*)" | "(.*)$" => return Ok(if at_slash { End::Below } else { End::Anything }),
                 // Whatever is below, not the path itself: a little more.
                 ".+" | ".+$" if at_slash => return Ok(End::Below),
                 "(/.*)?$" | "(?:/.*)?$" | "(/|$)" | "(?:/|$)" | "($|/)" | "(/.*|$)" => return Ok(End::Below),
-                "/?$" => return Ok(End::Exact),
                 "/*" => return Ok(End::Anything),
                 _ => {}
             }
