@@ -2,7 +2,9 @@
 //! whether it worked: 0, or 1 with the reason on standard error.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
-pub(crate) mod import_albert;
+pub(crate) mod import;
+mod import_albert;
+mod import_oauth2_proxy;
 pub(crate) mod sessions;
 
 use base64::Engine;

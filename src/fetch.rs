@@ -16,9 +16,10 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// The longest wait for a connection (name, TCP and TLS) within a call's timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an unused connection is kept: shorter than servers and load balancers usually keep
-/// theirs, so that a call seldom begins on a connection that is just being closed.
-const IDLE_CONNECTION: Duration = Duration::from_secs(20);
+/// How long an unused connection is kept: shorter than Node, uvicorn (both 5 s) and load balancers
+/// keep theirs. A code is redeemed by a `POST`, which is not tried again, and on a connection that
+/// is just being closed the sign-in would fail.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 const USER_AGENT: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 

@@ -49,7 +49,7 @@ enum Command {
     /// A configuration from the settings of another program
     Import {
         #[command(subcommand)]
-        command: commands::import_albert::ImportCommand,
+        command: commands::import::ImportCommand,
     },
     /// Print the configuration's JSON Schema, for editors
     Schema,
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         Command::Check { file, online } => commands::check(&file.config, online),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
         Command::Sessions { command } => commands::sessions::run(command),
-        Command::Import { command } => commands::import_albert::run(command),
+        Command::Import { command } => commands::import::run(command),
         Command::Schema => commands::schema(),
     }
 }

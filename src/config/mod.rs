@@ -43,6 +43,7 @@ pub use reference::reference;
 pub use resolve::is_key_name;
 pub use run::{Config, Pages};
 pub use schema::schema;
+pub use suggest::did_you_mean;
 pub use system_files::SystemFiles;
 
 use std::path::Path;

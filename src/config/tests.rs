@@ -40,6 +40,7 @@ impl Environment for World {
             "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" | "PLAYGROUND_ENCRYPTION_KEY" => Ok(GATEWAY.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
             "EMPTY" => Ok("".into()),
+            "ACCENTED" => Ok("hunter2é".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
             "ZEROS" => Ok("A".repeat(43).into()),
             "TYPED" => Ok("VGhpcyBpcyBhIHBhc3NwaHJhc2UsIG5vdCBhIGtleS4=".into()),
@@ -203,9 +204,10 @@ fn summary(config: &Config) -> String {
 fn kind_in_short(kind: &credentials::Kind) -> String {
     use credentials::Kind;
     match kind {
-        Kind::Static { placement, secret } => {
-            assert_eq!(secret.expose_secret(), GATEWAY);
-            format!("static {:?} {:?}", placement.header, placement.before)
+        Kind::Static { header, value } => {
+            let before = value.to_str().unwrap().strip_suffix(GATEWAY).unwrap();
+            assert!(value.is_sensitive());
+            format!("static {header:?} {before:?}")
         }
         Kind::Token(templates) => format!("token {templates:?}"),
         Kind::Albert { settings, mint, key_name } => {

@@ -8,7 +8,7 @@
 use super::albert::Account;
 use super::discard::MintedKey;
 use super::wallet::holder_key;
-use super::{CredentialError, Credentials, Failed, Source};
+use super::{CredentialError, Credentials, Failed};
 use crate::clock::Timestamp;
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{OpenedSession, SessionId};
@@ -97,8 +97,8 @@ impl Credentials {
     /// process handed over for it.
     pub async fn is_of(&self, index: usize, opened: &OpenedSession, key: &SecretString, now: Timestamp) -> bool {
         let Ok(session) = self.sessions.read(opened, now) else { return false };
-        let Some(credential) = self.all.get(index) else { return false };
-        let held = self.wallet.at_hand(session.id(), &credential.slot, now);
+        let Some((slot, _)) = self.asked_at(index) else { return false };
+        let held = self.wallet.at_hand(session.id(), slot, now);
         if held.is_some_and(|held| held.secret().expose_secret() == key.expose_secret()) {
             return true;
         }
@@ -112,9 +112,9 @@ impl Credentials {
     /// [`NotTraded`], by cause.
     pub async fn trade(&self, index: usize, account: u64, now: Timestamp) -> Result<Traded, NotTraded> {
         let store = &self.shared.store;
-        let credential = self.all.get(index).ok_or(NotTraded::NotHandedOver)?;
-        let Source::Albert { api, .. } = &credential.source else { return Err(NotTraded::NotHandedOver) };
-        let handed_to = handed_to(&credential.slot.name, account);
+        let (slot, whom) = self.asked_at(index).ok_or(NotTraded::NotHandedOver)?;
+        let api = whom.api().ok_or(NotTraded::NotHandedOver)?;
+        let handed_to = handed_to(&slot.name, account);
         let id = store.get(&handed_to, now).await?.ok_or(NotTraded::NotHandedOver)?;
         if !store.take(&handed_to, &id, now).await? {
             return Err(NotTraded::NotHandedOver);
@@ -124,7 +124,7 @@ impl Credentials {
         let until = now.plus(TRADED_LIFETIME).min(listed.ends_at);
         let minted =
             api.mint(&Account { id: account }, TRADED_NAME, until, now).await.map_err(CredentialError::from)?;
-        let (slot, new) = (&credential.slot, MintedKey { account, key: minted.id });
+        let new = MintedKey { account, key: minted.id };
         self.discards.expect(id, &slot.mark, new, minted.until, now).await;
         self.discards.remember(new, &minted.secret);
         // Ended while it was minted, when nobody could know of it.
@@ -135,7 +135,7 @@ impl Credentials {
         store.put(&holder_key(&minted.secret), &id.bytes(), minted.until, now).await?;
         // What was in the envelope is worth nothing from now on, wherever its address was kept.
         self.wallet.forget(id, std::slice::from_ref(slot), now).await;
-        self.discards.supersede(id, &slot.mark, new, &minted.secret, api, now).await;
+        self.discards.supersede(id, &slot.mark, new, &minted.secret, &api, now).await;
         Ok(Traded { secret: minted.secret, key: minted.id })
     }
 }

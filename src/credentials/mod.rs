@@ -15,102 +15,38 @@
 //! | `keys` | a key that somebody else keeps | [`key_book`] |
 
 pub mod albert;
+mod ask;
+mod clean_up;
 mod discard;
 pub mod envelope;
 pub mod hand_off;
 pub mod key_book;
 mod placement;
+mod settings;
 mod token;
 mod wallet;
 
 pub use placement::Placement;
+pub use settings::{Kind, Mint, Settings};
 pub use token::{BadTokenTemplate, TokenTemplate};
 pub use wallet::Held;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::fetch::Fetch;
-use crate::oidc::{ExchangeError, Provider, Wanted};
-use crate::random::{self, Random};
-use crate::secret::{ExposeSecret, SecretString};
-use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
-use crate::store::{Key, Store, StoreError};
-use albert::{Albert, AlbertError, Known};
-use discard::{Discards, Left, MintedKey};
+use crate::oidc::{ExchangeError, Provider};
+use crate::random::Random;
+use crate::secret::SecretString;
+use crate::session::{NoSession, OpenedSession, SessionId, Sessions};
+use crate::store::{Store, StoreError};
+use albert::{Albert, AlbertError};
+use ask::{Shared, Whom};
+use discard::Discards;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use key_book::{BadBook, Files, KeyBook, KeyBookError};
 use placement::Places;
-use ring::digest;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
-use wallet::{Asked, Obtained, Obtaining, Slot, Wallet};
-
-/// How long it is remembered which account of an API is whose: longer than people stay away.
-const ACCOUNT_KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 3600);
-/// A key from the key book that does not say how long it is good for is looked up again after this.
-const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
-/// One that does is looked up again after this at the latest: by then the provider was asked about
-/// the person too, who may have another claim's value now.
-const LONGEST_LOOK_UP: Duration = Duration::from_secs(3600);
-/// Between two tries to delete what could not be deleted: twice as long each time, up to this.
-const RETRY: Duration = Duration::from_secs(60);
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// A credential of the configuration.
-pub struct Settings {
-    /// The name that routes refer to it by.
-    pub name: String,
-    /// What it is.
-    pub kind: Kind,
-}
-
-/// What kind of credential it is.
-pub enum Kind {
-    /// One fixed secret, the same for everybody.
-    Static {
-        /// Where it goes.
-        placement: Placement,
-        /// The secret; header text.
-        secret: SecretString,
-    },
-    /// The person's own tokens, in headers.
-    Token(Vec<(HeaderName, TokenTemplate)>),
-    /// The person's own key for Albert API.
-    Albert {
-        /// Where the API is, and who gets what there.
-        settings: albert::Settings,
-        /// When a key is minted.
-        mint: Mint,
-        /// What keys are called; none: `vestibule-` and the session's name.
-        key_name: Option<String>,
-    },
-    /// A token for another service, in the place of the person's.
-    Exchange {
-        /// What is asked for.
-        wanted: Wanted,
-        /// Where it goes.
-        placement: Placement,
-    },
-    /// A key that somebody else keeps.
-    Keys {
-        /// Where it is looked up.
-        settings: key_book::Settings,
-        /// Where it goes.
-        placement: Placement,
-    },
-}
-
-/// When a key is minted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mint {
-    /// Beside the sign-in, which does not wait for it.
-    #[default]
-    AtSignIn,
-    /// When a request first needs it.
-    OnFirstUse,
-}
+use wallet::{Slot, Wallet};
 
 /// Why there is no credential for a request.
 #[derive(Debug, thiserror::Error)]
@@ -171,25 +107,20 @@ pub struct Credentials {
     ends: Mutex<Option<mpsc::UnboundedReceiver<SessionId>>>,
 }
 
-/// What obtaining takes, in tasks that outlive a request.
-struct Shared {
-    store: Arc<dyn Store>,
-    provider: Arc<Provider>,
-    random: Arc<dyn Random>,
-}
-
 struct Credential {
-    slot: Arc<Slot>,
+    name: String,
     places: Places,
     source: Source,
 }
 
+/// Where it comes from.
 enum Source {
-    Static(HeaderValue),
+    /// The configuration.
+    Static(HeaderName, HeaderValue),
+    /// The session.
     Token(Vec<(HeaderName, TokenTemplate)>),
-    Albert { api: Arc<Albert>, mint: Mint, key_name: Option<String> },
-    Exchange(Arc<Wanted>),
-    Keys(Arc<KeyBook>),
+    /// Somebody who is asked, once for a session.
+    Asked(Arc<Slot>, Whom),
 }
 
 /// Why the credentials cannot be had at start.
@@ -202,12 +133,6 @@ pub enum StartError {
         name: String,
         /// What is wrong.
         cause: BadBook,
-    },
-    /// A fixed secret that cannot stand in a header.
-    #[error("credentials {name}: the secret holds a character that no header can have")]
-    NotHeaderText {
-        /// The credential's name.
-        name: String,
     },
 }
 
@@ -227,37 +152,38 @@ impl Credentials {
     ) -> Result<Self, StartError> {
         let mut all = Vec::with_capacity(settings.len());
         for (index, Settings { name, kind }) in settings.into_iter().enumerate() {
-            let mark = mark(&name, &kind);
-            let (placement, source) = match kind {
-                Kind::Static { placement, secret } => {
-                    let value = placement.value(secret.expose_secret());
-                    let value = value.ok_or_else(|| StartError::NotHeaderText { name: name.clone() })?;
-                    (placement, Source::Static(value))
-                }
-                Kind::Token(templates) => (Placement::default(), Source::Token(templates)),
+            let mark = kind.mark(&name);
+            let asked = |placement: Placement, whom| {
+                let slot = Slot { index, name: name.clone(), mark, placement };
+                Source::Asked(Arc::new(slot), whom)
+            };
+            let source = match kind {
+                Kind::Static { header, value } => Source::Static(header, value),
+                Kind::Token(templates) => Source::Token(templates),
                 Kind::Albert { settings, mint, key_name } => {
                     let api = Arc::new(Albert::new(settings, fetch.clone()));
-                    (Placement::default(), Source::Albert { api, mint, key_name })
+                    asked(Placement::default(), Whom::Albert { api, mint, key_name })
                 }
-                Kind::Exchange { wanted, placement } => (placement, Source::Exchange(Arc::new(wanted))),
+                Kind::Exchange { wanted, placement } => asked(placement, Whom::Exchange(Arc::new(wanted))),
                 Kind::Keys { settings, placement } => {
                     let book = KeyBook::new(settings, fetch.clone(), Arc::clone(files));
                     let book = book.map_err(|cause| StartError::KeyBook { name: name.clone(), cause })?;
-                    (placement, Source::Keys(Arc::new(book)))
+                    asked(placement, Whom::KeyBook(Arc::new(book)))
                 }
             };
             let places = Places::new(match &source {
+                Source::Static(header, _) => vec![header.clone()],
                 Source::Token(templates) => templates.iter().map(|(header, _)| header.clone()).collect(),
-                _ => vec![placement.header.clone()],
+                Source::Asked(slot, _) => vec![slot.placement.header.clone()],
             });
-            all.push(Credential { slot: Arc::new(Slot { index, name, mark, placement }), places, source });
+            all.push(Credential { name, places, source });
         }
         let (ended, ends) = mpsc::unbounded_channel();
         sessions.tell_ends_to(ended.clone());
         let discards = Arc::new(Discards::new(Arc::clone(store), ended));
         let wallet = Wallet::new(Arc::clone(sessions), Arc::clone(store), Arc::clone(random), Arc::clone(&discards));
         Ok(Self {
-            slots: all.iter().filter(|one| one.is_obtained()).map(|one| Arc::clone(&one.slot)).collect(),
+            slots: all.iter().filter_map(Credential::asked).map(|(slot, _)| Arc::clone(slot)).collect(),
             all,
             wallet: Arc::new(wallet),
             discards,
@@ -269,7 +195,7 @@ impl Credentials {
 
     /// The name of a credential, for logs.
     pub fn name(&self, index: usize) -> &str {
-        self.all.get(index).map_or("", |credential| credential.slot.name.as_str())
+        self.all.get(index).map_or("", |credential| credential.name.as_str())
     }
 
     /// Whether a client's header is one that this credential goes into, in any spelling.
@@ -282,15 +208,9 @@ impl Credentials {
         self.all.get(index).is_some_and(|credential| credential.places.are_in(request))
     }
 
-    /// Whether an upstream that answers with this may mean the credential. 401 says so (RFC 6750
-    /// §3.1), and some versions of Albert API say 403 of a dead key. Of any other app that is about
-    /// what the person may do, and nothing to be tried twice.
+    /// Whether an upstream that answers with this may mean the credential.
     pub fn is_refusal(&self, index: usize, status: StatusCode) -> bool {
-        self.all.get(index).is_some_and(|credential| match &credential.source {
-            Source::Static(_) | Source::Token(_) => false,
-            Source::Exchange(_) | Source::Keys(_) => status == StatusCode::UNAUTHORIZED,
-            Source::Albert { .. } => matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
-        })
+        self.asked_at(index).is_some_and(|(_, whom)| whom.may_be_meant_by(status))
     }
 
     /// The headers for a request of this session, which the gate has just let through; without one
@@ -306,21 +226,20 @@ impl Credentials {
         now: Timestamp,
     ) -> Result<Provided, Failed> {
         let Some(credential) = self.all.get(index) else { return Ok(Provided::default()) };
-        let slot = &credential.slot;
-        if let Source::Static(value) = &credential.source {
-            return Ok(Provided {
-                headers: vec![(slot.placement.header.clone(), value.clone())],
-                ..Provided::default()
-            });
-        }
-        let Some((id, opened)) = session else { return Ok(Provided::default()) };
-        if let Source::Token(templates) = &credential.source {
-            let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
-            let tokens = self.sessions.tokens(request, &session, now).await.map_err(CredentialError::Store)?;
-            let tokens = tokens.ok_or(CredentialError::NoTokens)?;
-            let headers = token::headers(templates, &tokens).ok_or(CredentialError::NotHeaderText)?;
-            return Ok(Provided { headers, ..Provided::default() });
-        }
+        let (slot, whom, id, opened) = match (&credential.source, session) {
+            (Source::Static(header, value), _) => {
+                return Ok(Provided { headers: vec![(header.clone(), value.clone())], ..Provided::default() });
+            }
+            (_, None) => return Ok(Provided::default()),
+            (Source::Token(templates), Some((_, opened))) => {
+                let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
+                let tokens = self.sessions.tokens(request, &session, now).await.map_err(CredentialError::Store)?;
+                let tokens = tokens.ok_or(CredentialError::NoTokens)?;
+                let headers = token::headers(templates, &tokens).ok_or(CredentialError::NotHeaderText)?;
+                return Ok(Provided { headers, ..Provided::default() });
+            }
+            (Source::Asked(slot, whom), Some((id, opened))) => (slot, whom, id, opened),
+        };
         // What is at hand takes no reading of the session: the gate has read it.
         let mut at_hand = self.wallet.at_hand(id, slot, now);
         if at_hand.is_none() {
@@ -332,18 +251,18 @@ impl Credentials {
             Some(held) => {
                 if self.wallet.is_due(&held, id, slot, now) {
                     // Nobody waits for it: this one serves until its end.
-                    let _ = self.obtaining(credential, opened, request, Some(Arc::clone(&held)), now);
+                    drop(self.obtaining(slot, whom, opened, request, Some(Arc::clone(&held)), now));
                 }
                 held
             }
-            None => self.obtaining(credential, opened, request, None, now)?.done().await?,
+            None => self.obtaining(slot, whom, opened, request, None, now).done().await?,
         };
         let mut cookie = None;
         if held.minted.is_some() && !self.wallet.is_shown(&held, id, request, now) {
             let session = self.sessions.read(opened, now).map_err(CredentialError::Over)?;
             cookie = self.wallet.cookie(&self.slots, &session, now);
         }
-        Ok(credential.provided(held, cookie))
+        Ok(Provided::of(slot, held, cookie))
     }
 
     /// Another value in the place of one that an upstream refused; none where the value is not to
@@ -356,65 +275,47 @@ impl Credentials {
         refused: Arc<Held>,
         now: Timestamp,
     ) -> Option<Provided> {
-        let credential = self.all.get(index)?;
+        let (slot, whom) = self.asked_at(index)?;
         let session = self.sessions.read(opened, now).ok()?;
         // Replaced by another request since.
-        let at_hand = self.wallet.at_hand(session.id(), &credential.slot, now);
+        let at_hand = self.wallet.at_hand(session.id(), slot, now);
         let held = match at_hand.filter(|held| !Arc::ptr_eq(held, &refused)) {
             Some(held) => held,
             None if !refused.may_be_dead(now) => return None,
+            None if !whom.gives_another_for(&refused, slot).await => {
+                // Nor is it asked again by every request that is refused meanwhile.
+                refused.is_alive_at(now);
+                return None;
+            }
             None => {
-                match &credential.source {
-                    Source::Static(_) | Source::Token(_) => return None,
-                    Source::Exchange(_) | Source::Keys(_) => {}
-                    Source::Albert { api, .. } => match api.is_alive(refused.secret()).await {
-                        Ok(false) => {}
-                        Ok(true) => {
-                            refused.is_alive_at(now);
-                            return None;
-                        }
-                        Err(error) => {
-                            // Nor is it asked again by every request that is refused meanwhile.
-                            refused.is_alive_at(now);
-                            let credential = &credential.slot.name;
-                            tracing::warn!(credential, %error, "whether a refused key is dead cannot be asked");
-                            return None;
-                        }
-                    },
-                }
-                let (name, short) = (&credential.slot.name, session.id().short());
+                let (name, short) = (&slot.name, session.id().short());
                 tracing::info!(credential = name, session = short, "refused by the upstream, and obtained anew");
-                match self.obtaining(credential, opened, request, Some(refused), now) {
-                    Ok(obtaining) => obtaining.done().await,
-                    Err(error) => Err(error),
-                }
-                .map_err(|error| tracing::warn!(credential = name, session = short, %error, "cannot be obtained anew"))
-                .ok()?
+                let outcome = self.obtaining(slot, whom, opened, request, Some(refused), now).done().await;
+                outcome
+                    .inspect_err(
+                        |error| tracing::warn!(credential = name, session = short, %error, "cannot be obtained anew"),
+                    )
+                    .ok()?
             }
         };
         let cookie = held.minted.and_then(|_| self.wallet.cookie(&self.slots, &session, now));
-        Some(credential.provided(held, cookie))
+        Some(Provided::of(slot, held, cookie))
     }
 
     /// Has minted what is to be minted at sign-in. Nobody waits for it, and a sign-in does not fail
     /// by it: the first request that needs a key tries again.
     pub fn signed_in(self: &Arc<Self>, opened: &Arc<OpenedSession>, now: Timestamp) {
-        let due = |credential: &Credential| matches!(credential.source, Source::Albert { mint: Mint::AtSignIn, .. });
-        if !self.all.iter().any(due) {
+        if !self.asked().any(|(_, whom)| whom.is_asked_at_sign_in()) {
             return;
         }
         let (this, opened) = (Arc::clone(self), Arc::clone(opened));
         tokio::spawn(async move {
-            for credential in this.all.iter().filter(|credential| due(credential)) {
+            for (slot, whom) in this.asked().filter(|(_, whom)| whom.is_asked_at_sign_in()) {
                 let Ok(session) = this.sessions.read(&opened, now) else { return };
                 let none = HeaderMap::new();
-                let outcome = match this.obtaining(credential, &opened, &none, None, now) {
-                    Ok(obtaining) => obtaining.done().await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = outcome {
+                if let Err(error) = this.obtaining(slot, whom, &opened, &none, None, now).done().await {
                     tracing::warn!(
-                        credential = credential.slot.name,
+                        credential = slot.name,
                         session = session.id().short(),
                         %error,
                         "no key at sign-in; the first request that needs it tries again"
@@ -432,8 +333,8 @@ impl Credentials {
         let Ok(opened) = self.sessions.open(request, now) else { return };
         if let Ok(session) = self.sessions.read(&opened, now) {
             self.wallet.in_cookie(&self.slots, &session, request, now).await;
-            for credential in self.all.iter().filter(|credential| credential.api().is_some()) {
-                self.wallet.in_store(&credential.slot, &session, now).await;
+            for (slot, _) in self.asked().filter(|(_, whom)| whom.api().is_some()) {
+                self.wallet.in_store(slot, &session, now).await;
             }
         }
     }
@@ -446,170 +347,32 @@ impl Credentials {
         self.wallet.holder(key, now).await
     }
 
-    /// How many keys of ended sessions wait for being deleted.
-    pub fn keys_to_delete(&self) -> usize {
-        self.discards.waiting()
+    /// Those that somebody is asked for.
+    fn asked(&self) -> impl Iterator<Item = (&Arc<Slot>, &Whom)> {
+        self.all.iter().filter_map(Credential::asked)
     }
 
-    /// Forgets what was obtained for sessions that end, and deletes what was minted; for ever.
-    pub async fn clean_up(&self, clock: &Clock) {
-        let apis: HashMap<String, Arc<Albert>> = self.all.iter().filter_map(Credential::api).collect();
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut ends), false) = (ends, self.slots.is_empty()) else { return };
-        let mut ended: Vec<SessionId> = Vec::new();
-        let mut left = Left::Something;
-        let mut pause = FIRST_RETRY;
-        loop {
-            // What other replicas left is looked for now and then, whatever happens here.
-            let wait = if left == Left::Something { pause } else { RETRY };
-            pause = RETRY.min(pause * 2);
-            let news = tokio::select! {
-                id = ends.recv() => id,
-                () = tokio::time::sleep(wait) => None,
-            };
-            if news.is_some() {
-                pause = FIRST_RETRY;
-            }
-            ended.extend(news);
-            ended.extend(std::iter::from_fn(|| ends.try_recv().ok()));
-            let now = clock.now();
-            let mut again = Vec::new();
-            for id in ended.drain(..) {
-                self.wallet.forget(id, &self.slots, now).await;
-                if !apis.is_empty() && self.discards.condemn(id, now).await.is_err() {
-                    again.push(id);
-                }
-            }
-            ended = again;
-            if apis.is_empty() {
-                left = Left::Nothing;
-                continue;
-            }
-            left = self.discards.work_off(&apis, now).await;
-            if left == Left::Nothing {
-                pause = FIRST_RETRY;
-            }
-        }
-    }
-
-    /// Obtains a new value, in a task of its own; another one than `not`.
-    fn obtaining(
-        &self,
-        credential: &Credential,
-        opened: &Arc<OpenedSession>,
-        request: &HeaderMap,
-        not: Option<Arc<Held>>,
-        now: Timestamp,
-    ) -> Result<Obtaining, Failed> {
-        let asked = Asked { opened: Arc::clone(opened), now };
-        let (shared, sessions, slot) = (Arc::clone(&self.shared), Arc::clone(&self.sessions), &credential.slot);
-        let opened = Arc::clone(opened);
-        Ok(match &credential.source {
-            // Neither is obtained.
-            Source::Static(_) | Source::Token(_) => return Err(CredentialError::NoTokens.into()),
-            Source::Albert { api, key_name, .. } => {
-                let (api, key_name, name) = (Arc::clone(api), key_name.clone(), slot.mark.clone());
-                self.wallet.obtain(slot, asked, not, async move || {
-                    let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
-                    let ends_at = sessions.ends_at(&session);
-                    shared.minted(&api, &name, key_name.as_deref(), &session, ends_at, now).await
-                })
-            }
-            Source::Exchange(wanted) => {
-                let (wanted, request) = (Arc::clone(wanted), request.clone());
-                self.wallet.obtain(slot, asked, not, async move || {
-                    let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
-                    let tokens = sessions.tokens(&request, &session, now).await?.ok_or(CredentialError::NoTokens)?;
-                    let exchanged = shared.provider.exchange(&tokens, &wanted, now).await?;
-                    Ok(Obtained { secret: exchanged.token, until: exchanged.expires_at, minted: None })
-                })
-            }
-            Source::Keys(book) => {
-                let book = Arc::clone(book);
-                self.wallet.obtain(slot, asked, not, async move || {
-                    let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
-                    let found = book.find(session.claims(), now).await?;
-                    let until = found.until.unwrap_or(now.plus(LOOK_UP_AGAIN)).min(now.plus(LONGEST_LOOK_UP));
-                    Ok(Obtained { secret: found.secret, until, minted: None })
-                })
-            }
-        })
+    fn asked_at(&self, index: usize) -> Option<(&Arc<Slot>, &Whom)> {
+        self.all.get(index)?.asked()
     }
 }
 
 impl Credential {
-    /// Whether it takes asking somebody.
-    fn is_obtained(&self) -> bool {
-        !matches!(self.source, Source::Static(_) | Source::Token(_))
-    }
-
-    fn api(&self) -> Option<(String, Arc<Albert>)> {
+    fn asked(&self) -> Option<(&Arc<Slot>, &Whom)> {
         match &self.source {
-            Source::Albert { api, .. } => Some((self.slot.mark.clone(), Arc::clone(api))),
-            _ => None,
+            Source::Asked(slot, whom) => Some((slot, whom)),
+            Source::Static(..) | Source::Token(_) => None,
         }
     }
+}
 
-    /// As its header.
-    fn provided(&self, held: Arc<Held>, cookie: Option<HeaderValue>) -> Provided {
-        Provided {
-            headers: vec![(self.slot.placement.header.clone(), held.value())],
+impl Provided {
+    /// A value in its header.
+    fn of(slot: &Slot, held: Arc<Held>, cookie: Option<HeaderValue>) -> Self {
+        Self {
+            headers: vec![(slot.placement.header.clone(), held.value())],
             cookies: cookie.into_iter().collect(),
             held: Some(held),
         }
     }
-}
-
-impl Shared {
-    /// Finds or makes the person's account, and mints a key for it.
-    async fn minted(
-        &self,
-        api: &Albert,
-        credential: &str,
-        key_name: Option<&str>,
-        session: &Session<'_>,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<Obtained, CredentialError> {
-        let known_key = account_key(credential, session);
-        // Unknown for want of a store: found by e-mail.
-        let known = self.store.get(&known_key, now).await.ok().flatten();
-        let known = known.and_then(|known| Known::from_bytes(&known));
-        let (account, now_known) = api.account(session.claims(), known, now, &*self.random).await?;
-        if known != Some(now_known) {
-            let _ = self.store.put(&known_key, &now_known.to_bytes(), now.plus(ACCOUNT_KNOWN_FOR), now).await;
-        }
-        let name = match key_name {
-            Some(name) => name.to_owned(),
-            // Two sessions of a person's have two keys, and a renewed one is told from the former.
-            None => {
-                let tail: [u8; 4] = random::bytes(&*self.random).map_err(|_| CredentialError::Randomness)?;
-                format!("vestibule-{}-{:08x}", session.id().short(), u32::from_be_bytes(tail))
-            }
-        };
-        let minted = api.mint(&account, &name, ends_at, now).await?;
-        let keys = MintedKey { account: account.id, key: minted.id };
-        Ok(Obtained { secret: minted.secret, until: minted.until, minted: Some(keys) })
-    }
-}
-
-/// Whom a value is for. What lies in a store or a cookie from before the configuration was changed
-/// must not go to another service because that has the same name now; nothing secret is in it.
-fn mark(name: &str, kind: &Kind) -> String {
-    let what = match kind {
-        Kind::Static { .. } | Kind::Token(_) => String::new(),
-        Kind::Albert { settings, .. } => format!("albert {}", settings.url),
-        Kind::Exchange { wanted, .. } => format!("exchange {wanted:?}"),
-        Kind::Keys { settings, .. } => format!("keys {settings:?}"),
-    };
-    let digest = digest::digest(&digest::SHA256, what.as_bytes());
-    let tail = digest.as_ref().first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
-    format!("{name} {tail:016x}")
-}
-
-/// Under which it is remembered which account is a person's.
-fn account_key(credential: &str, session: &Session<'_>) -> Key {
-    let (provider, subject) = (session.provider(), session.subject());
-    let text = format!("{} {credential} {} {provider} {subject}", credential.len(), provider.len());
-    Key::new("account", digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }

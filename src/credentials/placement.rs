@@ -1,5 +1,6 @@
 //! Where in a request a credential goes.
 
+use crate::secret::{ExposeSecret, SecretString};
 use crate::web::header::fold;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -28,8 +29,8 @@ impl Placement {
     }
 
     /// The header's value; none for what cannot stand in a header.
-    pub(super) fn value(&self, secret: &str) -> Option<HeaderValue> {
-        sensitive(&format!("{}{secret}", self.before))
+    pub fn value(&self, secret: &SecretString) -> Option<HeaderValue> {
+        sensitive(&format!("{}{}", self.before, secret.expose_secret()))
     }
 }
 

@@ -429,7 +429,7 @@ impl Wallet {
 
 impl Held {
     fn new(slot: &Slot, obtained: Obtained, obtained_at: Timestamp, session_ends: Timestamp) -> Option<Self> {
-        let value = slot.placement.value(obtained.secret.expose_secret())?;
+        let value = slot.placement.value(&obtained.secret)?;
         let Obtained { secret, until, minted } = obtained;
         let (alive_at, was_shown) = (AtomicU64::new(0), AtomicBool::new(false));
         Some(Self { secret, value, obtained_at, until, is_outlived: until < session_ends, minted, alive_at, was_shown })

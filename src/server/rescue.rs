@@ -51,10 +51,9 @@ impl Rescue {
     pub(super) fn of_denial(denial: Denial) -> Option<Self> {
         match denial {
             Denial::NoRoute | Denial::NoApp => Some(rescue(ErrorKind::NotFound, Level::INFO)),
-            Denial::AmbiguousPath => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
+            Denial::AmbiguousPath | Denial::ForgedIdentity => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
             Denial::NotAllowed => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
-            Denial::ForgedIdentity => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
             Denial::NotSignedIn(_) | Denial::FormWithoutSession(_) => None,
         }
     }

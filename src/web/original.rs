@@ -87,6 +87,16 @@ impl FrontProxy {
         }
     }
 
+    /// Whether a question names no request at all, as one that an app asks.
+    pub fn names_none(self, check: &Parts, below: &str) -> bool {
+        match self.place() {
+            Place::OriginalUrl | Place::Forwarded => {
+                !self.told_in().iter().any(|name| check.headers.contains_key(*name))
+            }
+            Place::Path => !below.starts_with('/'),
+        }
+    }
+
     /// Rebuilds the request that `check` asks about; `below` is what stands in its path behind the
     /// endpoint's own, as it was sent: `/app/x?y`, or nothing.
     ///

@@ -2,6 +2,7 @@
 
 use crate::support::client::{Answer, Client};
 use crate::support::site::{Setup, Site};
+use crate::support::waiting::until;
 use http::Method;
 use std::time::Duration;
 use vestibule::demo::provider::{DiscoveryFault, Faults, JwksFault};
@@ -13,14 +14,12 @@ async fn ask(site: &Site, path: &str) -> Answer {
 /// Asks again until the answer is as it should be: metrics are counted just after an answer is sent.
 async fn eventually(site: &Site, path: &str, right: impl Fn(&Answer) -> bool) -> Answer {
     let mut answer = ask(site, path).await;
-    for _ in 0..2000 {
-        if right(&answer) {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    until(&format!("{path} is as it should be"), async || {
         answer = ask(site, path).await;
-    }
-    panic!("{path} stays {} {}", answer.status, answer.text())
+        right(&answer)
+    })
+    .await;
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,6 @@ use futures_util::future::join_all;
 use http::Method;
 use std::time::Duration;
 
-const LATER: Duration = Duration::from_secs(20);
-
 #[tokio::test]
 async fn a_person_gets_a_key_of_their_own_in_every_version_and_it_goes_with_the_session() {
     for version in Version::ALL {
@@ -33,7 +31,7 @@ async fn a_person_gets_a_key_of_their_own_in_every_version_and_it_goes_with_the_
 
         let out = client.submit("/oauth2/sign_out", "").await;
         assert_eq!(out.status, 303, "{version:?}");
-        tokio::time::timeout(LATER, keyed.no_key_lives()).await.unwrap();
+        keyed.no_key_lives().await;
     }
 }
 

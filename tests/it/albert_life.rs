@@ -1,31 +1,21 @@
 //! The life of a key for Albert API: one for each session however many ask at once, renewed in time,
-//! the same on every replica and after a restart, and gone with its session however that ends.
+//! the same on every replica, and gone with its session however that ends.
 
-use crate::support::albert::{FakeAlbert, Fault, User, Version};
+use crate::support::albert::{FakeAlbert, Fault, Version};
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
-use crate::support::keyed::{Differing, Keyed, at, bearer_at_api, bearer_in, secret_file};
-use crate::support::process::Process;
+use crate::support::keyed::{Differing, Keyed, at, bearer_at_api, bearer_with, cookies_of};
 use crate::support::raw::Raw;
 use crate::support::redis::Redis;
 use crate::support::shown::header_at_app;
-use crate::support::site::{ADMIN_TOKEN, CLIENT_SECRET, ORIGIN, Site, agent};
+use crate::support::site::{ADMIN_TOKEN, Site, agent};
+use crate::support::waiting::{promptly, until};
 use futures_util::future::join_all;
 use http::Method;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
-use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout};
-use vestibule::clock::Clock;
-use vestibule::demo::Provider;
-use vestibule::demo::provider::{Agent, Client as Registration, ProviderSettings};
-use vestibule::random::SystemRandom;
-use vestibule::secret::SecretString;
+use vestibule::demo::provider::Agent;
 
 const CREDENTIALS: &str = "__Host-vestibule-credentials";
-const WITHIN: Duration = Duration::from_secs(20);
 
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
@@ -52,16 +42,6 @@ async fn pair(version: Version, redis: &Redis, credential: &str, session: &str) 
     (keyed, other)
 }
 
-/// The bearer at the API of a request with these cookies, through whichever replica.
-async fn bearer_with(client: &Client, cookies: &str) -> String {
-    let headers = [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("cookie", cookies)];
-    bearer_in(&client.get("/v1/echo", &headers).await)
-}
-
-fn cookies_of(client: &Client) -> String {
-    client.cookie_header("app.example").unwrap()
-}
-
 /// A client of `site` with the cookies of another.
 fn moved_to(site: &Site, client: &Client) -> Client {
     let moved = site.client();
@@ -80,24 +60,15 @@ async fn session_of(client: &Client) -> String {
     header_at_app(&client.fetch("/").await, "x-vestibule-session").unwrap()
 }
 
-/// Waits until it is so.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !so().await {
-        assert!(began.elapsed() < WITHIN, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_people_on_two_replicas_get_a_key_each_and_nobody_another_s() {
     require!(Redis);
     for (mint, waves) in [("on_first_use", 5), ("at_sign_in", 1)] {
         let redis = Redis::start().await;
-        let credential = format!(", timeout: 30s, mint: {mint}");
+        let credential = format!(", timeout: 3m, mint: {mint}");
         let (keyed, other) = pair(Version::Late, &redis, &credential, "").await;
         for wave in 0..waves {
-            // All of a wave's keys are being minted while all of its requests come.
+            // All of a wave's keys are being minted for a request of each when the others come.
             keyed.api.fault(Fault::Hang { path_prefix: minting(Version::Late) });
             let mut people = Vec::new();
             for number in 0..10 {
@@ -106,15 +77,20 @@ async fn fifty_people_on_two_replicas_get_a_key_each_and_nobody_another_s() {
                 people.push((email, cookies_of(&keyed.site.signed_in().await)));
             }
             let clients = [keyed.site.client(), other.client()];
-            let requests = people.iter().flat_map(|(email, cookies)| {
-                let clients = &clients;
-                (0..20).map(move |number| async move { (email, bearer_with(&clients[number % 2], cookies).await) })
-            });
-            let minted = async {
-                keyed.api.reached("POST", minting(Version::Late), 10 * (wave + 1)).await;
-                keyed.api.clear_faults();
+            let requests = |numbers: std::ops::Range<usize>| {
+                let (clients, people) = (&clients, &people);
+                join_all(numbers.flat_map(|number| {
+                    people.iter().map(move |(email, cookies)| async move {
+                        (email, bearer_with(&clients[number % 2], cookies).await)
+                    })
+                }))
             };
-            let (seen, ()) = tokio::join!(join_all(requests), minted);
+            let others = async {
+                keyed.api.reached("POST", minting(Version::Late), 10 * (wave + 1)).await;
+                tokio::join!(requests(1..20), async { keyed.api.clear_faults() }).0
+            };
+            let (mut seen, others) = tokio::join!(requests(0..1), others);
+            seen.extend(others);
             let (users, keys) = (keyed.api.users(), keyed.api.all_keys());
             assert_eq!(seen.len(), 200);
             for (email, bearer) in seen {
@@ -203,7 +179,7 @@ async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
             bearer_at_api(&client).await;
             let there = moved_to(&other, &client);
             assert_eq!(there.submit("/oauth2/sign_out", "").await.status, 303);
-            timeout(WITHIN, keyed.no_key_lives()).await.unwrap();
+            keyed.no_key_lives().await;
             assert_eq!(keyed.api.all_keys().len(), 1, "{version:?} {keep}: with the key itself");
         }
         // An administrator ends it there: nobody shows the session, and the key cannot be opened.
@@ -215,18 +191,20 @@ async fn a_key_that_another_replica_minted_is_deleted_as_the_version_allows() {
         assert_eq!(ask_admin(&other, Method::DELETE, &format!("/sessions/{session}")).await.status, 204);
         let names: Vec<String> = match version {
             Version::V01 => {
-                // Nobody but the key itself can: it ends with the time that the session had.
+                // Nobody but the key itself can, which only the one that minted it has at hand: unless
+                // that is first, it ends with the time that the session had.
                 until("it is given up", async || waiting_at(&other).await == Some(0)).await;
-                keyed.only_lives(&[&key]).await;
+                let keys = keyed.api.all_keys();
+                assert_eq!((keys.len(), format!("Bearer {}", keys[0].secret)), (1, key), "with no other key");
                 continue;
             }
             Version::V04 | Version::V045 => vec!["vestibule-discard".to_owned()],
             Version::Late => Vec::new(),
         };
-        keyed.api.answered("DELETE", "/", 1 + names.len()).await;
         keyed.no_key_lives().await;
         let helpers: Vec<String> = keyed.api.all_keys().into_iter().skip(1).map(|key| key.name).collect();
-        assert_eq!(helpers, names, "{version:?}");
+        // Here as well the one that minted it may be first, and needs no helper.
+        assert!(helpers == names || helpers.is_empty(), "{version:?}: {helpers:?}");
     }
 }
 
@@ -247,9 +225,8 @@ async fn nobody_s_sign_out_waits_for_an_api_that_is_down_and_the_key_goes_when_i
         } else {
             keyed.api.close().await;
         }
-        let began = Instant::now();
-        assert_eq!(client.submit("/oauth2/sign_out", "").await.status, 303);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        let out = promptly("signed out", Duration::from_secs(2), client.submit("/oauth2/sign_out", "")).await;
+        assert_eq!(out.status, 303);
         until("it is known to wait", async || waiting_at(&keyed.site).await == Some(1)).await;
         keyed.only_lives(&[&key]).await;
         if hangs {
@@ -403,7 +380,9 @@ async fn the_cookie_of_one_session_gives_nothing_to_another() {
     let bearer = bearer_at_api(&client).await;
     keyed.site.provider.sign_in_as(Agent::new("Zoé", "Diallo", "zoe.diallo@test.proconnect.gouv.fr"));
     let zoe = keyed.site.signed_in().await;
-    for site in [&keyed.site, &keyed.replica().await] {
+    // Until the end: what a process has to delete it deletes after its answer.
+    let other = keyed.replica().await;
+    for site in [&keyed.site, &other] {
         let thief = moved_to(site, &zoe);
         thief.set_cookie(CREDENTIALS, &client.cookie(CREDENTIALS).unwrap());
         let got = bearer_at_api(&thief).await;
@@ -426,190 +405,4 @@ async fn where_sessions_keep_to_the_store_no_cookie_has_the_key() {
         bearer_at_api(&client).await;
     }
     assert!(client.cookie(CREDENTIALS).is_none(), "{:?}", client.cookie_names());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_is_a_person_s_whatever_becomes_of_their_address() {
-    for version in Version::ALL {
-        let keyed = Keyed::start(version).await;
-        let named = |user: &User| if version == Version::V01 { user.name.clone().unwrap() } else { user.email.clone() };
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        let before = keyed.api.users();
-        // Married.
-        let address = "helene.dupont@test.proconnect.gouv.fr";
-        keyed.site.provider.sign_in_as(Agent { email: address.to_owned(), usual_name: "Dupont".to_owned(), ..agent() });
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        let after = keyed.api.users();
-        assert_eq!(after.iter().map(|user| user.id).collect::<Vec<_>>(), [before[0].id], "{version:?}");
-        assert_eq!(named(&after[0]), address, "{version:?}");
-    }
-}
-
-/// What is remembered of an account is no proof of whose it is: the numbers of an API that was set
-/// up anew are other people's.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_number_of_an_account_that_is_another_person_s_by_now_is_not_believed() {
-    for version in Version::ALL {
-        let keyed = Keyed::start(version).await;
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        let number = keyed.api.users()[0].id;
-        let other = "zoe.diallo@test.proconnect.gouv.fr";
-        keyed.api.change_user(number, |user| match version {
-            Version::V01 => user.name = Some(other.to_owned()),
-            _ => other.clone_into(&mut user.email),
-        });
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        let users = keyed.api.users();
-        assert_eq!(users.len(), 2, "{version:?}: {users:?}");
-        assert!(
-            [users[0].email.as_str(), users[0].name.as_deref().unwrap_or_default()].contains(&other),
-            "{version:?}"
-        );
-        assert_eq!(keyed.live_keys().last().unwrap().user, users[1].id, "{version:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_with_capitals_in_its_address_is_found() {
-    let written = "Helene.MOREAU@test.proconnect.gouv.fr";
-    for version in Version::ALL {
-        let keyed = Keyed::start(version).await;
-        let (email, name) = match version {
-            Version::V01 => (String::new(), Some(written.to_owned())),
-            _ => (written.to_owned(), None),
-        };
-        let account = keyed.api.add_user(User { email, name, ..User::default() });
-        // Up to 0.4.5 addresses are found as they are written.
-        keyed.site.provider.sign_in_as(Agent { email: written.to_owned(), ..agent() });
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        assert_eq!(keyed.api.users().len(), 1, "{version:?}: {:?}", keyed.api.users());
-        assert_eq!(keyed.live_keys()[0].user, account, "{version:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn role_and_organisation_follow_the_rules() {
-    let credential = ", role: Freemium, organization: default, rules: [{when: {siret: \"13002526500013\"}, refuse: true}, \
-                      {when: {roles: agent_public_etat, email_domain: proconnect.gouv.fr}, role: Agent, organization: DINUM}]";
-    for version in Version::ALL {
-        let keyed = Keyed::with(version, Differing { credential, ..Differing::default() }).await;
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        let Agent { mut roles, .. } = agent();
-        roles.clear();
-        let email = "prive@test.proconnect.gouv.fr";
-        keyed.site.provider.sign_in_as(Agent { roles, ..Agent::new("Paul", "Privé", email) });
-        bearer_at_api(&keyed.site.signed_in().await).await;
-        let organization = |name: &str| (version != Version::V01).then(|| name.to_owned());
-        let got: Vec<_> = keyed.api.users().into_iter().map(|user| (user.role, user.organization)).collect();
-        let expected = [("Agent".to_owned(), organization("DINUM")), ("Freemium".to_owned(), organization("default"))];
-        assert_eq!(got, expected, "{version:?}");
-    }
-}
-
-/// The real program, whose store is a file, with the API behind it.
-struct Program {
-    process: Option<Process>,
-    configuration: String,
-    provider: Provider,
-    api: FakeAlbert,
-    _admin_key: NamedTempFile,
-}
-
-impl Program {
-    async fn start(version: Version, store: &Path, session: &str) -> Self {
-        let api = FakeAlbert::start(version).await;
-        api.follow(Clock::System);
-        let admin_key = secret_file(&api.admin_key());
-        let client = Registration::new(
-            "app",
-            SecretString::from(CLIENT_SECRET),
-            &format!("{ORIGIN}/oauth2/callback"),
-            &format!("{ORIGIN}/oauth2/signed_out"),
-        );
-        let settings = ProviderSettings { clients: vec![client], ..ProviderSettings::default() };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
-        provider.sign_in_as(agent());
-        let configuration = format!(
-            "public_url: {ORIGIN}\n\
-             listeners: {{proxy: \"127.0.0.1:0\", admin: \"127.0.0.2:0\"}}\n\
-             providers: {{proconnect: {{preset: proconnect, issuer: \"{issuer}\", client_id: app, client_secret: {{env: CLIENT_SECRET}}}}}}\n\
-             session: {{{session}keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
-             store: {{file: \"{store}\"}}\n\
-             upstreams: {{api: {{url: \"{api}\"}}}}\n\
-             credentials: {{albert: {{kind: albert, url: \"{api}\", admin_key: {{file: {admin_key}}}, role: Freemium, organization: default}}}}\n\
-             routes: [{{path: /public, access: public, upstream: api}}, {{path: /**, upstream: api, credentials: albert}}]\n",
-            issuer = provider.issuer(),
-            store = store.display(),
-            api = api.url(),
-            admin_key = admin_key.path().display(),
-        );
-        let mut this = Self { process: None, configuration, provider, api, _admin_key: admin_key };
-        this.start_again().await;
-        this
-    }
-
-    async fn start_again(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.running.signal("KILL");
-            process.running.ended().await;
-        }
-        let environment = [("CLIENT_SECRET", CLIENT_SECRET)];
-        self.process = Some(Process::serve_with(&self.configuration, &environment).await);
-    }
-
-    fn process(&self) -> &Process {
-        self.process.as_ref().unwrap()
-    }
-
-    async fn signed_in(&self) -> Client {
-        let client = Client::new(self.process().address());
-        let page = client.browse("/v1/echo").await;
-        bearer_in(&page);
-        client
-    }
-
-    fn lives(&self) -> bool {
-        !self.api.live_keys(Clock::System.now().as_unix()).is_empty()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_before_a_restart_is_used_and_deleted_after_it() {
-    for (version, keep) in [(Version::V01, "keep: store, "), (Version::V04, "")] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut program = Program::start(version, &folder.path().join("state.db"), keep).await;
-        let (client, other) = (program.signed_in().await, program.signed_in().await);
-        assert_eq!(program.api.all_keys().len(), 2);
-        let (cookies, others) = (cookies_of(&client), cookies_of(&other));
-        program.start_again().await;
-        let again = Client::new(program.process().address());
-        bearer_with(&again, &cookies).await;
-        assert_eq!(program.api.all_keys().len(), 2, "{version:?}: the same as before");
-        for cookies in [cookies, others] {
-            let headers = [("origin", ORIGIN), ("sec-fetch-site", "same-origin"), ("cookie", cookies.as_str())];
-            let out = again.send(Method::POST, "/oauth2/sign_out", &headers, Vec::new()).await;
-            assert_eq!(out.status, 303, "{version:?}");
-        }
-        until("both are deleted", async || !program.lives()).await;
-        assert_eq!(program.api.all_keys().len(), 2, "{version:?}: with the keys themselves");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_being_deleted_is_not_forgotten_over_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut program = Program::start(Version::V045, &folder.path().join("state.db"), "").await;
-    let client = program.signed_in().await;
-    program.api.close().await;
-    assert_eq!(client.submit("/oauth2/sign_out", "").await.status, 303);
-    let running = &mut program.process.as_mut().unwrap().running;
-    running.ready(|line| line.contains("cannot be deleted yet").then_some(())).await;
-    program.start_again().await;
-    assert!(program.lives());
-    program.api.open();
-    until("it is deleted", async || !program.lives()).await;
-    let names: Vec<String> = program.api.all_keys().into_iter().skip(1).map(|key| key.name).collect();
-    assert_eq!(names, ["vestibule-discard"], "the key itself was not at hand any more");
-    drop(program.provider);
 }

@@ -37,7 +37,7 @@ async fn chromium_shows_the_fastapi_app_with_its_socket_and_its_events() {
 #[tokio::test]
 async fn the_browser_keeps_cookies_and_takes_pictures() {
     require!(Chromium, FastApi);
-    let app = start_fastapi().await;
+    let mut app = start_fastapi().await;
     let browser = Browser::start().await;
     browser.goto(&format!("{}/page", app.address)).await;
     assert_eq!(browser.title().await, "Counterpart");
@@ -55,7 +55,7 @@ async fn the_browser_keeps_cookies_and_takes_pictures() {
     let picture = directory.path().join("page.png");
     browser.screenshot(&picture).await;
     assert!(std::fs::read(picture).unwrap().starts_with(b"\x89PNG"));
-    assert!(app.process.output().contains("GET /page"));
+    app.process.ready(|line| line.contains("GET /page").then_some(())).await;
 }
 
 #[tokio::test]

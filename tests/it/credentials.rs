@@ -11,6 +11,7 @@ use crate::support::client::{Answer, Client};
 use crate::support::log_watch::never_logged;
 use crate::support::raw::Raw;
 use crate::support::site::{Setup, Site};
+use crate::support::waiting::until;
 use crate::support::wire::{Act, Received, Wire};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -113,7 +114,7 @@ impl Stage {
         );
         let setup = Setup {
             upstream: Some(app.url()),
-            upstreams: format!(", other: {{url: \"{}\", credentials: fixed}}", other.url()),
+            upstreams: format!(", other: {{url: \"{}\", credentials: fixed, timeouts: {{connect: 3m}}}}", other.url()),
             routes: ROUTES.to_owned(),
             more,
             issuer: props.issuer,
@@ -177,16 +178,6 @@ fn seconds(seconds: u64) -> Duration {
 /// A `GET` of a program with these cookies, whatever the jar has.
 async fn get(client: &Client, target: &str, cookies: &str) -> Answer {
     client.get(target, &[("accept", "application/json"), ("cookie", cookies)]).await
-}
-
-/// Waits until it is so.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(seconds(30), waiting).await.is_ok(), "not within 30 s: {what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

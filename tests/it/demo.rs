@@ -1,8 +1,9 @@
 //! `vestibule demo`, as somebody sees it who has just built it: one command, one address, Chromium.
 
-use crate::support::binary::{Vestibule, free_port};
+use crate::support::binary::Vestibule;
 use crate::support::browser::Browser;
 use crate::support::counterparts::require;
+use crate::support::ports::free_port;
 
 /// The value that the app's page shows for an identity header.
 async fn identity(browser: &Browser, header: &str) -> String {

@@ -219,6 +219,28 @@ async fn an_identity_that_the_client_brings_is_refused_in_every_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_of_a_session_answers_its_app_and_opens_nothing_behind_a_front_proxy() {
+    for from in FRONT_PROXIES {
+        let site = Site::with(Setup {
+            routes: "[{path: /asks/**, upstream: app, session_cookie: proof}, {path: /**}]".to_owned(),
+            more: format!("{TRUSTED}forward_auth: {{from: {from}}}\n"),
+            ..Setup::default()
+        })
+        .await;
+        let person = site.client();
+        let seen = person.browse("/asks/x").await.json();
+        let headers = seen["headers"].as_array().unwrap();
+        let proof = headers.iter().find(|header| header[0] == "cookie").unwrap()[1].as_str().unwrap();
+        assert!(proof.starts_with("__Host-vestibule-proof="), "{proof}");
+        let stranger = site.client();
+        let shown = [("cookie", proof)];
+        assert_eq!(stranger.get("/oauth2/auth", &shown).await.status, 202, "{from}");
+        let through = ask(&stranger, from, "GET", "/app/x", &shown).await;
+        assert_eq!((through.status, through.header("x-auth-request-email")), (401, None), "{from}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_not_signed_in_gets_what_the_front_proxy_can_use() {
     let site = asked_by("nginx", "").await;
     let client = site.client();

@@ -1,25 +1,21 @@
 //! Session keys that change under a sidecar that runs: nobody is signed out, a key ends when it
 //! should, and files that cannot be used change nothing. And the command that makes keys.
 
-use crate::support::binary::free_port;
 use crate::support::client::{Answer, Client};
 use crate::support::echo::Echo;
 use crate::support::log_watch::{fault_of, never_logged};
+use crate::support::ports::free_port;
+use crate::support::process::provider_for_programs;
 use crate::support::running::Running;
 use crate::support::shown::{SESSION, email_at_app, parameter};
-use crate::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site, agent};
+use crate::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site};
+use crate::support::waiting::in_time;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use vestibule::clock::Clock;
 use vestibule::demo::Provider;
-use vestibule::demo::provider::{Client as Registration, ProviderSettings};
-use vestibule::random::SystemRandom;
-use vestibule::secret::SecretString;
 
 const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 
@@ -97,7 +93,7 @@ async fn renewal_of(client: &Client, cookie: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("a renewal")
+    in_time("a renewal", asked).await
 }
 
 async fn status_with(client: &Client, cookie: &str) -> u16 {
@@ -162,16 +158,7 @@ struct Program {
 impl Program {
     async fn serve() -> Self {
         let files = KeyFiles::new();
-        let registration = Registration::new(
-            "app",
-            SecretString::from(CLIENT_SECRET),
-            &format!("{ORIGIN}/oauth2/callback"),
-            &format!("{ORIGIN}/oauth2/signed_out"),
-        );
-        let settings = ProviderSettings { clients: vec![registration], ..ProviderSettings::default() };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
-        provider.sign_in_as(agent());
+        let provider = provider_for_programs().await;
         let echo = Echo::start().await;
         let port = free_port();
         let yaml = format!(

@@ -9,13 +9,15 @@ use crate::support::process::{Process, configuration};
 use crate::support::raw::Raw;
 use crate::support::site::{ORIGIN, Setup, Site};
 use crate::support::socket::{close_of, echoes, socket};
+use crate::support::waiting::{promptly, until};
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -31,7 +33,7 @@ async fn site() -> (Site, TcpListener) {
     let site = Site::with(Setup {
         upstreams: format!(", raw: {{url: \"{url}\", timeouts: {{websocket_max_age: 20h}}}}"),
         routes: "[{path: /open/**, access: public, upstream: app, strip_prefix: /open}, \
-                 {path: /raw/**, upstream: raw}, {path: /aging, access: public, upstream: raw}, \
+                 {path: /told/**, upstream: app, strip_prefix: /told}, {path: /raw/**, upstream: raw}, {path: /aging, access: public, upstream: raw}, \
                  {path: /**, upstream: app}]"
             .to_owned(),
         ..Setup::default()
@@ -74,28 +76,23 @@ async fn sign_out_and<T>(client: &Client, follows: impl Future<Output = T>) -> T
 }
 
 async fn within<T>(follows: impl Future<Output = T>) -> T {
-    // What a busy machine needs on top is not ours to promise.
-    let began = began();
-    let done = tokio::time::timeout(Duration::from_secs(20), follows).await.expect("it is cut");
-    assert!(began.elapsed() < 2 * WITHIN, "it took {:?}", began.elapsed());
-    done
+    promptly("it is cut", WITHIN, follows).await
 }
 
-fn began() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "what is promised here is a time on the wall")]
-    Instant::now()
-}
-
-async fn metric(site: &Site, line: &str) -> bool {
-    Client::new(site.admin).get("/metrics", &[]).await.text().lines().any(|held| held == line)
+/// Waits until this line is among the metrics: a cut is counted just after it is made, and a
+/// request has ended just after its answer.
+async fn metric(site: &Site, line: &str) {
+    let admin = Client::new(site.admin);
+    let counted = async || admin.get("/metrics", &[]).await.text().lines().any(|held| held == line);
+    until(&format!("the metrics say {line}"), counted).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_gets_a_close_frame_on_both_sides_idle_or_busy() {
     let (site, _) = site().await;
     let client = site.signed_in().await;
-    let mut idle = socket(&site, "/ws?idle", cookies(&client)).await;
-    let mut busy = socket(&site, "/ws?busy", cookies(&client)).await;
+    let mut idle = socket(&site, "/told/ws", cookies(&client)).await;
+    let mut busy = socket(&site, "/told/ws", cookies(&client)).await;
     assert!(echoes(&mut busy).await);
     let busy = async {
         loop {
@@ -114,10 +111,10 @@ async fn a_websocket_gets_a_close_frame_on_both_sides_idle_or_busy() {
     };
     let (code, ()) = tokio::join!(busy, sign_out_and(&client, both));
     assert_eq!(code, 1008);
-    let line = access_line_with("/ws").await;
+    let line = access_line_with("/told/ws").await;
     assert_eq!((&line["status"], &line["level"]), (&101.into(), &"INFO".into()), "{line}");
     assert_eq!((&line["reason"], &line["decision"]), (&"cut: the session was ended".into(), &"forward".into()));
-    assert!(metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 2").await);
+    metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 2").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -250,8 +247,8 @@ async fn whoever_does_not_listen_is_cut_all_the_same() {
     let stuck = async { tokio::join!(&mut floods, &mut app_floods) };
     assert!(tokio::time::timeout(Duration::from_millis(500), stuck).await.is_err(), "nobody takes 1.6 GB");
     sign_out_and(&client, async { tokio::join!(floods, app_floods) }).await;
-    assert!(metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 2").await);
-    assert!(metric(&site, "vestibule_requests_in_flight 0").await);
+    metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 2").await;
+    metric(&site, "vestibule_requests_in_flight 0").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -284,7 +281,7 @@ async fn others_and_connections_at_rest_are_not_touched() {
     for socket in [&mut lives, &mut anonymous, &mut open] {
         assert!(echoes(socket).await);
     }
-    assert!(metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 1").await);
+    metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,7 +321,7 @@ async fn a_session_that_ends_by_time_ends_with_all_that_is_open() {
     assert_eq!((speaks.fetch("/").await.status, beats.fetch("/").await.status), (200, 401));
     app.send("3\r\nabc\r\n").await;
     assert_eq!(download.chunk().await, b"abc");
-    assert!(metric(&site, "vestibule_cut_connections_total{reason=\"idle\"} 2").await);
+    metric(&site, "vestibule_cut_connections_total{reason=\"idle\"} 2").await;
 
     site.clock.advance(11 * HOUR);
     let over = async {
@@ -333,7 +330,7 @@ async fn a_session_that_ends_by_time_ends_with_all_that_is_open() {
         assert!(download.is_closed().await);
     };
     within(over).await;
-    assert!(metric(&site, "vestibule_cut_connections_total{reason=\"expired\"} 3").await);
+    metric(&site, "vestibule_cut_connections_total{reason=\"expired\"} 3").await;
     site.clock.advance(1000 * HOUR);
     assert!(echoes(&mut anonymous).await);
 }
@@ -358,7 +355,7 @@ async fn a_websocket_has_a_maximum_age_where_one_is_set() {
     assert!(echoes(&mut ageless).await);
     let line = access_line_with("/aging").await;
     assert_eq!(line["reason"], "cut: the connection reached its maximum age");
-    assert!(metric(&site, "vestibule_cut_connections_total{reason=\"max_age\"} 1").await);
+    metric(&site, "vestibule_cut_connections_total{reason=\"max_age\"} 1").await;
 }
 
 /// Through TLS of our own, by the clock on the wall.
@@ -370,7 +367,7 @@ async fn a_close_frame_comes_through_tls_too() {
     let (certificate, key) = (ours.certificate.display(), ours.key.display());
     let listener = format!("{{address: \"127.0.0.1:0\", tls: {{certificate: {certificate}, key: {key}}}}}");
     let text = configuration(&listener, &format!("http://{}", echo.address), "");
-    let process = Process::serve(&text.replace("connect: 2s", "websocket_max_age: 1s")).await;
+    let process = Process::serve(&text.replace("connect: 3m", "websocket_max_age: 3s")).await;
     let address = process.address();
     let told = tokio::task::spawn_blocking(move || {
         let mut roots = rustls::RootCertStore::empty();
@@ -404,24 +401,27 @@ async fn a_thousand_idle_websockets_are_cut_within_a_second_and_a_thousand_other
     let (site, _) = site().await;
     let (leaves, stays) = (site.signed_in().await, site.signed_in().await);
     let (mut ending, mut lasting) = (Vec::new(), Vec::new());
+    let began = Instant::now();
     for _ in 0..count {
         ending.push(socket(&site, "/ws", cookies(&leaves)).await);
         lasting.push(socket(&site, "/ws", cookies(&stays)).await);
     }
+    // Telling as many costs every machine less than opening them did, one after the other.
+    let opening = began.elapsed();
     assert_eq!(leaves.submit("/oauth2/sign_out", "").await.status, 303);
-    let began = began();
+    let began = Instant::now();
     let closed = ending.iter_mut().map(async |socket| {
         let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("no Close frame") };
         assert_eq!(u16::from(frame.code), 1008);
-        let cut = began.elapsed();
+        let told = began.elapsed();
         assert!(socket.next().await.is_none());
-        cut
+        told
     });
-    let took = futures_util::future::join_all(closed).await.into_iter().max().unwrap();
+    let all = async { futures_util::future::join_all(closed).await.into_iter().max().unwrap() };
+    let told = promptly("all are told", WITHIN + opening, all).await;
     let closed = began.elapsed();
     let _ =
-        writeln!(std::io::stderr(), "{count} idle WebSockets were told within {took:?} and closed within {closed:?}");
-    assert!(took < 3 * WITHIN, "{took:?}");
+        writeln!(std::io::stderr(), "{count} idle WebSockets were told within {told:?} and closed within {closed:?}");
     site.echo.closes.clone().wait_for(|closes| closes.len() == count).await.unwrap();
     for socket in &mut lasting {
         assert!(echoes(socket).await);

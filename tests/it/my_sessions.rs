@@ -1,12 +1,14 @@
 //! A person's own sessions: what the page and its JSON show, what its buttons end, and that nobody
 //! reaches another's.
 
-use crate::support::binary::{Vestibule, free_port};
+use crate::support::binary::Vestibule;
 use crate::support::browser::Browser;
 use crate::support::client::{Answer, Client, NAVIGATION};
 use crate::support::counterparts::require;
+use crate::support::ports::free_port;
 use crate::support::shown::{SESSION, TOKENS, assert_page_headers, error_id, header_at_app};
 use crate::support::site::{ORIGIN, Site};
+use crate::support::waiting::until;
 use http::Method;
 use serde_json::Value;
 use std::path::Path;
@@ -162,15 +164,7 @@ async fn what_a_browser_calls_itself_is_never_markup() {
     headers.push(("user-agent", hostile));
     assert_eq!(two.get("/", &headers).await.status, 200);
     // Listed beside the answer, which nobody waits for.
-    let mut seen = false;
-    for _ in 0..2000 {
-        seen = listed(&one).await.iter().any(|session| session["agent"] == hostile);
-        if seen {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(seen, "{:?}", listed(&one).await);
+    until("it is listed", async || listed(&one).await.iter().any(|session| session["agent"] == hostile)).await;
     let page = one.navigate(PAGE).await.text();
     assert!(!page.contains("<script") && !page.contains("onload") && !page.contains("alert"), "{page}");
     assert!(page.contains(">Firefox<"), "{page}");

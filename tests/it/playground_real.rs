@@ -2,11 +2,12 @@
 //! envelope, working with the person's key, and signed out from its server; all in Chromium.
 
 use crate::support::albert::{FakeAlbert, Key, Version};
-use crate::support::binary::{Configuration, Vestibule, free_port};
+use crate::support::binary::{Configuration, Vestibule};
 use crate::support::browser::Browser;
 use crate::support::counterparts::{Application, OidcProvider, require, start_envelope_app};
 use crate::support::keyed::secret_file;
 use crate::support::log_watch;
+use crate::support::ports::free_port;
 use crate::support::scene::EMAIL;
 use tempfile::NamedTempFile;
 use vestibule::clock::Clock;

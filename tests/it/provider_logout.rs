@@ -1,12 +1,13 @@
 //! The provider ends sessions here: by a logout token from server to server, or by a frame on its
 //! own page. Only what it names ends, only on its word, and only once.
 
-use crate::support::binary::{Configuration, Vestibule, free_port};
+use crate::support::binary::{Configuration, Vestibule};
 use crate::support::browser::Browser;
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
 use crate::support::echo::Echo;
 use crate::support::log_watch::access_line_with;
+use crate::support::ports::free_port;
 use crate::support::shown::{SESSION, parameter};
 use crate::support::site::{CLIENT_SECRET, Setup, Site, agent};
 use crate::support::socket::{close_of, socket};

@@ -3,6 +3,7 @@
 use crate::support::client::NAVIGATION;
 use crate::support::shown::{LOGIN, SESSION, TOKENS, assert_page_headers, parameter};
 use crate::support::site::{ORIGIN, Setup, Site};
+use crate::support::waiting::until;
 use http::Method;
 use std::time::Duration;
 use vestibule::demo::provider::{Hold, RevocationFault};
@@ -244,12 +245,7 @@ async fn the_tokens_are_given_back_and_nobody_waits_for_it() {
         let page = client.follow(client.submit("/oauth2/sign_out", "").await).await;
         assert!(page.text().contains(EVERYWHERE), "{}", page.text());
         assert_eq!(client.fetch("/").await.status, 401);
-        let came = async {
-            while site.provider.counters().revocation < revoked {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), came).await.expect("the tokens are given back");
+        until("the tokens are given back", async || site.provider.counters().revocation >= revoked).await;
     };
     out(1).await;
     site.provider.faults().set(|faults| faults.revocation = Some(RevocationFault::Unavailable));

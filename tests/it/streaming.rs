@@ -4,6 +4,7 @@
 use crate::support::counterparts::all_tests;
 use crate::support::raw::Raw;
 use crate::support::site::{ORIGIN, Setup, Site};
+use crate::support::waiting::in_time;
 use crate::support::wire::Wire;
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
@@ -74,8 +75,15 @@ async fn connections_are_kept_on_both_sides_and_through_our_own_answers() {
         let answer = if request.starts_with("HEAD") { raw.head().await } else { raw.answer().await };
         assert_eq!((answer.status, answer.header("connection")), (status, Some("keep-alive")), "{request}");
     }
-    let came: Vec<_> = wire.received().iter().map(|one| (one.connection, one.turn)).collect();
-    assert_eq!(came, [(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(wire.received().len(), 3);
+    // To the app one is kept for seconds only, which a machine may pause for as well.
+    let mut asked = 3;
+    while wire.received().iter().all(|got| got.turn == 0) {
+        assert!(asked < 100, "no connection to the app is kept");
+        asked += 1;
+        raw.send("GET /public/again HTTP/1.1\r\nHost: app.example\r\n\r\n").await;
+        assert_eq!(raw.answer().await.status, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,7 +271,8 @@ async fn a_client_hears_at_once_that_the_app_has_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_websocket_lives_as_long_as_the_configuration_says() {
-    for (idle, ends) in [("500ms", true), ("1h", false)] {
+    // Long enough for the app to be asked and to answer, on any machine.
+    for (idle, ends) in [("5s", true), ("1h", false)] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let site = Site::with(Setup {
@@ -277,8 +286,13 @@ async fn an_idle_websocket_lives_as_long_as_the_configuration_says() {
         let (mut app, _) = accept(&listener).await;
         app.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
         assert_eq!(client.head().await.status, 101);
-        let ended = tokio::time::timeout(Duration::from_secs(if ends { 10 } else { 1 }), client.is_closed()).await;
-        assert_eq!(ended.is_ok(), ends, "idle for {idle}");
+        if ends {
+            assert!(client.is_closed().await, "idle for {idle}");
+        } else {
+            // What is proved is that nothing happens, for longer than the app may take to answer.
+            let ended = tokio::time::timeout(Duration::from_secs(1), client.is_closed()).await;
+            assert!(ended.is_err(), "idle for {idle}");
+        }
     }
 }
 
@@ -350,7 +364,7 @@ async fn whatever_is_open_ends_with_its_session_idle_or_not_and_nothing_else_doe
         assert!(!matches!(ends.next().await, Some(Ok(message)) if !message.is_close()));
         seen.wait_for(|seen| seen.open == 1).await.unwrap();
     };
-    tokio::time::timeout(Duration::from_secs(10), cut).await.expect("they are cut");
+    in_time("they are cut", cut).await;
 
     lives.send(Message::text("still here")).await.unwrap();
     assert_eq!(lives.next().await.unwrap().unwrap(), Message::text("still here"));

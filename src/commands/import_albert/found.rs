@@ -3,6 +3,7 @@
 //! Asked by `translate`. Collects every mistake with its key path. Must never repeat a value in a
 //! message: whatever stands in the wrong place may be a secret.
 
+use crate::commands::import::placeholder::{Forms, Parts};
 use serde_yaml::Value;
 
 /// A file, and what is wrong with it.
@@ -107,11 +108,11 @@ impl Source {
 
     pub(super) fn text(&mut self, at: &str) -> Option<Text> {
         let written = self.string(at)?;
-        let Some(parts) = Parts::of(&written) else {
+        let Some(parts) = Parts::of(&written, Forms::Braces) else {
             self.mistake(at, BAD_PLACEHOLDER);
             return None;
         };
-        let (value, variables) = (parts.by_default(), parts.variables());
+        let (value, variables) = (parts.text(|_| None), parts.variables());
         // `${NAME:-}` is how a setting is left out.
         let left_out = value.as_deref().is_some_and(|value| value.trim().is_empty());
         (!left_out).then(|| Text { at: at.to_owned(), value, variables })
@@ -119,15 +120,12 @@ impl Source {
 
     pub(super) fn secret(&mut self, at: &str) -> Option<Secret> {
         let written = self.string(at)?;
-        let Some(parts) = Parts::of(&written) else {
+        let Some(parts) = Parts::of(&written, Forms::Braces) else {
             self.mistake(at, BAD_PLACEHOLDER);
             return None;
         };
-        let variable = match parts.0.as_slice() {
-            [Part::Variable { name, .. }] => Some((*name).to_owned()),
-            _ => None,
-        };
-        let written = parts.by_default().filter(|written| !written.is_empty());
+        let variable = parts.only_variable().map(str::to_owned);
+        let written = parts.text(|_| None).filter(|written| !written.is_empty());
         Some(Secret { at: at.to_owned(), variable, written })
     }
 
@@ -182,56 +180,4 @@ const BAD_PLACEHOLDER: &str = "has a ${ that is not followed by the name of a va
 /// Whether a key may be repeated in a message.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-}
-
-/// A text as it is written, taken apart at its placeholders.
-struct Parts<'a>(Vec<Part<'a>>);
-
-enum Part<'a> {
-    Plain(&'a str),
-    Variable { name: &'a str, default: Option<&'a str> },
-}
-
-impl<'a> Parts<'a> {
-    fn of(text: &'a str) -> Option<Self> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (inside, behind) = after.split_once('}')?;
-            let (name, default) = match inside.split_once(":-") {
-                Some((name, default)) => (name, Some(default)),
-                None => (inside, None),
-            };
-            let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-            if !begins || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return None;
-            }
-            if !before.is_empty() {
-                parts.push(Part::Plain(before));
-            }
-            parts.push(Part::Variable { name, default });
-            rest = behind;
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Plain(rest));
-        }
-        Some(Self(parts))
-    }
-
-    /// The text where no variable is set; none where one has no default.
-    fn by_default(&self) -> Option<String> {
-        let texts = self.0.iter().map(|part| match *part {
-            Part::Plain(text) => Some(text),
-            Part::Variable { default, .. } => default,
-        });
-        texts.collect()
-    }
-
-    fn variables(&self) -> Vec<String> {
-        let names = self.0.iter().filter_map(|part| match part {
-            Part::Plain(_) => None,
-            Part::Variable { name, .. } => Some((*name).to_owned()),
-        });
-        names.collect()
-    }
 }

@@ -4,19 +4,12 @@
 //! to hold none.
 
 use super::found::Text;
-use super::translate::{Import, scalar};
-use std::collections::BTreeSet;
+use super::translate::Import;
+use crate::commands::import::{is_proconnect_identite, list, proconnect_environment, scopes};
 use std::fmt::Write as _;
 use url::Url;
 use vestibule::web::public_url::{BadPublicUrl, PublicUrl};
 
-/// ProConnect's environments by host.
-const PROCONNECT: [(&str, &str); 4] = [
-    ("fca.integ01.dev-agentconnect.fr", "integration"),
-    ("auth.agentconnect.gouv.fr", "production"),
-    ("fca.integ02.agentconnect.rie.gouv.fr", "rie-integration"),
-    ("auth.agentconnect.rie.gouv.fr", "rie-production"),
-];
 const METADATA: &str = "/.well-known/openid-configuration";
 
 impl Import<'_> {
@@ -109,8 +102,7 @@ impl Import<'_> {
 
     /// The preset or the issuer that a metadata URL stands for; whether it is ProConnect.
     fn issuer(&mut self, metadata: &Text, url: &Url) -> bool {
-        let known = PROCONNECT.iter().find(|(host, _)| url.host_str() == Some(host));
-        if let Some((_, environment)) = known {
+        if let Some(environment) = url.host_str().and_then(proconnect_environment) {
             self.value("    ", "preset", &Text { value: Some("proconnect".to_owned()), ..metadata.clone() });
             let _ = writeln!(self.out, "    environment: {environment}");
             return true;
@@ -120,7 +112,7 @@ impl Import<'_> {
             return false;
         };
         self.value("    ", "issuer", &Text { value: Some(issuer.to_owned()), ..metadata.clone() });
-        if url.host_str().is_some_and(|host| host.starts_with("identite") && host.ends_with("proconnect.gouv.fr")) {
+        if url.host_str().is_some_and(is_proconnect_identite) {
             let says = "is ProConnect Identité, one of the identity providers behind ProConnect and not ProConnect; \
                         register there, and write `preset: proconnect` instead of the issuer";
             self.note(&metadata.at, says);
@@ -133,22 +125,10 @@ impl Import<'_> {
             self.value("    ", "scopes", scope);
             return;
         };
-        let mut scopes: Vec<&str> = vec!["openid"];
-        let mut of_profile = false;
-        for name in value.split_ascii_whitespace() {
-            let names: &[&str] = if is_proconnect && name == "profile" {
-                of_profile = true;
-                &["given_name", "usual_name"]
-            } else {
-                &[name]
-            };
-            scopes.extend(names);
-        }
-        let mut seen = BTreeSet::new();
-        scopes.retain(|name| seen.insert(*name));
-        let list = scopes.iter().map(|name| scalar(name)).collect::<Vec<_>>().join(", ");
+        let (scopes, of_profile) = scopes(value, is_proconnect);
+        let list = list(scopes);
         let profile = if of_profile { ": ProConnect has no `profile`, but given_name and usual_name" } else { "" };
-        let _ = writeln!(self.out, "    # From {}{profile}.\n    scopes: [{list}]", scope.at);
+        let _ = writeln!(self.out, "    # From {}{profile}.\n    scopes: {list}", scope.at);
         if !scope.variables.is_empty() {
             self.note(&scope.at, "depends on a variable, of which the default was taken; write what it is into scopes");
         }

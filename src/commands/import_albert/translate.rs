@@ -5,6 +5,7 @@
 //! left out behind a `#`, so that `vestibule check` asks for it.
 
 use super::found::{Secret, Source, Text};
+use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
 
 /// Where the settings of the sign-in stand, one of them in a file.
@@ -314,8 +315,7 @@ impl Import<'_> {
             self.line("  # Write the hosts whose pages may ask for a sign-in.\n  # allowed_domains:");
             return;
         }
-        let list = domains.iter().map(|domain| scalar(domain)).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(self.out, "  allowed_domains: [{list}]");
+        let _ = writeln!(self.out, "  allowed_domains: {}", list(domains.iter().map(String::as_str)));
     }
 
     /// What was not looked at.
@@ -349,14 +349,4 @@ fn is_domain(text: &str) -> bool {
 
 fn is_at_or_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-/// A text as YAML: as it is where it can only be read as this text, else in quotes.
-pub(super) fn scalar(text: &str) -> String {
-    let plain = text.contains(|c: char| c.is_ascii_alphabetic())
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-        && !text.ends_with(':')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_./:@+-".contains(c))
-        && serde_yaml::from_str::<serde_yaml::Value>(text).is_ok_and(|read| read.as_str() == Some(text));
-    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }

@@ -1,19 +1,15 @@
-//! Credentials for upstreams: each by its kind, and the envelope and endpoints of Albert API.
+//! Credentials for upstreams: each by its kind. Albert API's is in `albert`.
 
 use super::Resolver;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Chosen, Credential, Kind, Reference, Written, defaults};
+use crate::config::written::{self, Chosen, Credential, Kind, Written, defaults};
 use crate::credentials;
-use crate::credentials::albert::{self, Condition, Grant, Otherwise, Then};
-use crate::credentials::envelope::{Envelope, PLACEHOLDER};
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
 use crate::gate;
 use crate::gate::headers::TOKEN_HEADERS;
 use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
-use crate::secret::ExposeSecret;
-use crate::server::{EnvelopeSettings, PlaygroundEndpoints};
-use crate::web::allowed_domains::AllowedDomains;
+use crate::server::EnvelopeSettings;
 use crate::web::header::fold;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
@@ -46,7 +42,7 @@ impl Book {
         self.names.iter().find(|(known, _)| known == name)
     }
 
-    fn kind_of(&self, index: usize) -> Option<&credentials::Kind> {
+    pub(super) fn kind_of(&self, index: usize) -> Option<&credentials::Kind> {
         self.all.get(index).map(|settings| &settings.kind)
     }
 }
@@ -149,9 +145,10 @@ impl Resolver<'_> {
         for (settings, at) in book.all.iter().zip(&book.places) {
             let headers: Vec<&HeaderName> = match &settings.kind {
                 credentials::Kind::Token(templates) => templates.iter().map(|(name, _)| name).collect(),
-                credentials::Kind::Static { placement, .. }
-                | credentials::Kind::Exchange { placement, .. }
-                | credentials::Kind::Keys { placement, .. } => vec![&placement.header],
+                credentials::Kind::Static { header, .. } => vec![header],
+                credentials::Kind::Exchange { placement, .. } | credentials::Kind::Keys { placement, .. } => {
+                    vec![&placement.header]
+                }
                 credentials::Kind::Albert { .. } => Vec::new(),
             };
             for header in headers {
@@ -177,8 +174,12 @@ impl Resolver<'_> {
                 let placement = self.placement(at, written);
                 let secret_at = at.key("secret");
                 let secret = self.required(&secret_at, written.secret.as_ref(), "{env: NAME} or {file: PATH}")?;
-                let secret = self.secret(&secret_at, secret);
-                Some(credentials::Kind::Static { placement: placement?, secret: secret? })
+                let (secret, placement) = (self.secret(&secret_at, secret), placement?);
+                let value = placement.value(&secret?);
+                if value.is_none() {
+                    self.fault(&secret_at, "holds a character that no header can have");
+                }
+                Some(credentials::Kind::Static { header: placement.header, value: value? })
             }
             Kind::Token => self.token_headers(at, written).map(credentials::Kind::Token),
             Kind::Albert => {
@@ -275,102 +276,6 @@ impl Resolver<'_> {
         Some(headers)
     }
 
-    fn albert(&mut self, at: &KeyPath, name: &str, written: &Credential) -> Option<albert::Settings> {
-        let url_at = at.key("url");
-        let url = self.required_text(&url_at, written.url.as_ref(), "where the API is, such as http://127.0.0.1:8000");
-        let url = url.and_then(|url| self.service_url(&url_at, url, InTheClear::Noted));
-        let key_at = at.key("admin_key");
-        let admin_key = self.required(&key_at, written.admin_key.as_ref(), "{env: NAME} or {file: PATH}");
-        let admin_key = admin_key.and_then(|key| self.secret(&key_at, key));
-        let rules = self.albert_rules(&at.key("rules"), written);
-        if written.role.is_none() && rules.is_empty() {
-            self.fault(&at.key("role"), "is missing; write the role that new accounts get, by name or id");
-        }
-        let otherwise = match &written.role {
-            Some(role) => Otherwise::Grant(Grant {
-                role: Some(reference(role)),
-                organization: written.organization.as_ref().map(reference),
-            }),
-            None => Otherwise::Refuse,
-        };
-        let timeout =
-            self.span(&at.key("timeout"), written.timeout, defaults::CREDENTIAL_TIMEOUT, Duration::from_millis(100));
-        let key_lifetime = written
-            .key_lifetime
-            .map(|span| self.span(&at.key("key_lifetime"), Some(span), span.0, Duration::from_secs(60)));
-        Some(albert::Settings {
-            name: name.to_owned(),
-            url: url?.as_str().trim_end_matches('/').to_owned(),
-            admin_key: admin_key?,
-            version: written.version,
-            rules,
-            otherwise,
-            key_lifetime,
-            timeout,
-        })
-    }
-
-    fn albert_rules(&mut self, at: &KeyPath, written: &Credential) -> Vec<albert::Rule> {
-        let mut rules = Vec::new();
-        for (at, rule) in self.items(at, written.rules.as_ref()) {
-            let when_at = at.key("when");
-            let example = "the claims that it is for, such as {roles: agent_public_etat}";
-            let Some(conditions) = self.required(&when_at, rule.when.as_ref(), example) else { continue };
-            if conditions.is_empty() {
-                self.fault(
-                    &when_at,
-                    format!("is empty; write {example}, or the key `role` beside `rules` for everybody else"),
-                );
-            }
-            let mut when = Vec::new();
-            for (claim, values) in conditions {
-                let at = when_at.key(claim);
-                match values {
-                    Some(values) if claim == "email_domain" => {
-                        for domain in &values.0 {
-                            if !is_domain(domain) {
-                                self.fault(&at, format!("{domain:?} is no domain; write such as example.gouv.fr"));
-                            }
-                        }
-                        when.push(Condition::EmailDomain(values.0.clone()));
-                    }
-                    Some(values) => when.push(Condition::Claim { name: claim.clone(), values: values.0.clone() }),
-                    None => self.fault(&at, "is empty; write the value that it must have"),
-                }
-            }
-            let refuse = rule.refuse.unwrap_or(false);
-            if refuse && (rule.role.is_some() || rule.organization.is_some()) {
-                self.fault(&at.key("refuse"), "is written beside a role or an organisation; keep one of the two");
-            }
-            let is_known = ["role", "organization", "refuse"].iter().any(|key| self.is_excused(&at.key(key)));
-            if !refuse && rule.role.is_none() && rule.organization.is_none() && !is_known {
-                self.fault(&at, "does not say what they get; write role, organization or refuse: true");
-            }
-            let then = if refuse {
-                Then::Refuse
-            } else {
-                Then::Grant(Grant {
-                    role: rule.role.as_ref().map(reference),
-                    organization: rule.organization.as_ref().map(reference),
-                })
-            };
-            rules.push(albert::Rule { when, then });
-        }
-        rules
-    }
-
-    fn key_name(&mut self, at: &KeyPath, written: Option<&String>) -> Option<String> {
-        let name = written?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            self.fault(
-                at,
-                format!("{name:?} is no name for a key; write letters, digits, dots, hyphens or underscores"),
-            );
-        }
-        Some(name.clone())
-    }
-
     fn exchange_endpoint(&mut self, at: &KeyPath, written: &written::ExchangeEndpoint) -> Option<ExchangeEndpoint> {
         let url_at = at.key("url");
         let url = self.required_text(&url_at, written.url.as_ref(), "where tokens are exchanged");
@@ -423,7 +328,7 @@ impl Resolver<'_> {
     }
 
     /// The address of a service that is given secrets.
-    fn service_url(&mut self, at: &KeyPath, text: &str, in_the_clear: InTheClear) -> Option<Url> {
+    pub(super) fn service_url(&mut self, at: &KeyPath, text: &str, in_the_clear: InTheClear) -> Option<Url> {
         let url = Url::parse(text).ok().filter(|url| {
             matches!(url.scheme(), "http" | "https")
                 && url.host_str().is_some()
@@ -459,37 +364,9 @@ impl Resolver<'_> {
         Some(url)
     }
 
-    /// The envelope of a route, by its index among all.
-    pub(super) fn envelope(&mut self, at: &KeyPath, written: &written::Envelope, book: &mut Book) -> Option<usize> {
-        let credentials_at = at.key("credentials");
-        let example = "the name of the credentials of kind: albert";
-        let name = self.required_text(&credentials_at, written.credentials.as_ref(), example).map(str::to_owned);
-        let credential = name.and_then(|name| self.named(&credentials_at, &name, book));
-        if let Some(index) = credential
-            && !matches!(book.kind_of(index), Some(credentials::Kind::Albert { .. }))
-        {
-            self.fault(&credentials_at, "is not of kind: albert, and only such keys go into an envelope");
-        }
-        let key_at = at.key("key");
-        let key = self.required(&key_at, written.key.as_ref(), "{env: NAME} or {file: PATH}");
-        let key = key.and_then(|key| self.secret(&key_at, key));
-        let derivation = written.derivation.unwrap_or_default();
-        if key.as_ref().is_some_and(|key| key.expose_secret() == PLACEHOLDER) {
-            self.finding(
-                &key_at,
-                "is the placeholder of the example configurations: everybody can make envelopes with it",
-            );
-        }
-        let envelope = key
-            .and_then(|key| Envelope::new(&key, derivation).map_err(|bad| self.fault(&key_at, bad.to_string())).ok());
-        let ttl = self.span(&at.key("ttl"), written.ttl, defaults::ENVELOPE_TTL, Duration::from_secs(5));
-        book.envelopes.push(EnvelopeSettings { credential: credential?, envelope: envelope?, ttl });
-        Some(book.envelopes.len() - 1)
-    }
-
     /// The index of credentials by their name. The text is not repeated where there are none of
     /// it: somebody may have typed a key.
-    fn named(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
+    pub(super) fn named(&mut self, at: &KeyPath, name: &str, book: &Book) -> Option<usize> {
         let Some((_, index)) = book.named(name) else {
             if !self.is_excused(&KeyPath::root().key("credentials").key(name)) {
                 let hint = did_you_mean(name, book.names.iter().map(|(known, _)| known.as_str()));
@@ -499,61 +376,11 @@ impl Resolver<'_> {
         };
         *index
     }
-
-    /// Albert API's own paths.
-    pub(super) fn albert_endpoints(
-        &mut self,
-        at: &KeyPath,
-        written: &Written,
-        book: &mut Book,
-    ) -> Option<PlaygroundEndpoints> {
-        let endpoints = written.albert_endpoints.as_ref()?;
-        let envelope = match &endpoints.envelope {
-            Some(envelope) => self.envelope(&at.key("envelope"), envelope, book),
-            None if book.envelopes.is_empty() => {
-                self.fault(
-                    &at.key("envelope"),
-                    "is missing, and no route has one; write {credentials: NAME, key: {env: NAME}}",
-                );
-                None
-            }
-            None => Some(0),
-        };
-        let at = at.key("allowed_domains");
-        let list = self.required(&at, endpoints.allowed_domains.as_ref(), "[playground.example.gouv.fr]")?;
-        if list.is_empty() {
-            self.fault(&at, "is empty, so that no sign-in could return anywhere; write [playground.example.gouv.fr]");
-        }
-        let mut domains = Vec::new();
-        for (at, domain) in self.items(&at, Some(list)) {
-            if !is_domain(domain) {
-                self.fault(&at, format!("{domain:?} is no host or domain; write such as playground.example.gouv.fr"));
-            } else if domain.split('.').count() < 3 && domain != "localhost" {
-                self.finding(
-                    &at,
-                    "everybody's key can be sent to every host below this domain; name the hosts that are meant",
-                );
-            }
-            domains.push(domain.clone());
-        }
-        Some(PlaygroundEndpoints { allowed_domains: AllowedDomains::new(domains), envelope: envelope? })
-    }
 }
 
 /// Whether a service may be spoken to in the clear beyond this machine.
 #[derive(Clone, Copy)]
-enum InTheClear {
+pub(super) enum InTheClear {
     Noted,
     Refused,
-}
-
-fn reference(written: &Reference) -> albert::Reference {
-    match written {
-        Reference::Id(id) => albert::Reference::Id(*id),
-        Reference::Name(name) => albert::Reference::Name(name.clone()),
-    }
-}
-
-fn is_domain(text: &str) -> bool {
-    matches!(url::Host::parse(text), Ok(url::Host::Domain(domain)) if domain == text.to_ascii_lowercase() && !text.ends_with('.') && !text.contains('*'))
 }

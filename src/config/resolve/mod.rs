@@ -4,10 +4,12 @@
 //! once; a [`Config`] exists only when there is none. Findings (dangerous or idle settings that
 //! run) are noted on the way.
 
+mod albert;
 mod credentials;
 mod forward_auth;
 mod identity;
 mod network;
+mod playground;
 mod provider;
 mod routes;
 mod secrets;

@@ -49,16 +49,15 @@ impl Resolver<'_> {
         for (at, route) in self.items(at, Some(list)) {
             let upstream = if route.upstream.is_none() && written.forward_auth.is_some() {
                 self.without_upstream(&at, route, written);
-                Some(None)
+                None
             } else {
-                self.upstream_of(&at.key("upstream"), route, &names).map(Some)
+                self.upstream_of(&at.key("upstream"), route, &names)
             };
-            let index = upstream.flatten();
-            used.extend(index);
+            used.extend(upstream);
             let credential = match &route.credentials {
                 Some(Chosen::Named(name)) if name == "none" => None,
                 Some(chosen) => self.chosen(&at.key("credentials"), chosen, book),
-                None => index.and_then(|index| of_upstreams.get(index).copied().flatten()),
+                None => upstream.and_then(|index| of_upstreams.get(index).copied().flatten()),
             };
             let envelope =
                 route.envelope.as_ref().and_then(|envelope| self.envelope(&at.key("envelope"), envelope, book));
@@ -71,7 +70,7 @@ impl Resolver<'_> {
             let has_some = match &route.credentials {
                 Some(Chosen::Named(name)) => name != "none",
                 Some(Chosen::Here(_)) => true,
-                None => index.is_some_and(|index| {
+                None => upstream.is_some_and(|index| {
                     let upstream = written.upstreams.iter().flatten().nth(index);
                     upstream
                         .and_then(|(_, upstream)| upstream.as_ref())
@@ -126,7 +125,7 @@ impl Resolver<'_> {
         &mut self,
         at: &KeyPath,
         written: &written::Route,
-        upstream: Option<Option<usize>>,
+        upstream: Option<usize>,
         around: &Surroundings<'_>,
     ) -> Option<Route> {
         let path_at = at.key("path");
@@ -161,7 +160,7 @@ impl Resolver<'_> {
         Some(Route {
             host,
             methods,
-            upstream: upstream?,
+            upstream,
             strip_prefix: written.strip_prefix.clone(),
             session_cookie: written.session_cookie.unwrap_or_default(),
             ..Route::new(path?, access)

@@ -7,28 +7,30 @@
 
 mod credentials;
 mod forward_auth;
+mod listeners;
 mod provider;
+mod session;
 mod store;
 
 pub(in crate::config) use credentials::{
     AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, Reference,
 };
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
+pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 
-use super::scalar::{ListenAddress, Secret, Span, UpstreamUrl, written_span};
-use super::until::Until;
+use super::scalar::{Span, UpstreamUrl, written_span};
 use crate::gate::route::{Access, SessionCookie};
 use crate::gate::template::Encoding;
-use crate::{login, server, session, telemetry};
+use crate::{login, server, telemetry};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// A list whose faulty items have become `None`, so that the others keep their numbers.
@@ -181,200 +183,6 @@ pub(in crate::config) struct Written {
     /// How long requests under way may take to finish when Vestibule is told to stop.
     #[schemars(extend("default" = written_span(defaults::SHUTDOWN_GRACE)))]
     pub(in crate::config) shutdown_grace: Option<Span>,
-}
-
-/// Where to listen.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {proxy, admin}")]
-pub(in crate::config) struct Listeners {
-    /// Where browsers, or the proxies in front, reach Vestibule.
-    #[schemars(extend("default" = defaults::PROXY, "examples" = ["0.0.0.0:4180", "unix:/run/vestibule.sock"]))]
-    pub(in crate::config) proxy: Option<Listener>,
-
-    /// Health (`/healthz`, `/readyz`) and metrics (`/metrics`), and sessions for whoever has
-    /// `admin.token`. Health and metrics tell a lot and ask for no password: keep this on loopback
-    /// or behind a network policy.
-    #[schemars(extend("default" = defaults::ADMIN))]
-    pub(in crate::config) admin: Option<Listener>,
-
-    /// Where the front proxy asks, and nobody else can: `/oauth2/auth` alone is answered here, with
-    /// the route's `credentials`, which are never in an answer of `proxy`. None by default.
-    #[schemars(extend("examples" = ["127.0.0.1:4182"]))]
-    pub(in crate::config) forward_auth: Option<Listener>,
-}
-
-/// Seeing and ending everybody's sessions.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {token: {file: PATH}}")]
-pub(in crate::config) struct Admin {
-    /// Whoever has it sees who is signed in and can end their sessions: 32 characters or more, such
-    /// as `vestibule keys new` prints. Sent as `Authorization: Bearer …`, and by a browser as a
-    /// password with any name. Without it nobody sees any session on the admin listener.
-    #[schemars(extend("examples" = [{"file": "/run/secrets/admin-token"}]))]
-    pub(in crate::config) token: Option<Secret>,
-}
-
-/// An address alone, or with TLS.
-#[derive(Debug)]
-pub(in crate::config) struct Listener {
-    pub(in crate::config) address: Option<ListenAddress>,
-    pub(in crate::config) tls: Option<Tls>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {address, tls: {certificate, key}}")]
-struct ListenerMapping {
-    /// The address.
-    #[schemars(required)]
-    address: Option<ListenAddress>,
-    /// The certificate, where Vestibule ends TLS itself.
-    tls: Option<Tls>,
-}
-
-/// A certificate.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {certificate: PATH, key: PATH}")]
-pub(in crate::config) struct Tls {
-    /// The PEM file of the certificate chain, leaf first.
-    #[schemars(required)]
-    pub(in crate::config) certificate: Option<PathBuf>,
-    /// The PEM file of the private key.
-    #[schemars(required)]
-    pub(in crate::config) key: Option<PathBuf>,
-}
-
-impl<'de> Deserialize<'de> for Listener {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Listener;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address such as 0.0.0.0:4180, or a mapping {address, tls: {certificate, key}}")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Listener, E> {
-                let address = ListenAddress::parse(text).map_err(E::custom)?;
-                Ok(Listener { address: Some(address), tls: None })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-                let ListenerMapping { address, tls } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Listener { address, tls })
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl JsonSchema for Listener {
-    fn schema_name() -> Cow<'static, str> {
-        "Listener".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let address = generator.subschema_for::<ListenAddress>();
-        let mapping = generator.subschema_for::<ListenerMapping>();
-        json_schema!({"anyOf": [address, mapping]})
-    }
-}
-
-/// Sessions.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {keys: […], idle, lifetime}")]
-pub(in crate::config) struct Session {
-    /// The keys that seal session cookies. The first seals, all of them open: to rotate, put a
-    /// new one first and remove the old one after `lifetime`. The same keys on every replica.
-    /// Their files are read again every few seconds, so that a rotation needs no restart
-    /// (`docs/keys.md`).
-    #[schemars(required)]
-    pub(in crate::config) keys: Option<List<SessionKey>>,
-    /// A session without a request for this long is over.
-    #[schemars(extend("default" = written_span(defaults::session().idle)))]
-    pub(in crate::config) idle: Option<Span>,
-    /// A session is over after this long in any case. ProConnect's own lasts 12 hours.
-    #[schemars(extend("default" = written_span(defaults::session().lifetime)))]
-    pub(in crate::config) lifetime: Option<Span>,
-    /// A session is over this long after the person proved who they are to the provider. The
-    /// provider is asked for a proof of at most that age (`max_age`); one that gives an older one
-    /// signs nobody in. Without this key only `lifetime` counts.
-    pub(in crate::config) sign_in_age: Option<Span>,
-    /// Where the tokens are: in a sealed cookie of their own, or in the `store`, sealed with a key
-    /// that only the session's cookie holds.
-    #[schemars(extend("default" = "cookie"))]
-    pub(in crate::config) keep: Option<session::Keep>,
-    /// Asking the provider again when the access token ends: its answer renews what is known of
-    /// the person, or ends the session. `never`: a session goes on by its own limits alone.
-    pub(in crate::config) refresh: Option<Refresh>,
-}
-
-/// How the provider is asked again.
-#[derive(Debug)]
-pub(in crate::config) enum Refresh {
-    Never,
-    So(RefreshSettings),
-}
-
-/// When the provider is asked again.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "`never`, or a mapping {margin, outage}")]
-pub(in crate::config) struct RefreshSettings {
-    /// This long before the access token ends, so that no request waits.
-    #[schemars(extend("default" = written_span(session::RefreshSettings::default().margin)))]
-    pub(in crate::config) margin: Option<Span>,
-    /// For this long past its end sessions go on while the provider cannot be asked.
-    #[schemars(extend("default" = written_span(session::RefreshSettings::default().outage)))]
-    pub(in crate::config) outage: Option<Span>,
-}
-
-impl<'de> Deserialize<'de> for Refresh {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Refresh;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`never`, or a mapping {margin, outage}")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Refresh, E> {
-                if text == "never" {
-                    Ok(Refresh::Never)
-                } else {
-                    Err(E::custom(format!("{text:?} is neither `never` nor a mapping {{margin, outage}}")))
-                }
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Refresh, A::Error> {
-                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Refresh::So)
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl JsonSchema for Refresh {
-    fn schema_name() -> Cow<'static, str> {
-        "Refresh".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [{"type": "string", "enum": ["never"]}, generator.subschema_for::<RefreshSettings>()],
-        })
-    }
-}
-
-/// A session key.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {id: NAME, secret: {file: PATH}}")]
-pub(in crate::config) struct SessionKey {
-    /// Its name in messages and log lines: up to 32 letters, digits, `.`, `_` or `-`. A date does
-    /// well, or its place (`current`, `before`) where the file's content is what changes.
-    #[schemars(required, pattern(r"^[A-Za-z0-9._-]{1,32}$"), extend("examples" = ["2026-11"]))]
-    pub(in crate::config) id: Option<String>,
-    /// 32 random bytes in base64url, as `vestibule keys new` prints them.
-    #[schemars(required, extend("examples" = [{"file": "/run/secrets/session-key"}]))]
-    pub(in crate::config) secret: Option<Secret>,
-    /// Until when a former key still opens what it sealed: a date, to the end of its day in UTC,
-    /// or a moment. Not for the first key, which seals. Without it a key opens as long as it is
-    /// in the list. Leave at least `lifetime` after the rotation, and nobody notices it.
-    #[schemars(extend("examples" = ["2027-01-31", "2027-01-31T18:00:00+01:00"]))]
-    pub(in crate::config) until: Option<Until>,
 }
 
 /// How cookies are set.

@@ -7,31 +7,14 @@
 use super::log_watch;
 use super::running::Running;
 use super::site::SESSION_KEY;
+use super::waiting::until;
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
-
-/// Where ports are looked for: below those that the system gives to outgoing connections, which a
-/// busy machine would otherwise take between our finding one and the program's binding it.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// The configuration's name.
 const FILE: &str = "vestibule.yaml";
-
-/// A port that nothing listens on, and that no other test of this run gets.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let spread = u16::try_from(std::process::id() % 97).unwrap() * 120;
-    loop {
-        let port = PORTS.start + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// The program, running.
 pub(crate) struct Vestibule {
@@ -77,11 +60,12 @@ providers:
     issuer: {issuer}
     client_id: {client_id}
     client_secret: {{file: {secrets}/client-secret}}
+    timeout: 3m
 {provider}
 session:
   keys: [{{id: one, secret: {{env: SESSION_KEY}}}}]
 upstreams:
-  app: {{url: "{upstream}"}}
+  app: {{url: "{upstream}", timeouts: {{connect: 3m}}}}
 {upstreams}
 routes: {routes}
 identity:
@@ -148,6 +132,18 @@ impl Vestibule {
     pub(crate) fn output(&self) -> String {
         let now = self.process.as_ref().map(Running::output).unwrap_or_default();
         [self.printed.as_str(), now.as_str()].join("\n")
+    }
+
+    /// The first access line of a request for `path` that `is_it` recognises, once it is written:
+    /// shortly after its answer is sent.
+    pub(crate) async fn access_line(
+        &self,
+        path: &str,
+        is_it: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let found = || self.access_lines(path).into_iter().find(|line| is_it(line));
+        until(&format!("{path} is logged"), async || found().is_some()).await;
+        found().unwrap()
     }
 
     /// The access lines so far of requests for `path`.

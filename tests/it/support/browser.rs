@@ -1,10 +1,11 @@
 //! A real browser: headless Chromium, driven over the WebDriver protocol (W3C WebDriver §6).
 //!
 //! Every browser has its own ChromeDriver, its own profile and its own cookies, and ends when it
-//! is dropped. What is asked of a page is asked again until it answers or [`WITHIN`] has passed:
+//! is dropped. What is asked of a page is asked again until it answers or [`HANGS`] has passed:
 //! a page is another program, and nothing tells us when it is done.
 
 use super::running::Running;
+use super::waiting::HANGS;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,9 +13,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// How long a page may take to show what is waited for, on a busy machine.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_millis(50);
@@ -102,6 +100,8 @@ impl Browser {
         flags.push(format!("--accept-lang={language}"));
         let capabilities = json!({ "alwaysMatch": {
             "browserName": "chrome",
+            // Milliseconds; they only end what hangs.
+            "timeouts": { "script": HANGS.as_millis(), "pageLoad": HANGS.as_millis() },
             "goog:chromeOptions": { "args": flags },
         }});
 
@@ -261,8 +261,8 @@ impl Browser {
                 tokio::time::sleep(EVERY).await;
             }
         };
-        let Ok(found) = tokio::time::timeout(WITHIN, again).await else {
-            panic!("not after {WITHIN:?}: {what}; at {}:\n{}", self.url().await, self.source().await)
+        let Ok(found) = tokio::time::timeout(HANGS, again).await else {
+            panic!("not after {HANGS:?}: {what}; at {}:\n{}", self.url().await, self.source().await)
         };
         found
     }

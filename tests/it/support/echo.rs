@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
 pub(crate) struct Echo {
@@ -140,7 +141,14 @@ async fn stream(State(shared): State<Shared>) -> Response {
     let open = Open::new(&shared);
     let events = shared.events.subscribe();
     let body = futures_util::stream::unfold((events, open), async |(mut events, open)| {
-        let event = events.recv().await.ok()?;
+        let event = loop {
+            match events.recv().await {
+                Ok(event) => break event,
+                // Slower than they come: what is left out is no end.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        };
         Some((Ok::<_, Infallible>(Bytes::from(format!("data: {event}\n\n"))), (events, open)))
     });
     ([("content-type", "text/event-stream"), ("cache-control", "no-cache")], Body::from_stream(body)).into_response()

@@ -4,9 +4,9 @@
 //! be there to be replaced. They end TLS themselves, as they are deployed; the tests' clients speak
 //! plain HTTP to [`FrontProxy::address`], where the browser's TLS is put around it.
 
-use super::binary::free_port;
 use super::certificates::{self, Certificate};
 use super::counterparts::Counterpart;
+use super::ports::free_port;
 use super::running::Running;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};

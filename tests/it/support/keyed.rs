@@ -3,6 +3,7 @@
 use super::albert::{FakeAlbert, Key, Version};
 use super::client::{Answer, Client};
 use super::site::{START, Setup, Site};
+use super::waiting::{until, until_well};
 use std::io::Write;
 use tempfile::NamedTempFile;
 use vestibule::clock::Clock;
@@ -78,14 +79,12 @@ impl Keyed {
 
     /// Waits until no key lives but these, which do.
     pub(crate) async fn only_lives(&self, bearers: &[&str]) {
-        for count in 1.. {
+        until("no key lives but these", async || {
             let live: Vec<String> = self.live_keys().iter().map(|key| format!("Bearer {}", key.secret)).collect();
             assert!(bearers.iter().all(|bearer| live.iter().any(|held| held == bearer)), "one too many is gone");
-            if live.len() == bearers.len() {
-                return;
-            }
-            self.api.answered("DELETE", "/", count).await;
-        }
+            live.len() == bearers.len()
+        })
+        .await;
     }
 }
 
@@ -93,7 +92,7 @@ fn setup(api: &FakeAlbert, more: &str, routes: &str, issuer: Option<String>) -> 
     Setup {
         more: more.to_owned(),
         routes: routes.to_owned(),
-        upstreams: format!(", api: {{url: \"{}\"}}", api.url()),
+        upstreams: format!(", api: {{url: \"{}\", timeouts: {{connect: 3m}}}}", api.url()),
         issuer,
         ..Setup::default()
     }
@@ -102,6 +101,17 @@ fn setup(api: &FakeAlbert, more: &str, routes: &str, issuer: Option<String>) -> 
 /// The bearer that reached the API with a request of this client's.
 pub(crate) async fn bearer_at_api(client: &Client) -> String {
     bearer_in(&client.fetch("/v1/echo").await)
+}
+
+/// The bearer at the API of a request with these cookies, through whichever replica.
+pub(crate) async fn bearer_with(client: &Client, cookies: &str) -> String {
+    let headers = [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("cookie", cookies)];
+    bearer_in(&until_well(async || client.get("/v1/echo", &headers).await).await)
+}
+
+/// The cookies that a client sends to the site.
+pub(crate) fn cookies_of(client: &Client) -> String {
+    client.cookie_header("app.example").unwrap()
 }
 
 /// The bearer in an echo of the API's.

@@ -3,11 +3,17 @@
 //! must know the port beforehand.
 
 use super::running::Running;
-use super::site::SESSION_KEY;
+use super::site::{SESSION_KEY, agent, registration};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use vestibule::clock::Clock;
+use vestibule::demo::Provider;
+use vestibule::demo::provider::ProviderSettings;
+use vestibule::random::SystemRandom;
 
 /// `vestibule serve`, running. Ends when dropped.
 pub(crate) struct Process {
@@ -26,7 +32,7 @@ pub(crate) fn configuration(proxy: &str, upstream: &str, more: &str) -> String {
          listeners: {{proxy: {proxy}, admin: \"127.0.0.2:0\"}}\n\
          providers: {{nobody: {{issuer: \"https://127.0.0.1:9\", client_id: app}}}}\n\
          session: {{keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
-         upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}}}\n\
+         upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 3m}}}}}}\n\
          routes: [{{path: /**, access: public, upstream: app}}]\n{more}"
     )
 }
@@ -40,6 +46,15 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command.args(arguments).current_dir(folder).env("SESSION_KEY", SESSION_KEY);
     command
+}
+
+/// A provider that goes by the clock on the wall, as programs do, and signs in our agent.
+pub(crate) async fn provider_for_programs() -> Provider {
+    let settings = ProviderSettings { clients: vec![registration()], ..ProviderSettings::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
+    provider.sign_in_as(agent());
+    provider
 }
 
 impl Process {

@@ -3,15 +3,12 @@
 //! For what no HTTP library would send, and for what one would hide: which answer came on which
 //! connection, and whether that is still open.
 
+use super::waiting::HANGS;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-
-/// How long an answer may take on a busy machine; nothing waits this long that works.
-const WITHIN: Duration = Duration::from_secs(20);
 
 /// Whatever bytes go through in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -170,7 +167,7 @@ impl Raw {
     /// Reads some more; false when the other side has closed.
     async fn fill(&mut self) -> bool {
         let mut piece = vec![0; 16 * 1024];
-        let read = timeout(WITHIN, self.stream.read(&mut piece)).await;
+        let read = timeout(HANGS, self.stream.read(&mut piece)).await;
         let Ok(read) = read else {
             panic!("nothing came, and the connection is open; so far {:?}", String::from_utf8_lossy(&self.unread))
         };

@@ -2,11 +2,11 @@
 //! folder of its own.
 
 use super::certificates::Certificate;
+use super::ports::free_port;
 use super::running::Running;
-use std::net::{Ipv4Addr, TcpListener};
+use super::waiting::until;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 use tempfile::TempDir;
 use vestibule::store::{Mode, Node, RedisSettings};
 
@@ -16,11 +16,6 @@ pub(crate) struct Redis {
     running: Option<Running>,
     folder: TempDir,
     options: Vec<String>,
-}
-
-/// A port that nobody has now. (Redis cannot be handed a socket.)
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// How to reach a server at this port.
@@ -38,9 +33,10 @@ pub(crate) fn settings(ports: &[u16]) -> RedisSettings {
 }
 
 impl Redis {
-    /// One server, which keeps what it is told over a restart.
+    /// One server, which keeps what it is told over a restart: not its machine's, so that nothing
+    /// has to wait for a disk.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "no"]).await
     }
 
     /// One server with these options.
@@ -103,16 +99,6 @@ fn printed(command: &mut Command) -> String {
     String::from_utf8_lossy(&stdout).trim().to_owned()
 }
 
-/// Asks until it is so. Redis tells nobody when a replica follows or a cluster stands.
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let wait = async {
-        while !so() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(60), wait).await.is_ok(), "{what} did not come about");
-}
-
 /// A master, its replica, and three Sentinels over them.
 pub(crate) struct SentinelSet {
     /// The master first, as long as nothing happens to it.
@@ -129,7 +115,8 @@ impl SentinelSet {
     pub(crate) async fn start() -> Self {
         let master = Redis::start().await;
         let replica = Redis::start_with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]).await;
-        until("a replica", || replica.cli(&["info", "replication"]).contains("master_link_status:up")).await;
+        until("a replica follows", async || replica.cli(&["info", "replication"]).contains("master_link_status:up"))
+            .await;
         let folder = tempfile::tempdir().unwrap();
         let mut sentinels = Vec::new();
         let mut ports = Vec::new();
@@ -162,7 +149,7 @@ impl SentinelSet {
             let master = printed(&mut asked).replace('\n', " ");
             master.contains("num-slaves 1") && master.contains("num-other-sentinels 2")
         };
-        until("a Sentinel set", || ports.iter().all(knows)).await;
+        until("a Sentinel set stands", async || ports.iter().all(knows)).await;
         Self { servers: [master, replica], _sentinels: sentinels, ports, _folder: folder }
     }
 
@@ -185,7 +172,8 @@ impl Cluster {
         let mut nodes = Vec::new();
         for _ in 0..3 {
             let bus = free_port().to_string();
-            let options = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--appendonly", "yes"];
+            let options =
+                ["--cluster-enabled", "yes", "--cluster-port", &bus, "--appendonly", "yes", "--appendfsync", "no"];
             nodes.push(Redis::start_with(&options).await);
         }
         let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
@@ -193,8 +181,10 @@ impl Cluster {
             Command::new("redis-cli").args(["--cluster", "create"]).args(&addresses).arg("--cluster-yes").output();
         let made = made.unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
-        until("a cluster", || nodes.iter().all(|node| node.cli(&["cluster", "info"]).contains("cluster_state:ok")))
-            .await;
+        until("a cluster stands", async || {
+            nodes.iter().all(|node| node.cli(&["cluster", "info"]).contains("cluster_state:ok"))
+        })
+        .await;
         Self { nodes }
     }
 

@@ -3,15 +3,13 @@
 //! Called by `counterparts` and `browser`. It must never outlive the test run, not even when the
 //! run itself is killed, and its output is shown only when a test fails.
 
+use super::waiting::HANGS;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// How long a program may take until it is ready, on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// How many of its last lines are shown when the test fails.
 const LINES_SHOWN: usize = 60;
@@ -65,11 +63,11 @@ impl Running {
     /// Waits for the first line of output that `recognise` makes something of.
     ///
     /// # Panics
-    /// When the program ends first, or says nothing of the kind in two minutes.
+    /// When the program ends first, or says nothing of the kind before it counts as hanging.
     pub(crate) async fn ready<T>(&mut self, recognise: impl Fn(&str) -> Option<T>) -> T {
         let name = self.name;
-        let found = self.ready_within(READY_WITHIN, recognise).await;
-        found.unwrap_or_else(|| panic!("{name} was not ready after {READY_WITHIN:?}"))
+        let found = self.ready_within(HANGS, recognise).await;
+        found.unwrap_or_else(|| panic!("{name} was not ready after {HANGS:?}"))
     }
 
     /// As [`Self::ready`], and none when `time` has passed.
@@ -103,7 +101,7 @@ impl Running {
     /// Waits until it has ended by itself.
     ///
     /// # Panics
-    /// When it still runs after two minutes.
+    /// When it still runs after [`HANGS`].
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let ended = async {
             loop {
@@ -113,8 +111,8 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let ended = tokio::time::timeout(READY_WITHIN, ended).await;
-        ended.unwrap_or_else(|_| panic!("{} has not ended after {READY_WITHIN:?}", self.name))
+        let ended = tokio::time::timeout(HANGS, ended).await;
+        ended.unwrap_or_else(|_| panic!("{} has not ended after {HANGS:?}", self.name))
     }
 
     /// Everything that it printed so far, both streams, in the order of arrival.

@@ -1,8 +1,9 @@
 //! The whole scene with real actors: ProConnect's provider, the program, an app, and Chromium.
 
-use super::binary::{Configuration, Vestibule, free_port};
+use super::binary::{Configuration, Vestibule};
 use super::browser::Browser;
 use super::counterparts::{Application, OidcProvider};
+use super::ports::free_port;
 
 /// Who signs in where a test does not care who: the person that the provider's form proposes.
 pub(crate) const EMAIL: &str = "agent@exemple.gouv.fr";

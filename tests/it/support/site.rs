@@ -6,6 +6,7 @@
 use super::client::Client;
 use super::echo::Echo;
 use super::log_watch;
+use super::waiting::until_well;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -118,12 +119,7 @@ impl Site {
         let random = Arc::new(SystemRandom::new());
         let clock = ManualClock::starting_at(Timestamp::from_unix(START));
 
-        let mut client = Registration::new(
-            "app",
-            SecretString::from(CLIENT_SECRET),
-            &format!("{ORIGIN}/oauth2/callback"),
-            &format!("{ORIGIN}/oauth2/signed_out"),
-        );
+        let mut client = registration();
         (setup.register)(&mut client);
         let rsa_private_key_pem =
             setup.rsa.then(|| SecretString::from(include_str!("../../../src/demo/provider/tests/rsa-key.pem")));
@@ -140,11 +136,13 @@ impl Site {
             "public_url: {ORIGIN}\n\
              listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"}}\n\
              providers:\n  proconnect:\n    preset: proconnect\n    issuer: {issuer}\n    client_id: app\n    \
-             client_secret: {{env: CLIENT_SECRET}}\n{provider}\n\
-             upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 2s}}}}{upstreams}}}\n\
+             client_secret: {{env: CLIENT_SECRET}}\n{timeout}{provider}\n\
+             upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 3m}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
             issuer = issuer,
             provider = setup.provider.replace("{issuer}", &issuer),
+            // What a test lets wait must not run out on a slow machine.
+            timeout = if setup.provider.contains("timeout:") { "" } else { "    timeout: 3m\n" },
             upstreams = setup.upstreams,
             routes = setup.routes,
             session = if setup.more.contains("session:") {
@@ -189,10 +187,20 @@ impl Site {
     /// A client that has signed in at this path.
     pub(crate) async fn signed_in_at(&self, path: &str) -> Client {
         let client = self.client();
-        let page = client.browse(path).await;
+        let page = until_well(async || client.browse(path).await).await;
         assert_eq!(page.status, 200, "{}", page.text());
         client
     }
+}
+
+/// As what the site is registered with a provider.
+pub(crate) fn registration() -> Registration {
+    Registration::new(
+        "app",
+        SecretString::from(CLIENT_SECRET),
+        &format!("{ORIGIN}/oauth2/callback"),
+        &format!("{ORIGIN}/oauth2/signed_out"),
+    )
 }
 
 /// The person whom the provider knows.

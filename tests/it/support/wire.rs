@@ -2,17 +2,14 @@
 //! and answers with the bytes it is told to, broken ones included.
 
 use super::raw::Stream;
+use super::waiting::HANGS;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// How long something may take on a busy machine.
-const WITHIN: Duration = Duration::from_secs(20);
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -143,14 +140,14 @@ impl Wire {
     /// Waits until `count` connections have ended.
     pub(crate) async fn closed(&self, count: usize) {
         let mut closed = self.closed.clone();
-        let there = tokio::time::timeout(WITHIN, closed.wait_for(|closed| *closed >= count)).await;
+        let there = tokio::time::timeout(HANGS, closed.wait_for(|closed| *closed >= count)).await;
         assert!(there.is_ok(), "connections stay open");
     }
 
     /// The last request, once there are `count`.
     pub(crate) async fn nth(&self, count: usize) -> Received {
         let mut seen = self.count.clone();
-        let there = tokio::time::timeout(WITHIN, seen.wait_for(|seen| *seen >= count)).await;
+        let there = tokio::time::timeout(HANGS, seen.wait_for(|seen| *seen >= count)).await;
         assert!(there.is_ok(), "only {} of {count} requests reached the app", self.received().len());
         self.received().swap_remove(count - 1)
     }

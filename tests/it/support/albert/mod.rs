@@ -24,6 +24,7 @@ pub(crate) use state::{Key, User};
 pub(crate) use version::Version;
 
 use super::site::START;
+use super::waiting::HANGS;
 use asked::Asked;
 use axum::body::Body;
 use axum::extract::Request;
@@ -38,12 +39,9 @@ use server::Server;
 use state::State;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 use tokio::sync::watch;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
 
-/// How long something may take on a busy machine; nothing waits this long that works.
-const WITHIN: Duration = Duration::from_secs(20);
 const LARGEST_BODY: usize = 1024 * 1024;
 
 /// A request that came.
@@ -275,7 +273,7 @@ impl FakeAlbert {
 
 async fn until<T>(watched: &watch::Sender<T>, reached: impl FnMut(&T) -> bool, what: impl FnOnce() -> String) {
     let mut watched = watched.subscribe();
-    let there = tokio::time::timeout(WITHIN, watched.wait_for(reached)).await.is_ok();
+    let there = tokio::time::timeout(HANGS, watched.wait_for(reached)).await.is_ok();
     assert!(there, "waited in vain for {}", what());
 }
 
