@@ -8,21 +8,19 @@ use super::certificates::{self, Certificate};
 use super::counterparts::Counterpart;
 use super::ports::free_port;
 use super::running::Running;
+use super::waiting::until;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// The name under which the site is known in the tests.
 const HOST: &str = "app.example";
-/// How long a front proxy may take to listen, on a busy machine.
-const LISTENS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A front proxy, running. Ends when dropped.
 pub(crate) struct FrontProxy {
@@ -55,12 +53,11 @@ impl FrontProxy {
         };
         let mut running = Running::start("front proxy", &command);
         let listens = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let since = Instant::now();
-        while TcpStream::connect(listens).await.is_err() {
+        until("the front proxy listens", async || {
             assert!(!running.has_ended(), "{which:?} ended:\n{}", running.output());
-            assert!(since.elapsed() < LISTENS_WITHIN, "{which:?} does not listen:\n{}", running.output());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            TcpStream::connect(listens).await.is_ok()
+        })
+        .await;
         let (address, browser_tls) = browser_tls(listens, &certificate).await;
         Self { address, browser_tls, _running: running, _folder: folder }
     }
