@@ -82,8 +82,6 @@ pub fn gap_auth() -> Option<(HeaderName, Template)> {
 pub struct Headers {
     settings: Settings,
     stripped: HashSet<String>,
-    /// Those of them that say who somebody is.
-    identity: HashSet<String>,
 }
 
 /// Identity headers that a permit gave: the only ones that may be set on a request.
@@ -102,9 +100,8 @@ impl Headers {
     pub fn new(settings: Settings) -> Self {
         let configured = settings.headers.iter().map(|(name, _)| name.as_str());
         let known = SETS.iter().map(|(_, name, _)| *name).chain(TOKEN_HEADERS);
-        let identity: HashSet<String> = configured.chain(known).map(|name| fold(name).into_owned()).collect();
-        let stripped = identity.iter().cloned().chain(ALSO_STRIPPED.map(str::to_owned)).collect();
-        Self { settings, stripped, identity }
+        let stripped = configured.chain(known).chain(ALSO_STRIPPED).map(|name| fold(name).into_owned()).collect();
+        Self { settings, stripped }
     }
 
     /// The headers with their templates.
@@ -127,12 +124,12 @@ impl Headers {
             || (folded != name.as_str() && LENGTHS.contains(&&*folded))
     }
 
-    /// Whether a header says who somebody is, in any spelling. A front proxy that asks sends none,
-    /// but for the one that says where a sign-in returns to.
+    /// Whether a header says who somebody is, or which path is meant, in any spelling. A front proxy
+    /// that asks sends none, but for the one that says where a sign-in returns to.
     pub fn is_identity(&self, name: &HeaderName) -> bool {
         let folded = fold(name.as_str());
         folded != RETURN_TO.as_str()
-            && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.identity.contains(&*folded))
+            && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.stripped.contains(&*folded))
     }
 
     /// The identity headers of a permit, and the session's name. Claims that are absent or empty

@@ -193,11 +193,12 @@ impl Proxy {
 
     /// Answers what is no question: with a status that every front proxy refuses by.
     fn not_asked(&self, cause: &NoQuestion, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let level = match cause {
-            NoQuestion::Peer | NoQuestion::NotRebuilt(_) => Level::WARN,
-            NoQuestion::Ambiguous(_) => Level::INFO,
+        // How the two are set up is no fault of whoever reads the page.
+        let (kind, level) = match cause {
+            NoQuestion::Peer | NoQuestion::NotRebuilt(_) => (ErrorKind::Internal, Level::WARN),
+            NoQuestion::Ambiguous(_) => (ErrorKind::BadRequest, Level::INFO),
         };
-        let rescue = Rescue { kind: ErrorKind::BadRequest, level };
+        let rescue = Rescue { kind, level };
         self.endpoints.rescue(rescue, cause, parts, exchange).with_status(StatusCode::FORBIDDEN)
     }
 }

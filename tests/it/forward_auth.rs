@@ -197,6 +197,8 @@ async fn an_identity_that_the_client_brings_is_refused_in_every_spelling() {
         "X-Forwarded-Access-Token",
         "Remote-User",
         "REMOTE_USER",
+        "X-Remote-User",
+        "Script_Name",
         "X-Vestibule-Session",
         "X-Vestibule-Anything",
     ];
