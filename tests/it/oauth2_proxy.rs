@@ -32,10 +32,14 @@ fn recorded_in() -> std::path::PathBuf {
 /// A site set up as oauth2-proxy is in `program`.
 async fn site(set: Set) -> Site {
     let hosts = LISTED_HOSTS.map(|host| format!("\"{host}\"")).join(", ");
-    let common = format!("aliases: {{ping: /ping, ready: /ready, robots: /robots.txt}}\n\
-                          sign_in: {{entry: page, return_to: [{hosts}]}}\n");
+    let common = format!(
+        "aliases: {{ping: /ping, ready: /ready, robots: /robots.txt}}\n\
+                          sign_in: {{entry: page, return_to: [{hosts}]}}\n"
+    );
     let setup = match set {
-        Set::Alone => Setup { more: format!("{common}identity: {{headers: {{{}}}}}\n", both_sets()), ..Setup::default() },
+        Set::Alone => {
+            Setup { more: format!("{common}identity: {{headers: {{{}}}}}\n", both_sets()), ..Setup::default() }
+        }
         Set::Asked => Setup {
             routes: "[{path: /public/**, access: public}, {path: /**}]".to_owned(),
             more: format!("{common}trusted_proxies: [127.0.0.1]\nforward_auth: {{from: traefik}}\n"),
@@ -47,8 +51,14 @@ async fn site(set: Set) -> Site {
 
 /// For the answers to `/oauth2/auth`, and for the app: oauth2-proxy has both by default.
 fn both_sets() -> String {
-    let claims = [("User", "{sub}"), ("Email", "{email}"), ("Preferred-Username", "{preferred_username}"), ("Groups", "{groups|roles}")];
-    let both = claims.map(|(name, claim)| format!("X-Auth-Request-{name}: \"{claim}\", X-Forwarded-{name}: \"{claim}\""));
+    let claims = [
+        ("User", "{sub}"),
+        ("Email", "{email}"),
+        ("Preferred-Username", "{preferred_username}"),
+        ("Groups", "{groups|roles}"),
+    ];
+    let both =
+        claims.map(|(name, claim)| format!("X-Auth-Request-{name}: \"{claim}\", X-Forwarded-{name}: \"{claim}\""));
     both.join(", ")
 }
 
@@ -57,7 +67,7 @@ async fn answers_of_vestibule(cases: &[Case]) -> Answers {
     let mut answers = Answers::new();
     for case in cases {
         let site = if case.set == Set::Alone { &alone } else { &asked };
-        let side = Side { address: site.address, provider: &site.provider };
+        let side = Side { address: site.address, provider: &site.provider, session: "__Host-vestibule" };
         answers.insert(case.name.clone(), observe(case, &side).await);
     }
     answers
@@ -110,7 +120,8 @@ async fn oauth2_proxy_and_vestibule_answer_alike_but_for_the_documented_differen
     let mut unexplained = Vec::new();
     for name in names {
         for (fact, said, told) in differing(&theirs[name], &ours[name]) {
-            let explains = |difference: &Difference| difference.seen.iter().position(|seen| seen.fits(name, fact, told));
+            let explains =
+                |difference: &Difference| difference.seen.iter().position(|seen| seen.fits(name, fact, told));
             match DIFFERENCES.iter().find_map(|difference| Some((difference.row, explains(difference)?))) {
                 Some(explanation) => drop(used.insert(explanation)),
                 None => unexplained.push(format!("{name}: {fact}: oauth2-proxy {said:?}, Vestibule {told:?}")),
@@ -128,7 +139,8 @@ async fn oauth2_proxy_and_vestibule_answer_alike_but_for_the_documented_differen
 #[test]
 fn the_documentation_has_a_row_for_each_difference_and_no_other() {
     let page = include_str!("../../docs/oauth2-proxy.md");
-    let section = page.split("\n### What is answered otherwise\n").nth(1).expect("the section").split("\n#").next().unwrap();
+    let section =
+        page.split("\n### What is answered otherwise\n").nth(1).expect("the section").split("\n#").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
     let documented: Vec<&str> = rows.map(|row| row.split(" | ").next().unwrap()).collect();
     let tested: Vec<&str> = DIFFERENCES.iter().map(|difference| difference.row).collect();

@@ -17,6 +17,8 @@ pub(super) type Facts = BTreeMap<String, String>;
 pub(super) struct Side<'a> {
     pub(super) address: SocketAddr,
     pub(super) provider: &'a Provider,
+    /// The name of its session's cookie.
+    pub(super) session: &'static str,
 }
 
 /// The headers of an answer that say who somebody is.
@@ -41,19 +43,15 @@ const TOLD: [&str; 7] = [
     "authorization",
 ];
 
-/// Cookies that are no session of either.
-const GARBAGE: &str = "_oauth2_proxy=Z2FyYmFnZQ==|1795000000|Z2FyYmFnZQ==; __Host-vestibule=garbage";
-
 /// Asks, and says what is in the answer.
 pub(super) async fn observe(case: &Case, side: &Side<'_>) -> Facts {
     // A sign-out at the provider ends that.
     side.provider.sign_in_as(agent());
     let client = Client::new(side.address);
     let mut path = case.path.clone();
-    let mut headers: Vec<(&str, &str)> = case.headers.clone();
     match case.who {
         Who::Nobody => {}
-        Who::Garbage => headers.push(("cookie", GARBAGE)),
+        Who::Garbage => client.set_cookie(side.session, "Z2FyYmFnZQ==|1795000000|Z2FyYmFnZQ=="),
         Who::Person => {
             let started = client.get("/oauth2/start?rd=/app/", &[]).await;
             let signed_in = come_back(&client, started.location()).await;
@@ -69,13 +67,14 @@ pub(super) async fn observe(case: &Case, side: &Side<'_>) -> Facts {
                 url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>()
             };
             path = path.replace("{code}", &parameter("code")).replace("{state}", &parameter("state"));
+            path += &format!("&iss={}", parameter("iss"));
             if case.who == Who::OtherTab {
                 client.get("/oauth2/start?rd=/app/other", &[]).await;
             }
         }
     }
     let redeemed = side.provider.counters().token;
-    let answer = client.send(case.method.clone(), &path, &headers, case.body.as_bytes().to_vec()).await;
+    let answer = client.send(case.method.clone(), &path, &case.headers, case.body.as_bytes().to_vec()).await;
     let mut facts = facts(&answer, side);
     if path.contains("code=") {
         let redeemed = side.provider.counters().token > redeemed;
@@ -84,7 +83,12 @@ pub(super) async fn observe(case: &Case, side: &Side<'_>) -> Facts {
     if answer.status / 100 == 3 && answer.location().starts_with(side.provider.issuer()) {
         let back = come_back(&client, answer.location()).await;
         if let Some(location) = back.header("location") {
-            facts.insert("leads to".to_owned(), location.strip_prefix(ORIGIN).unwrap_or(location).to_owned());
+            let mut location = location.strip_prefix(ORIGIN).unwrap_or(location).to_owned();
+            if location.matches('/').count() == 2 && location.contains("://") {
+                // RFC 9110 §4.2.3: an empty path is that one.
+                location.push('/');
+            }
+            facts.insert("leads to".to_owned(), location);
         }
     }
     facts
@@ -109,7 +113,7 @@ fn facts(answer: &Answer, side: &Side<'_>) -> Facts {
         let here = location.strip_prefix(ORIGIN).unwrap_or(location);
         add("location", to_provider.map_or_else(|| here.to_owned(), at_provider));
     }
-    if let Some(kind) = answer.header("content-type").filter(|_| !answer.body.is_empty()) {
+    if let Some(kind) = answer.header("content-type").filter(|_| answer.status < 300 && !answer.body.is_empty()) {
         add("type", kind.split(';').next().unwrap().to_owned());
     }
     let cache = answer.header("cache-control").unwrap_or_default();
@@ -121,8 +125,11 @@ fn facts(answer: &Answer, side: &Side<'_>) -> Facts {
     if !cookies.is_empty() {
         add("cookies", cookies.join(", "));
     }
-    let body = body(answer, &mut add);
-    add("body", body);
+    // Nobody sees what is in a redirect.
+    if answer.status / 100 != 3 {
+        let body = body(answer, side, &mut add);
+        add("body", body);
+    }
     facts
 }
 
@@ -151,19 +158,25 @@ fn cookie(line: &str) -> &'static str {
     }
 }
 
-fn body(answer: &Answer, add: &mut impl FnMut(&str, String)) -> String {
+fn body(answer: &Answer, side: &Side<'_>, add: &mut impl FnMut(&str, String)) -> String {
     let kind = answer.header("content-type").unwrap_or_default();
     let text = answer.text();
     if answer.header("x-from").is_some() {
         let seen = answer.json();
         let headers = seen["headers"].as_array().unwrap();
-        let all = |name: &str| headers.iter().filter(|header| header[0] == name).map(|header| header[1].as_str().unwrap()).collect::<Vec<_>>();
+        let all = |name: &str| {
+            headers
+                .iter()
+                .filter(|header| header[0] == name)
+                .map(|header| header[1].as_str().unwrap())
+                .collect::<Vec<_>>()
+        };
         for name in TOLD {
             if let [value] = all(name)[..] {
                 add(&format!("the app sees {name}"), plain(value));
             }
         }
-        let session = all("cookie").iter().any(|line| line.contains("_oauth2_proxy=") || line.contains("vestibule"));
+        let session = all("cookie").iter().any(|line| line.contains(side.session));
         add("the app sees the session cookie", if session { "yes" } else { "no" }.to_owned());
         return "the app's".to_owned();
     }

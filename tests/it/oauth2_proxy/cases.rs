@@ -220,7 +220,8 @@ fn asked() -> Vec<Case> {
     }
     cases.push(about(Who::Person, "GET", "/public/x", "?allowed_groups=x"));
     cases.push(about(Who::Nobody, "GET", "/public/x", "?allowed_groups=x"));
-    for uri in ["/public/../app/x", "/public/%2e%2e/app/x", "/public%2fx", "//app/x", "/oauth2/start", "/app/x#/public/"]
+    for uri in
+        ["/public/../app/x", "/public/%2e%2e/app/x", "/public%2fx", "//app/x", "/oauth2/start", "/app/x#/public/"]
     {
         cases.push(about(Who::Nobody, "GET", uri, ""));
         cases.push(about(Who::Person, "GET", uri, ""));
@@ -263,11 +264,8 @@ fn sign_in() -> Vec<Case> {
     }
     let both = case(Set::Alone, Who::Nobody, "GET", "/oauth2/start?rd=https://evil.example/");
     cases.push(both.with("told of /app/told", &[("x-auth-request-redirect", "/app/told")]));
-    let forwarded = [
-        ("x-forwarded-proto", "https"),
-        ("x-forwarded-host", "a.listed.example"),
-        ("x-forwarded-uri", "/from"),
-    ];
+    let forwarded =
+        [("x-forwarded-proto", "https"), ("x-forwarded-host", "a.listed.example"), ("x-forwarded-uri", "/from")];
     cases.push(case(Set::Asked, Who::Nobody, "GET", "/oauth2/start").with("for a.listed.example/from", &forwarded));
     cases
 }
@@ -315,7 +313,9 @@ fn session() -> Vec<Case> {
             cases.push(case(Set::Alone, who, "POST", "/oauth2/sign_out").with(how, headers).sending("rd=/app/bye"));
         }
     }
-    for (rd, query) in [("", ""), ("elsewhere", "?rd=https://evil.example/"), ("listed", "?rd=https://a.listed.example/x")] {
+    for (rd, query) in
+        [("", ""), ("elsewhere", "?rd=https://evil.example/"), ("listed", "?rd=https://a.listed.example/x")]
+    {
         let own = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate"), ("accept", "text/html")];
         let path = format!("/oauth2/sign_out{query}");
         cases.push(case(Set::Alone, Who::Person, "GET", &path).with(&format!("a link of our own {rd}"), &own));

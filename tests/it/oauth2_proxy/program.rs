@@ -63,12 +63,14 @@ impl Program {
         };
         let running = Running::start("oauth2-proxy", &command);
         let asking = Client::new(address);
-        until("oauth2-proxy listens", async || asking.try_send(http::Method::GET, "/ping", &[], Vec::new()).await.is_ok())
-            .await;
+        until("oauth2-proxy listens", async || {
+            asking.try_send(http::Method::GET, "/ping", &[], Vec::new()).await.is_ok()
+        })
+        .await;
         Self { address, provider, _echo: echo, _running: running }
     }
 
     pub(super) fn side(&self) -> Side<'_> {
-        Side { address: self.address, provider: &self.provider }
+        Side { address: self.address, provider: &self.provider, session: "_oauth2_proxy" }
     }
 }
