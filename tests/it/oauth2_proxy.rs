@@ -130,6 +130,7 @@ async fn oauth2_proxy_and_vestibule_answer_alike_but_for_the_documented_differen
     }
     assert!(unexplained.is_empty(), "{} facts differ without a row:\n{}", unexplained.len(), unexplained.join("\n"));
     for difference in DIFFERENCES {
+        assert!(!difference.seen.is_empty(), "{:?} is seen nowhere", difference.row);
         for (index, seen) in difference.seen.iter().enumerate() {
             assert!(used.contains(&(difference.row, index)), "{:?}: {seen:?} is seen nowhere", difference.row);
         }

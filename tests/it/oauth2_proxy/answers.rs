@@ -60,6 +60,7 @@ pub(super) async fn observe(case: &Case, side: &Side<'_>) -> Facts {
         Who::Beginner | Who::OtherBrowser | Who::OtherTab => {
             let beginner = if case.who == Who::OtherBrowser { &Client::new(side.address) } else { &client };
             let started = beginner.get("/oauth2/start?rd=/app/deep", &[]).await;
+            side.provider.faults().set(case.fault);
             let back = beginner.get(started.location(), &[]).await;
             let back = url::Url::parse(back.location()).unwrap();
             let parameter = |name: &str| {
@@ -75,6 +76,7 @@ pub(super) async fn observe(case: &Case, side: &Side<'_>) -> Facts {
     }
     let redeemed = side.provider.counters().token;
     let answer = client.send(case.method.clone(), &path, &case.headers, case.body.as_bytes().to_vec()).await;
+    side.provider.faults().clear();
     let mut facts = facts(&answer, side);
     if path.contains("code=") {
         let redeemed = side.provider.counters().token > redeemed;

@@ -2,6 +2,7 @@
 
 use crate::support::client::NAVIGATION;
 use http::Method;
+use vestibule::demo::provider::{CallbackFault, Faults, IdTokenFault, TokenFault, UserinfoFault};
 
 /// How the programs are set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +41,15 @@ pub(super) struct Case {
     pub(super) path: String,
     pub(super) headers: Vec<(&'static str, &'static str)>,
     pub(super) body: &'static str,
+    /// What goes wrong at the provider meanwhile.
+    pub(super) fault: fn(&mut Faults),
 }
 
 /// Where else a sign-in may lead: `--whitelist-domain`, `sign_in.return_to`.
 pub(super) const LISTED_HOSTS: [&str; 5] =
     [".listed.example", "*.star.example", "one.example", "port.example:8443", "any.example:*"];
 
-const QUERIES: [&str; 24] = [
+const QUERIES: [&str; 25] = [
     "allowed_groups=agent_public",
     "allowed_groups=x,agent_public",
     "allowed_groups=x&allowed_groups=agent_public",
@@ -66,6 +69,7 @@ const QUERIES: [&str; 24] = [
     "allowed_email_domains=.proconnect.gouv.fr",
     "allowed_email_domains=*.proconnect.gouv.fr",
     "allowed_email_domains=.test.proconnect.gouv.fr",
+    "allowed_email_domains=*.test.proconnect.gouv.fr",
     "allowed_email_domains=.connect.gouv.fr",
     "allowed_email_domains=*",
     "allowed_email_domains=",
@@ -145,6 +149,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(asked());
     cases.extend(sign_in());
     cases.extend(callback());
+    cases.extend(faults());
     cases.extend(session());
     cases.extend(ours());
     cases.extend(proxied());
@@ -154,7 +159,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn case(set: Set, who: Who, method: &str, path: &str) -> Case {
     let name = format!("{}: {method} {path}", format!("{set:?}: {who:?}").to_lowercase());
     let method = method.parse().unwrap();
-    Case { name, set, who, method, path: path.to_owned(), headers: Vec::new(), body: "" }
+    Case { name, set, who, method, path: path.to_owned(), headers: Vec::new(), body: "", fault: |_| {} }
 }
 
 impl Case {
@@ -295,6 +300,40 @@ fn callback() -> Vec<Case> {
         case(Set::Alone, Who::Nobody, "POST", "/oauth2/callback").with("a form", &OWN_PAGE).sending("code=x&state=y"),
     );
     cases
+}
+
+/// A callback, while the provider, or somebody in its place, misbehaves.
+fn faults() -> Vec<Case> {
+    let faults: [(&str, fn(&mut Faults)); 23] = [
+        ("iss of another provider", |faults| faults.callback = Some(CallbackFault::WrongIssuer)),
+        ("no tokens", |faults| faults.token = Some(TokenFault::Failing)),
+        ("invalid_grant", |faults| faults.token = Some(TokenFault::InvalidGrant)),
+        ("no ID token", |faults| faults.token = Some(TokenFault::WithoutIdToken)),
+        ("ID token: another key", |faults| faults.id_token = Some(IdTokenFault::WrongKey)),
+        ("ID token: alg none", |faults| faults.id_token = Some(IdTokenFault::AlgNone)),
+        ("ID token: HMAC under the public key", |faults| faults.id_token = Some(IdTokenFault::HmacUnderPublicKey)),
+        ("ID token: another nonce", |faults| faults.id_token = Some(IdTokenFault::WrongNonce)),
+        ("ID token: another issuer", |faults| faults.id_token = Some(IdTokenFault::WrongIssuer)),
+        ("ID token: another audience", |faults| faults.id_token = Some(IdTokenFault::WrongAudience)),
+        ("ID token: a second audience", |faults| faults.id_token = Some(IdTokenFault::SecondAudience)),
+        ("ID token: another azp", |faults| faults.id_token = Some(IdTokenFault::WrongAuthorizedParty)),
+        ("ID token: over", |faults| faults.id_token = Some(IdTokenFault::Expired)),
+        ("ID token: from the future", |faults| faults.id_token = Some(IdTokenFault::IssuedInFuture)),
+        ("ID token: another at_hash", |faults| faults.id_token = Some(IdTokenFault::WrongAtHash)),
+        ("userinfo: none", |faults| faults.userinfo = Some(UserinfoFault::Failing)),
+        ("userinfo: another person", |faults| faults.userinfo = Some(UserinfoFault::WrongSubject)),
+        ("userinfo: another key", |faults| faults.userinfo = Some(UserinfoFault::WrongKey)),
+        ("userinfo: alg none", |faults| faults.userinfo = Some(UserinfoFault::AlgNone)),
+        ("userinfo: another issuer", |faults| faults.userinfo = Some(UserinfoFault::WrongIssuer)),
+        ("userinfo: another audience", |faults| faults.userinfo = Some(UserinfoFault::WrongAudience)),
+        ("userinfo: over", |faults| faults.userinfo = Some(UserinfoFault::Expired)),
+        ("userinfo: not signed", |faults| faults.userinfo = Some(UserinfoFault::PlainJson)),
+    ];
+    let callback = |(how, fault)| {
+        let case = case(Set::Alone, Who::Beginner, "GET", "/oauth2/callback?code={code}&state={state}");
+        Case { fault, ..case.with(how, &NAVIGATION) }
+    };
+    faults.into_iter().map(callback).collect()
 }
 
 /// What belongs to a session: who it is of, and its end.

@@ -29,10 +29,8 @@ pub(super) struct Program {
 impl Program {
     pub(super) async fn start(program: &Path, set: Set) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // It takes userinfo as plain JSON alone, and goes by the machine's clock.
-        let mut client = registration();
-        client.userinfo_signed_response_alg = None;
-        let settings = ProviderSettings { clients: vec![client], ..ProviderSettings::default() };
+        let settings = ProviderSettings { clients: vec![registration()], ..ProviderSettings::default() };
+        // It goes by the machine's clock.
         let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
         provider.sign_in_as(agent());
         let echo = Echo::start().await;
