@@ -35,6 +35,7 @@ mod listeners;
 mod live;
 mod logs;
 mod my_sessions;
+mod oauth2_proxy;
 mod opengatellm;
 mod pages;
 mod playground;
