@@ -67,8 +67,8 @@ async fn answers_of_vestibule(cases: &[Case]) -> Answers {
     let mut answers = Answers::new();
     for case in cases {
         let site = if case.set == Set::Alone { &alone } else { &asked };
-        let side = Side { address: site.address, provider: &site.provider, session: "__Host-vestibule" };
-        answers.insert(case.name.clone(), observe(case, &side).await);
+        let vestibule = Side { address: site.address, provider: &site.provider, session: "__Host-vestibule" };
+        answers.insert(case.name.clone(), observe(case, &vestibule).await);
     }
     answers
 }
