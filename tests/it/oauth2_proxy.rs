@@ -32,10 +32,8 @@ fn recorded_in() -> std::path::PathBuf {
 /// A site set up as oauth2-proxy is in `program`.
 async fn site(set: Set) -> Site {
     let hosts = LISTED_HOSTS.map(|host| format!("\"{host}\"")).join(", ");
-    let common = format!(
-        "aliases: {{ping: /ping, ready: /ready, robots: /robots.txt}}\n\
-                          sign_in: {{entry: page, return_to: [{hosts}]}}\n"
-    );
+    let aliases = "aliases: {ping: /ping, ready: /ready, robots: /robots.txt}";
+    let common = format!("{aliases}\nsign_in: {{entry: page, return_to: [{hosts}]}}\n");
     let setup = match set {
         Set::Alone => {
             Setup { more: format!("{common}identity: {{headers: {{{}}}}}\n", both_sets()), ..Setup::default() }
@@ -49,7 +47,7 @@ async fn site(set: Set) -> Site {
     Site::with(setup).await
 }
 
-/// For the answers to `/oauth2/auth`, and for the app: oauth2-proxy has both by default.
+/// For the answers to `/oauth2/auth`, and for the app: oauth2-proxy has both in `program`.
 fn both_sets() -> String {
     let claims = [
         ("User", "{sub}"),
@@ -67,8 +65,8 @@ async fn answers_of_vestibule(cases: &[Case]) -> Answers {
     let mut answers = Answers::new();
     for case in cases {
         let site = if case.set == Set::Alone { &alone } else { &asked };
-        let vestibule = Side { address: site.address, provider: &site.provider, session: "__Host-vestibule" };
-        answers.insert(case.name.clone(), observe(case, &vestibule).await);
+        let asked_there = Side { address: site.address, provider: &site.provider, session: "__Host-vestibule" };
+        answers.insert(case.name.clone(), observe(case, &asked_there).await);
     }
     answers
 }
@@ -87,13 +85,14 @@ async fn answers_of_oauth2_proxy(cases: &[Case], program: &Path) -> Answers {
 async fn theirs(cases: &[Case]) -> Answers {
     #[expect(clippy::disallowed_methods, reason = "where the real program is, and whether to record it")]
     let (program, update) = (std::env::var_os("OAUTH2_PROXY"), std::env::var_os("UPDATE").is_some());
-    let Some(program) = program else {
-        return serde_json::from_str(&std::fs::read_to_string(recorded_in()).unwrap()).unwrap();
-    };
+    let recorded = || serde_json::from_str(&std::fs::read_to_string(recorded_in()).unwrap()).unwrap();
+    let Some(program) = program else { return recorded() };
     let answers = answers_of_oauth2_proxy(cases, Path::new(&program)).await;
     if update {
         let text = serde_json::to_string_pretty(&answers).unwrap();
         std::fs::write(recorded_in(), format!("{text}\n")).unwrap();
+    } else {
+        assert!(answers == recorded(), "this oauth2-proxy answers otherwise than was recorded: record it anew");
     }
     answers
 }

@@ -68,7 +68,7 @@ pub(super) async fn observe(case: &Case, side: &Side<'_>) -> Facts {
                 url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>()
             };
             path = path.replace("{code}", &parameter("code")).replace("{state}", &parameter("state"));
-            path = format!("{path}&iss={}", parameter("iss"));
+            path.extend(["&iss=", &parameter("iss")]);
             if case.who == Who::OtherTab {
                 client.get("/oauth2/start?rd=/app/other", &[]).await;
             }

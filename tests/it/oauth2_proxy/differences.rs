@@ -203,7 +203,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
-        row: "Its own paths in a question",
+        row: "Paths below `/oauth2/` in a question",
         seen: &[
             Seen("asked: *(about GET /oauth2/start)", "status", "403"),
             Seen("asked: *(about GET /oauth2/start)", "body", "error not_found"),
