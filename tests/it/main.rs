@@ -30,6 +30,7 @@ mod hygiene;
 mod import_albert;
 mod import_oauth2_proxy;
 mod keys;
+mod kubernetes;
 mod life;
 mod listeners;
 mod live;

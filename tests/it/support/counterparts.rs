@@ -44,6 +44,8 @@ pub(crate) enum Counterpart {
     Caddy,
     /// Envoy.
     Envoy,
+    /// What holds manifests to the schemas of Kubernetes.
+    KubernetesValidate,
 }
 
 impl Counterpart {
@@ -58,6 +60,7 @@ impl Counterpart {
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
+            Self::KubernetesValidate => "kubernetes-validate",
         }
     }
 
@@ -70,14 +73,14 @@ impl Counterpart {
             Self::Redis => answers("redis-server") && answers("redis-cli"),
             Self::Nginx | Self::Haproxy => runs(self.program(), "-v"),
             Self::Caddy => runs(self.program(), "version"),
-            Self::Envoy => answers(self.program()),
+            Self::Envoy | Self::KubernetesValidate => answers(self.program()),
         }
     }
 
-    /// The command of a front proxy.
+    /// The command of what is one program.
     pub(crate) fn program(self) -> PathBuf {
         match self {
-            Self::Caddy | Self::Envoy => directory().join(".venv/bin").join(self.name()),
+            Self::Caddy | Self::Envoy | Self::KubernetesValidate => directory().join(".venv/bin").join(self.name()),
             _ => {
                 // Where the system has its servers, which is not on everybody's search path.
                 let of_system = Path::new("/usr/sbin").join(self.name());
