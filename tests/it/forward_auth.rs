@@ -2,7 +2,7 @@
 //! themselves are in `front_proxies`.
 
 use super::support::client::{Answer, Client, NAVIGATION};
-use super::support::site::{Setup, Site};
+use super::support::site::{CLIENT_SECRET, Setup, Site};
 use http::Method;
 
 const ROUTES: &str = "[{path: /public/**, access: public}, {path: /api/**, methods: [GET]}, {path: /app/**}, \
@@ -349,6 +349,47 @@ async fn an_answer_may_be_kept_for_as_long_as_is_configured_where_it_brings_noth
     let uncached = asked_by("nginx", "").await;
     let person = signed_in(&uncached).await;
     assert_eq!(ask(&person, "nginx", "GET", "/app/x", &[]).await.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_is_answered_where_no_browser_can_ask_and_nowhere_else() {
+    for from in FRONT_PROXIES {
+        let site = Site::with(Setup {
+            routes: "[{path: /v1/**, credentials: ours}, {path: /public/**, access: public}, {path: /**}]".to_owned(),
+            more: format!(
+                "{TRUSTED}forward_auth: {{from: {from}, cache: 2s}}\n\
+                 credentials: {{ours: {{kind: static, secret: {{env: CLIENT_SECRET}}}}}}\n"
+            ),
+            ..Setup::default()
+        })
+        .await;
+        let person = signed_in(&site).await;
+        let cookies = person.cookie_header("app.example").unwrap();
+        let front = Client::new(site.asked_at.unwrap());
+        let bearer = format!("Bearer {CLIENT_SECRET}");
+        // (where is asked, path, with a session; status, credential)
+        let cases = [
+            (&person, "/v1/models", true, true, None),
+            (&front, "/v1/models", true, true, Some(bearer.as_str())),
+            (&front, "/app/x", true, true, None),
+            (&front, "/v1/models", false, false, None),
+            (&front, "/public/x", false, true, None),
+        ];
+        for (client, path, session, passes, credential) in cases {
+            let own = [("cookie", if session { cookies.as_str() } else { "a=b" }), ("authorization", "Bearer theirs")];
+            let answer = ask(client, from, "GET", path, &own).await;
+            assert_eq!(answer.status, if passes { granted(from) } else { 401 }, "{from} {path}");
+            assert_eq!(answer.header("authorization"), credential, "{from} {path} {session}");
+            let kept = answer.header("cache-control");
+            assert_eq!(kept == Some("no-store"), credential.is_some() || !passes, "{from} {path}: {kept:?}");
+        }
+        // Nothing else is there: no page, no sign-in, no app.
+        for path in
+            ["/oauth2/start", "/oauth2/sign_in", "/oauth2/userinfo", "/oauth2/ping", "/", "/app/x", "/v1/models"]
+        {
+            assert_eq!(front.get(path, &[("cookie", &cookies)]).await.status, 404, "{from} {path}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,6 +80,8 @@ impl Default for Setup {
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where front proxies alone ask, where they do.
+    pub(crate) asked_at: Option<SocketAddr>,
     pub(crate) provider: Provider,
     pub(crate) echo: Echo,
     pub(crate) clock: ManualClock,
@@ -134,11 +136,12 @@ impl Site {
         let issuer = setup.issuer.unwrap_or_else(|| provider.issuer().to_owned());
         let yaml = format!(
             "public_url: {ORIGIN}\n\
-             listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"}}\n\
+             listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"{asked_at}}}\n\
              providers:\n  proconnect:\n    preset: proconnect\n    issuer: {issuer}\n    client_id: app\n    \
              client_secret: {{env: CLIENT_SECRET}}\n{timeout}{provider}\n\
              upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 3m}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
+            asked_at = if setup.more.contains("forward_auth:") { ", forward_auth: \"127.0.0.1:4182\"" } else { "" },
             issuer = issuer,
             provider = setup.provider.replace("{issuer}", &issuer),
             // What a test lets wait must not run out on a slow machine.
@@ -158,6 +161,7 @@ impl Site {
         config.server = Settings {
             proxy: any(),
             admin: any(),
+            forward_auth_listener: config.server.forward_auth.map(|_| any()),
             threads: Some(2),
             shutdown_grace: Duration::from_secs(5),
             ..config.server
@@ -165,13 +169,14 @@ impl Site {
         let listeners = Listeners::bind(&config.server).unwrap();
         let address = listeners.proxy.tcp_address().unwrap();
         let admin = listeners.admin.tcp_address().unwrap();
+        let asked_at = listeners.forward_auth.as_ref().map(|listener| listener.tcp_address().unwrap());
         let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
         let reread_keys = app.reread_keys();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, provider, echo, clock, reread_keys, _stop: stop }
+        Self { address, admin, asked_at, provider, echo, clock, reread_keys, _stop: stop }
     }
 
     /// A client that has no cookies yet.
