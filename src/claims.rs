@@ -20,6 +20,20 @@ pub enum ClaimValue<'a> {
     Json(&'a str),
 }
 
+impl<'a> ClaimValue<'a> {
+    /// The values of a claim that has one or several; none of an object.
+    pub fn values(&self) -> &[&'a str] {
+        match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::List(values) => values,
+            Self::Json(_) => &[],
+        }
+    }
+}
+
+/// The claims whose values are a person's groups, the first that is there.
+pub const GROUPS: [&str; 2] = ["groups", "roles"];
+
 /// A view of a person's claims, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimsView<'a>(#[serde(borrow)] Vec<(&'a str, ClaimValue<'a>)>);
@@ -36,6 +50,11 @@ impl<'a> ClaimsView<'a> {
             ClaimValue::Text(text) if !text.is_empty() => Some(text),
             _ => None,
         }
+    }
+
+    /// The person's groups ([`GROUPS`]).
+    pub fn groups(&self) -> &[&'a str] {
+        GROUPS.iter().find_map(|name| self.get(name)).map_or(&[], ClaimValue::values)
     }
 
     /// Every claim, by name.

@@ -12,6 +12,7 @@ use super::{Failure, exit, import_albert, import_oauth2_proxy};
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use url::Url;
 use vestibule::config::{Environment, SystemEnvironment};
 
 #[derive(Subcommand)]
@@ -106,6 +107,23 @@ pub(super) fn scopes(written: &str, is_proconnect: bool) -> (Vec<&str>, bool) {
         }
     }
     (scopes, of_profile)
+}
+
+/// An address with a host and no password.
+///
+/// # Errors
+/// What is wrong with it. Its text may hold a password and is not repeated.
+pub(super) fn address(text: &str) -> Result<Url, &'static str> {
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
+            Err("must begin with https:// or http:// and a host")
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err("holds a user or a password; remove them")
+        }
+        Ok(url) => Ok(url),
+        Err(_) => Err("is no URL"),
+    }
 }
 
 /// A text as YAML: as it is where it can only be read as this text, else in quotes.

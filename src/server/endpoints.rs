@@ -8,11 +8,9 @@ use super::exchange::Exchange;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
-use crate::claims::ClaimValue;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Denial;
-use crate::gate::constraints::GROUP_CLAIMS;
 use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
@@ -364,11 +362,8 @@ fn userinfo(session: &Session<'_>) -> serde_json::Value {
     info.insert("user".to_owned(), session.subject().into());
     let texts = [("email", "email"), ("preferredUsername", "preferred_username")];
     info.extend(texts.into_iter().filter_map(|(name, claim)| Some((name.to_owned(), claims.text(claim)?.into()))));
-    match GROUP_CLAIMS.iter().find_map(|claim| claims.get(claim)) {
-        Some(ClaimValue::List(groups)) => drop(info.insert("groups".to_owned(), groups.clone().into())),
-        Some(ClaimValue::Text(group)) => drop(info.insert("groups".to_owned(), vec![*group].into())),
-        Some(ClaimValue::Json(_)) | None => {}
-    }
+    let groups = Some(claims.groups()).filter(|groups| !groups.is_empty());
+    info.extend(groups.map(|groups| ("groups".to_owned(), groups.to_vec().into())));
     info.into()
 }
 

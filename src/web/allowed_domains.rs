@@ -2,6 +2,7 @@
 //!
 //! Called by `server/playground_endpoints`, and by `config`, which makes the list.
 
+use super::domain::is_at_or_below;
 use super::public_url::PublicUrl;
 
 /// Hosts, and domains with all hosts below them.
@@ -32,9 +33,7 @@ impl AllowedDomains {
         // The same rules as for our own address: https or loopback, no user.
         let origin = PublicUrl::parse(&url.origin().ascii_serialization()).ok()?;
         let host = origin.host();
-        let is_listed = |domain: &String| {
-            host == domain || host.strip_suffix(domain.as_str()).is_some_and(|above| above.ends_with('.'))
-        };
+        let is_listed = |domain: &String| is_at_or_below(host, domain);
         let plain = url.username().is_empty() && url.password().is_none();
         (plain && self.0.iter().any(is_listed)).then(|| AllowedOrigin(origin.origin().to_owned()))
     }

@@ -3,6 +3,7 @@
 //! Called by `return_to`, and by `config`, which makes the list. Written as oauth2-proxy's
 //! `--whitelist-domain` has it, and compared without regard to case. Nothing is on it by default.
 
+use super::domain::is_at_or_below;
 use super::hygiene::normalise_host;
 use super::public_url::PublicUrl;
 
@@ -56,13 +57,12 @@ impl ReturnHost {
     }
 
     fn allows(&self, host: &str, port: Option<u16>) -> bool {
-        let below = || host.strip_suffix(self.name.as_str()).is_some_and(|above| above.ends_with('.'));
         let port_fits = match self.port {
             Port::Unnamed => port.is_none(),
             Port::Any => true,
             Port::This(this) => port == Some(this),
         };
-        port_fits && (host == self.name || (self.below && below()))
+        port_fits && (host == self.name || (self.below && is_at_or_below(host, &self.name)))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::found::Text;
 use super::translate::Import;
-use crate::commands::import::{is_proconnect_identite, list, proconnect_environment, scopes};
+use crate::commands::import::{address, is_proconnect_identite, list, proconnect_environment, scopes};
 use std::fmt::Write as _;
 use url::Url;
 use vestibule::web::public_url::{BadPublicUrl, PublicUrl};
@@ -137,17 +137,6 @@ impl Import<'_> {
     /// An address with a host and no password. Its text may hold one and is not repeated.
     pub(super) fn url(&mut self, setting: Option<&Text>) -> Option<Url> {
         let Text { at, value: Some(value), .. } = setting? else { return None };
-        let says = match Url::parse(value) {
-            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
-                "must begin with https:// or http:// and a host"
-            }
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "holds a user or a password; remove them"
-            }
-            Ok(url) => return Some(url),
-            Err(_) => "is no URL",
-        };
-        self.source.mistake(at, says);
-        None
+        address(value).map_err(|says| self.source.mistake(at, says)).ok()
     }
 }

@@ -7,6 +7,7 @@
 use super::found::{Secret, Source, Text};
 use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
+use vestibule::web::domain::is_at_or_below;
 
 /// Where the settings of the sign-in stand, one of them in a file.
 const BLOCKS: [&str; 3] = ["dependencies.proconnect", "oauth2", "settings.oauth2"];
@@ -345,8 +346,4 @@ impl Import<'_> {
 fn is_domain(text: &str) -> bool {
     let labels = |text: &str| text.split('.').all(|label| !label.is_empty() && !label.starts_with('-'));
     labels(text) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
-}
-
-fn is_at_or_below(host: &str, domain: &str) -> bool {
-    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

@@ -5,7 +5,7 @@
 
 use super::settings::Text;
 use super::translate::Import;
-use crate::commands::import::{list, scalar};
+use crate::commands::import::{address, list, scalar};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use url::Url;
@@ -207,18 +207,8 @@ impl Import {
     /// An address with a host and no password. Its text may hold one and is not repeated.
     pub(super) fn url(&mut self, setting: &Text) -> Option<Url> {
         let value = setting.value.as_deref()?;
-        let says = match Url::parse(value) {
-            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
-                "must begin with https:// or http:// and a host"
-            }
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "holds a user or a password; remove them"
-            }
-            Ok(url) => return Some(url),
-            Err(_) => "is no URL",
-        };
-        self.settings.mistakes.push(format!("{}: {}: {says}", setting.origin, setting.name));
-        None
+        let wrong = |says| self.settings.mistakes.push(format!("{}: {}: {says}", setting.origin, setting.name));
+        address(value).map_err(wrong).ok()
     }
 }
 

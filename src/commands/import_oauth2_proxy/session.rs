@@ -10,6 +10,7 @@ use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
 use std::time::Duration;
 use url::Url;
+use vestibule::web::domain::is_at_or_below;
 use vestibule::web::return_hosts::ReturnHost;
 
 /// How long a session is idle before it ends, where nothing is written.
@@ -62,7 +63,7 @@ impl Import {
             let domain = value.trim_start_matches('.').to_ascii_lowercase();
             let says = match host {
                 Some(host) if host == domain => "is the host of public_url, which alone gets the cookie",
-                Some(host) if !host.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.')) => {
+                Some(host) if !is_at_or_below(host, &domain) => {
                     "is not above the host of public_url; one Vestibule has one domain"
                 }
                 _ if is_host => "does not count beside the host of public_url, which alone gets the cookie",

@@ -25,7 +25,7 @@ use super::run::{Config, Pages};
 use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
-use crate::gate::constraints::GROUP_CLAIMS;
+use crate::claims;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
@@ -155,7 +155,7 @@ impl Resolver<'_> {
         kept_claims.extend(book.claims());
         if forward_auth.is_some() {
             // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
-            kept_claims.extend(GROUP_CLAIMS.into_iter().chain(["email"]).map(str::to_owned));
+            kept_claims.extend(claims::GROUPS.into_iter().chain(["email"]).map(str::to_owned));
         }
         kept_claims.sort();
         kept_claims.dedup();

@@ -2,11 +2,11 @@
 
 use super::Resolver;
 use super::credentials::Book;
-use super::session::is_below;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Chosen, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
+use crate::web::domain;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::collections::BTreeSet;
@@ -213,7 +213,7 @@ impl Resolver<'_> {
             return None;
         }
         let shares_cookie = around.public_url.is_none_or(|url| url.host() == lower)
-            || around.cookie_domain.is_some_and(|domain| lower == domain || is_below(&lower, domain));
+            || around.cookie_domain.is_some_and(|above| domain::is_at_or_below(&lower, above));
         if !shares_cookie {
             self.finding(at, "the session cookie is not sent to this host: it is neither that of public_url nor below cookies.domain");
         }

@@ -8,6 +8,7 @@ use crate::config::until::Until;
 use crate::config::written::{self, defaults};
 use crate::seal::KeyMaterial;
 use crate::secret::ExposeSecret;
+use crate::web::domain::is_at_or_below;
 use crate::web::public_url::PublicUrl;
 use crate::{login, session, web};
 use base64::Engine;
@@ -186,7 +187,7 @@ impl Resolver<'_> {
             Some(format!("is not in lower case; write {:?}", domain.to_ascii_lowercase()))
         } else if !domain.contains('.') || PUBLIC_SUFFIXES.contains(&domain) {
             Some(format!("{domain:?} is a domain that strangers share; write the part of it that is yours"))
-        } else if host != domain && !is_below(host, domain) {
+        } else if !is_at_or_below(host, domain) {
             Some(format!("{domain:?} is neither the host of public_url ({host}) nor a domain above it"))
         } else {
             None
@@ -216,9 +217,4 @@ impl Resolver<'_> {
 pub fn is_key_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=32).contains(&text.len()) && text.chars().all(plain)
-}
-
-/// Whether `host` is a subdomain of `domain`, at a dot.
-pub(super) fn is_below(host: &str, domain: &str) -> bool {
-    host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }

@@ -5,6 +5,7 @@
 
 use super::error::AlbertError;
 use crate::claims::{ClaimValue, ClaimsView};
+use crate::web::domain;
 
 /// What becomes of the people to whom every condition applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,33 +146,15 @@ impl Condition {
     fn holds(&self, person: &ClaimsView<'_>) -> bool {
         match self {
             Self::Claim { name, values } => {
-                let wanted = |held: &str| values.iter().any(|value| value == held);
-                match person.get(name) {
-                    Some(ClaimValue::Text(held)) => wanted(held),
-                    Some(ClaimValue::List(held)) => held.iter().any(|held| wanted(held)),
-                    Some(ClaimValue::Json(_)) | None => false,
-                }
+                let held = person.get(name).map_or(&[][..], ClaimValue::values);
+                held.iter().any(|held| values.iter().any(|value| value == held))
             }
             Self::EmailDomain(domains) => {
-                let domain = person.text("email").and_then(domain_of);
-                domain.is_some_and(|domain| domains.iter().any(|wanted| is_at_or_below(domain, wanted)))
+                let domain = person.text("email").and_then(domain::of_email);
+                domain.is_some_and(|domain| domains.iter().any(|wanted| domain::is_at_or_below(domain, wanted)))
             }
         }
     }
-}
-
-/// What follows the one `@` of an address.
-fn domain_of(email: &str) -> Option<&str> {
-    let (_, domain) = email.split_once('@')?;
-    (!domain.contains('@')).then_some(domain)
-}
-
-/// ASCII case only: other letters that fold together are other domains.
-fn is_at_or_below(domain: &str, wanted: &str) -> bool {
-    let (domain, wanted) = (domain.as_bytes(), wanted.as_bytes());
-    let Some(above) = domain.len().checked_sub(wanted.len()) else { return false };
-    let (labels, end) = domain.split_at(above);
-    !wanted.is_empty() && end.eq_ignore_ascii_case(wanted) && (labels.is_empty() || labels.ends_with(b"."))
 }
 
 #[cfg(test)]
