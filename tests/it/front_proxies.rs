@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
-const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
+pub(crate) const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 /// Whom nobody can sign in as.
 const FORGED: &str = "admin@forged.example";
 
@@ -88,7 +88,7 @@ const TRICKS: [&str; 20] = [
 ];
 
 /// The site as `deploy/{which}/vestibule.yaml` has it.
-async fn site_of(which: &str) -> Site {
+pub(crate) async fn site_of(which: &str) -> Site {
     site_with(which, "", "").await
 }
 

@@ -26,6 +26,7 @@ mod endings;
 mod envelope;
 mod forward_auth;
 mod front_proxies;
+mod front_proxies_browser;
 mod headers;
 mod hygiene;
 mod import_albert;

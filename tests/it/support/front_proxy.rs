@@ -26,6 +26,8 @@ const HOST: &str = "app.example";
 pub(crate) struct FrontProxy {
     /// Where a client reaches it.
     pub(crate) address: SocketAddr,
+    /// Where a browser does, by TLS.
+    pub(crate) listens: SocketAddr,
     browser_tls: tokio::task::JoinHandle<()>,
     _running: Running,
     _folder: TempDir,
@@ -94,7 +96,7 @@ impl FrontProxy {
         })
         .await;
         let (address, browser_tls) = browser_tls(listens, &certificate).await;
-        Self { address, browser_tls, _running: running, _folder: folder }
+        Self { address, listens, browser_tls, _running: running, _folder: folder }
     }
 }
 
@@ -141,7 +143,7 @@ impl Place<'_> {
             "nginx/app.conf",
             &[
                 ("127.0.0.1:8080", self.app.to_string()),
-                ("listen 443 ssl", format!("listen 127.0.0.1:{} ssl", self.port)),
+                ("listen 443 ssl http2", format!("listen 127.0.0.1:{} ssl http2", self.port)),
                 ("/etc/nginx/tls/app.crt", self.tls("crt")),
                 ("/etc/nginx/tls/app.key", self.tls("key")),
             ],
