@@ -1,6 +1,6 @@
 //! Request hygiene: whatever could be understood in two ways is refused before it is understood.
 //!
-//! Called by `server/proxy` first of all. [`CleanRequest`] is the only form in which `gate` and
+//! Called by `server/look` first of all. [`CleanRequest`] is the only form in which `gate` and
 //! `login` see a request, and [`CleanRequest::inspect`] its only constructor. It judges what
 //! Pingora's parser lets through on purpose (leniency that RFC 9112 permits): a proxy that guards
 //! a door cannot afford two readings of one request.
@@ -15,6 +15,10 @@ use std::borrow::Cow;
 /// (64 KiB is the most that any keeps for one name) still gets an ordinary answer, which is how it
 /// gets rid of it; most apps behind us take less (Tornado 64 KiB, h11 16 KiB an event).
 pub const MAX_HEAD_LEN: usize = 80 * 1024;
+
+/// The most bytes of path and query: what the parser of requests takes, so that one which a front
+/// proxy asks about is judged alike.
+pub const MAX_TARGET_LEN: usize = 65_534;
 
 /// A request that has one meaning.
 #[derive(Clone, Debug)]
@@ -50,8 +54,8 @@ pub enum Ambiguous {
     /// Anything but a WebSocket handshake by GET without a body (RFC 6455 §4.1).
     #[error("the upgrade is not a WebSocket handshake")]
     Upgrade,
-    /// Over [`MAX_HEAD_LEN`].
-    #[error("the request head is too long")]
+    /// Over [`MAX_HEAD_LEN`] or [`MAX_TARGET_LEN`].
+    #[error("the request's head or target is too long")]
     TooLong,
     /// A header that holds a control character.
     #[error("a header value holds a control character")]
@@ -77,6 +81,9 @@ impl<'a> CleanRequest<'a> {
         if parts.headers.values().any(|value| value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)))
         {
             return Err(Ambiguous::HeaderValue);
+        }
+        if target.len() > MAX_TARGET_LEN {
+            return Err(Ambiguous::TooLong);
         }
         let target = std::str::from_utf8(target).map_err(|_| BadPath::Character)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
