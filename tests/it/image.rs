@@ -160,13 +160,17 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
+fn has_extension(file: &str, extension: &str) -> bool {
+    Path::new(file).extension().is_some_and(|found| found == extension)
+}
+
 /// The configurations that are shipped, found in another way than the build step finds them.
 fn configurations() -> BTreeSet<String> {
     let found = ["config", "deploy"]
         .into_iter()
         .flat_map(|folder| files(&repository().join(folder)).into_iter().map(move |file| format!("{folder}/{file}")));
     let is_one = |file: &String| {
-        file.ends_with(".yaml")
+        has_extension(file, "yaml")
             && std::fs::read_to_string(repository().join(file))
                 .unwrap()
                 .lines()
@@ -420,7 +424,7 @@ fn what_the_context_lets_in_is_what_is_built_and_nothing_that_is_installed_besid
         assert!(context.path().join(&file).is_file(), "{file}");
     }
     // Whatever the program has in it comes from there.
-    for file in files(&repository().join("src")).iter().filter(|file| file.ends_with(".rs")) {
+    for file in files(&repository().join("src")).iter().filter(|file| has_extension(file, "rs")) {
         let text = std::fs::read_to_string(repository().join("src").join(file)).unwrap();
         let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let is_of_tests = file.ends_with("tests.rs");
