@@ -20,6 +20,13 @@ impl<'s> Permit<'s> {
     }
 }
 
+impl Permit<'_> {
+    /// Leave for nobody: to ask the app whether a page may send something.
+    pub(super) const fn to_ask() -> Self {
+        Self { person: None }
+    }
+}
+
 /// Why a request may not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAdmitted {

@@ -41,6 +41,7 @@ use crate::gate::Gate;
 use crate::login::Login;
 use crate::session::{Refresher, Sessions};
 use crate::store::Store;
+use crate::web::cors::Cors;
 use crate::web::forwarded::TrustedProxies;
 use admin::Admin;
 use live::{EndsWithSession, Keeper, Live};
@@ -136,6 +137,7 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         trusted,
         aliases: settings.aliases.into(),
         forward_auth: settings.forward_auth,
+        cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
         answers_front_proxies_alone: false,
         metrics: Arc::clone(&metrics),
     };

@@ -3,6 +3,7 @@
 use crate::credentials::envelope::Envelope;
 use crate::secret::SecretString;
 use crate::web::allowed_domains::AllowedDomains;
+use crate::web::cors;
 use crate::web::original::FrontProxy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub forward_auth: Option<ForwardAuth>,
     /// Further paths of our own endpoints, with the name of the endpoint.
     pub aliases: Vec<(String, &'static str)>,
+    /// What pages of other origins may send here, and read.
+    pub cors: Option<cors::Settings>,
     /// The apps behind us.
     pub upstreams: Vec<Upstream>,
     /// Worker threads of the proxy; as many as there are processors when `None`.

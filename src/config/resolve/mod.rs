@@ -5,6 +5,7 @@
 //! run) are noted on the way.
 
 mod albert;
+mod browser;
 mod credentials;
 mod forward_auth;
 mod identity;
@@ -29,6 +30,7 @@ use crate::claims;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
+use crate::web::cookies::SameSite;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::time::Duration;
@@ -142,7 +144,15 @@ impl Resolver<'_> {
         let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
         let (session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
-        let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
+        let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
+        let cors = self.cors(&root.key("cors"), written.cors.as_ref());
+        login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
+        if cookies.as_ref().is_some_and(|cookies| cookies.same_site == SameSite::None) && login.origins.is_empty() {
+            self.finding(&root.key("cookies").key("same_site"), "does nothing: no other origin is in cors or csrf");
+        }
+        let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
+        let sign_out_answer =
+            sign_out.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer));
         let forward_auth = self.forward_auth(&root.key("forward_auth"), written);
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
         let surroundings =
@@ -163,7 +173,7 @@ impl Resolver<'_> {
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
-        let server = server.map(|server| server::Settings { forward_auth, aliases, ..server });
+        let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
         let provider = provider.map(|mut provider| {
             let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
             provider.parameters.extend(age);
@@ -179,6 +189,7 @@ impl Resolver<'_> {
             key_files,
             cookies: cookies?,
             login,
+            sign_out_answer,
             routes: routes?,
             playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints },
             credentials: book.all,

@@ -77,6 +77,7 @@ impl Resolver<'_> {
             forward_auth_listener,
             forward_auth: None,
             aliases: Vec::new(),
+            cors: None,
             trusted_proxies,
             upstreams: upstreams?,
             threads: written.threads.map(usize::from),

@@ -163,6 +163,7 @@ impl Resolver<'_> {
             upstream,
             strip_prefix: written.strip_prefix.clone(),
             session_cookie: written.session_cookie.unwrap_or_default(),
+            csrf: written.csrf.unwrap_or_default(),
             ..Route::new(path?, access)
         })
     }
