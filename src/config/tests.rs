@@ -141,6 +141,9 @@ fn summary(config: &Config) -> String {
     }
     if let Some(forward_auth) = &server.forward_auth {
         writeln!(out, "{forward_auth:?} on {:?}", server.forward_auth_listener).unwrap();
+        if let Some(grpc) = &server.forward_auth_grpc_listener {
+            writeln!(out, "gRPC on {grpc:?}").unwrap();
+        }
     }
     if config.login.return_hosts != ReturnHosts::default() {
         writeln!(out, "{:?}", config.login.return_hosts).unwrap();

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Where to listen.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {proxy, admin, forward_auth}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {proxy, admin, forward_auth, forward_auth_grpc}")]
 pub(in crate::config) struct Listeners {
     /// Where browsers, or the proxies in front, reach Vestibule.
     #[schemars(extend("default" = defaults::PROXY, "examples" = ["0.0.0.0:4180", "unix:/run/vestibule.sock"]))]
@@ -29,6 +29,11 @@ pub(in crate::config) struct Listeners {
     /// the route's `credentials`, which are never in an answer of `proxy`. None by default.
     #[schemars(extend("examples" = ["127.0.0.1:4182"]))]
     pub(in crate::config) forward_auth: Option<Listener>,
+
+    /// Where Envoy (or Istio) asks over gRPC (`envoy.service.auth.v3.Authorization`), and nobody else
+    /// can: the same answers, with the route's `credentials`. Speaks no TLS. None by default.
+    #[schemars(extend("examples" = ["127.0.0.1:4183", "unix:/run/vestibule-grpc.sock"]))]
+    pub(in crate::config) forward_auth_grpc: Option<Listener>,
 }
 
 /// Seeing and ending everybody's sessions.
