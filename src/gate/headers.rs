@@ -47,10 +47,10 @@ const SETS: [(&str, &str, &str); 12] = [
 pub const TOKEN_HEADERS: [&str; 3] =
     ["x-auth-request-access-token", "x-forwarded-access-token", "x-forwarded-id-token"];
 
-/// Names that apps trust for identity, beyond those of the sets, whether or not we set them; and
-/// those by which gunicorn, from a peer on loopback, takes another path than the one in the request
+/// Names that apps trust for identity, beyond those of the sets, whether or not we set them (of
+/// `GAP-Auth` oauth2-proxy says whose answer it is); and those by which gunicorn, from a peer on loopback, takes another path than the one in the request
 /// line: `SCRIPT_NAME: /public` makes `/admin` of `/public/admin`.
-const ALSO_STRIPPED: [&str; 4] = ["x-remote-user", "script-name", "x-script-name", "path-info"];
+const ALSO_STRIPPED: [&str; 5] = ["gap-auth", "x-remote-user", "script-name", "x-script-name", "path-info"];
 
 /// The names that say where a body ends. Misspelt (`Content_Length`) they mean nothing to us and
 /// may mean the same to an app, which would then see a second request in the body.
@@ -208,6 +208,8 @@ mod tests {
             "x-real-ip",
             "x-original-url",
             "x-rewrite-url",
+            "GAP-Auth",
+            "gap_auth",
             "SCRIPT_NAME",
             "Script-Name",
             "X_Script_Name",

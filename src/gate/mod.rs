@@ -172,11 +172,7 @@ impl Gate {
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let headers = &request.parts().headers;
-        let opened = if origin::is_foreign_socket(headers, &self.public_url) {
-            Err(NoSession::OtherSite)
-        } else {
-            self.sessions.open(headers, now)
-        };
+        let opened = self.of_no_other_site(headers).and_then(|()| self.sessions.open(headers, now));
         self.verdict(&self.case(request), opened, Asked::NotYet, now, random)
     }
 
@@ -194,11 +190,10 @@ impl Gate {
     /// Answers a question at the moment `now`, in the terms of a request: `Forward` is yes.
     pub fn consult(&self, question: &Question<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let headers = question.about.headers();
-        let opened = match question.about {
-            _ if origin::is_foreign_socket(headers, &self.public_url) => Err(NoSession::OtherSite),
+        let opened = self.of_no_other_site(headers).and_then(|()| match question.about {
             About::Session(_) => self.sessions.open_shown(headers, now),
             About::Request { .. } => self.sessions.open(headers, now),
-        };
+        });
         self.answer(question, opened, Asked::NotYet, now, random)
     }
 
@@ -211,6 +206,11 @@ impl Gate {
         random: &dyn Random,
     ) -> Verdict<'_> {
         self.answer(question, session, Asked::Once, now, random)
+    }
+
+    /// A socket that a page of another site opens has no session, whatever cookie came along.
+    fn of_no_other_site(&self, headers: &HeaderMap) -> Result<(), NoSession> {
+        if origin::is_foreign_socket(headers, &self.public_url) { Err(NoSession::OtherSite) } else { Ok(()) }
     }
 
     fn answer<'g>(

@@ -1,6 +1,6 @@
 //! What the upstream needs to trust a request: got before it leaves, and anew where the app refuses it.
 //!
-//! Called by `server/proxy` once the gate has let a request through, and again when the app answers.
+//! Called by `server/look` once the gate has let a request through, and again when the app answers.
 //! Must never let a request go to the app without the credential that its route names.
 
 use super::exchange::{Again, Exchange};

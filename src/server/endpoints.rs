@@ -17,7 +17,7 @@ use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
-use crate::session::{Place, Refresher, Session, Sessions};
+use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
@@ -287,6 +287,18 @@ impl Endpoints {
                 Reply::json(StatusCode::UNAUTHORIZED, &body).header(WWW_AUTHENTICATE, self.challenge())
             }
         }
+    }
+
+    /// Answers a request whose session ended before its answer began. The app may have acted upon it.
+    pub(super) fn ended(&self, reason: NoSession, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let denial = Denial::NotSignedIn(reason);
+        if Kind::of(parts) == Kind::Program {
+            return self.deny(denial, parts, exchange);
+        }
+        exchange.because(denial);
+        let target = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
+        let return_to = target.and_then(|target| ReturnTo::parse(target.as_str(), &self.public_url, &self.prefix).ok());
+        self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), None, parts)
     }
 
     /// Says what to do: RFC 9110 §11.6.1 wants a challenge with every 401. The scheme is our own,

@@ -42,8 +42,6 @@ pub(super) struct Exchange {
     /// `Set-Cookie` values that the answer takes along.
     pub(super) renewal: Vec<HeaderValue>,
     pub(super) forwarded: Option<Forwarded>,
-    /// Whether what the peer says of the request behind its own is believed.
-    pub(super) peer_is_trusted: bool,
     /// Method and path of the request that a front proxy asks about.
     pub(super) asked: Option<String>,
     /// The path and query that the app gets, where a prefix was stripped.
@@ -83,7 +81,6 @@ impl Exchange {
             again: Again::NotYet,
             renewal: Vec::new(),
             forwarded: None,
-            peer_is_trusted: false,
             asked: None,
             target: None,
             upgrade: false,

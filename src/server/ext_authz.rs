@@ -119,7 +119,6 @@ impl ExtAuthz {
     async fn answer(&self, call: &Call, question: &CheckRequest, exchange: &mut Exchange) -> (u16, CheckResponse) {
         let cause = match self.about(call, question, exchange).await {
             Ok((Answer::Granted(granted), headers)) => {
-                let exchange = &*exchange;
                 return (200, self.granted(granted, &headers, exchange));
             }
             Ok((Answer::Refused(reply), _)) => return refused(reply),
@@ -137,13 +136,13 @@ impl ExtAuthz {
     ) -> Result<(Answer, HeaderMap), NoQuestion> {
         let proxy = &self.proxy;
         let scheme = if proxy.endpoints.public_url.is_secure() { "https" } else { "http" };
-        exchange.forwarded = call.peer.map(|peer| proxy.trusted.resolve(&HeaderMap::new(), peer, scheme));
-        if !call.peer.is_some_and(|peer| proxy.trusted.believe(peer)) {
+        let resolve = |headers: &HeaderMap| call.peer.map(|peer| proxy.trusted.resolve(headers, peer, scheme));
+        exchange.forwarded = resolve(&HeaderMap::new());
+        if !exchange.forwarded.as_ref().is_some_and(|forwarded| forwarded.is_from_trusted) {
             return Err(NoQuestion::Peer);
         }
         let original = question.original()?;
-        exchange.peer_is_trusted = true;
-        exchange.forwarded = call.peer.map(|peer| proxy.trusted.resolve(original.headers(), peer, scheme));
+        exchange.forwarded = resolve(original.headers());
         let not_signed_in = proxy.forward_auth.map_or(NotSignedIn::Status, |settings| settings.not_signed_in);
         let answer = proxy.about(&original, not_signed_in, Constraints::parse(""), exchange).await?;
         Ok((answer, original.headers().clone()))
@@ -154,7 +153,11 @@ impl ExtAuthz {
     fn granted(&self, granted: Granted, headers: &HeaderMap, exchange: &Exchange) -> CheckResponse {
         use HeaderAppendAction::{AppendIfExistsOrAdd, OverwriteIfExistsOrAdd};
         let Granted { identity, credential, cookies } = granted;
-        let mut set: Vec<(HeaderName, HeaderValue)> = identity.iter().cloned().chain(credential).collect();
+        let known = self.proxy.gate.headers().all();
+        // What is told to front proxies of oauth2-proxy's contract is nothing for the app.
+        let for_app = |name: &HeaderName| name != "gap-auth" || known.iter().any(|(known, _)| known == name);
+        let identity_for_app = identity.iter().filter(|(name, _)| for_app(name)).cloned();
+        let mut set: Vec<(HeaderName, HeaderValue)> = identity_for_app.chain(credential).collect();
         let mut remove: Vec<HeaderName> = self.proxy.not_set(&identity).cloned().collect();
         let misspelt = |name: &HeaderName| {
             // Plainly spelt ones are Envoy's own to write, such as `X-Forwarded-For`.
@@ -236,6 +239,7 @@ fn text(value: &HeaderValue) -> Option<String> {
 }
 
 /// What is known of a call besides its message.
+#[derive(Clone)]
 struct Call {
     path: String,
     host: String,
@@ -273,15 +277,12 @@ impl Service<http::Request<Body>> for ExtAuthz {
         Box::pin(async move {
             let call = Call::of(&request);
             let response = if call.path == CHECK {
-                let check = Check { service: this.clone(), call: Some(call) };
-                let call = Call::of(&request);
                 let codec = ProstCodec::<CheckResponse, CheckRequest>::default();
                 let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(LONGEST_QUESTION), None);
-                (grpc.unary(check, request).await, call)
+                grpc.unary(Check { service: this.clone(), call: call.clone() }, request).await
             } else {
-                (tonic::Status::unimplemented("envoy.service.auth.v3.Authorization/Check alone is answered").into_http(), call)
+                tonic::Status::unimplemented("Check alone is answered").into_http()
             };
-            let (response, call) = response;
             // What is no question did not come as far as `check`.
             if let Some(status) = response.extensions().get::<tonic::Status>() {
                 let mut exchange = Exchange::new(this.proxy.metrics.clone());
@@ -297,7 +298,7 @@ impl Service<http::Request<Body>> for ExtAuthz {
 /// The method, as `tonic` calls it.
 struct Check {
     service: ExtAuthz,
-    call: Option<Call>,
+    call: Call,
 }
 
 impl UnaryService<CheckRequest> for Check {
@@ -305,11 +306,8 @@ impl UnaryService<CheckRequest> for Check {
     type Future = Answering<Result<Response<CheckResponse>, tonic::Status>>;
 
     fn call(&mut self, request: Request<CheckRequest>) -> Self::Future {
-        let (service, call) = (self.service.clone(), self.call.take());
-        Box::pin(async move {
-            let call = call.ok_or_else(|| tonic::Status::internal("asked twice"))?;
-            Ok(Response::new(service.check(&call, request.get_ref()).await))
-        })
+        let (service, call) = (self.service.clone(), self.call.clone());
+        Box::pin(async move { Ok(Response::new(service.check(&call, request.get_ref()).await)) })
     }
 }
 

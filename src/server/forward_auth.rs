@@ -22,7 +22,7 @@ use super::rescue::Rescue;
 use super::settings::{ForwardAuth, NotSignedIn};
 use crate::gate::constraints::Constraints;
 use crate::gate::headers::IdentityHeaders;
-use crate::gate::{About, Denial, Forward, Question, Verdict};
+use crate::gate::{About, Forward, Question, Verdict};
 use crate::pages::ErrorKind;
 use crate::session::NoSession;
 use crate::web::hygiene::Ambiguous;
@@ -117,7 +117,7 @@ impl Proxy {
         parts: &Parts,
         exchange: &mut Exchange,
     ) -> Result<Answer, NoQuestion> {
-        if !exchange.peer_is_trusted {
+        if !exchange.forwarded.as_ref().is_some_and(|forwarded| forwarded.is_from_trusted) {
             return Err(NoQuestion::Peer);
         }
         let original = from.original(parts, below)?;
@@ -161,10 +161,7 @@ impl Proxy {
                     NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
                 }
             }
-            Verdict::Deny(denial @ (Denial::NotSignedIn(_) | Denial::FormWithoutSession(_))) => {
-                self.endpoints.deny(denial, parts, exchange)
-            }
-            Verdict::Deny(denial) => self.endpoints.deny(denial, parts, exchange).with_status(StatusCode::FORBIDDEN),
+            Verdict::Deny(denial) => refusal(self.endpoints.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
             Verdict::Refresh(_) => self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange),
@@ -180,6 +177,7 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Answer {
         let now = self.endpoints.clock.now();
+        exchange.route = Some(forward.index);
         exchange.session = forward.session;
         let mut cookies = std::mem::take(&mut exchange.renewal);
         cookies.extend(forward.renewal);
@@ -197,7 +195,7 @@ impl Proxy {
         if let (true, About::Request { request, .. }) = (self.answers_front_proxies_alone, &question.about) {
             exchange.opened = forward.opened.map(Arc::new);
             if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
-                return Answer::Refused(reply.with_status(StatusCode::FORBIDDEN));
+                return Answer::Refused(refusal(reply));
             }
             cookies.append(&mut exchange.renewal);
             credential = std::mem::take(&mut exchange.credential.headers);
@@ -247,6 +245,12 @@ fn told_of_a_session(granted: Granted) -> Reply {
     let told = granted.identity.iter().filter(|(name, _)| is_told(name)).cloned();
     let reply = Reply::new(StatusCode::ACCEPTED, "").headers(told).headers(granted.credential);
     reply.fixed_headers(NO_STORE).fixed_headers(SAME_ORIGIN).cookies(granted.cookies)
+}
+
+/// A refusal with a status that every front proxy takes for one. An outage stays what it is.
+fn refusal(reply: Reply) -> Reply {
+    let is_plain = reply.status() == StatusCode::UNAUTHORIZED || !reply.status().is_client_error();
+    if is_plain { reply } else { reply.with_status(StatusCode::FORBIDDEN) }
 }
 
 /// What lets a front proxy use an answer again for the same request of the same browser.

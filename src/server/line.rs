@@ -76,6 +76,8 @@ struct State {
 }
 
 const CUT: u8 = 0x80;
+/// Beside [`CUT`].
+const ANSWERED: u8 = 0x40;
 
 impl Line {
     /// A connection that has just come, and what wakes it when it is cut.
@@ -137,10 +139,20 @@ impl Line {
         Some(cut)
     }
 
+    /// Why it was cut, if it was; from now on the client can be told so. For where nothing of an
+    /// answer is on its way.
+    pub(super) fn answer_cut(&self) -> Option<Cut> {
+        let state = self.state();
+        if state.cut.is_some() {
+            self.glance.fetch_or(ANSWERED, Ordering::Release);
+        }
+        state.cut
+    }
+
     /// The answer, and whether it is cut.
     fn glance(&self) -> (Answer, bool) {
         let glance = self.glance.load(Ordering::Acquire);
-        let answer = match glance & !CUT {
+        let answer = match glance & !(CUT | ANSWERED) {
             1 => Answer::WebSocket,
             2 => Answer::EventStream,
             _ => Answer::Other,
@@ -184,6 +196,12 @@ impl Cuttable {
         (answer, cut)
     }
 
+    /// What is on it now, and whether what is written is for nobody.
+    fn look_to_write(&mut self) -> (Answer, bool) {
+        let (answer, cut) = self.look();
+        (answer, cut && self.line.glance.load(Ordering::Acquire) & ANSWERED == 0)
+    }
+
     /// What Pingora reads from a connection that is cut: for a WebSocket the client's Close frame,
     /// where one may stand, and then the end.
     fn read_the_end(&mut self, answer: Answer, buffer: &mut ReadBuf<'_>) {
@@ -223,7 +241,7 @@ impl AsyncRead for Cuttable {
 impl AsyncWrite for Cuttable {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let (answer, cut) = this.look();
+        let (answer, cut) = this.look_to_write();
         if cut {
             return Poll::Ready(Self::write_off(answer, bytes.len()));
         }
@@ -240,7 +258,7 @@ impl AsyncWrite for Cuttable {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let (answer, cut) = this.look();
+        let (answer, cut) = this.look_to_write();
         if cut {
             return Poll::Ready(Self::write_off(answer, slices.iter().map(|slice| slice.len()).sum()));
         }
@@ -262,7 +280,7 @@ impl AsyncWrite for Cuttable {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let (answer, true) = this.look() {
+        if let (answer, true) = this.look_to_write() {
             return Poll::Ready(Self::write_off(answer, 0).map(drop));
         }
         Pin::new(&mut this.inner).poll_flush(context)

@@ -16,6 +16,7 @@ mod held;
 mod line;
 mod listen;
 mod live;
+mod look;
 mod metrics;
 mod my_sessions;
 mod playground;

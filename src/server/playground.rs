@@ -1,6 +1,6 @@
 //! The playgrounds of 2025 behind us: pages that open with `?encrypted_token=`.
 //!
-//! Called by `server/proxy` for requests on a route with an `envelope`. A page that is asked for by
+//! Called by `server/look` for requests on a route with an `envelope`. A page that is asked for by
 //! a browser window is answered with a redirect to itself with a fresh envelope, which the
 //! playground's server opens; such a page forgets its sign-in when it is loaded again, so each
 //! envelope is good for one load. Must never let an envelope through that is not of this session:

@@ -6,38 +6,30 @@
 use super::endpoints::Endpoints;
 use super::exchange::{AccessLine, Again, Exchange};
 use super::form::read_form;
-use super::forward_auth::AUTH;
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
+use super::look::Step;
 use super::metrics::Metrics;
 use super::playground::Playground;
-use super::playground_endpoints::PlaygroundEndpoint;
-use super::reply::Reply;
 use super::rescue::Rescue;
 use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
-use crate::clock::Timestamp;
 use crate::credentials::Credentials;
-use crate::gate::route::SessionCookie;
-use crate::gate::{Denial, Gate, Verdict};
-use crate::session::{NoSession, OpenedSession, Place, Refreshed, Refresher, Sessions};
+use crate::gate::Gate;
+use crate::session::{NoSession, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
 use crate::web::forwarded::TrustedProxies;
-use crate::web::hygiene::CleanRequest;
-use crate::web::original::FrontProxy;
-use crate::web::return_to::ReturnTo;
 use crate::web::shared_cache;
 use async_trait::async_trait;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
-use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a browser's connection may rest between two requests. Longer than the front proxies
 /// that keep theirs for 60 s, so that it is never we who close while they send.
@@ -63,206 +55,7 @@ pub(super) struct Proxy {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// What to do with a request once it was looked at.
-enum Step {
-    Forward,
-    SignIn(ReturnTo),
-    Endpoint { name: String, query: String },
-    ForwardAuth { below: String },
-    Playground { endpoint: PlaygroundEndpoint, query: String },
-    Reply(Reply),
-}
-
 impl Proxy {
-    async fn look(&self, session: &Session, exchange: &mut Exchange) -> Step {
-        let header = session.req_header();
-        let parts = header.as_ref();
-        let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-        let scheme = if self.endpoints.public_url.is_secure() { "https" } else { "http" };
-        exchange.peer_is_trusted = self.trusted.believe(peer);
-        exchange.forwarded = Some(self.trusted.resolve(&parts.headers, peer, scheme));
-        exchange.upgrade = session.is_upgrade_req();
-
-        let head = session.as_downstream().as_http1().map(HttpSession::get_headers_raw_bytes).unwrap_or_default();
-        let request = match CleanRequest::inspect(parts, header.raw_path(), &head) {
-            Ok(request) => request,
-            Err(cause) => {
-                exchange.decision = "bad_request";
-                let reply = self.endpoints.rescue(Rescue::of_ambiguous(cause), &cause, parts, exchange);
-                return Step::Reply(reply.closing());
-            }
-        };
-        let prefix = &self.endpoints.prefix;
-        if let Some(below) = self.asked_below(request.target()) {
-            return Step::ForwardAuth { below: below.to_owned() };
-        }
-        if self.answers_front_proxies_alone {
-            exchange.decision = "deny";
-            return Step::Reply(self.endpoints.deny(Denial::NoRoute, parts, exchange));
-        }
-        if request.path().any(|reading| prefix.holds(reading)) {
-            // Only the plain spelling names an endpoint; any other is ours too, and nothing.
-            let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
-            return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
-        }
-        if request.path().others().is_empty() {
-            let (path, query) = (request.path().literal(), request.query());
-            if let Some((_, name)) = self.aliases.iter().find(|(alias, _)| alias == path) {
-                if *name == AUTH {
-                    return Step::ForwardAuth { below: format!("?{query}") };
-                }
-                return Step::Endpoint { name: (*name).to_owned(), query: query.to_owned() };
-            }
-            if self.playground.settings.endpoints.is_some()
-                && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
-            {
-                return Step::Playground { endpoint, query: query.to_owned() };
-            }
-        }
-        self.judge(&request, Line::of(session.as_downstream()), exchange).await
-    }
-
-    /// What stands in a target behind `/oauth2/auth`, where that is asked: a query, nothing, or the
-    /// path that Envoy asks about.
-    fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
-        let below = self.endpoints.prefix.below(target)?.strip_prefix(AUTH)?;
-        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == Some(FrontProxy::Envoy));
-        (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
-    }
-
-    async fn judge(&self, request: &CleanRequest<'_>, line: Option<&Line>, exchange: &mut Exchange) -> Step {
-        #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
-        let began = Instant::now();
-        let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
-        let mut verdict = self.gate.judge(request, now, random);
-        self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
-        if let Verdict::Refresh(opened) = verdict {
-            let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
-            verdict = self.gate.judge_again(request, session, now, random);
-        }
-        match verdict {
-            // Its app is behind a front proxy, which asks.
-            Verdict::Forward(forward) if forward.route.upstream.is_none() => {
-                exchange.decision = "deny";
-                Step::Reply(self.endpoints.deny(Denial::NoApp, request.parts(), exchange))
-            }
-            Verdict::Forward(forward) => {
-                exchange.decision = "forward";
-                exchange.route = Some(forward.index);
-                exchange.session = forward.session;
-                exchange.identity = forward.identity;
-                if forward.session.is_none() {
-                    // Ended while it was renewed: the answer is for everybody, and brings nothing back.
-                    exchange.renewal.clear();
-                }
-                exchange.renewal.extend(forward.renewal);
-                if let Some(id) = exchange.session
-                    && !exchange.renewal.is_empty()
-                    && self.sessions.was_present(id, now)
-                {
-                    self.list(forward.opened.as_ref(), &request.parts().headers, exchange, now);
-                }
-                exchange.opened = forward.opened.map(Arc::new);
-                let held = exchange.opened.clone().and_then(|opened| self.sessions.held(opened, now));
-                if let (Some(line), Some(held)) = (line, held) {
-                    line.serve(held);
-                }
-                // Between the decision and this line: too early for the connection to hear of it.
-                if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {
-                    line.map(Line::rest);
-                    let cause = Denial::NotSignedIn(NoSession::Ended);
-                    return Step::Reply(self.endpoints.deny(cause, request.parts(), exchange));
-                }
-                if let Some(index) = forward.route.envelope
-                    && let Some(reply) = self.open_playground(index, request, exchange, now).await
-                {
-                    return Step::Reply(reply);
-                }
-                if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
-                    return Step::Reply(reply);
-                }
-                if forward.route.session_cookie == SessionCookie::Proof {
-                    let opened = exchange.opened.as_ref();
-                    exchange.proof = opened.and_then(|opened| self.sessions.proof(opened, now, random));
-                }
-                match forward.route.target_for_app(request.target()) {
-                    Some(target) => {
-                        exchange.target = target;
-                        Step::Forward
-                    }
-                    None => {
-                        exchange.decision = "bad_request";
-                        let cause = Denial::AmbiguousPath;
-                        Step::Reply(self.endpoints.deny(cause, request.parts(), exchange).closing())
-                    }
-                }
-            }
-            Verdict::SignIn { return_to, reason } => {
-                exchange.because(reason);
-                if let Some(reply) = self.close_at_provider(request.parts(), exchange, now).await {
-                    return Step::Reply(reply);
-                }
-                exchange.decision = "sign_in";
-                Step::SignIn(return_to)
-            }
-            Verdict::Unavailable(reason) => {
-                exchange.decision = "unavailable";
-                Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
-            }
-            // Asked once already; whatever asks again is not decided.
-            Verdict::Refresh(_) => {
-                exchange.decision = "unavailable";
-                let reason = NoSession::ProviderDown;
-                Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
-            }
-            Verdict::Deny(denial) => {
-                exchange.decision = "deny";
-                Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
-            }
-        }
-    }
-
-    /// Asks the provider, or the store, how it stands with a session.
-    pub(super) async fn refresh(
-        &self,
-        opened: OpenedSession,
-        headers: &HeaderMap,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Result<OpenedSession, NoSession> {
-        let (label, session) = match self.refresher.refresh(opened, headers, now).await {
-            Refreshed::Anew(opened, cookies) => {
-                exchange.renewal = cookies;
-                ("renewed", Ok(opened))
-            }
-            Refreshed::Unchanged(opened) => ("unchanged", Ok(opened)),
-            Refreshed::Over(reason) if reason.is_outage() => ("unavailable", Err(reason)),
-            Refreshed::Over(reason) => ("over", Err(reason)),
-        };
-        self.metrics.refreshes.with_label_values(&[label]).inc();
-        session
-    }
-
-    /// Lets the person and administrators see that a session is in use, and from where. Nobody
-    /// waits for it.
-    pub(super) fn list(
-        &self,
-        opened: Option<&OpenedSession>,
-        headers: &HeaderMap,
-        exchange: &Exchange,
-        now: Timestamp,
-    ) {
-        let Some(Ok(session)) = opened.map(|opened| self.sessions.read(opened, now)) else { return };
-        let address = exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
-        let listed = self.sessions.listing(&session, &Place::new(headers, address), now);
-        let (sessions, random) = (Arc::clone(&self.sessions), Arc::clone(&self.endpoints.random));
-        tokio::spawn(async move {
-            if let Err(error) = sessions.list(&listed, now, &*random).await {
-                tracing::debug!(%error, "a session in use is not listed");
-            }
-        });
-    }
-
     /// Cuts the connection if its session has ended since the request came.
     fn cut_if_over(&self, session: &Session) -> bool {
         let Some(line) = Line::of(session.as_downstream()) else { return false };
@@ -496,6 +289,14 @@ impl ProxyHttp for Proxy {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        if session.response_written().is_none()
+            && let Some(Cut::Over(reason)) = Line::of(session.as_downstream()).and_then(Line::answer_cut)
+        {
+            let reply = self.endpoints.ended(reason, session.req_header().as_ref(), exchange).closing();
+            let error_code = reply.status().as_u16();
+            let _ = reply.send(session).await;
+            return FailToProxy { error_code, can_reuse_downstream: false };
+        }
         let Some(rescue) = Rescue::of_proxy(error) else {
             exchange.because(format_args!("the client went away: {}", error.etype().as_str()));
             return gone;

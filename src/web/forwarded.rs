@@ -25,6 +25,8 @@ pub struct TrustedProxies(Vec<IpNet>);
 pub struct Forwarded {
     /// The client's address as far as it can be known.
     pub client: IpAddr,
+    /// Whether what the peer says of the request behind its own is believed.
+    pub is_from_trusted: bool,
     /// The whole chain of addresses, for `X-Forwarded-For`.
     chain: String,
     scheme: &'static str,
@@ -35,12 +37,6 @@ impl TrustedProxies {
     /// Believes the proxies of these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
-    }
-
-    /// Whether what a peer says of the request behind its own is believed. Peers on a Unix socket
-    /// have no address and count as loopback.
-    pub fn believe(&self, peer: Option<IpAddr>) -> bool {
-        self.holds(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
     }
 
     fn holds(&self, address: IpAddr) -> bool {
@@ -55,7 +51,8 @@ impl TrustedProxies {
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.to_canonical());
         let host = headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         if !self.holds(peer) {
-            return Forwarded { client: peer, chain: peer.to_string(), scheme: public_scheme, host };
+            let (chain, scheme) = (peer.to_string(), public_scheme);
+            return Forwarded { client: peer, is_from_trusted: false, chain, scheme, host };
         }
         let (client, chain) = self.client_of(headers, peer);
         let scheme = match single(headers, &X_FORWARDED_PROTO) {
@@ -65,7 +62,7 @@ impl TrustedProxies {
         };
         let forwarded_host = single(headers, &X_FORWARDED_HOST).filter(|host| normalise_host(host).is_some());
         let host = forwarded_host.and_then(|host| HeaderValue::from_str(host).ok()).unwrap_or(host);
-        Forwarded { client, chain, scheme, host }
+        Forwarded { client, is_from_trusted: true, chain, scheme, host }
     }
 
     /// Reads the chain from its right end: each address was written by the one to its right, so

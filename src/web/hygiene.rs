@@ -1,6 +1,6 @@
 //! Request hygiene: whatever could be understood in two ways is refused before it is understood.
 //!
-//! Called by `server/proxy` first of all. [`CleanRequest`] is the only form in which `gate` and
+//! Called by `server/look` first of all. [`CleanRequest`] is the only form in which `gate` and
 //! `login` see a request, and [`CleanRequest::inspect`] its only constructor. It judges what
 //! Pingora's parser lets through on purpose (leniency that RFC 9112 permits): a proxy that guards
 //! a door cannot afford two readings of one request.

@@ -6,13 +6,14 @@
 
 use super::public_url::PublicUrl;
 use http::HeaderMap;
-use http::header::{HOST, ORIGIN, UPGRADE};
+use http::header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, UPGRADE};
 
 /// Whether this is a WebSocket handshake that a page of another origin began. Programs send no
 /// `Origin` and are no page. An address that was asked for by name, such as another host of the same
-/// app, may open sockets to itself.
+/// app, may open sockets to itself. Of a handshake that a front proxy asks about, `Upgrade` may have
+/// stayed behind with it, for it is of one connection; the key has not.
 pub fn is_foreign_socket(headers: &HeaderMap, public_url: &PublicUrl) -> bool {
-    if !headers.contains_key(UPGRADE) {
+    if !headers.contains_key(UPGRADE) && !headers.contains_key(SEC_WEBSOCKET_KEY) {
         return false;
     }
     let scheme = if public_url.is_secure() { "https://" } else { "http://" };
@@ -41,6 +42,7 @@ mod tests {
         assert!(!foreign(&[host.clone(), upgrade.clone(), (ORIGIN, "https://app.example")]), "our own");
         assert!(!foreign(&[host.clone(), upgrade.clone()]), "a program");
         assert!(!foreign(&[(HOST, "other.example:8443"), upgrade.clone(), (ORIGIN, "https://other.example:8443")]));
+        assert!(foreign(&[host.clone(), (SEC_WEBSOCKET_KEY, "eA=="), (ORIGIN, "https://evil.example")]), "asked about");
         assert!(!foreign(&[host.clone(), (ORIGIN, "https://evil.example")]), "CORS is for the app to answer");
         for other in [
             "https://evil.example",

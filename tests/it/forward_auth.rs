@@ -198,6 +198,7 @@ async fn an_identity_that_the_client_brings_is_refused_in_every_spelling() {
         "Remote-User",
         "REMOTE_USER",
         "X-Remote-User",
+        "GAP-Auth",
         "Script_Name",
         "X-Vestibule-Session",
         "X-Vestibule-Anything",

@@ -23,7 +23,7 @@ const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 const FORGED: &str = "admin@forged.example";
 
 /// Names under which an app could take a client's word for who it is.
-const FORGED_NAMES: [&str; 22] = [
+const FORGED_NAMES: [&str; 24] = [
     "X-Auth-Request-Email",
     "x-auth-request-email",
     "X-Auth-Request-User",
@@ -43,6 +43,8 @@ const FORGED_NAMES: [&str; 22] = [
     "X-Remote-User",
     "X_Remote_User",
     "X.Remote.User",
+    "GAP-Auth",
+    "gap_auth",
     "SCRIPT_NAME",
     "PATH_INFO",
     "X-Vestibule-Session",

@@ -218,11 +218,51 @@ async fn a_download_that_is_cut_never_looks_complete() {
         let length = counted.rest().await.len();
         assert!((1000..=5000).contains(&length), "{length}");
         assert!(chunked.is_closed().await);
-        assert!(waiting.is_closed().await, "no answer, rather than half of one");
+        assert_eq!(waiting.head().await.status, 401, "nothing of an answer was on its way");
+        waiting.rest().await;
         assert!(counted_app.is_closed().await && chunked_app.is_closed().await && waiting_app.is_closed().await);
     };
     let (last, ()) = tokio::join!(reading, sign_out_and(&client, all));
     assert_ne!(last, b"0\r\n\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_not_answered_yet_is_told_that_its_session_ended() {
+    let (site, listener) = site().await;
+    let client = site.signed_in().await;
+    let mut apps = Vec::new();
+    let mut open = async |head: &str| {
+        let raw = request(&site, &client, head).await;
+        let mut app = Raw::over(listener.accept().await.unwrap().0);
+        app.request_head().await;
+        apps.push(app);
+        raw
+    };
+    let navigation = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nAccept: text/html";
+    let mut fetched = open("GET /raw/fetched HTTP/1.1\r\nAccept: application/json").await;
+    let mut page = open(&format!("GET /raw/page?a=b HTTP/1.1\r\n{navigation}")).await;
+    let mut form = open(&format!("POST /raw/form HTTP/1.1\r\nContent-Length: 0\r\n{navigation}")).await;
+    let answers = async {
+        let mut answers = Vec::new();
+        for raw in [&mut fetched, &mut page, &mut form] {
+            answers.push(raw.answer().await);
+            assert!(raw.is_closed().await);
+        }
+        answers
+    };
+    let answers = sign_out_and(&client, answers).await;
+    for answer in &answers {
+        assert_eq!((answer.status, answer.header("connection")), (401, Some("close")), "{answer:?}");
+        assert_eq!(answer.header("set-cookie"), None, "{answer:?}");
+    }
+    assert_eq!(answers[0].json()["error"], "not_signed_in");
+    assert!(answers[1].text().contains("/raw/page?a=b"), "it comes back here: {}", answers[1].text());
+    assert!(!answers[2].text().contains("/raw/form"), "a form is not sent again: {}", answers[2].text());
+    for app in &mut apps {
+        assert!(app.is_closed().await);
+    }
+    let line = access_line_with("/raw/fetched").await;
+    assert_eq!((&line["status"], &line["reason"]), (&401.into(), &"cut: the session was ended".into()), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

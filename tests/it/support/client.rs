@@ -112,6 +112,11 @@ impl Client {
         self.send(Method::GET, url, headers, Vec::new()).await
     }
 
+    /// The same, where the connection may be cut.
+    pub(crate) async fn try_get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, reqwest::Error> {
+        self.try_send(Method::GET, url, headers, Vec::new()).await
+    }
+
     /// What a program gets: no navigation, no redirect followed.
     pub(crate) async fn fetch(&self, url: &str) -> Answer {
         self.get(url, &[("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")])
