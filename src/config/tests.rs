@@ -277,8 +277,8 @@ fn secrets_arrive_without_their_line_break() {
 fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
-            // Says nothing where there are no credentials, and is a mistake there.
-            if key == "client_authorization" {
+            // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
+            if ["client_authorization", "forward_auth"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {

@@ -36,10 +36,32 @@ impl Resolver<'_> {
                 );
             }
         }
-        let others: Vec<&Listener> = [&proxy, &admin].into_iter().flatten().collect();
-        let forward_auth_listener = self.asked_at(&at.key("forward_auth"), written, false, &others);
-        let others: Vec<&Listener> = others.into_iter().chain(forward_auth_listener.iter().flatten()).collect();
-        let grpc = self.asked_at(&at.key("forward_auth_grpc"), written, true, &others);
+        let forward_auth_at = at.key("forward_auth");
+        let forward_auth_listener = match listeners.and_then(|listeners| listeners.forward_auth.as_ref()) {
+            Some(listener) => self.listener(&forward_auth_at, Some(listener), "").map(Some),
+            None => Some(None),
+        };
+        let grpc_at = at.key("forward_auth_grpc");
+        let grpc = listeners.and_then(|listeners| listeners.forward_auth_grpc.as_ref()).map(|address| address.0.clone());
+        let asked_at = forward_auth_listener.iter().flatten().map(|listener| (&forward_auth_at, &listener.address));
+        let mut others: Vec<&Address> = [&proxy, &admin].into_iter().flatten().map(|other| &other.address).collect();
+        for (at, address) in asked_at.chain(grpc.iter().map(|address| (&grpc_at, address))) {
+            if others.iter().any(|other| same_address(other, address)) {
+                self.fault(at, "is also the address of another listener; browsers must not reach this one");
+            }
+            others.push(address);
+            if written.forward_auth.is_none() {
+                self.fault(at, "says nothing without the top-level forward_auth; write that as well");
+            }
+        }
+        if grpc.as_ref().is_some_and(|address| !is_private(address)) {
+            self.finding(&grpc_at, "cookies and credentials cross the network in clear, for there is no TLS on it");
+        }
+        if let (Some(asks), Some(Some(_)), true) = (&written.forward_auth, &forward_auth_listener, grpc.is_some())
+            && asks.from.is_none()
+        {
+            self.fault(&forward_auth_at, "says nothing without forward_auth.from; write that as well");
+        }
         let token = written.admin.as_ref().and_then(|admin| admin.token.as_ref());
         let admin_token = token.and_then(|token| self.admin_token(&root.key("admin").key("token"), token));
         if let (Some(_), Some(admin)) = (&admin_token, &admin)
@@ -60,7 +82,7 @@ impl Resolver<'_> {
             proxy: proxy?,
             admin: admin?,
             admin_token,
-            forward_auth_grpc_listener: grpc?.map(|listener| listener.address),
+            forward_auth_grpc_listener: grpc,
             forward_auth_listener: forward_auth_listener?,
             forward_auth: None,
             aliases: Vec::new(),
@@ -69,40 +91,6 @@ impl Resolver<'_> {
             threads: written.threads.map(usize::from),
             shutdown_grace: grace,
         })
-    }
-
-    /// A listener that front proxies alone reach; `None` where it has no address.
-    fn asked_at(
-        &mut self,
-        at: &KeyPath,
-        written: &Written,
-        grpc: bool,
-        others: &[&Listener],
-    ) -> Option<Option<Listener>> {
-        let listeners = written.listeners.as_ref();
-        let here = listeners.and_then(|all| if grpc { all.forward_auth_grpc.as_ref() } else { all.forward_auth.as_ref() });
-        let Some(here) = here else { return Some(None) };
-        let listener = self.listener(at, Some(here), "")?;
-        if others.iter().any(|other| same_address(&other.address, &listener.address)) {
-            self.fault(at, "is also the address of another listener; browsers must not reach this one");
-        }
-        match &written.forward_auth {
-            None => self.fault(at, "says nothing without the top-level forward_auth; write that as well"),
-            // Which place to read the request from is a matter of HTTP alone.
-            Some(asks) if asks.from.is_none() && !grpc && listeners.is_some_and(|all| all.forward_auth_grpc.is_some()) => {
-                self.fault(at, "says nothing without forward_auth.from; write that as well");
-            }
-            Some(_) => {}
-        }
-        if grpc && listener.tls.is_some() {
-            self.fault(
-                &at.key("tls"),
-                "is not spoken on this listener; keep it on loopback or a Unix socket, or end TLS in front of it",
-            );
-        } else if !is_private(&listener.address) && listener.tls.is_none() && grpc {
-            self.finding(at, "cookies and credentials cross the network in clear; keep it on loopback or in a mesh that encrypts");
-        }
-        Some(Some(listener))
     }
 
     /// A token that nobody guesses and that every client can send in a header.

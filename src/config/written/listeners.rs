@@ -3,7 +3,7 @@
 //! `resolve/network` turns this into `server::Settings`.
 
 use super::defaults;
-use crate::config::scalar::{ListenAddress, Secret};
+use crate::config::scalar::{ListenAddress, PlainAddress, Secret};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -31,9 +31,10 @@ pub(in crate::config) struct Listeners {
     pub(in crate::config) forward_auth: Option<Listener>,
 
     /// Where Envoy (or Istio) asks over gRPC (`envoy.service.auth.v3.Authorization`), and nobody else
-    /// can: the same answers, with the route's `credentials`. Speaks no TLS. None by default.
+    /// can: the same answers, with the route's `credentials`. An address alone, for there is no TLS
+    /// on it. None by default.
     #[schemars(extend("examples" = ["127.0.0.1:4183", "unix:/run/vestibule-grpc.sock"]))]
-    pub(in crate::config) forward_auth_grpc: Option<Listener>,
+    pub(in crate::config) forward_auth_grpc: Option<PlainAddress>,
 }
 
 /// Seeing and ending everybody's sessions.
