@@ -38,12 +38,18 @@ pub(crate) fn shipped(path: &str) -> String {
 }
 
 impl FrontProxy {
-    /// Starts `which` between its clients, `vestibule` and `app`, once it listens.
-    pub(crate) async fn start(which: Counterpart, vestibule: SocketAddr, app: SocketAddr) -> Self {
+    /// Starts `which` between its clients, `vestibule` and `app`, once it listens. Envoy asks over gRPC
+    /// where there is an address for it.
+    pub(crate) async fn start(
+        which: Counterpart,
+        vestibule: SocketAddr,
+        grpc: Option<SocketAddr>,
+        app: SocketAddr,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let certificate = certificates::for_name(folder.path(), HOST);
-        let place = Place { folder: folder.path(), port, vestibule, app };
+        let place = Place { folder: folder.path(), port, vestibule, grpc, app };
         let command = match which {
             Counterpart::Nginx => place.nginx(),
             Counterpart::Caddy => place.caddy(),
@@ -74,16 +80,15 @@ struct Place<'a> {
     folder: &'a Path,
     port: u16,
     vestibule: SocketAddr,
+    grpc: Option<SocketAddr>,
     app: SocketAddr,
 }
 
 impl Place<'_> {
-    /// The shipped file with these replacements, besides the site's name and Vestibule's address,
-    /// in our folder.
+    /// The shipped file with these replacements, besides the site's name, in our folder.
     fn file(&self, path: &str, replacements: &[(&str, String)]) -> PathBuf {
         let mut text = shipped(path);
-        let all = [("app.example.gouv.fr", HOST.to_owned()), ("127.0.0.1:4180", self.vestibule.to_string())];
-        for (from, to) in all.iter().chain(replacements) {
+        for (from, to) in [("app.example.gouv.fr", HOST.to_owned())].iter().chain(replacements) {
             assert!(text.contains(from), "{from:?} is not in deploy/{path}");
             text = text.replace(from, to);
         }
@@ -100,6 +105,7 @@ impl Place<'_> {
         let file = self.file(
             "nginx/app.conf",
             &[
+                ("127.0.0.1:4180", self.vestibule.to_string()),
                 ("127.0.0.1:8080", self.app.to_string()),
                 ("listen 443 ssl", format!("listen 127.0.0.1:{} ssl", self.port)),
                 ("/etc/nginx/tls/app.crt", self.tls("crt")),
@@ -127,6 +133,7 @@ impl Place<'_> {
         let file = self.file(
             "caddy/Caddyfile",
             &[
+                ("127.0.0.1:4180", self.vestibule.to_string()),
                 ("127.0.0.1:8080", self.app.to_string()),
                 ("http_port 80\n", format!("http_port {}\n", free_port())),
                 ("https_port 443\n", format!("https_port {}\n", self.port)),
@@ -149,6 +156,7 @@ impl Place<'_> {
         let file = self.file(
             "haproxy/haproxy.cfg",
             &[
+                ("127.0.0.1:4180", self.vestibule.to_string()),
                 ("127.0.0.1:8080", self.app.to_string()),
                 ("bind :443 ssl", format!("bind 127.0.0.1:{} ssl", self.port)),
                 ("/etc/haproxy/tls/app.pem", format!("{}/app.pem", self.folder.display())),
@@ -162,16 +170,16 @@ impl Place<'_> {
 
     fn envoy(&self) -> Command {
         let socket = |address: SocketAddr| format!("address: {}, port_value: {}", address.ip(), address.port());
-        let file = self.file(
-            "envoy/envoy.yaml",
-            &[
-                ("address: 0.0.0.0, port_value: 443", format!("address: 127.0.0.1, port_value: {}", self.port)),
-                ("address: 127.0.0.1, port_value: 4180", socket(self.vestibule)),
-                ("address: 127.0.0.1, port_value: 8080", socket(self.app)),
-                ("/etc/envoy/tls/app.crt", self.tls("crt")),
-                ("/etc/envoy/tls/app.key", self.tls("key")),
-            ],
-        );
+        let mut replacements = vec![
+            ("address: 0.0.0.0, port_value: 443", format!("address: 127.0.0.1, port_value: {}", self.port)),
+            ("address: 127.0.0.1, port_value: 4180", socket(self.vestibule)),
+            ("address: 127.0.0.1, port_value: 8080", socket(self.app)),
+            ("/etc/envoy/tls/app.crt", self.tls("crt")),
+            ("/etc/envoy/tls/app.key", self.tls("key")),
+        ];
+        replacements.extend(self.grpc.map(|grpc| ("address: 127.0.0.1, port_value: 4183", socket(grpc))));
+        let path = if self.grpc.is_some() { "envoy-grpc/envoy.yaml" } else { "envoy/envoy.yaml" };
+        let file = self.file(path, &replacements);
         let mut command = Command::new(Counterpart::Envoy.program());
         command.args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "-c"]).arg(file);
         command

@@ -82,6 +82,8 @@ pub(crate) struct Site {
     pub(crate) admin: SocketAddr,
     /// Where front proxies alone ask, where they do.
     pub(crate) asked_at: Option<SocketAddr>,
+    /// Where Envoy asks over gRPC, where front proxies ask at all.
+    pub(crate) grpc: Option<SocketAddr>,
     pub(crate) provider: Provider,
     pub(crate) echo: Echo,
     pub(crate) clock: ManualClock,
@@ -141,7 +143,12 @@ impl Site {
              client_secret: {{env: CLIENT_SECRET}}\n{timeout}{provider}\n\
              upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 3m}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
-            asked_at = if setup.more.contains("forward_auth:") { ", forward_auth: \"127.0.0.1:4182\"" } else { "" },
+            asked_at = if setup.more.contains("forward_auth:") {
+                let http = if setup.more.contains("from") { ", forward_auth: \"127.0.0.1:4182\"" } else { "" };
+                format!("{http}, forward_auth_grpc: \"127.0.0.1:4183\"")
+            } else {
+                String::new()
+            },
             issuer = issuer,
             provider = setup.provider.replace("{issuer}", &issuer),
             // What a test lets wait must not run out on a slow machine.
@@ -162,6 +169,7 @@ impl Site {
             proxy: any(),
             admin: any(),
             forward_auth_listener: config.server.forward_auth.map(|_| any()),
+            forward_auth_grpc_listener: config.server.forward_auth.map(|_| any().address),
             threads: Some(2),
             shutdown_grace: Duration::from_secs(5),
             ..config.server
@@ -170,13 +178,14 @@ impl Site {
         let address = listeners.proxy.tcp_address().unwrap();
         let admin = listeners.admin.tcp_address().unwrap();
         let asked_at = listeners.forward_auth.as_ref().map(|listener| listener.tcp_address().unwrap());
+        let grpc = listeners.forward_auth_grpc.as_ref().map(|listener| listener.tcp_address().unwrap());
         let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
         let reread_keys = app.reread_keys();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, asked_at, provider, echo, clock, reread_keys, _stop: stop }
+        Self { address, admin, asked_at, grpc, provider, echo, clock, reread_keys, _stop: stop }
     }
 
     /// A client that has no cookies yet.
