@@ -229,8 +229,7 @@ fn refused(reply: Reply) -> (u16, CheckResponse) {
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     let status_of_call = Status { code: code.into() };
-    let response =
-        CheckResponse { status: Some(status_of_call), http_response: Some(HttpResponse::Denied(denied)) };
+    let response = CheckResponse { status: Some(status_of_call), http_response: Some(HttpResponse::Denied(denied)) };
     (status.as_u16(), response)
 }
 

@@ -169,7 +169,7 @@ impl OriginalRequest {
                 return Err(NotRebuilt::Unsaid(name));
             }
         }
-            let malformed = NotRebuilt::Malformed("a header");
+        let malformed = NotRebuilt::Malformed("a header");
         let contradicted = NotRebuilt::SaidTwice("what the request line says");
         let mut headers = HeaderMap::new();
         let mut head_len = told.method.len() + told.target.len() + told.host.len();
@@ -423,7 +423,8 @@ mod tests {
         for (told, cause) in cases {
             assert_eq!(OriginalRequest::told(&told).unwrap_err(), cause);
         }
-        let targets = ["app", "*", "http://app.example/", "//app", "/a/../b", "/a#b", "/a\0", "/a\r\nb", "/a b", "/a?b#c"];
+        let targets =
+            ["app", "*", "http://app.example/", "//app", "/a/../b", "/a#b", "/a\0", "/a\r\nb", "/a b", "/a?b#c"];
         for target in targets {
             assert!(told("GET", target, &accept).unwrap().inspect().is_err(), "{target:?}");
         }

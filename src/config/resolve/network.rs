@@ -42,7 +42,8 @@ impl Resolver<'_> {
             None => Some(None),
         };
         let grpc_at = at.key("forward_auth_grpc");
-        let grpc = listeners.and_then(|listeners| listeners.forward_auth_grpc.as_ref()).map(|address| address.0.clone());
+        let grpc =
+            listeners.and_then(|listeners| listeners.forward_auth_grpc.as_ref()).map(|address| address.0.clone());
         let asked_at = forward_auth_listener.iter().flatten().map(|listener| (&forward_auth_at, &listener.address));
         let mut others: Vec<&Address> = [&proxy, &admin].into_iter().flatten().map(|other| &other.address).collect();
         for (at, address) in asked_at.chain(grpc.iter().map(|address| (&grpc_at, address))) {

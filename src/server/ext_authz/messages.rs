@@ -247,7 +247,10 @@ mod tests {
                 HttpRequest { headers: Vec::new(), header_map: raw(Vec::new()), ..request() },
                 NotRebuilt::Unsaid("headers"),
             ),
-            (HttpRequest { header_map: raw(vec![header("a", "", "b")]), ..request() }, NotRebuilt::SaidTwice("headers")),
+            (
+                HttpRequest { header_map: raw(vec![header("a", "", "b")]), ..request() },
+                NotRebuilt::SaidTwice("headers"),
+            ),
             (
                 HttpRequest { headers: vec![header("a", "b", "c")], ..request() },
                 NotRebuilt::SaidTwice("a header's value"),
