@@ -16,6 +16,10 @@ use std::borrow::Cow;
 /// gets rid of it; most apps behind us take less (Tornado 64 KiB, h11 16 KiB an event).
 pub const MAX_HEAD_LEN: usize = 80 * 1024;
 
+/// The most bytes of path and query: what the parser of requests takes, so that one which a front
+/// proxy asks about is judged alike.
+pub const MAX_TARGET_LEN: usize = 65_534;
+
 /// A request that has one meaning.
 #[derive(Clone, Debug)]
 pub struct CleanRequest<'a> {
@@ -50,8 +54,8 @@ pub enum Ambiguous {
     /// Anything but a WebSocket handshake by GET without a body (RFC 6455 §4.1).
     #[error("the upgrade is not a WebSocket handshake")]
     Upgrade,
-    /// Over [`MAX_HEAD_LEN`].
-    #[error("the request head is too long")]
+    /// Over [`MAX_HEAD_LEN`] or [`MAX_TARGET_LEN`].
+    #[error("the request's head or target is too long")]
     TooLong,
     /// A header that holds a control character.
     #[error("a header value holds a control character")]
@@ -77,6 +81,9 @@ impl<'a> CleanRequest<'a> {
         if parts.headers.values().any(|value| value.as_bytes().iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)))
         {
             return Err(Ambiguous::HeaderValue);
+        }
+        if target.len() > MAX_TARGET_LEN {
+            return Err(Ambiguous::TooLong);
         }
         let target = std::str::from_utf8(target).map_err(|_| BadPath::Character)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));

@@ -2,6 +2,8 @@
 //! themselves are in `front_proxies`.
 
 use super::support::client::{Answer, Client, NAVIGATION};
+use super::support::log_watch::access_line_with;
+use super::support::ports::free_port;
 use super::support::site::{CLIENT_SECRET, Setup, Site};
 use http::Method;
 
@@ -390,6 +392,33 @@ async fn a_credential_is_answered_where_no_browser_can_ask_and_nowhere_else() {
         {
             assert_eq!(front.get(path, &[("cookie", &cookies)]).await.status, 404, "{from} {path}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn want_of_a_credential_is_a_refusal_and_an_outage_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = folder.path().join("keys.yaml");
+    std::fs::write(&book, "somebody-else: a-key\n").unwrap();
+    let nobody = free_port();
+    let site = Site::with(Setup {
+        routes: "[{path: /lost/**, credentials: lost}, {path: /down/**, credentials: down}, {path: /**}]".to_owned(),
+        more: format!(
+            "{TRUSTED}forward_auth: {{from: nginx}}\ncredentials:\n  lost: {{kind: keys, claim: email, file: {}}}\n  \
+             down: {{kind: keys, claim: email, url: \"http://127.0.0.1:{nobody}/\"}}\n",
+            book.display()
+        ),
+        ..Setup::default()
+    })
+    .await;
+    let cookies = signed_in(&site).await.cookie_header("app.example").unwrap();
+    let front = Client::new(site.asked_at.unwrap());
+    for (path, status) in [("/lost/x", 403), ("/down/x", 503), ("/x", 202)] {
+        let own = [("cookie", cookies.as_str())];
+        assert_eq!(ask(&front, "nginx", "GET", path, &own).await.status, status, "{path}");
+        let line = access_line_with(path).await;
+        let route = if path == "/x" { "/**".to_owned() } else { path.replace('x', "**") };
+        assert_eq!(line["route"].as_str(), Some(route.as_str()), "{line}");
     }
 }
 

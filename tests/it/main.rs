@@ -16,6 +16,7 @@ mod albert_restart;
 mod albert_secrets;
 mod architecture;
 mod attacks;
+mod bad_input;
 mod callback;
 mod counterparts;
 mod credentials;
