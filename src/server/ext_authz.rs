@@ -21,7 +21,6 @@ use super::reply::Reply;
 use super::settings::NotSignedIn;
 use crate::gate::constraints::Constraints;
 use crate::web::cookies::{self, ForApp};
-use crate::web::header::fold;
 use futures_util::stream::{Stream, unfold};
 use http::header::{COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -47,6 +46,9 @@ use tracing::Level;
 
 /// The one method of `envoy.service.auth.v3.Authorization`.
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// Told over HTTP alone.
+const GAP_AUTH: &str = "gap-auth";
 
 /// The longest message, in bytes: a request head of the most that is served, and the certificates
 /// and labels that Envoy can be told to send with it.
@@ -119,7 +121,10 @@ impl ExtAuthz {
     async fn answer(&self, call: &Call, question: &CheckRequest, exchange: &mut Exchange) -> (u16, CheckResponse) {
         let cause = match self.about(call, question, exchange).await {
             Ok((Answer::Granted(granted), headers)) => {
-                return (200, self.granted(granted, &headers, exchange));
+                if let Some(response) = self.granted(granted, &headers, exchange) {
+                    return (200, response);
+                }
+                NoQuestion::NotText
             }
             Ok((Answer::Refused(reply), _)) => return refused(reply),
             Err(cause) => cause,
@@ -150,44 +155,42 @@ impl ExtAuthz {
 
     /// Tells Envoy that a request with these `headers` may pass. What Envoy sets on it takes the
     /// place of the client's own; what it does not set and an app could take for ours comes off.
-    fn granted(&self, granted: Granted, headers: &HeaderMap, exchange: &Exchange) -> CheckResponse {
+    /// `None` where what it has to set is no text.
+    fn granted(&self, granted: Granted, headers: &HeaderMap, exchange: &Exchange) -> Option<CheckResponse> {
         use HeaderAppendAction::{AppendIfExistsOrAdd, OverwriteIfExistsOrAdd};
         let Granted { identity, credential, cookies } = granted;
-        let known = self.proxy.gate.headers().all();
+        let ours = self.proxy.gate.headers();
         // What is told to front proxies of oauth2-proxy's contract is nothing for the app.
-        let for_app = |name: &HeaderName| name != "gap-auth" || known.iter().any(|(known, _)| known == name);
-        let identity_for_app = identity.iter().filter(|(name, _)| for_app(name)).cloned();
-        let mut set: Vec<(HeaderName, HeaderValue)> = identity_for_app.chain(credential).collect();
-        let mut remove: Vec<HeaderName> = self.proxy.not_set(&identity).cloned().collect();
-        let misspelt = |name: &HeaderName| {
-            // Plainly spelt ones are Envoy's own to write, such as `X-Forwarded-For`.
-            fold(name.as_str()) != name.as_str() && self.proxy.gate.headers().must_strip(name)
-        };
+        let for_app = |name: &HeaderName| name != GAP_AUTH || ours.all().iter().any(|(known, _)| known == name);
+        let mut set: Vec<(HeaderName, String)> = Vec::new();
+        for (name, value) in identity.iter().filter(|(name, _)| for_app(name)).chain(&credential) {
+            set.push((name.clone(), text(value)?));
+        }
+        // Envoy's own are among the last.
+        let stripped = |name: &HeaderName| ours.must_strip(name) && !name.as_str().starts_with("x-forwarded-");
         let replaced = |name: &HeaderName| {
             exchange.replaces.is_some_and(|credential| self.proxy.credentials.replaces(credential, name))
         };
-        remove.extend(headers.keys().filter(|name| misspelt(name) || replaced(name)).cloned());
+        let brought = headers.keys().filter(|name| stripped(name) || replaced(name));
+        let mut remove: Vec<HeaderName> = self.proxy.not_set(&identity).chain(brought).cloned().collect();
         match cookies::for_app(headers) {
             ForApp::Unchanged => {}
             ForApp::Nothing => remove.push(COOKIE),
-            ForApp::Others(others) => set.push((COOKIE, others)),
+            // A message holds UTF-8 alone. An app without cookies is safe, and with ours it is not.
+            ForApp::Others(others) => match text(&others) {
+                Some(others) => set.push((COOKIE, others)),
+                None => remove.push(COOKIE),
+            },
         }
-        let mut ok = OkHttpResponse::default();
-        for (name, value) in set {
-            match text(&value) {
-                Some(value) => {
-                    remove.retain(|removed| *removed != name);
-                    ok.headers.push(HeaderValueOption::new(name.as_str(), value, OverwriteIfExistsOrAdd));
-                }
-                // A message holds UTF-8 alone. None is safe, and the client's own would not be.
-                None => remove.push(name),
-            }
-        }
-        let added = cookies.iter().filter_map(text);
-        ok.response_headers_to_add =
-            added.map(|cookie| HeaderValueOption::new(SET_COOKIE.as_str(), cookie, AppendIfExistsOrAdd)).collect();
-        ok.headers_to_remove = remove.iter().map(ToString::to_string).collect();
-        CheckResponse { status: Some(Status { code: 0 }), http_response: Some(HttpResponse::Ok(ok)) }
+        remove.retain(|removed| !set.iter().any(|(name, _)| name == removed));
+        let option = |name: &HeaderName, value, action| HeaderValueOption::new(name.as_str(), value, action);
+        let added = cookies.iter().map(|cookie| Some(option(&SET_COOKIE, text(cookie)?, AppendIfExistsOrAdd)));
+        let ok = OkHttpResponse {
+            headers: set.into_iter().map(|(name, value)| option(&name, value, OverwriteIfExistsOrAdd)).collect(),
+            headers_to_remove: remove.iter().map(ToString::to_string).collect(),
+            response_headers_to_add: added.collect::<Option<_>>()?,
+        };
+        Some(CheckResponse { status: Some(Status { code: 0 }), http_response: Some(HttpResponse::Ok(ok)) })
     }
 
     fn log(&self, call: &Call, status: u16, exchange: &mut Exchange) {

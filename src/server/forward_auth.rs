@@ -73,6 +73,8 @@ pub(super) enum NoQuestion {
     NotRebuilt(#[from] NotRebuilt),
     #[error("the request that the front proxy asks about: {0}")]
     Ambiguous(#[from] Ambiguous),
+    #[error("what is to be set on the request is not UTF-8, and a message holds nothing else")]
+    NotText,
 }
 
 impl Proxy {
@@ -232,6 +234,7 @@ impl Proxy {
         // How the two are set up is no fault of whoever reads the page.
         let (kind, level) = match cause {
             NoQuestion::Peer | NoQuestion::NotRebuilt(_) => (ErrorKind::Internal, Level::WARN),
+            NoQuestion::NotText => (ErrorKind::Internal, Level::ERROR),
             NoQuestion::Ambiguous(_) => (ErrorKind::BadRequest, Level::INFO),
         };
         let rescue = Rescue { kind, level };

@@ -196,7 +196,13 @@ async fn nobody_but_a_trusted_proxy_is_answered() {
 async fn who_it_is_takes_the_place_of_what_the_client_says_and_our_cookies_stay_here() {
     let scene = Scene::start("").await;
     let cookies = format!("a=1; {}; b=2", scene.cookies);
-    let own = [("cookie", cookies.as_str()), ("x_forwarded_for", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2")];
+    let own = [
+        ("cookie", cookies.as_str()),
+        ("x_forwarded_for", "192.0.2.1"),
+        ("x-forwarded-for", "192.0.2.2"),
+        ("x-rewrite-url", "/public/x"),
+        ("x-auth-request-redirect", "/app/x"),
+    ];
     let answer = scene.asker.check(&asks("GET", "/app/x", &own)).await;
     assert_eq!(answer.header("x-auth-request-email"), Some("helene.moreau@test.proconnect.gouv.fr"));
     assert!(answer.header("x-vestibule-session").is_some());
@@ -207,13 +213,22 @@ async fn who_it_is_takes_the_place_of_what_the_client_says_and_our_cookies_stay_
     let told =
         ["x-auth-request-user", "x-auth-request-email", "x-auth-request-groups", "x-vestibule-session", "cookie"];
     assert_eq!(names, told);
-    assert_eq!(answer.removed, ["x-auth-request-preferred-username", "x_forwarded_for"]);
+    let mut removed = answer.removed;
+    removed.sort_unstable();
+    let stripped = ["x-auth-request-preferred-username", "x-auth-request-redirect", "x-rewrite-url", "x_forwarded_for"];
+    assert_eq!(removed, stripped);
     assert!(answer.added.is_empty());
 
     let all =
         ["x-auth-request-user", "x-auth-request-email", "x-auth-request-preferred-username", "x-auth-request-groups"];
     let stranger = scene.asker.check(&asks("GET", "/public/x", &[("accept", "*/*")])).await;
     assert_eq!((stranger.headers.len(), &*stranger.removed), (0, &all.map(str::to_owned)[..]));
+    // Latin-1 among them: a message cannot carry it, so the app gets none.
+    let latin = [field(1, "cookie"), field(3, [b"a=\xe9; ", scene.cookies.as_bytes()].concat())].concat();
+    let latin = about(&[line("GET", HOST, "/app/x"), field(13, field(1, latin))]);
+    let latin = scene.asker.check(&latin).await;
+    assert_eq!((latin.status, latin.header("cookie")), (200, None));
+    assert!(latin.removed.contains(&"cookie".to_owned()), "{latin:?}");
     let ours_alone = scene.asker.check(&asks("GET", "/public/x", &[("cookie", &scene.cookies)])).await;
     assert!(ours_alone.removed.contains(&"cookie".to_owned()), "{ours_alone:?}");
 
@@ -362,6 +377,27 @@ async fn every_question_has_one_line_and_is_counted() {
         metrics.contains(r#"vestibule_requests_total{decision="auth",route="/app/**"} 1"#)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_on_a_unix_socket_is_on_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    for (trusted, expected) in [("127.0.0.1", 200), ("192.0.2.7", 403)] {
+        let path = folder.path().join(trusted);
+        let site = Site::with(Setup {
+            routes: ROUTES.to_owned(),
+            more: format!(
+                "trusted_proxies: [{trusted}]\nforward_auth: {{}}\n\
+                 credentials: {{ours: {{kind: static, secret: {{env: CLIENT_SECRET}}}}}}\n"
+            ),
+            grpc: format!("unix:{}", path.display()),
+            ..Setup::default()
+        })
+        .await;
+        let asker = Asker::over(tokio::net::UnixStream::connect(&path).await.unwrap()).await;
+        assert_eq!(asker.check(&asks("GET", "/public/x", &[("accept", "*/*")])).await.status, expected, "{trusted}");
+        drop(site);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use super::waiting::in_time;
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, Request};
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// The method that Envoy calls.
@@ -46,7 +47,10 @@ pub(crate) struct Checked {
 
 impl Asker {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         Self(send)
