@@ -84,7 +84,7 @@ impl ExtAuthz {
             .http2_keepalive_interval(Some(KEEP_ALIVE));
         // An error is a sender that is gone, which is an end as well.
         let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        let served = match listener.into_socket() {
+        let outcome = match listener.into_socket() {
             Socket::Tcp(socket, _) => match tokio::net::TcpListener::from_std(socket) {
                 Ok(socket) => {
                     let accept = async |socket: &tokio::net::TcpListener| {
@@ -104,7 +104,7 @@ impl ExtAuthz {
                 Err(error) => return tracing::error!(%error, "the gRPC listener cannot be used"),
             },
         };
-        if let Err(error) = served {
+        if let Err(error) = outcome {
             tracing::error!(%error, "the gRPC listener ended");
         }
     }
@@ -141,7 +141,12 @@ impl ExtAuthz {
     ) -> Result<(Answer, HeaderMap), NoQuestion> {
         let proxy = &self.proxy;
         let scheme = if proxy.endpoints.public_url.is_secure() { "https" } else { "http" };
-        let resolve = |headers: &HeaderMap| call.peer.map(|peer| proxy.trusted.resolve(headers, peer, scheme));
+        let peer = match call.peer {
+            Peer::Address(address) => Some(address),
+            Peer::UnixSocket => None,
+            Peer::Unknown => return Err(NoQuestion::Peer),
+        };
+        let resolve = |headers: &HeaderMap| Some(proxy.trusted.resolve(headers, peer, scheme));
         exchange.forwarded = resolve(&HeaderMap::new());
         if !exchange.forwarded.as_ref().is_some_and(|forwarded| forwarded.is_from_trusted) {
             return Err(NoQuestion::Peer);
@@ -245,20 +250,32 @@ fn text(value: &HeaderValue) -> Option<String> {
 struct Call {
     path: String,
     host: String,
-    /// The other end, `Some(None)` on a Unix socket. `None` is nobody, who is not trusted.
-    peer: Option<Option<IpAddr>>,
+    peer: Peer,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+enum Peer {
+    Address(IpAddr),
+    UnixSocket,
+    /// Gone already, or it cannot be told: nobody, who is not trusted.
+    Unknown,
 }
 
 impl Call {
     fn of(request: &http::Request<Body>) -> Self {
         let (uri, extensions) = (request.uri(), request.extensions());
-        let tcp = extensions.get::<TcpConnectInfo>().and_then(|peer| peer.remote_addr());
-        let unix = extensions.get::<UdsConnectInfo>().map(|_| None);
+        let tcp = extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        let peer = match (tcp, extensions.get::<UdsConnectInfo>()) {
+            (Some(address), _) => Peer::Address(address.ip()),
+            (None, Some(_)) => Peer::UnixSocket,
+            (None, None) => Peer::Unknown,
+        };
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         Self {
             path: uri.path().to_owned(),
             host: uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or_default().to_owned(),
-            peer: tcp.map(|address| Some(address.ip())).or(unix),
+            peer,
         }
     }
 }
