@@ -21,6 +21,7 @@ use super::reply::Reply;
 use super::settings::NotSignedIn;
 use crate::gate::constraints::Constraints;
 use crate::web::cookies::{self, ForApp};
+use crate::web::original::OriginalRequest;
 use futures_util::stream::{Stream, unfold};
 use http::header::{COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -89,7 +90,8 @@ impl ExtAuthz {
                 Ok(socket) => {
                     let accept = async |socket: &tokio::net::TcpListener| {
                         let stream = socket.accept().await?.0;
-                        stream.set_nodelay(true)?;
+                        // Fails where the other end is gone already, which is found out soon enough.
+                        let _ = stream.set_nodelay(true);
                         Ok(stream)
                     };
                     server.serve_with_incoming_shutdown(self, connections(socket, accept), stop).await
@@ -119,26 +121,33 @@ impl ExtAuthz {
     }
 
     async fn answer(&self, call: &Call, question: &CheckRequest, exchange: &mut Exchange) -> (u16, CheckResponse) {
-        let cause = match self.about(call, question, exchange).await {
-            Ok((Answer::Granted(granted), headers)) => {
-                if let Some(response) = self.granted(granted, &headers, exchange) {
-                    return (200, response);
-                }
-                NoQuestion::NotText
+        let proxy = &self.proxy;
+        let original = match self.original(call, question, exchange) {
+            Ok(original) => original,
+            Err(cause) => {
+                let nobody = http::Request::new(()).into_parts().0;
+                return refused(proxy.not_asked(&cause, &nobody, exchange));
             }
-            Ok((Answer::Refused(reply), _)) => return refused(reply),
-            Err(cause) => cause,
         };
-        let nobody = http::Request::new(()).into_parts().0;
-        refused(self.proxy.not_asked(&cause, &nobody, exchange))
+        let not_signed_in = proxy.forward_auth.map_or(NotSignedIn::Status, |settings| settings.not_signed_in);
+        let cause = match proxy.about(&original, not_signed_in, Constraints::parse(""), exchange).await {
+            Ok(Answer::Granted(granted)) => match self.granted(granted, &original.parts().headers, exchange) {
+                Some(response) => return (200, response),
+                None => NoQuestion::NotText,
+            },
+            Ok(Answer::Refused(reply)) => return refused(reply),
+            Err(cause) => cause.into(),
+        };
+        refused(proxy.not_asked(&cause, original.parts(), exchange))
     }
 
-    async fn about(
+    /// The request that is asked about, where who asks is believed.
+    fn original(
         &self,
         call: &Call,
         question: &CheckRequest,
         exchange: &mut Exchange,
-    ) -> Result<(Answer, HeaderMap), NoQuestion> {
+    ) -> Result<OriginalRequest, NoQuestion> {
         let proxy = &self.proxy;
         let scheme = if proxy.endpoints.public_url.is_secure() { "https" } else { "http" };
         let peer = match call.peer {
@@ -152,10 +161,8 @@ impl ExtAuthz {
             return Err(NoQuestion::Peer);
         }
         let original = question.original()?;
-        exchange.forwarded = resolve(original.headers());
-        let not_signed_in = proxy.forward_auth.map_or(NotSignedIn::Status, |settings| settings.not_signed_in);
-        let answer = proxy.about(&original, not_signed_in, Constraints::parse(""), exchange).await?;
-        Ok((answer, original.headers().clone()))
+        exchange.forwarded = resolve(&original.parts().headers);
+        Ok(original)
     }
 
     /// Tells Envoy that a request with these `headers` may pass. What Envoy sets on it takes the

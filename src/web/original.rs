@@ -225,9 +225,9 @@ impl OriginalRequest {
         Ok(Self { parts, target: target.to_owned(), scheme, head_len: 0 })
     }
 
-    /// Its headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
+    /// Its method and headers, which nobody has looked at yet.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// The request in the form in which the gate sees all others, by the same rules.

@@ -100,6 +100,9 @@ async fn the_answer_is_that_of_the_gate_in_either_form_of_the_headers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_contradicts_itself_or_says_too_little_is_refused() {
     let scene = Scene::start("from: nginx").await;
+    // A person gets a page.
+    let page = scene.asker.check(&asks("GET", "/public/../app", &NAVIGATION)).await;
+    assert!(page.status == 403 && page.body.starts_with("<!"), "{page:?}");
     let public = || line("GET", HOST, "/public/x");
     let accept = || raw(&[("accept", "*/*")]);
     assert_eq!(scene.asker.check(&about(&[public(), accept()])).await.status, 200);
