@@ -155,6 +155,7 @@ const ORDER: &[&str] = &[
     "albert_endpoints",
     "allowed_domains",
     "forward_auth",
+    "forward_auth_grpc",
     "from",
     "not_signed_in",
     "cache",

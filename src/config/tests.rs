@@ -97,6 +97,14 @@ fn outcome(text: &str) -> String {
     }
 }
 
+/// Which front proxies ask, and where.
+fn who_asks(server: &crate::server::Settings) -> String {
+    let Some(forward_auth) = &server.forward_auth else { return String::new() };
+    let grpc = server.forward_auth_grpc_listener.as_ref();
+    let grpc = grpc.map(|address| format!("gRPC on {address:?}\n")).unwrap_or_default();
+    format!("{forward_auth:?} on {:?}\n{grpc}", server.forward_auth_listener)
+}
+
 /// What runs, on a few lines: enough to see that every key arrived where it belongs.
 fn summary(config: &Config) -> String {
     let mut out = String::new();
@@ -139,9 +147,7 @@ fn summary(config: &Config) -> String {
     for (path, endpoint) in &server.aliases {
         writeln!(out, "{endpoint} {path}").unwrap();
     }
-    if let Some(forward_auth) = &server.forward_auth {
-        writeln!(out, "{forward_auth:?} on {:?}", server.forward_auth_listener).unwrap();
-    }
+    out.push_str(&who_asks(server));
     if config.login.return_hosts != ReturnHosts::default() {
         writeln!(out, "{:?}", config.login.return_hosts).unwrap();
     }
@@ -274,8 +280,8 @@ fn secrets_arrive_without_their_line_break() {
 fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
-            // Says nothing where there are no credentials, and is a mistake there.
-            if key == "client_authorization" {
+            // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
+            if ["client_authorization", "forward_auth"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {

@@ -103,7 +103,7 @@ impl Proxy {
     /// path that Envoy asks about.
     fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
         let below = self.endpoints.prefix.below(target)?.strip_prefix(AUTH)?;
-        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == FrontProxy::Envoy);
+        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == Some(FrontProxy::Envoy));
         (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
     }
 

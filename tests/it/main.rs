@@ -25,6 +25,7 @@ mod demo;
 mod dependencies;
 mod endings;
 mod envelope;
+mod ext_authz;
 mod forward_auth;
 mod front_proxies;
 mod front_proxies_browser;
