@@ -90,8 +90,33 @@ fn read_key_books(config: &Config) -> Result<(), Failure> {
 
 async fn ask_provider(config: &Config) -> Result<(), Failure> {
     let provider = Provider::new(config.provider.clone(), Fetch::new()?);
-    provider.prepare(Clock::System.now()).await?;
-    println!("{}: the provider answers with metadata and keys", config.provider.issuer);
+    let (name, issuer) = (&config.provider.name, &config.provider.issuer);
+    let found = provider.examine(Clock::System.now()).await.map_err(|error| {
+        let hint = if error.is_about_discovery() {
+            format!("; for a provider without discovery, write providers.{name}.endpoints")
+        } else {
+            String::new()
+        };
+        format!("{issuer}: {error}{hint}")
+    })?;
+    let algorithms = found.id_token_algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !found.can_verify() {
+        let what = if algorithms.is_empty() {
+            "announces no algorithm for ID tokens that can be used".to_owned()
+        } else {
+            format!("has no key for ID tokens signed with {algorithms} at {}", found.jwks_uri)
+        };
+        return Err(format!("{issuer}: the provider {what}; see providers.{name}.id_token_algorithms").into());
+    }
+    if found.by_hand {
+        println!(
+            "{issuer}: {} answers with keys; the other endpoints are written by hand and not tried",
+            found.jwks_uri
+        );
+    } else {
+        println!("{issuer}: the provider answers with metadata and keys");
+    }
+    println!("{issuer}: ID tokens may be signed with {algorithms}");
     Ok(())
 }
 

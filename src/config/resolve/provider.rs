@@ -91,7 +91,10 @@ impl Resolver<'_> {
     ) -> Option<Settings> {
         let preset = written.preset.unwrap_or_default();
         let issuer = self.issuer(at, preset, written);
-        let endpoints = self.endpoints(&at.key("endpoints"), written.endpoints.as_ref());
+        let endpoints = self.endpoints(&at.key("endpoints"), written);
+        if let (Some(Endpoints::Given(given)), Some(issuer)) = (&endpoints, &issuer) {
+            self.endpoints_elsewhere(&at.key("endpoints"), given, issuer);
+        }
         let client_id = self.required_text(
             &at.key("client_id"),
             written.client_id.as_ref(),
@@ -200,17 +203,21 @@ impl Resolver<'_> {
         }
     }
 
-    fn endpoints(&mut self, at: &KeyPath, written: Option<&written::Endpoints>) -> Option<Endpoints> {
-        let Some(written) = written else { return Some(Endpoints::Discovered) };
+    fn endpoints(&mut self, at: &KeyPath, provider: &written::Provider) -> Option<Endpoints> {
+        let Some(written) = &provider.endpoints else { return Some(Endpoints::Discovered) };
+        if provider.environment.is_some() && provider.issuer.is_none() {
+            self.fault(at, "is written beside environment, and ProConnect announces its endpoints; remove this key");
+            return None;
+        }
         let mut needed = |key: &str, url: Option<&String>| {
             let at = at.key(key);
             let text = self.required_text(&at, url, "its URL, or leave `endpoints` out to have the provider asked")?;
-            self.provider_url(&at, text)
+            self.endpoint_url(&at, text)
         };
         let authorization = needed("authorization", written.authorization.as_ref());
         let token = needed("token", written.token.as_ref());
         let jwks_uri = needed("jwks_uri", written.jwks_uri.as_ref());
-        let mut optional = |key: &str, url: Option<&String>| url.and_then(|text| self.provider_url(&at.key(key), text));
+        let mut optional = |key: &str, url: Option<&String>| url.and_then(|text| self.endpoint_url(&at.key(key), text));
         let userinfo = optional("userinfo", written.userinfo.as_ref());
         let end_session = optional("end_session", written.end_session.as_ref());
         let revocation = optional("revocation", written.revocation.as_ref());
@@ -223,6 +230,38 @@ impl Resolver<'_> {
             revocation,
             callback_iss: written.callback_iss.unwrap_or(false),
         })))
+    }
+
+    /// A URL of the provider, without a fragment (RFC 6749 §3.1 and §3.2).
+    fn endpoint_url(&mut self, at: &KeyPath, text: &str) -> Option<Url> {
+        let url = self.provider_url(at, text)?;
+        if url.fragment().is_some() {
+            self.fault(at, "has a fragment (#…), which no endpoint has; remove it");
+            return None;
+        }
+        Some(url)
+    }
+
+    /// A host that is not the issuer's gets secrets, or says which keys count: right for some
+    /// providers, and a slip of the hand for most.
+    fn endpoints_elsewhere(&mut self, at: &KeyPath, given: &GivenEndpoints, issuer: &str) {
+        let home = Url::parse(issuer).ok();
+        let home = home.as_ref().and_then(Url::host_str);
+        for (key, url) in [
+            ("authorization", Some(&given.authorization)),
+            ("token", Some(&given.token)),
+            ("jwks_uri", Some(&given.jwks_uri)),
+            ("userinfo", given.userinfo.as_ref()),
+            ("end_session", given.end_session.as_ref()),
+            ("revocation", given.revocation.as_ref()),
+        ] {
+            if let Some(host) = url.and_then(Url::host_str).filter(|host| Some(*host) != home) {
+                self.finding(
+                    &at.key(key),
+                    format!("is on {host}, which is not the issuer's host: make sure that it is the provider's"),
+                );
+            }
+        }
     }
 
     fn client_authentication(
