@@ -319,7 +319,7 @@ fn a_file_that_cannot_be_read_says_why() {
 /// Nothing but what is required, with a generic provider.
 const SMALL: &str = "\
 public_url: https://app.example.fr
-providers: {p: {issuer: https://login.example.org, client_id: c}}
+providers: {p: {issuer: https://login.example.org, client_id: c, client_secret: {env: CLIENT_SECRET}}}
 session: {keys: [{id: a, secret: {env: SESSION_KEY}}]}
 upstreams: {app: {url: 'http://127.0.0.1:8501'}}
 routes: [{path: /**, upstream: app}]

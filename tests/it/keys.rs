@@ -248,7 +248,7 @@ fn check(file: &Path, stdin: Stdio) -> Output {
 fn configuration(keys: &str) -> String {
     format!(
         "public_url: https://app.example\n\
-         providers: {{p: {{issuer: https://login.example, client_id: c}}}}\n\
+         providers: {{p: {{issuer: https://login.example, client_id: c, client_authentication: none}}}}\n\
          upstreams: {{app: {{url: \"http://127.0.0.1:8501\"}}}}\n\
          routes: [{{path: /**, upstream: app}}]\n\
          session:\n  keys:\n{keys}\n"

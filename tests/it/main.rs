@@ -57,3 +57,4 @@ mod stores;
 mod streaming;
 mod support;
 mod upstream;
+mod without_discovery;

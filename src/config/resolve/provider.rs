@@ -102,10 +102,7 @@ impl Resolver<'_> {
         );
         let secret_at = at.key("client_secret");
         let client_secret = written.client_secret.as_ref().and_then(|secret| self.secret(&secret_at, secret));
-        if written.client_secret.is_none() && preset == Preset::ProConnect {
-            self.fault(&secret_at, "is missing; ProConnect gives every service one: write {file: PATH} or {env: NAME}");
-        }
-        let client_authentication = self.client_authentication(at, preset, written);
+        let client_authentication = self.provider_authentication(at, preset, written);
         let scopes = self.scopes(&at.key("scopes"), preset, written.scopes.as_ref());
         let acr_values = self.words(&at.key("acr_values"), written.acr_values.as_ref());
         self.claims(&at.key("claims"), written.claims.as_ref());
@@ -264,30 +261,67 @@ impl Resolver<'_> {
         }
     }
 
-    fn client_authentication(
+    fn provider_authentication(
         &mut self,
         at: &KeyPath,
         preset: Preset,
         written: &written::Provider,
     ) -> ClientAuthentication {
-        let at = at.key("client_authentication");
-        match (preset, written.client_authentication) {
-            (_, Some(_)) if written.client_secret.is_none() => {
-                self.fault(
-                    &at,
-                    "is written, but there is no client_secret to authenticate with; remove it, or add the secret",
-                );
+        let (secret, authentication) = (written.client_secret.is_some(), written.client_authentication);
+        if preset == Preset::Generic {
+            return self.client_authentication(at, secret, authentication);
+        }
+        let authentication_at = at.key("client_authentication");
+        match authentication {
+            Some(ClientAuthentication::None) => {
+                let message = "ProConnect gives every service a secret; remove this key, and write client_secret: {file: PATH} or {env: NAME}";
+                self.fault(&authentication_at, message);
             }
-            (Preset::ProConnect, Some(ClientAuthentication::ClientSecretBasic)) => {
-                self.finding(&at, "ProConnect announces client_secret_post only");
+            _ if !secret => {
+                let message = "is missing; ProConnect gives every service one: write {file: PATH} or {env: NAME}";
+                self.fault(&at.key("client_secret"), message);
+            }
+            Some(ClientAuthentication::ClientSecretBasic) => {
+                self.finding(&authentication_at, "ProConnect announces client_secret_post only");
+            }
+            Some(ClientAuthentication::ClientSecretPost) | None => {}
+        }
+        authentication.unwrap_or(ClientAuthentication::ClientSecretPost)
+    }
+
+    /// How a client whose keys are below `at` presents itself. That it has no secret is said, never
+    /// concluded from a key that is not there.
+    pub(super) fn client_authentication(
+        &mut self,
+        at: &KeyPath,
+        secret: bool,
+        written: Option<ClientAuthentication>,
+    ) -> ClientAuthentication {
+        let (secret_at, at) = (at.key("client_secret"), at.key("client_authentication"));
+        match (written, secret) {
+            (Some(ClientAuthentication::None), true) => {
+                self.fault(&at, "says that there is no secret, but client_secret is written; remove one of them");
+            }
+            (Some(ClientAuthentication::None), false) => {
+                let message = "anybody can ask for tokens in this client's name: only PKCE ties a code to Vestibule, and \
+                               nothing a refresh token; a client with a secret is better where the provider has them";
+                self.finding(&at, message);
+            }
+            (Some(_), false) => {
+                let message = "is written, but there is no client_secret to authenticate with; add it, or write none \
+                               here if the registration has none";
+                self.fault(&at, message);
+            }
+            // Not where what was written there could not be read: it has been said.
+            (None, false) if !self.is_excused(&at) => {
+                let message = "is missing; write {file: PATH} or {env: NAME}, or `client_authentication: none` if the \
+                               registration has no secret (a public client)";
+                self.fault(&secret_at, message);
             }
             _ => {}
         }
-        written.client_authentication.unwrap_or(match preset {
-            Preset::ProConnect => ClientAuthentication::ClientSecretPost,
-            // What a client that says nothing is registered with (OpenID Connect Registration §2).
-            Preset::Generic => ClientAuthentication::ClientSecretBasic,
-        })
+        // What a client that says nothing is registered with (OpenID Connect Registration §2).
+        written.unwrap_or(ClientAuthentication::ClientSecretBasic)
     }
 
     fn scopes(&mut self, at: &KeyPath, preset: Preset, written: Option<&written::List<String>>) -> Vec<String> {

@@ -30,13 +30,14 @@ pub(in crate::config) struct Provider {
     #[schemars(required)]
     pub(in crate::config) client_id: Option<String>,
 
-    /// The `client_secret` of our registration. ProConnect gives one to every service; without
-    /// it, Vestibule is a public client.
+    /// The `client_secret` of our registration. Must be there, except with
+    /// `client_authentication: none`.
     #[schemars(extend("examples" = [{"file": "/run/secrets/proconnect"}]))]
     pub(in crate::config) client_secret: Option<Secret>,
 
     /// How the secret is presented. `client_secret_post` for ProConnect, else
-    /// `client_secret_basic` by default.
+    /// `client_secret_basic` by default. `none` for a registration without one: a public client,
+    /// which ProConnect does not have.
     pub(in crate::config) client_authentication: Option<oidc::ClientAuthentication>,
 
     /// The provider's endpoints, where it has no `/.well-known/openid-configuration`, or a wrong
