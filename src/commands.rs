@@ -8,7 +8,7 @@ mod import_oauth2_proxy;
 pub(crate) mod sessions;
 
 use base64::Engine;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -37,11 +37,12 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-pub(crate) fn serve(path: &Path) -> ExitCode {
-    exit(load(path).and_then(|config| {
+pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
+    exit(load(paths).and_then(|config| {
         telemetry::init(&config.telemetry)?;
         for finding in config.findings() {
-            tracing::warn!(key = %finding.path, line = finding.line, "{}", finding.message);
+            let (key, file, line) = (&finding.path, &finding.file, finding.line);
+            tracing::warn!(%key, file, line, "{}", finding.message);
         }
         let threads = config.server.threads;
         on_runtime(threads, async {
@@ -59,10 +60,10 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     }))
 }
 
-pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
-    exit(load(path).and_then(|config| {
+pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
+    exit(load(paths).and_then(|config| {
         for finding in config.findings() {
-            println!("{}", finding.in_file(&path.display().to_string()));
+            println!("{finding}");
         }
         read_key_books(&config)?;
         if online {
@@ -71,7 +72,7 @@ pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
                 ask_apis(&config).await
             })?;
         }
-        println!("{}: the configuration is good", path.display());
+        println!("{}: the configuration is good", names(paths));
         Ok(())
     }))
 }
@@ -214,8 +215,13 @@ impl Environment for DemoSecrets<'_> {
     }
 }
 
-fn load(path: &Path) -> Result<Config, Failure> {
-    Ok(config::load(path, &SystemEnvironment)?)
+/// The files of a configuration, as they were named.
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn load(paths: &[PathBuf]) -> Result<Config, Failure> {
+    Ok(config::load(paths, &SystemEnvironment)?)
 }
 
 fn fresh_key(random: &dyn Random) -> Result<String, random::NoRandomness> {

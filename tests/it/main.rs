@@ -39,6 +39,7 @@ mod logs;
 mod my_sessions;
 mod oauth2_proxy;
 mod opengatellm;
+mod overlays;
 mod pages;
 mod playground;
 mod playground_real;
