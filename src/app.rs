@@ -96,6 +96,7 @@ impl App {
         );
         let sessions = Arc::new(sessions);
         let fetch = Fetch::new()?;
+        let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
@@ -121,7 +122,7 @@ impl App {
             sessions: Arc::clone(&sessions),
             refresher: Arc::clone(&refresher),
             credentials: Arc::clone(&credentials),
-            pages: Pages::new(&branding, prefix.as_str(), provider_kind, &public_url),
+            pages: Pages::new(&branding, prefix.as_str(), provider_kind, over_https),
             provider_kind,
             public_url: public_url.clone(),
             prefix: prefix.clone(),

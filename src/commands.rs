@@ -2,6 +2,8 @@
 //! whether it worked: 0, or 1 with the reason on standard error.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
+mod admin_address;
+pub(crate) mod health;
 pub(crate) mod import;
 mod import_albert;
 mod import_oauth2_proxy;

@@ -36,6 +36,8 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Whether a sidecar runs, by the exit code: what a container's health check asks
+    Health(commands::health::HealthCommand),
     /// Session keys
     Keys {
         #[command(subcommand)]
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Demo { port } => commands::demo(port),
         Command::Serve(file) => commands::serve(&file.config),
         Command::Check { file, online } => commands::check(&file.config, online),
+        Command::Health(command) => commands::health::run(command),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
         Command::Sessions { command } => commands::sessions::run(command),
         Command::Import { command } => commands::import::run(command),

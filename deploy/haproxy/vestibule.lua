@@ -95,6 +95,9 @@ core.register_action("vestibule", { "http-req" }, function(txn)
             txn.http:req_set_header(name, values(held)[1])
         end
     end
+    -- What the app needs to trust the request; on routes without, what the client brought itself.
+    -- credentials: local credential = response.headers["authorization"]
+    -- credentials: if credential ~= nil then txn.http:req_set_header("authorization", values(credential)[1]) end
     local cookies = response.headers["set-cookie"]
     if cookies ~= nil then
         txn:set_var("txn.vestibule_cookie", values(cookies)[1])

@@ -5,19 +5,17 @@
 //! cursor.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
-use super::{Failure, exit, load, names, on_runtime};
+use super::{Failure, admin_address, exit, load, names, on_runtime};
 use clap::{Args, Subcommand};
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use vestibule::config::{Environment, SystemEnvironment};
 use vestibule::fetch::Fetch;
 use vestibule::secret::{ExposeSecret, SecretString};
-use vestibule::server::ListenAddress;
 
 /// For one answer: longer than the listener takes to look through all sessions.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -139,11 +137,7 @@ impl Door {
     fn to(listener: AdminListener) -> Result<Self, Failure> {
         match listener {
             AdminListener { admin: Some(address), token_file: Some(path), .. } => {
-                let address = address.trim_end_matches('/').to_owned();
-                if !address.starts_with("http://") && !address.starts_with("https://") {
-                    return Err(format!("--admin: {address:?} is no address; write http://127.0.0.1:4181").into());
-                }
-                Ok(Self { address, token: token_in(&path)? })
+                Ok(Self { address: admin_address::given(&address)?, token: token_in(&path)? })
             }
             AdminListener { config: paths, .. } if !paths.is_empty() => Self::of_configuration(&paths),
             _ => Err("give --config FILE, or --admin URL and --token-file FILE".into()),
@@ -156,22 +150,8 @@ impl Door {
         let token = server.admin_token.ok_or_else(|| {
             format!("{file}: set admin.token, {{file: PATH}} or {{env: NAME}}, to see and end sessions")
         })?;
-        let elsewhere = |why: &str| format!("{file}: listeners.admin {why}; give --admin URL and --token-file FILE");
-        if server.admin.tls.is_some() {
-            return Err(elsewhere("speaks TLS, for a name that is not in the file").into());
-        }
-        let ListenAddress::Tcp(mut address) = server.admin.address else {
-            return Err(elsewhere("is a Unix socket, which this command does not speak to").into());
-        };
-        if address.port() == 0 {
-            return Err(elsewhere("has whatever port the system gave").into());
-        }
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        Ok(Self { address: format!("http://{address}"), token })
+        let address = admin_address::of(&file, &server.admin, "--admin URL and --token-file FILE")?;
+        Ok(Self { address, token })
     }
 
     /// Asks, and gives the JSON of an answer that is good.

@@ -202,7 +202,7 @@ fn summary(config: &Config) -> String {
     writeln!(out, "{:?}", config.pages).unwrap();
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
     for finding in config.findings() {
-        write!(out, "\nfinding {}", finding).unwrap();
+        write!(out, "\nfinding {finding}").unwrap();
     }
     out
 }

@@ -28,7 +28,6 @@ pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, 
 pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
 use crate::clock::Timestamp;
-use crate::web::public_url::PublicUrl;
 use askama::Template;
 use assets::Assets;
 use contact::Contact;
@@ -121,21 +120,21 @@ pub struct Pages {
     contact: Option<Contact>,
     prefix: String,
     provider: ProviderKind,
-    secure: bool,
+    over_https: bool,
     assets: Assets,
 }
 
 impl Pages {
     /// Pages for an application; `prefix` is that of our own paths, such as `/oauth2`, without a
-    /// final slash.
-    pub fn new(branding: &Branding, prefix: &str, provider: ProviderKind, public_url: &PublicUrl) -> Self {
+    /// final slash; `over_https` says whether both the site and the provider are on `https`.
+    pub fn new(branding: &Branding, prefix: &str, provider: ProviderKind, over_https: bool) -> Self {
         let application = branding.application.as_deref().map(str::trim).filter(|name| !name.is_empty());
         Self {
             application: application.map(str::to_owned),
             contact: branding.contact.as_deref().and_then(Contact::parse),
             prefix: prefix.to_owned(),
             provider,
-            secure: public_url.is_secure(),
+            over_https,
             assets: Assets::new(),
         }
     }
@@ -192,7 +191,7 @@ impl Pages {
         let varying = [
             ("content-type", "text/html; charset=utf-8"),
             ("content-language", language.tag()),
-            ("content-security-policy", content_security_policy(self.secure)),
+            ("content-security-policy", content_security_policy(self.over_https)),
         ];
         varying.into_iter().chain(PAGE_HEADERS)
     }

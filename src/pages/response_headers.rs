@@ -53,7 +53,7 @@ pub fn framed_by(origin: Option<&str>) -> String {
     format!("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {}", origin.unwrap_or("'none'"))
 }
 
-/// The policy of pages on an `https` address.
+/// The policy of pages where the site and its provider are on `https`.
 ///
 /// No script, no frame, nothing from elsewhere. `form-action` cannot be `'self'` alone: Chromium
 /// applies it to every redirect that follows a form, and ours lead to the provider, from there
@@ -62,13 +62,13 @@ pub fn framed_by(origin: Option<&str>) -> String {
 const OVER_HTTPS: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                           frame-ancestors 'none'; form-action 'self' https:";
 
-/// The same on `http`, which exists on loopback only, where the provider is often on `http` too.
+/// The same where one of them is on `http`, which is so on loopback only.
 const OVER_HTTP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
                          frame-ancestors 'none'; form-action 'self' https: http:";
 
-/// The content security policy of pages; `secure` where the public address is `https`.
-pub const fn content_security_policy(secure: bool) -> &'static str {
-    if secure { OVER_HTTPS } else { OVER_HTTP }
+/// The content security policy of pages; `over_https` where the site and its provider are on `https`.
+pub const fn content_security_policy(over_https: bool) -> &'static str {
+    if over_https { OVER_HTTPS } else { OVER_HTTP }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ const HOSTILE: &[&str] = &[
 
 fn pages_of(provider: ProviderKind, application: Option<&str>, contact: Option<&str>) -> Pages {
     let branding = Branding { application: application.map(str::to_owned), contact: contact.map(str::to_owned) };
-    Pages::new(&branding, "/oauth2", provider, &PublicUrl::parse("https://app.example.gouv.fr").unwrap())
+    Pages::new(&branding, "/oauth2", provider, true)
 }
 
 const NOW: Timestamp = Timestamp::from_unix(1_795_000_000);
@@ -364,8 +364,7 @@ fn a_hostile_address_of_a_contact_stays_in_its_link() {
 
 #[test]
 fn a_hostile_prefix_changes_no_page() {
-    let url = PublicUrl::parse("http://localhost:4180").unwrap();
-    let of = |prefix: &str| Pages::new(&Branding::default(), prefix, ProviderKind::ProConnect, &url);
+    let of = |prefix: &str| Pages::new(&Branding::default(), prefix, ProviderKind::ProConnect, true);
     for page in all_pages("id-1") {
         let plain = of("/oauth2").render(page, Language::French);
         let hostile = of("/\"><script>alert(1)</script>").render(page, Language::French);

@@ -7,10 +7,10 @@
 
 use super::support::client::{Answer, Client};
 use super::support::counterparts::{Counterpart, require};
-use super::support::front_proxy::{FrontProxy, shipped};
+use super::support::front_proxy::{FrontProxy, shipped, with_credentials};
 use super::support::raw::Raw;
 use super::support::shown::{email_at_app, header_at_app};
-use super::support::site::{ORIGIN, Setup, Site};
+use super::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site};
 use super::support::socket::{echoes, socket_at};
 use futures_util::future::join_all;
 use http::Method;
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
-const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
+pub(crate) const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 /// Whom nobody can sign in as.
 const FORGED: &str = "admin@forged.example";
 
@@ -88,14 +88,20 @@ const TRICKS: [&str; 20] = [
 ];
 
 /// The site as `deploy/{which}/vestibule.yaml` has it.
-async fn site_of(which: &str) -> Site {
+pub(crate) async fn site_of(which: &str) -> Site {
+    site_with(which, "", "").await
+}
+
+/// The same with routes before its own, and further keys.
+async fn site_with(which: &str, routes: &str, more: &str) -> Site {
     let written: Value = serde_yaml::from_str(&shipped(&format!("{which}/vestibule.yaml"))).unwrap();
     assert_eq!(written["session"]["keep"], "store");
     let key = |name: &str| format!("{name}: {}\n", written[name]);
     Site::with(Setup {
-        routes: written["routes"].to_string(),
+        routes: written["routes"].to_string().replacen('[', &format!("[{routes}"), 1),
         more: ["trusted_proxies", "forward_auth", "identity"].map(key).concat()
-            + "session: {keys: [{id: k1, secret: {env: SESSION_KEY}}], keep: store}\n",
+            + "session: {keys: [{id: k1, secret: {env: SESSION_KEY}}], keep: store}\n"
+            + more,
         ..Setup::default()
     })
     .await
@@ -341,6 +347,47 @@ async fn a_session_that_is_over_is_over_at_once(scene: &Scene, person: &Client) 
             assert_eq!(person.get("/app/x", &headers).await.status, 401, "{:?}", scene.which);
         })
         .await;
+}
+
+/// With the lines for credentials a route's own reaches the app, and nobody else sees it.
+async fn credentials_go_to_the_app_alone(which: Counterpart) {
+    let name = format!("{which:?}").to_lowercase();
+    let written: Value = serde_yaml::from_str(&with_credentials(&shipped(&format!("{name}/vestibule.yaml")))).unwrap();
+    assert_eq!(written["listeners"]["forward_auth"], "127.0.0.1:4182");
+    let own = "{path: /v1/**, credentials: ours}, ";
+    let more = "credentials: {ours: {kind: static, secret: {env: CLIENT_SECRET}}}\n";
+    let site = site_with(&name, own, more).await;
+    let front =
+        FrontProxy::start_with_credentials(which, site.address, site.asked_at.unwrap(), site.echo.address).await;
+    let bearer = format!("Bearer {CLIENT_SECRET}");
+    let person = Client::new(front.address);
+    let page = person.browse("/v1/models").await;
+    assert_eq!((email_at_app(&page).as_deref(), page.status), (Some(EMAIL), 200), "{which:?}: {}", page.text());
+    for sent in [&[][..], &[("authorization", "Bearer theirs")]] {
+        let answer = person.get("/v1/models", sent).await;
+        assert_eq!(header_at_app(&answer, "authorization").as_deref(), Some(&*bearer), "{which:?}");
+        assert!(answer.headers.values().all(|value| !value.as_bytes().ends_with(CLIENT_SECRET.as_bytes())));
+        // On other routes an app gets nothing of ours.
+        for (path, client) in [("/app/x", &person), ("/public/x", &person), ("/public/x", &Client::new(front.address))]
+        {
+            let at_app = header_at_app(&client.get(path, sent).await, "authorization");
+            assert_ne!(at_app.as_deref(), Some(&*bearer), "{which:?} {path}");
+        }
+        let stranger = Client::new(front.address).get("/v1/models", sent).await;
+        assert_eq!(stranger.status, 401, "{which:?}");
+        assert!(!format!("{:?}{}", stranger.headers, stranger.text()).contains(CLIENT_SECRET), "{which:?}");
+        // What a browser asks itself is answered without.
+        let asked = person.get("/oauth2/auth", sent).await;
+        assert!(!format!("{:?}", asked.headers).contains(CLIENT_SECRET), "{which:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_hands_on_a_credential_to_the_app_alone() {
+    require!(Nginx, Caddy, Haproxy, Envoy);
+    for which in [Counterpart::Nginx, Counterpart::Caddy, Counterpart::Haproxy, Counterpart::Envoy] {
+        credentials_go_to_the_app_alone(which).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,6 @@ use crate::seal::{KeyMaterial, KeyRing};
 use crate::session::fixture::{self, START, tokens};
 use crate::session::{Place, SessionId, Settings};
 use crate::store::{Cursor, Key, OnDown, Store, StoreError};
-use crate::web::public_url::PublicUrl;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +89,6 @@ impl Bench {
         let ring = Arc::new(KeyRing::new(&[key]).unwrap());
         let kept = ["email", "siret", "organization_label"].map(str::to_owned);
         let sessions = Sessions::new(ring, fixture::cookies(), Settings::default(), kept, store, OnDown::default());
-        let url = PublicUrl::parse("https://app.example").unwrap();
         let (is_ready, clock) = (Arc::clone(&ready), ManualClock::starting_at(START));
         let admin = Admin {
             metrics: Arc::new(Metrics::new().unwrap()),
@@ -99,7 +97,7 @@ impl Bench {
             sessions: Arc::new(sessions),
             provider: "proconnect".to_owned(),
             token: token.map(SecretString::from),
-            pages: Pages::new(&Branding::default(), "", ProviderKind::Other, &url),
+            pages: Pages::new(&Branding::default(), "", ProviderKind::Other, true),
             clock: Clock::Manual(clock.clone()),
             listing: Mutex::default(),
         };

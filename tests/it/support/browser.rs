@@ -8,7 +8,7 @@ use super::running::Running;
 use super::waiting::HANGS;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -91,13 +91,23 @@ impl Browser {
     /// # Panics
     /// When Chromium does not start: `require!(Chromium)` comes first.
     pub(crate) async fn start_in(language: &str) -> Self {
+        Self::start_with(&[format!("--accept-lang={language}")]).await
+    }
+
+    /// A browser to which `host` is this address, whatever its certificate says.
+    pub(crate) async fn start_reaching(host: &str, address: SocketAddr) -> Self {
+        let rules = format!("--host-resolver-rules=MAP {host} {address}");
+        Self::start_with(&["--accept-lang=en".to_owned(), "--ignore-certificate-errors".to_owned(), rules]).await
+    }
+
+    async fn start_with(more: &[String]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let (process, port) = driver(profile.path()).await;
         let driver = format!("127.0.0.1:{port}");
 
         let mut flags = FLAGS.map(str::to_owned).to_vec();
         flags.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
-        flags.push(format!("--accept-lang={language}"));
+        flags.extend_from_slice(more);
         let capabilities = json!({ "alwaysMatch": {
             "browserName": "chrome",
             // Milliseconds; they only end what hangs.

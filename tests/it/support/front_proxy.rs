@@ -26,6 +26,8 @@ const HOST: &str = "app.example";
 pub(crate) struct FrontProxy {
     /// Where a client reaches it.
     pub(crate) address: SocketAddr,
+    /// Where a browser does, by TLS.
+    pub(crate) listens: SocketAddr,
     browser_tls: tokio::task::JoinHandle<()>,
     _running: Running,
     _folder: TempDir,
@@ -37,13 +39,48 @@ pub(crate) fn shipped(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A file of `deploy/` with the lines that are for credentials: what begins with the mark loses it,
+/// and where it stands behind a line, that has the address behind the mark.
+pub(crate) fn with_credentials(text: &str) -> String {
+    const MARK: &str = "credentials: ";
+    let mut marks = 0;
+    let lines = text.lines().map(|line| {
+        let marked = ["# ", "-- "].iter().find_map(|comment| line.split_once(&format!("{comment}{MARK}")));
+        let Some((before, after)) = marked else { return line.to_owned() };
+        marks += 1;
+        if before.trim().is_empty() {
+            return format!("{before}{after}");
+        }
+        let (_, port) = after.rsplit_once(':').unwrap_or(("", after));
+        assert!(before.contains("4180"), "{line}");
+        before.replace("4180", port)
+    });
+    let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+    assert!(marks > 0, "nothing is marked in:\n{text}");
+    text
+}
+
 impl FrontProxy {
     /// Starts `which` between its clients, `vestibule` and `app`, once it listens.
     pub(crate) async fn start(which: Counterpart, vestibule: SocketAddr, app: SocketAddr) -> Self {
+        Self::begin(which, vestibule, None, app).await
+    }
+
+    /// The same, and it asks at `asked_at`, with the lines of its file that are for credentials.
+    pub(crate) async fn start_with_credentials(
+        which: Counterpart,
+        vestibule: SocketAddr,
+        asked_at: SocketAddr,
+        app: SocketAddr,
+    ) -> Self {
+        Self::begin(which, vestibule, Some(asked_at), app).await
+    }
+
+    async fn begin(which: Counterpart, vestibule: SocketAddr, asked_at: Option<SocketAddr>, app: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let certificate = certificates::for_name(folder.path(), HOST);
-        let place = Place { folder: folder.path(), port, vestibule, app };
+        let place = Place { folder: folder.path(), port, vestibule, asked_at, app };
         let command = match which {
             Counterpart::Nginx => place.nginx(),
             Counterpart::Caddy => place.caddy(),
@@ -59,7 +96,7 @@ impl FrontProxy {
         })
         .await;
         let (address, browser_tls) = browser_tls(listens, &certificate).await;
-        Self { address, browser_tls, _running: running, _folder: folder }
+        Self { address, listens, browser_tls, _running: running, _folder: folder }
     }
 }
 
@@ -74,6 +111,7 @@ struct Place<'a> {
     folder: &'a Path,
     port: u16,
     vestibule: SocketAddr,
+    asked_at: Option<SocketAddr>,
     app: SocketAddr,
 }
 
@@ -82,6 +120,10 @@ impl Place<'_> {
     /// in our folder.
     fn file(&self, path: &str, replacements: &[(&str, String)]) -> PathBuf {
         let mut text = shipped(path);
+        if let Some(asked_at) = self.asked_at {
+            text = with_credentials(&text).replace("127.0.0.1:4182", &asked_at.to_string());
+            text = text.replace("port_value: 4182", &format!("port_value: {}", asked_at.port()));
+        }
         let all = [("app.example.gouv.fr", HOST.to_owned()), ("127.0.0.1:4180", self.vestibule.to_string())];
         for (from, to) in all.iter().chain(replacements) {
             assert!(text.contains(from), "{from:?} is not in deploy/{path}");
@@ -101,7 +143,7 @@ impl Place<'_> {
             "nginx/app.conf",
             &[
                 ("127.0.0.1:8080", self.app.to_string()),
-                ("listen 443 ssl", format!("listen 127.0.0.1:{} ssl", self.port)),
+                ("listen 443 ssl http2", format!("listen 127.0.0.1:{} ssl http2", self.port)),
                 ("/etc/nginx/tls/app.crt", self.tls("crt")),
                 ("/etc/nginx/tls/app.key", self.tls("key")),
             ],
@@ -145,7 +187,9 @@ impl Place<'_> {
     fn haproxy(&self, certificate: &Certificate) -> Command {
         let both = [&certificate.certificate, &certificate.key].map(|path| std::fs::read_to_string(path).unwrap());
         std::fs::write(self.folder.join("app.pem"), both.concat()).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/haproxy/vestibule.lua");
+        let script = self.folder.join("vestibule.lua");
+        let text = shipped("haproxy/vestibule.lua");
+        std::fs::write(&script, if self.asked_at.is_some() { with_credentials(&text) } else { text }).unwrap();
         let file = self.file(
             "haproxy/haproxy.cfg",
             &[
