@@ -5,7 +5,9 @@
 //! run) are noted on the way.
 
 mod albert;
+mod client_authentication;
 mod credentials;
+mod endpoints;
 mod forward_auth;
 mod identity;
 mod network;
