@@ -9,6 +9,7 @@ mod cache;
 mod client_request;
 mod discovery;
 mod end_session;
+mod examine;
 mod exchange;
 mod id_token;
 mod identity;
@@ -27,6 +28,7 @@ mod token;
 mod userinfo;
 
 pub use authorize::RESERVED_PARAMETERS;
+pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
 pub use id_token::IdTokenError;
 pub use identity::Identity;

@@ -6,7 +6,9 @@
 
 mod albert;
 mod browser;
+mod client_authentication;
 mod credentials;
+mod endpoints;
 mod forward_auth;
 mod identity;
 mod network;
@@ -39,8 +41,8 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Every mistake, those of shape among them.
-pub(super) fn resolve(parsed: Parsed, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
-    let Parsed { written, faults, excused } = parsed;
+pub(super) fn resolve(parsed: Parsed<Written>, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
+    let Parsed { read: written, faults, excused } = parsed;
     let mut resolver = Resolver { environment, faults, excused, findings: Vec::new() };
     let config = resolver.config(&written);
     let Resolver { faults, findings, .. } = resolver;
@@ -85,7 +87,7 @@ impl Resolver<'_> {
 
     /// Notes a setting that runs but deserves a second look.
     fn finding(&mut self, at: &KeyPath, message: impl Into<String>) {
-        self.findings.push(Finding { path: at.clone(), line: None, message: message.into() });
+        self.findings.push(Finding { path: at.clone(), file: String::new(), line: None, message: message.into() });
     }
 
     /// Whether a mistake at this place, or around it, is known.

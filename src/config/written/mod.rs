@@ -19,7 +19,7 @@ pub(in crate::config) use credentials::{
 };
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
-pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 
