@@ -112,6 +112,19 @@ fn who_asks(server: &crate::server::Settings) -> String {
     format!("{forward_auth:?} on {:?}\n{grpc}", server.forward_auth_listener)
 }
 
+/// What pages in the browser may do, where any of another origin may do something.
+fn browser(config: &Config) -> String {
+    let Some(cors) = &config.server.cors else { return String::new() };
+    let guarded: Vec<_> = config.routes.iter().map(|route| route.csrf).collect();
+    let trusted: Vec<&str> = config.login.origins.iter().map(PublicUrl::origin).collect();
+    format!(
+        "{cors:?}\nsame-site {:?} after {}\ntrusts {trusted:?} csrf {guarded:?} sign-out {}\n",
+        config.cookies.same_site,
+        config.login.after.as_str(),
+        config.sign_out_answer
+    )
+}
+
 /// What runs, on a few lines: enough to see that every key arrived where it belongs.
 fn summary(config: &Config) -> String {
     let mut out = String::new();
@@ -203,13 +216,7 @@ fn summary(config: &Config) -> String {
     )
     .unwrap();
     writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
-    if let Some(cors) = &config.server.cors {
-        let guarded = config.routes.iter().map(|route| route.csrf).collect::<Vec<_>>();
-        writeln!(out, "{cors:?}\nsame-site {:?} after {}", config.cookies.same_site, config.login.after.as_str())
-            .unwrap();
-        let trusted: Vec<&str> = config.login.origins.iter().map(PublicUrl::origin).collect();
-        writeln!(out, "trusts {trusted:?} csrf {guarded:?} sign-out {}", config.sign_out_answer).unwrap();
-    }
+    out += &browser(config);
     let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
     writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
     writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
