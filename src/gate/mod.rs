@@ -146,6 +146,9 @@ pub struct Forward<'g> {
     pub opened: Option<OpenedSession>,
     /// The session's cookies with the idle limit moved on, or under a newer key, when that is due.
     pub renewal: Vec<HeaderValue>,
+    /// The app is only asked what a page may send: nobody's request, which needs nothing to be
+    /// trusted.
+    pub is_preflight: bool,
 }
 
 /// The methods that frameworks read from headers in the place of the request's own (Express,
@@ -290,7 +293,9 @@ impl Gate {
 
     fn case<'g, 'r>(&'g self, request: &'r CleanRequest<'_>) -> Case<'g, 'r> {
         let parts = request.parts();
-        let preflight = cors::preflight_for(parts).filter(|_| self.passes_preflights);
+        // It passes without a session: in it no other method may be hidden.
+        let is_plain = || overriding_methods(&parts.headers).next().is_none() && !origin::is_handshake(&parts.headers);
+        let preflight = cors::preflight_for(parts).filter(|_| self.passes_preflights && is_plain());
         Case {
             headers: &parts.headers,
             method: &parts.method,
@@ -346,7 +351,8 @@ impl Gate {
         };
         let Found::Route(_, route) = case.found else { return Verdict::Deny(Denial::NoRoute) };
         let opened = opened.ok().filter(|_| id.is_some());
-        Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal })
+        let is_preflight = case.kind == Kind::Preflight;
+        Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal, is_preflight })
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.

@@ -194,7 +194,9 @@ impl Proxy {
             self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
         }
         let mut credential = Vec::new();
-        if let (true, About::Request { request, .. }) = (self.answers_front_proxies_alone, &question.about) {
+        if forward.is_preflight {
+            exchange.replaces = forward.route.credential;
+        } else if let (true, About::Request { request, .. }) = (self.answers_front_proxies_alone, &question.about) {
             exchange.opened = forward.opened.map(Arc::new);
             if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
                 return Answer::Refused(refusal(reply));

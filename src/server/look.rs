@@ -184,8 +184,9 @@ impl Proxy {
             line.map(Line::rest);
             return Step::Reply(self.endpoints.ended(NoSession::Ended, parts, exchange));
         }
-        if self.cors.is_some() && cors::preflight_for(parts).is_some() {
-            // The app is asked what a page may send: nobody's request, which needs nothing to be trusted.
+        if forward.is_preflight {
+            // Nor does what a client brings stand in the credential's place.
+            exchange.replaces = forward.route.credential;
             return self.at(forward.route, request, exchange);
         }
         if let Some(index) = forward.route.envelope

@@ -9,7 +9,7 @@ use super::public_url::PublicUrl;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -107,12 +107,17 @@ impl Cors {
 }
 
 /// The method of the request that a browser asks about before it sends it, where this is such a
-/// question. It comes without a cookie.
+/// question: one method, and no body. It comes without a cookie.
 pub fn preflight_for(parts: &Parts) -> Option<Method> {
-    if parts.method != Method::OPTIONS || !parts.headers.contains_key(ORIGIN) {
+    let headers = &parts.headers;
+    let has_body =
+        headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") || headers.contains_key(TRANSFER_ENCODING);
+    if parts.method != Method::OPTIONS || !headers.contains_key(ORIGIN) || has_body {
         return None;
     }
-    Method::from_bytes(parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+    let mut methods = headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
+    let method = methods.next().filter(|_| methods.next().is_none())?;
+    Method::from_bytes(method.as_bytes()).ok()
 }
 
 /// The headers by which an answer says who may read it.
@@ -191,7 +196,10 @@ mod tests {
         assert_eq!(shown(&grant), expected);
         let odd = [asks[0], asks[1], ("access-control-request-headers", "a\"b")];
         assert_eq!(shown(&cors.preflight(&request("OPTIONS", &odd)).unwrap()), [expected[0], expected[2]]);
-        let none: [(&str, &[(&str, &str)]); 5] = [
+        let none: [(&str, &[(&str, &str)]); 8] = [
+            ("OPTIONS", &[asks[0], asks[1], asks[1]]),
+            ("OPTIONS", &[asks[0], asks[1], ("content-length", "5")]),
+            ("OPTIONS", &[asks[0], asks[1], ("transfer-encoding", "chunked")]),
             ("OPTIONS", &[asks[0], ("access-control-request-method", "a:b")]),
             ("POST", &asks),
             ("OPTIONS", &asks[..1]),

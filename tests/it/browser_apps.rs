@@ -3,7 +3,7 @@
 
 use super::support::client::{Answer, Client, NAVIGATION};
 use super::support::shown::{email_at_app, header_at_app};
-use super::support::site::{ORIGIN, Setup, Site};
+use super::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site};
 use http::Method;
 
 const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
@@ -226,6 +226,56 @@ async fn a_preflight_reaches_the_app_as_nobody_s_where_the_app_is_to_answer() {
     // Our own answers are ours to speak for.
     let answer = by_script(&site.client(), FRONT, Method::GET, "/api/x").await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, Some(FRONT)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_browser_sends_as_a_preflight_is_judged_like_everything_else() {
+    let site = Site::with(Setup {
+        routes: "[{path: /api/**, upstream: app, credentials: ours}]".to_owned(),
+        more: format!(
+            "cors: {{origins: [\"{FRONT}\"], preflight: pass}}\n\
+             credentials: {{ours: {{kind: static, secret: {{env: CLIENT_SECRET}}}}}}\n"
+        ),
+        ..Setup::default()
+    })
+    .await;
+    let (client, before) = (site.client(), site.echo.seen.borrow().requests);
+    let asks = [("origin", FRONT), ("access-control-request-method", "GET")];
+    let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for more in [
+        ("x-http-method-override", "DELETE"),
+        ("X-HTTP-Method", "PUT"),
+        ("x_method_override", "POST"),
+        ("access-control-request-method", "POST"),
+        key,
+    ] {
+        let headers = [&asks[..], &[more]].concat();
+        assert_eq!(client.send(Method::OPTIONS, "/api/x", &headers, Vec::new()).await.status, 401, "{more:?}");
+    }
+    assert_eq!(client.send(Method::OPTIONS, "/api/x", &asks, b"a=b".to_vec()).await.status, 401, "a body");
+    assert_eq!(site.echo.seen.borrow().requests, before);
+    // One that is one has nothing in the place of the credential, whatever it brings there.
+    let headers = [&asks[..], &[("authorization", "Bearer theirs")]].concat();
+    let answer = client.send(Method::OPTIONS, "/api/x", &headers, Vec::new()).await;
+    assert_eq!((answer.status, header_at_app(&answer, "authorization")), (200, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_looks_like_a_preflight_has_the_credential_of_its_route_where_it_is_a_person_s() {
+    let site = Site::with(Setup {
+        routes: "[{path: /api/**, upstream: app, credentials: ours}]".to_owned(),
+        more: format!(
+            "cors: {{origins: [\"{FRONT}\"]}}\n\
+             credentials: {{ours: {{kind: static, secret: {{env: CLIENT_SECRET}}}}}}\n"
+        ),
+        ..Setup::default()
+    })
+    .await;
+    let person = site.signed_in_at("/api/x").await;
+    let headers = [("origin", EVIL), ("access-control-request-method", "POST"), ("authorization", "Bearer theirs")];
+    let answer = person.send(Method::OPTIONS, "/api/x", &headers, Vec::new()).await;
+    assert_eq!((answer.status, email_at_app(&answer).as_deref()), (200, Some(EMAIL)));
+    assert_eq!(header_at_app(&answer, "authorization"), Some(format!("Bearer {CLIENT_SECRET}")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

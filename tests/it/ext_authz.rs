@@ -278,6 +278,30 @@ async fn a_credential_is_set_in_the_place_of_the_clients_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preflight_is_nobody_s_and_gets_no_credential() {
+    let site = Site::with(Setup {
+        routes: ROUTES.to_owned(),
+        more: "trusted_proxies: [127.0.0.1]\nforward_auth: {from: traefik}\n\
+               cors: {origins: [\"https://front.example\"], preflight: pass}\n\
+               credentials: {ours: {kind: static, secret: {env: CLIENT_SECRET}}}\n"
+            .to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    let asker = Asker::connect(site.grpc.unwrap()).await;
+    let asks_first = [
+        ("origin", "https://evil.example"),
+        ("access-control-request-method", "POST"),
+        ("authorization", "Bearer theirs"),
+    ];
+    let answer = asker.check(&asks("OPTIONS", "/v1/models", &asks_first)).await;
+    assert_eq!((answer.status, answer.header("authorization")), (200, None), "{answer:?}");
+    assert!(answer.removed.contains(&"authorization".to_owned()), "{answer:?}");
+    let disguised = [&asks_first[..], &[("x-http-method-override", "DELETE")]].concat();
+    assert_eq!(asker.check(&asks("OPTIONS", "/v1/models", &disguised)).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_who_is_not_signed_in_gets_what_the_configuration_says() {
     let scene = Scene::start("not_signed_in: sign-in").await;
     let page = scene.asker.check(&asks("GET", "/app/deep?x=y", &NAVIGATION)).await;
