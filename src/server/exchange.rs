@@ -47,6 +47,8 @@ pub(super) struct Exchange {
     /// The path and query that the app gets, where a prefix was stripped.
     pub(super) target: Option<String>,
     pub(super) upgrade: bool,
+    /// Whether the app's answer is on its way to the client, or may be: no other can follow it.
+    pub(super) is_answered: bool,
     /// At which address of the upstream this request begins.
     pub(super) turn: Option<usize>,
     /// How many addresses of the upstream were tried in vain.
@@ -84,6 +86,7 @@ impl Exchange {
             asked: None,
             target: None,
             upgrade: false,
+            is_answered: false,
             turn: None,
             failed_connects: 0,
             reason: None,

@@ -268,6 +268,7 @@ impl ProxyHttp for Proxy {
             error.esource = ErrorSource::Downstream;
             return Err(error);
         }
+        exchange.is_answered = true;
         self.note_answer(session, response, exchange);
         if let Some(cors) = self.cors.as_ref().filter(|cors| !cors.is_the_app_s()) {
             for name in cors::SAID {
@@ -305,9 +306,9 @@ impl ProxyHttp for Proxy {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
-        if session.response_written().is_none()
-            && let Some(Cut::Over(reason)) = Line::of(session.as_downstream()).and_then(Line::answer_cut)
-        {
+        // Pingora notes an answer once its head is written. Some of it may have left before.
+        let is_answered = exchange.is_answered || session.response_written().is_some();
+        if !is_answered && let Some(Cut::Over(reason)) = Line::of(session.as_downstream()).and_then(Line::answer_cut) {
             let reply = self.endpoints.ended(reason, session.req_header().as_ref(), exchange).closing();
             let error_code = reply.status().as_u16();
             let _ = self.send(reply, session).await;
@@ -321,7 +322,7 @@ impl ProxyHttp for Proxy {
             let labels = [self.upstream_name(exchange), error.etype().as_str()];
             self.metrics.upstream_errors.with_label_values(&labels).inc();
         }
-        if session.response_written().is_some() {
+        if is_answered {
             exchange.level = rescue.level;
             exchange.because(format_args!("the answer broke off: {error}"));
             return gone;

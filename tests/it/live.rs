@@ -269,6 +269,37 @@ async fn a_request_that_is_not_answered_yet_is_told_that_its_session_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_whose_head_is_on_its_way_is_followed_by_no_other() {
+    let (site, listener) = site().await;
+    let client = site.signed_in().await;
+    let body = 12_000_000;
+    let mut raw = request(&site, &client, "GET /raw/first HTTP/1.1").await;
+    let mut app = Raw::over(listener.accept().await.unwrap().0);
+    let sending = tokio::spawn(async move {
+        app.request_head().await;
+        app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body))).await;
+        app
+    });
+    raw.head().await;
+    // The client leaves so much of an answer unread that the head of the next cannot leave at once.
+    let admin = Client::new(site.admin);
+    while !admin.get("/metrics", &[]).await.text().contains("vestibule_requests_in_flight 0") {
+        raw.exactly(0x2_0000).await;
+    }
+    let mut app = sending.await.unwrap();
+    let cookies = cookies(&client).unwrap();
+    raw.send(format!("GET /raw/second HTTP/1.1\r\nHost: app.example\r\nCookie: {cookies}\r\n\r\n")).await;
+    app.request_head().await;
+    let long = format!("X-Long: {}\r\n", "y".repeat(8000)).repeat(100);
+    app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n{long}\r\n")).await;
+    let flood = vec![b'x'; 100_000_000];
+    assert!(tokio::time::timeout(Duration::from_millis(500), app.send(flood)).await.is_err(), "nobody takes it");
+    sign_out_and(&client, metric(&site, "vestibule_cut_connections_total{reason=\"ended\"} 1")).await;
+    let rest = String::from_utf8(raw.rest().await).unwrap();
+    assert_eq!(rest.matches("HTTP/1.1 ").count(), 1, "two answers to one request");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_does_not_listen_is_cut_all_the_same() {
     let (site, listener) = site().await;
     let client = site.signed_in().await;
