@@ -26,6 +26,7 @@ use crate::gate::{About, Forward, Question, Verdict};
 use crate::pages::ErrorKind;
 use crate::session::NoSession;
 use crate::web::hygiene::Ambiguous;
+use crate::web::origin::is_handshake;
 use crate::web::original::{FrontProxy, NotRebuilt, OriginalRequest};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
@@ -62,6 +63,8 @@ pub(super) struct Granted {
     pub(super) credential: Vec<(HeaderName, HeaderValue)>,
     /// `Set-Cookie` values for the browser.
     pub(super) cookies: Vec<HeaderValue>,
+    /// Whether the same request may be answered so again: not where it depends on whose page sent it.
+    may_last: bool,
 }
 
 /// Why a question is not answered.
@@ -193,6 +196,10 @@ impl Proxy {
         {
             self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
         }
+        let may_last = match &question.about {
+            About::Session(_) => false,
+            About::Request { request, .. } => request.parts().method.is_safe() && !is_handshake(&parts.headers),
+        };
         let mut credential = Vec::new();
         if let (true, About::Request { request, .. }) = (self.answers_front_proxies_alone, &question.about) {
             exchange.opened = forward.opened.map(Arc::new);
@@ -202,14 +209,15 @@ impl Proxy {
             cookies.append(&mut exchange.renewal);
             credential = std::mem::take(&mut exchange.credential.headers);
         }
-        Answer::Granted(Granted { identity: forward.identity, credential, cookies })
+        Answer::Granted(Granted { identity: forward.identity, credential, cookies, may_last })
     }
 
     /// Tells a front proxy that the request may pass.
     fn told_to(&self, from: FrontProxy, granted: Granted, cache_seconds: u64) -> Reply {
         // Envoy takes every other status for a refusal.
         let status = if from == FrontProxy::Envoy { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let lasts = cache_seconds > 0 && granted.cookies.is_empty() && granted.credential.is_empty();
+        let lasts =
+            cache_seconds > 0 && granted.may_last && granted.cookies.is_empty() && granted.credential.is_empty();
         let mut reply = Reply::new(status, "").headers(granted.identity.iter().cloned());
         if from == FrontProxy::Envoy {
             let names: Vec<&str> = self.not_set(&granted.identity).map(HeaderName::as_str).collect();
