@@ -29,6 +29,7 @@ mod ext_authz;
 mod forward_auth;
 mod front_proxies;
 mod front_proxies_browser;
+mod front_proxy_schemas;
 mod headers;
 mod health;
 mod hygiene;
