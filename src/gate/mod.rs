@@ -13,6 +13,7 @@ pub mod template;
 
 pub use decide::Denial;
 
+use crate::bearer::{Caller, Fault, Presented, presented};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
@@ -23,7 +24,7 @@ use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
 use constraints::Constraints;
-use decide::{Decision, decide};
+use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -107,6 +108,14 @@ pub enum Verdict<'g> {
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
     Refresh(OpenedSession),
+    /// The bearer token that it shows has to be verified first, by the rules of its route; then
+    /// [`Gate::judge_bearer`].
+    Verify {
+        /// The token.
+        token: Presented,
+        /// The rules, by their index.
+        rules: &'g [usize],
+    },
     /// The request cannot be decided now: an outage has lasted too long.
     Unavailable(NoSession),
     /// The request is refused.
@@ -135,6 +144,8 @@ pub struct Forward<'g> {
     pub opened: Option<OpenedSession>,
     /// The session's cookies with the idle limit moved on, or under a newer key, when that is due.
     pub renewal: Vec<HeaderValue>,
+    /// When the bearer token ends that lets it pass, where it is one that says so.
+    pub bearer_ends_at: Option<Timestamp>,
 }
 
 /// The methods that frameworks read from headers in the place of the request's own (Express,
@@ -172,8 +183,17 @@ impl Gate {
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let headers = &request.parts().headers;
+        let case = self.case(request);
+        if let Some(verdict) = self.asks_about_bearer(&case) {
+            return verdict;
+        }
         let opened = self.of_no_other_site(headers).and_then(|()| self.sessions.open(headers, now));
-        self.verdict(&self.case(request), opened, Asked::NotYet, now, random)
+        self.verdict(&case, opened, Asked::NotYet, now, random)
+    }
+
+    /// Judges a request with what came of verifying its bearer token.
+    pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
+        self.verdict_by_bearer(&self.case(request), caller)
     }
 
     /// Judges it again with what came of asking: the session as it is now, or why there is none.
@@ -190,11 +210,18 @@ impl Gate {
     /// Answers a question at the moment `now`, in the terms of a request: `Forward` is yes.
     pub fn consult(&self, question: &Question<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let headers = question.about.headers();
+        let case = match self.case_of(question) {
+            Ok(case) => case,
+            Err(denial) => return Verdict::Deny(denial),
+        };
+        if let Some(verdict) = self.asks_about_bearer(&case) {
+            return verdict;
+        }
         let opened = self.of_no_other_site(headers).and_then(|()| match question.about {
             About::Session(_) => self.sessions.open_shown(headers, now),
             About::Request { .. } => self.sessions.open(headers, now),
         });
-        self.answer(question, opened, Asked::NotYet, now, random)
+        self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
     /// The same again with what came of asking.
@@ -205,7 +232,32 @@ impl Gate {
         now: Timestamp,
         random: &dyn Random,
     ) -> Verdict<'_> {
-        self.answer(question, session, Asked::Once, now, random)
+        match self.case_of(question) {
+            Ok(case) => self.verdict(&case, session, Asked::Once, now, random),
+            Err(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    /// Answers a question with what came of verifying the bearer token of the request.
+    pub fn consult_bearer(&self, question: &Question<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
+        match self.case_of(question) {
+            Ok(case) => self.verdict_by_bearer(&case, caller),
+            Err(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    /// What a bearer token in the request asks for before its cookie is looked at; none where the
+    /// route takes none, or the request shows none. A token of a route is nothing to another.
+    fn asks_about_bearer<'g>(&'g self, case: &Case<'g, '_>) -> Option<Verdict<'g>> {
+        let Found::Route(_, route) = case.found else { return None };
+        if route.bearer.is_empty() {
+            return None;
+        }
+        match presented(case.headers) {
+            Ok(None) => None,
+            Ok(Some(token)) => Some(Verdict::Verify { token, rules: &route.bearer }),
+            Err(_) => Some(self.verdict_by_bearer(case, Err(Fault::Request))),
+        }
     }
 
     /// A socket that a page of another site opens has no session, whatever cookie came along.
@@ -213,15 +265,9 @@ impl Gate {
         if origin::is_foreign_socket(headers, &self.public_url) { Err(NoSession::OtherSite) } else { Ok(()) }
     }
 
-    fn answer<'g>(
-        &'g self,
-        question: &Question<'_>,
-        opened: Result<OpenedSession, NoSession>,
-        asked: Asked,
-        now: Timestamp,
-        random: &dyn Random,
-    ) -> Verdict<'g> {
-        let case = match question.about {
+    /// What a question is about, as a case like any other.
+    fn case_of<'g, 'r>(&'g self, question: &'r Question<'_>) -> Result<Case<'g, 'r>, Denial> {
+        Ok(match question.about {
             About::Session(headers) => Case {
                 headers,
                 kind: Kind::Program,
@@ -232,11 +278,11 @@ impl Gate {
             },
             About::Request { request, scheme } => {
                 if request.path().any(|reading| self.prefix.holds(reading)) {
-                    return Verdict::Deny(Denial::OwnPath);
+                    return Err(Denial::OwnPath);
                 }
                 // On its way to an app of ours it would be taken away. It is not ours to take here.
                 if request.parts().headers.keys().any(|name| self.headers.is_identity(name)) {
-                    return Verdict::Deny(Denial::ForgedIdentity);
+                    return Err(Denial::ForgedIdentity);
                 }
                 let target = if request.host() == self.public_url.host() {
                     Cow::Borrowed(request.target())
@@ -246,8 +292,7 @@ impl Gate {
                 };
                 Case { target, says: &self.answered, constraints: &question.constraints, ..self.case(request) }
             }
-        };
-        self.verdict(&case, opened, asked, now, random)
+        })
     }
 
     fn case<'g, 'r>(&'g self, request: &'r CleanRequest<'_>) -> Case<'g, 'r> {
@@ -303,7 +348,23 @@ impl Gate {
         };
         let Found::Route(_, route) = case.found else { return Verdict::Deny(Denial::NoRoute) };
         let opened = opened.ok().filter(|_| id.is_some());
-        Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal })
+        Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal, bearer_ends_at: None })
+    }
+
+    fn verdict_by_bearer<'g>(&'g self, case: &Case<'g, '_>, caller: Result<&Caller, Fault>) -> Verdict<'g> {
+        match (decide_by_bearer(case.found, case.constraints, caller), case.found) {
+            (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
+                index,
+                route,
+                identity: case.says.identity(permit),
+                session: None,
+                opened: None,
+                renewal: Vec::new(),
+                bearer_ends_at: permit.caller().and_then(Caller::ends_at),
+            }),
+            (Decision::Deny(denial), _) => Verdict::Deny(denial),
+            (_, _) => Verdict::Deny(Denial::Bearer(Fault::Token)),
+        }
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.

@@ -14,6 +14,7 @@ use super::playground::Playground;
 use super::rescue::Rescue;
 use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
+use crate::bearer::Bearers;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::session::{NoSession, Refresher, Sessions};
@@ -44,6 +45,7 @@ pub(super) struct Proxy {
     pub(super) sessions: Arc<Sessions>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) credentials: Arc<Credentials>,
+    pub(super) bearers: Arc<Bearers>,
     pub(super) playground: Arc<Playground>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
@@ -74,9 +76,10 @@ impl Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             let upstream = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index));
             let max_age = upstream.and_then(|upstream| upstream.timeouts.websocket_max_age);
-            line.answer(Answer::WebSocket, max_age.map(|max_age| self.endpoints.clock.now().plus(max_age)));
+            let too_old = max_age.map(|max_age| self.endpoints.clock.now().plus(max_age));
+            line.answer(Answer::WebSocket, too_old.into_iter().chain(exchange.bearer_ends_at).min());
         } else if is_event_stream(response) && session.req_header().method != Method::HEAD {
-            line.answer(Answer::EventStream, None);
+            line.answer(Answer::EventStream, exchange.bearer_ends_at);
         }
     }
 

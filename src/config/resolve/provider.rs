@@ -175,7 +175,7 @@ impl Resolver<'_> {
     }
 
     /// A URL of the provider: https, or http on loopback.
-    fn provider_url(&mut self, at: &KeyPath, text: &str) -> Option<Url> {
+    pub(super) fn provider_url(&mut self, at: &KeyPath, text: &str) -> Option<Url> {
         let Ok(url) = Url::parse(text) else {
             self.fault(at, "is not a URL; write one that begins with https://");
             return None;
@@ -274,7 +274,7 @@ impl Resolver<'_> {
     }
 
     /// A list of words without spaces (RFC 6749 §3.3).
-    fn words(&mut self, at: &KeyPath, list: Option<&written::List<String>>) -> Vec<String> {
+    pub(super) fn words(&mut self, at: &KeyPath, list: Option<&written::List<String>>) -> Vec<String> {
         let mut words = Vec::new();
         for (at, word) in self.items(at, list) {
             let token = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';

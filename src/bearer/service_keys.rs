@@ -1,0 +1,91 @@
+//! Static service keys: random texts that programs are given, known here by their hashes alone.
+//!
+//! Called by `Bearers::verify`. A plain SHA-256 is enough for what nobody can guess: a key has 128
+//! bits of randomness at least, unlike a password, so there is nothing to slow down, and a stolen
+//! configuration opens nothing. Must never compare in a time that says how much was right.
+
+use crate::claims::Claims;
+use crate::clock::Timestamp;
+use ring::digest;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// The shortest text that can hold 128 bits, in base64url. A shorter one is no key, whatever hash is
+/// configured: somebody may have hashed a password.
+pub const MIN_LEN: usize = 22;
+
+/// One key of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceKey {
+    /// Who has it, for the log.
+    pub name: String,
+    /// The SHA-256 of the key.
+    pub sha256: [u8; 32],
+    /// What is said of who has it; `sub` among them.
+    pub claims: Claims,
+    /// From this moment on it does not count.
+    pub until: Option<Timestamp>,
+}
+
+/// The key that `token` is, if it is one that counts at the moment `now`.
+///
+/// Every key is compared, whichever it is and wherever it stands.
+pub(super) fn find<'k>(keys: &'k [ServiceKey], token: &str, now: Timestamp) -> Option<&'k ServiceKey> {
+    if token.len() < MIN_LEN {
+        return None;
+    }
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    let (mut found, mut index) = (Choice::from(0), u32::MAX);
+    for (at, key) in (0..).zip(keys) {
+        let same = digest.as_ref().ct_eq(&key.sha256);
+        index.conditional_assign(&at, same);
+        found |= same;
+    }
+    if !bool::from(found) {
+        return None;
+    }
+    keys.get(usize::try_from(index).ok()?).filter(|key| key.until.is_none_or(|until| now < until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+    fn key(name: &str, key: &str) -> ServiceKey {
+        let sha256 = digest::digest(&digest::SHA256, key.as_bytes()).as_ref().try_into().unwrap();
+        ServiceKey { name: name.to_owned(), sha256, claims: Claims::default(), until: None }
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_it_stands_and_nothing_else_is() {
+        let texts = ["the-first-key-of-the-tests-00", "the-second-key-of-the-tests-0", "the-third-key-of-the-tests-00"];
+        let keys: Vec<_> = texts.iter().map(|text| key(text, text)).collect();
+        for text in texts {
+            assert_eq!(find(&keys, text, NOW).map(|key| key.name.as_str()), Some(text));
+            for other in [&text[..28], &format!("{text}0"), &text.to_uppercase(), ""] {
+                assert_eq!(find(&keys, other, NOW), None, "{other}");
+            }
+            // The hash is no key.
+            let hash: String = key(text, text).sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(find(&keys, &hash, NOW), None);
+        }
+        assert_eq!(find(&[], texts[0], NOW), None);
+    }
+
+    #[test]
+    fn the_hash_of_a_password_opens_nothing() {
+        for weak in ["changeme", "", "21-characters-are-few"] {
+            assert_eq!(find(&[key("weak", weak)], weak, NOW), None, "{weak}");
+        }
+        assert!(find(&[key("enough", "22-characters-can-hold")], "22-characters-can-hold", NOW).is_some());
+    }
+
+    #[test]
+    fn a_key_ends_when_it_is_said_to() {
+        let text = "the-first-key-of-the-tests-00";
+        let ends = [ServiceKey { until: Some(NOW), ..key("ends", text) }];
+        assert!(find(&ends, text, Timestamp::from_unix(NOW.as_unix() - 1)).is_some());
+        assert!(find(&ends, text, NOW).is_none());
+    }
+}
