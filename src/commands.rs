@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::app::App;
+use vestibule::bearer::Bearers;
 use vestibule::clock::Clock;
 use vestibule::config::{self, Config, Environment, SystemEnvironment, SystemFiles};
 use vestibule::credentials::albert::{Albert, Reference};
@@ -70,6 +71,7 @@ pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
         if online {
             on_runtime(Some(1), async {
                 ask_provider(&config).await?;
+                ask_issuers(&config).await?;
                 ask_apis(&config).await
             })?;
         }
@@ -94,6 +96,17 @@ async fn ask_provider(config: &Config) -> Result<(), Failure> {
     let provider = Provider::new(config.provider.clone(), Fetch::new()?);
     provider.prepare(Clock::System.now()).await?;
     println!("{}: the provider answers with metadata and keys", config.provider.issuer);
+    Ok(())
+}
+
+/// Fetches the keys of those who issue access tokens to API clients.
+async fn ask_issuers(config: &Config) -> Result<(), Failure> {
+    if config.bearers.is_empty() {
+        return Ok(());
+    }
+    let bearers = Bearers::new(config.bearers.clone(), [], &Fetch::new()?);
+    bearers.prepare(Clock::System.now()).await.map_err(|(name, error)| format!("bearer {name}: {error}"))?;
+    println!("the keys of every issuer under `bearer` are there");
     Ok(())
 }
 
@@ -132,6 +145,20 @@ pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
         eprintln!("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
         eprintln!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}");
         eprintln!("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+    }))
+}
+
+/// The key alone on standard output, to be given to its program; its hash beside it.
+pub(crate) fn new_service_key(name: &str) -> ExitCode {
+    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|random| {
+        // By its beginning a scanner finds one that was put where it does not belong.
+        let key = format!("vsk_{random}");
+        let hash = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        println!("{key}");
+        eprintln!("Give it to that program alone, which sends it as Authorization: Bearer. In the configuration,");
+        eprintln!("below a rule with kind: keys (docs/bearer.md), goes its hash, which opens nothing:");
+        eprintln!("  - {{name: \"{name}\", sha256: \"{hash}\"}}");
     }))
 }
 

@@ -27,9 +27,7 @@ pub use settings::{CACHE, Kind, Settings};
 
 use crate::clock::Timestamp;
 use crate::fetch::Fetch;
-use crate::oidc::{
-    AccessToken, AccessTokenError, Introspection, IntrospectionError, TokenIssuer, Unreachable,
-};
+use crate::oidc::{AccessToken, AccessTokenError, Introspection, IntrospectionError, TokenIssuer, Unreachable};
 use crate::secret::{ExposeSecret, SecretString};
 use remembered::Remembered;
 use std::collections::BTreeSet;

@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn one_header_with_one_token_shows_it() {
-        for value in ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER   a.b-c_d~e+f/g==", " Bearer a.b-c_d~e+f/g== "] {
+        for value in
+            ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER   a.b-c_d~e+f/g==", " Bearer a.b-c_d~e+f/g== "]
+        {
             assert_eq!(shown(&[value.as_bytes()]), Ok(Some("a.b-c_d~e+f/g==".to_owned())), "{value:?}");
         }
     }
@@ -105,7 +107,9 @@ mod tests {
             assert_eq!(shown(&[value.as_bytes()]), Err(Malformed), "{value:?}");
         }
         assert_eq!(shown(&[b"Bearer \xff"]), Err(Malformed));
-        for two in [["Bearer abc", "Bearer abc"], ["Bearer abc", "Basic dTpw"], ["Basic dTpw", "Bearer abc"], ["Basic a", ""]] {
+        for two in
+            [["Bearer abc", "Bearer abc"], ["Bearer abc", "Basic dTpw"], ["Basic dTpw", "Bearer abc"], ["Basic a", ""]]
+        {
             assert_eq!(shown(&two.map(str::as_bytes)), Err(Malformed), "{two:?}");
         }
     }

@@ -4,6 +4,7 @@
 //! `UPDATE=1 cargo test config` writes the lower halves anew; read the difference before you keep it.
 
 use super::*;
+use crate::bearer;
 use crate::clock::Timestamp;
 use crate::credentials;
 use crate::oidc::Endpoints;
@@ -128,7 +129,14 @@ fn summary(config: &Config) -> String {
         if let Some(envelope) = route.envelope.map(|index| &config.playground.envelopes[index]) {
             write!(out, " envelope of {} {:?}", config.credentials[envelope.credential].name, envelope.ttl).unwrap();
         }
+        if !route.bearer.is_empty() {
+            let names: Vec<&str> = route.bearer.iter().map(|index| config.bearers[*index].name.as_str()).collect();
+            write!(out, " bearer {names:?}").unwrap();
+        }
         writeln!(out).unwrap();
+    }
+    for bearer::Settings { name, kind } in &config.bearers {
+        writeln!(out, "bearer {name} {kind:?}").unwrap();
     }
     for credentials::Settings { name, kind } in &config.credentials {
         writeln!(out, "credentials {name} {}", kind_in_short(kind)).unwrap();

@@ -43,8 +43,7 @@ impl Constraints {
             let domain = email().and_then(domain::of_email);
             domain.is_some_and(|domain| list.iter().any(|rule| fits(rule, domain)))
         };
-        let has_one =
-            |list: &[String]| claims.groups().iter().any(|group| list.iter().any(|one| one == group));
+        let has_one = |list: &[String]| claims.groups().iter().any(|group| list.iter().any(|one| one == group));
         self.groups.as_deref().is_none_or(has_one)
             && self.emails.as_deref().is_none_or(is_one_of)
             && self.domains.as_deref().is_none_or(is_below)

@@ -272,7 +272,8 @@ mod tests {
     fn a_bearer_token_passes_where_the_route_names_the_rule_that_verified_it_and_nowhere_else() {
         all_by_bearer(|found, shown| {
             let decision = decide_by_bearer(found, &NONE, shown);
-            let expected = matches!(found, Found::Route(..)) && shown.is_ok_and(|caller| [1, 3].contains(&caller.rule()));
+            let expected =
+                matches!(found, Found::Route(..)) && shown.is_ok_and(|caller| [1, 3].contains(&caller.rule()));
             assert_eq!(matches!(decision, Decision::Forward(..)), expected, "{found:?} {shown:?}");
             match decision {
                 Decision::Forward(index, permit) => {

@@ -178,11 +178,8 @@ fn verify(
     if settings.typ == AccessTokenType::Any {
         check_type(&claims, &settings.client_ids)?;
     }
-    let demands = Demands {
-        audience: Some(&settings.audience),
-        scopes: &settings.scopes,
-        clock_leeway: settings.clock_leeway,
-    };
+    let demands =
+        Demands { audience: Some(&settings.audience), scopes: &settings.scopes, clock_leeway: settings.clock_leeway };
     accepted(claims, &demands, now)
 }
 
@@ -461,8 +458,7 @@ mod tests {
         let unsigned = signer.sign_with(&json!({"alg": "none", "typ": "at+jwt"}), &claims());
         let stripped = format!("{}.", unsigned.rsplit_once('.').unwrap().0);
         let with_public_key = |secret: &[u8]| {
-            Signer::with_secret(secret)
-                .sign_with(&json!({"alg": "HS256", "kid": "k", "typ": "at+jwt"}), &claims())
+            Signer::with_secret(secret).sign_with(&json!({"alg": "HS256", "kid": "k", "typ": "at+jwt"}), &claims())
         };
         let modulus = URL_SAFE_NO_PAD.decode(rsa.jwk()["n"].as_str().unwrap()).unwrap();
         let own_key = json!({"alg": "ES256", "typ": "at+jwt", "kid": "k", "jwk": Signer::new(ES256, "k").jwk()});
@@ -471,7 +467,11 @@ mod tests {
             ("none, stripped", stripped, JwsError::UnsupportedAlgorithm),
             ("another key", Signer::new(ES256, "k").sign_with(&header("at+jwt"), &claims()), JwsError::WrongSignature),
             ("its own key", Signer::new(ES256, "k").sign_with(&own_key, &claims()), JwsError::WrongSignature),
-            ("the key as a secret", with_public_key(signer.jwk().to_string().as_bytes()), JwsError::UnacceptedAlgorithm(HS256)),
+            (
+                "the key as a secret",
+                with_public_key(signer.jwk().to_string().as_bytes()),
+                JwsError::UnacceptedAlgorithm(HS256),
+            ),
             ("RSA's as a secret", with_public_key(&modulus), JwsError::UnacceptedAlgorithm(HS256)),
         ] {
             let refused = verified_by(&token, &signer, &settings(AccessTokenType::AtJwt));
@@ -524,7 +524,8 @@ mod tests {
         assert_eq!(stub.hits("/jwks"), 2);
 
         stub.fail("/jwks");
-        let unasked = TokenIssuer::new(IssuerSettings { keys, ..settings(AccessTokenType::AtJwt) }, Fetch::new().unwrap());
+        let unasked =
+            TokenIssuer::new(IssuerSettings { keys, ..settings(AccessTokenType::AtJwt) }, Fetch::new().unwrap());
         let refused = unasked.verify(&token(&newer[0], "two"), NOW).await;
         assert!(matches!(refused, Err(AccessTokenError::Unreachable(_))), "{refused:?}");
     }

@@ -45,7 +45,8 @@ impl Metrics {
         )?;
         let refreshes =
             counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
-        let bearer_tokens = counter("vestibule_bearer_tokens_total", "Bearer tokens looked at by outcome", &["outcome"])?;
+        let bearer_tokens =
+            counter("vestibule_bearer_tokens_total", "Bearer tokens looked at by outcome", &["outcome"])?;
         let upstream_errors =
             counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
         let credential_failures = counter(

@@ -9,9 +9,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Bearer, BearerKind, OneOrMore, Written, defaults};
 use crate::credentials;
 use crate::gate::route::{Access, ClientAuthorization};
-use crate::oidc::{
-    AccessTokenType, Algorithm, ClientAuthentication, IntrospectionSettings, IssuerSettings, KeySource,
-};
+use crate::oidc::{AccessTokenType, Algorithm, ClientAuthentication, IntrospectionSettings, IssuerSettings, KeySource};
 use http::header::AUTHORIZATION;
 use std::time::Duration;
 use url::Url;
@@ -318,8 +316,8 @@ impl Resolver<'_> {
         if route.envelope.is_some() {
             self.fault(&at.key("envelope"), "is for people in a browser; give API clients a route of their own");
         }
-        let is_brought =
-            route.client_authorization == Some(ClientAuthorization::Keep) && credential.is_some_and(goes_where_bearers_are);
+        let is_brought = route.client_authorization == Some(ClientAuthorization::Keep)
+            && credential.is_some_and(goes_where_bearers_are);
         if credential.is_some_and(|kind| !matches!(kind, credentials::Kind::Static { .. })) && !is_brought {
             self.fault(
                 &at.key("credentials"),

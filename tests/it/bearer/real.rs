@@ -1,0 +1,1 @@
+//! The issuer is ProConnect's provider.
