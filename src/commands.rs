@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::app::App;
-use vestibule::bearer::Bearers;
+use vestibule::bearer::{self, Bearers};
 use vestibule::clock::Clock;
 use vestibule::config::{self, Config, Environment, SystemEnvironment, SystemFiles};
 use vestibule::credentials::albert::{Albert, Reference};
@@ -153,8 +153,7 @@ pub(crate) fn new_service_key(name: &str) -> ExitCode {
     exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|random| {
         // By its beginning a scanner finds one that was put where it does not belong.
         let key = format!("vsk_{random}");
-        let hash = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = bearer::hash_of(&key);
         println!("{key}");
         eprintln!("Give it to that program alone, which sends it as Authorization: Bearer. In the configuration,");
         eprintln!("below a rule with kind: keys (docs/bearer.md), goes its hash, which opens nothing:");

@@ -22,7 +22,7 @@ mod tests;
 
 pub use caller::Caller;
 pub use presented::{Malformed, Presented, presented};
-pub use service_keys::{MIN_LEN, ServiceKey};
+pub use service_keys::{MIN_LEN, ServiceKey, hash_of};
 pub use settings::{CACHE, Kind, Settings};
 
 use crate::clock::Timestamp;
@@ -113,8 +113,8 @@ struct Rule {
 
 enum Source {
     Keys(Vec<ServiceKey>),
-    Jwt { issuer: TokenIssuer, cache: Duration },
-    Introspection { endpoint: Introspection, cache: Duration, at_once: Semaphore, timeout: Duration },
+    Jwt { issuer: Box<TokenIssuer>, cache: Duration },
+    Introspection { endpoint: Box<Introspection>, cache: Duration, at_once: Semaphore, timeout: Duration },
 }
 
 impl Bearers {
@@ -128,12 +128,12 @@ impl Bearers {
                 Kind::Keys(keys) => Source::Keys(keys),
                 Kind::Jwt { issuer, cache } => {
                     longest = longest.max(cache);
-                    Source::Jwt { issuer: TokenIssuer::new(*issuer, fetch.clone()), cache }
+                    Source::Jwt { issuer: Box::new(TokenIssuer::new(*issuer, fetch.clone())), cache }
                 }
                 Kind::Introspection { endpoint, cache } => {
                     longest = longest.max(cache);
                     let timeout = endpoint.timeout;
-                    let endpoint = Introspection::new(*endpoint, fetch.clone());
+                    let endpoint = Box::new(Introspection::new(*endpoint, fetch.clone()));
                     Source::Introspection { endpoint, cache, at_once: Semaphore::new(MOST_AT_ONCE), timeout }
                 }
             };

@@ -7,6 +7,7 @@
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use ring::digest;
+use std::fmt::Write;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// The shortest text that can hold 128 bits, in base64url. A shorter one is no key, whatever hash is
@@ -24,6 +25,16 @@ pub struct ServiceKey {
     pub claims: Claims,
     /// From this moment on it does not count.
     pub until: Option<Timestamp>,
+}
+
+/// The hash of a key as the configuration has it: in 64 hexadecimal digits.
+pub fn hash_of(key: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, key.as_bytes());
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        // Writing into a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The key that `token` is, if it is one that counts at the moment `now`.
@@ -67,10 +78,15 @@ mod tests {
                 assert_eq!(find(&keys, other, NOW), None, "{other}");
             }
             // The hash is no key.
-            let hash: String = key(text, text).sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(find(&keys, &hash, NOW), None);
+            assert_eq!(find(&keys, &hash_of(text), NOW), None);
         }
         assert_eq!(find(&[], texts[0], NOW), None);
+    }
+
+    /// From FIPS 180-4's examples.
+    #[test]
+    fn a_hash_is_written_as_others_write_it() {
+        assert_eq!(hash_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]

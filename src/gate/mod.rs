@@ -184,7 +184,7 @@ impl Gate {
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let headers = &request.parts().headers;
         let case = self.case(request);
-        if let Some(verdict) = self.asks_about_bearer(&case) {
+        if let Some(verdict) = case.asks_about_bearer() {
             return verdict;
         }
         let opened = self.of_no_other_site(headers).and_then(|()| self.sessions.open(headers, now));
@@ -193,7 +193,7 @@ impl Gate {
 
     /// Judges a request with what came of verifying its bearer token.
     pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
-        self.verdict_by_bearer(&self.case(request), caller)
+        self.case(request).by_bearer(caller)
     }
 
     /// Judges it again with what came of asking: the session as it is now, or why there is none.
@@ -214,7 +214,7 @@ impl Gate {
             Ok(case) => case,
             Err(denial) => return Verdict::Deny(denial),
         };
-        if let Some(verdict) = self.asks_about_bearer(&case) {
+        if let Some(verdict) = case.asks_about_bearer() {
             return verdict;
         }
         let opened = self.of_no_other_site(headers).and_then(|()| match question.about {
@@ -241,22 +241,8 @@ impl Gate {
     /// Answers a question with what came of verifying the bearer token of the request.
     pub fn consult_bearer(&self, question: &Question<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
         match self.case_of(question) {
-            Ok(case) => self.verdict_by_bearer(&case, caller),
+            Ok(case) => case.by_bearer(caller),
             Err(denial) => Verdict::Deny(denial),
-        }
-    }
-
-    /// What a bearer token in the request asks for before its cookie is looked at; none where the
-    /// route takes none, or the request shows none. A token of a route is nothing to another.
-    fn asks_about_bearer<'g>(&'g self, case: &Case<'g, '_>) -> Option<Verdict<'g>> {
-        let Found::Route(_, route) = case.found else { return None };
-        if route.bearer.is_empty() {
-            return None;
-        }
-        match presented(case.headers) {
-            Ok(None) => None,
-            Ok(Some(token)) => Some(Verdict::Verify { token, rules: &route.bearer }),
-            Err(_) => Some(self.verdict_by_bearer(case, Err(Fault::Request))),
         }
     }
 
@@ -351,22 +337,6 @@ impl Gate {
         Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal, bearer_ends_at: None })
     }
 
-    fn verdict_by_bearer<'g>(&'g self, case: &Case<'g, '_>, caller: Result<&Caller, Fault>) -> Verdict<'g> {
-        match (decide_by_bearer(case.found, case.constraints, caller), case.found) {
-            (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
-                index,
-                route,
-                identity: case.says.identity(permit),
-                session: None,
-                opened: None,
-                renewal: Vec::new(),
-                bearer_ends_at: permit.caller().and_then(Caller::ends_at),
-            }),
-            (Decision::Deny(denial), _) => Verdict::Deny(denial),
-            (_, _) => Verdict::Deny(Denial::Bearer(Fault::Token)),
-        }
-    }
-
     /// The route of a request, by its method and by those that an app may take in its place.
     fn find(&self, request: &CleanRequest<'_>) -> Found<'_> {
         let parts = request.parts();
@@ -396,6 +366,38 @@ impl Gate {
     /// All routes in the order in which they are tried.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
+    }
+}
+
+impl<'g> Case<'g, '_> {
+    /// What a bearer token in the request asks for before its cookie is looked at; none where the
+    /// route takes none, or the request shows none. A token of a route is nothing to another.
+    fn asks_about_bearer(&self) -> Option<Verdict<'g>> {
+        let Found::Route(_, route) = self.found else { return None };
+        if route.bearer.is_empty() {
+            return None;
+        }
+        match presented(self.headers) {
+            Ok(None) => None,
+            Ok(Some(token)) => Some(Verdict::Verify { token, rules: &route.bearer }),
+            Err(_) => Some(self.by_bearer(Err(Fault::Request))),
+        }
+    }
+
+    fn by_bearer(&self, caller: Result<&Caller, Fault>) -> Verdict<'g> {
+        match (decide_by_bearer(self.found, self.constraints, caller), self.found) {
+            (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
+                index,
+                route,
+                identity: self.says.identity(permit),
+                session: None,
+                opened: None,
+                renewal: Vec::new(),
+                bearer_ends_at: permit.caller().and_then(Caller::ends_at),
+            }),
+            (Decision::Deny(denial), _) => Verdict::Deny(denial),
+            (_, _) => Verdict::Deny(Denial::Bearer(Fault::Token)),
+        }
     }
 }
 

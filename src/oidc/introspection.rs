@@ -360,9 +360,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_signed_answer_is_verified_and_no_other_counts_then() {
-        let signer = Signer::new(ES256, "k");
+        let key = Signer::new(ES256, "k");
         let stub = Stub::start(&[]).await;
-        stub.publish(std::slice::from_ref(&signer));
+        stub.publish(std::slice::from_ref(&key));
         let source = KeySource {
             name: "api".to_owned(),
             issuer: stub.issuer.clone(),
@@ -374,7 +374,7 @@ mod tests {
         let claims = json!({
             "iss": stub.issuer, "aud": "api", "iat": NOW.as_unix(), "token_introspection": said(&stub),
         });
-        stub.answer(PATH, SIGNED, &signer.sign_with(&header, &claims));
+        stub.answer(PATH, SIGNED, &key.sign_with(&header, &claims));
         assert!(ask(signed()).await.is_ok());
         // Not where nobody said by whom it may be signed.
         assert!(ask(settings(&stub)).await.unwrap_err().is_outage());
@@ -382,17 +382,17 @@ mod tests {
         let with = |name: &str, value: Value| {
             let mut claims = claims.clone();
             claims[name] = value;
-            signer.sign_with(&header, &claims)
+            key.sign_with(&header, &claims)
         };
         for (what, jwt) in [
             ("iss", with("iss", json!("https://evil.test"))),
             ("aud", with("aud", json!("another-resource-server"))),
             ("iat", with("iat", json!(NOW.as_unix() + 61))),
             ("no answer in it", with("token_introspection", json!(true))),
-            ("another type", signer.sign_with(&json!({"alg": "ES256", "kid": "k", "typ": "at+jwt"}), &claims)),
-            ("no type", signer.sign_with(&json!({"alg": "ES256", "kid": "k"}), &claims)),
+            ("another type", key.sign_with(&json!({"alg": "ES256", "kid": "k", "typ": "at+jwt"}), &claims)),
+            ("no type", key.sign_with(&json!({"alg": "ES256", "kid": "k"}), &claims)),
             ("another key", Signer::new(ES256, "k").sign_with(&header, &claims)),
-            ("none", signer.sign_with(&json!({"alg": "none", "typ": "token-introspection+jwt"}), &claims)),
+            ("none", key.sign_with(&json!({"alg": "none", "typ": "token-introspection+jwt"}), &claims)),
         ] {
             stub.answer(PATH, SIGNED, &jwt);
             let refused = ask(signed()).await.unwrap_err();

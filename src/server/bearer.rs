@@ -47,10 +47,12 @@ impl Endpoints {
     /// Answers a bearer token that does not count.
     pub(super) fn refuse_bearer(&self, fault: Fault, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let cause = exchange.not_verified.take();
-        let status = match fault {
-            Fault::Request => StatusCode::BAD_REQUEST,
-            Fault::Token => StatusCode::UNAUTHORIZED,
-            Fault::Scope => StatusCode::FORBIDDEN,
+        let (status, message) = match fault {
+            Fault::Request => {
+                (StatusCode::BAD_REQUEST, "Send one Authorization header: the word Bearer, a space, and one token.")
+            }
+            Fault::Token => (StatusCode::UNAUTHORIZED, "The bearer token does not count here."),
+            Fault::Scope => (StatusCode::FORBIDDEN, "The bearer token lacks a scope."),
             Fault::Outage => {
                 let cause = cause.map_or_else(|| fault.to_string(), |cause| cause.to_string());
                 return self.rescue(Rescue::OF_BEARER_OUTAGE, &cause, parts, exchange);
@@ -58,11 +60,11 @@ impl Endpoints {
         };
         let (code, description) = (error_code(fault), fault.to_string());
         let mut attributes = format!(r#", error="{code}", error_description="{description}""#);
-        let mut body = serde_json::json!({ "error": code, "message": format!("{description}.") });
+        let mut body = serde_json::json!({ "error": code, "message": message });
         if let Some(NotVerified::Scope { scope, .. }) = &cause {
             // `config` lets nothing in that a quoted text cannot have.
-            attributes.push_str(&format!(r#", scope="{scope}""#));
-            body["scope"] = scope.as_str().into();
+            attributes = format!(r#"{attributes}, scope="{scope}""#);
+            body = serde_json::json!({ "error": code, "message": message, "scope": scope });
         }
         match cause {
             Some(cause) => exchange.because(cause),

@@ -12,11 +12,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use http::Method;
-use ring::digest;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use vestibule::bearer::hash_of;
 
 const AUDIENCE: &str = "https://api.example";
 const OPAQUE: &str = "the-opaque-access-token-of-the-test-suite";
@@ -51,11 +51,7 @@ impl Stage {
             never_logged(secret);
         }
         let (issuer, stranger) = (Issuer::start().await, Issuer::start().await);
-        let hash: String = digest::digest(&digest::SHA256, SERVICE_KEY.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hash_of(SERVICE_KEY);
         let url = &issuer.url;
         let jwt = |audience: &str, scopes: &str| {
             format!("{{kind: jwt, issuer: \"{url}\", audience: \"{audience}\", timeout: 3m{scopes}}}")

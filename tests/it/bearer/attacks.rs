@@ -26,6 +26,8 @@ async fn a_token_that_does_not_count_is_refused_like_any_other() {
         "iss": stage.site.provider.issuer(), "aud": "app", "sub": "7c9e6679", "iat": START, "exp": START + 600,
     });
     let event = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    let mut with_jku = header.clone();
+    with_jku["jku"] = json!(format!("{}/jwks", stage.stranger.url));
     let mut bad = vec![
         ("alg none", unsigned.clone()),
         ("alg none, without signature", format!("{}.", unsigned.rsplit_once('.').unwrap().0)),
@@ -35,7 +37,7 @@ async fn a_token_that_does_not_count_is_refused_like_any_other() {
         ("crit", with_header("crit", json!(["exp"]))),
         ("another kid", with_header("kid", json!("rsa"))),
         ("an unknown kid", with_header("kid", json!("../../../dev/null"))),
-        ("its own key", with_header("jku", json!("https://evil.example/jwks")).replace(signature, "AAAA")),
+        ("another's key, and where to find it", stage.stranger.signed(&with_jku, &claims)),
         ("forged claims", [good.split('.').next().unwrap(), &forged_claims, signature].join(".")),
         ("no signature", format!("{}.", good.rsplit_once('.').unwrap().0)),
         ("two parts", good.rsplit_once('.').unwrap().0.to_owned()),
@@ -67,10 +69,7 @@ async fn a_token_that_does_not_count_is_refused_like_any_other() {
         ("of nobody", with_claim("sub", json!("a\r\nX-Auth-Request-User: admin"))),
         ("oversized", stage.issuer.access_token(&stage.claims_with("pad", json!("x".repeat(17 * 1024))))),
         ("a short key", "changeme".to_owned()),
-        ("the hash of the service key", {
-            let hash = digest::digest(&digest::SHA256, SERVICE_KEY.as_bytes());
-            hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-        }),
+        ("the hash of the service key", hash_of(SERVICE_KEY)),
         ("almost the service key", SERVICE_KEY.trim_end_matches('e').to_owned()),
     ];
     bad.extend(stage.issuer.by_public_key(&claims).into_iter().map(|token| ("HS256 with the public key", token)));
@@ -84,7 +83,7 @@ async fn a_token_that_does_not_count_is_refused_like_any_other() {
               error_description=\"the bearer token does not count here\""],
             "{what}"
         );
-        let said = json!({"error": "invalid_token", "message": "the bearer token does not count here."});
+        let said = json!({"error": "invalid_token", "message": "The bearer token does not count here."});
         assert_eq!(answer.json(), said, "{what}");
         // Nor is it good once it was looked at.
         assert_eq!(with_token(&client, "/api/x", &token).await.status, 401, "{what}");
