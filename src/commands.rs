@@ -151,8 +151,8 @@ pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
 /// The key alone on standard output, to be given to its program; its hash beside it.
 pub(crate) fn new_service_key(name: &str) -> ExitCode {
     exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|random| {
-        // By its beginning a scanner finds one that was put where it does not belong.
-        let key = format!("vsk_{random}");
+        // By its beginning a scanner finds one that was put where it does not belong, too.
+        let key = format!("{}{random}", bearer::PREFIX);
         let hash = bearer::hash_of(&key);
         println!("{key}");
         eprintln!("Give it to that program alone, which sends it as Authorization: Bearer. In the configuration,");

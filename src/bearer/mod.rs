@@ -22,7 +22,7 @@ mod tests;
 
 pub use caller::Caller;
 pub use presented::{Malformed, Presented, presented};
-pub use service_keys::{MIN_LEN, ServiceKey, hash_of};
+pub use service_keys::{MIN_LEN, PREFIX, ServiceKey, hash_of};
 pub use settings::{CACHE, Kind, Settings};
 
 use crate::clock::Timestamp;
@@ -157,10 +157,16 @@ impl Bearers {
         let all = || rules.iter().filter_map(|index| Some((*index, self.rules.get(*index)?)));
         for (index, rule) in all() {
             if let Source::Keys(keys) = &rule.source
-                && let Some(key) = service_keys::find(keys, token.expose_secret(), now)
+                && let Some(key) = service_keys::find(keys, token.expose_secret())
             {
+                if key.is_over(now) {
+                    return Err(NotVerified::Refused(rule.says(&format_args!("the key {} has ended", key.name))));
+                }
                 return Ok(Arc::new(self.holder_of(index, rule, key)));
             }
+        }
+        if token.expose_secret().starts_with(PREFIX) {
+            return Err(NotVerified::Unknown);
         }
         let mut refused = None;
         for (index, rule) in all() {
@@ -177,7 +183,9 @@ impl Bearers {
             return Err(refused);
         }
         for (index, rule) in all() {
-            if let Source::Introspection { cache, .. } = &rule.source {
+            if let Source::Introspection { endpoint, cache, .. } = &rule.source
+                && endpoint.may_know(token.expose_secret())
+            {
                 return self.found(index, token, *cache, now, self.by_asking(index, rule, token, now)).await;
             }
         }

@@ -14,6 +14,10 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 /// configured: somebody may have hashed a password.
 pub const MIN_LEN: usize = 22;
 
+/// What the keys begin with that `vestibule keys service` makes. A token that begins so is shown to
+/// no issuer, whether we know it (still) or not.
+pub const PREFIX: &str = "vsk_";
+
 /// One key of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceKey {
@@ -37,10 +41,17 @@ pub fn hash_of(key: &str) -> String {
     })
 }
 
-/// The key that `token` is, if it is one that counts at the moment `now`.
+impl ServiceKey {
+    /// Whether its end has come at the moment `now`.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
+/// The key that `token` is, if it is one, over or not.
 ///
 /// Every key is compared, whichever it is and wherever it stands.
-pub(super) fn find<'k>(keys: &'k [ServiceKey], token: &str, now: Timestamp) -> Option<&'k ServiceKey> {
+pub(super) fn find<'k>(keys: &'k [ServiceKey], token: &str) -> Option<&'k ServiceKey> {
     if token.len() < MIN_LEN {
         return None;
     }
@@ -54,7 +65,7 @@ pub(super) fn find<'k>(keys: &'k [ServiceKey], token: &str, now: Timestamp) -> O
     if !bool::from(found) {
         return None;
     }
-    keys.get(usize::try_from(index).ok()?).filter(|key| key.until.is_none_or(|until| now < until))
+    keys.get(usize::try_from(index).ok()?)
 }
 
 #[cfg(test)]
@@ -73,14 +84,14 @@ mod tests {
         let texts = ["the-first-key-of-the-tests-00", "the-second-key-of-the-tests-0", "the-third-key-of-the-tests-00"];
         let keys: Vec<_> = texts.iter().map(|text| key(text, text)).collect();
         for text in texts {
-            assert_eq!(find(&keys, text, NOW).map(|key| key.name.as_str()), Some(text));
+            assert_eq!(find(&keys, text).map(|key| key.name.as_str()), Some(text));
             for other in [&text[..28], &format!("{text}0"), &text.to_uppercase(), ""] {
-                assert_eq!(find(&keys, other, NOW), None, "{other}");
+                assert_eq!(find(&keys, other), None, "{other}");
             }
             // The hash is no key.
-            assert_eq!(find(&keys, &hash_of(text), NOW), None);
+            assert_eq!(find(&keys, &hash_of(text)), None);
         }
-        assert_eq!(find(&[], texts[0], NOW), None);
+        assert_eq!(find(&[], texts[0]), None);
     }
 
     /// From FIPS 180-4's examples.
@@ -92,16 +103,17 @@ mod tests {
     #[test]
     fn the_hash_of_a_password_opens_nothing() {
         for weak in ["changeme", "", "21-characters-are-few"] {
-            assert_eq!(find(&[key("weak", weak)], weak, NOW), None, "{weak}");
+            assert_eq!(find(&[key("weak", weak)], weak), None, "{weak}");
         }
-        assert!(find(&[key("enough", "22-characters-can-hold")], "22-characters-can-hold", NOW).is_some());
+        assert!(find(&[key("enough", "22-characters-can-hold")], "22-characters-can-hold").is_some());
     }
 
     #[test]
     fn a_key_ends_when_it_is_said_to() {
         let text = "the-first-key-of-the-tests-00";
         let ends = [ServiceKey { until: Some(NOW), ..key("ends", text) }];
-        assert!(find(&ends, text, Timestamp::from_unix(NOW.as_unix() - 1)).is_some());
-        assert!(find(&ends, text, NOW).is_none());
+        let key = find(&ends, text).unwrap();
+        assert!(!key.is_over(Timestamp::from_unix(NOW.as_unix() - 1)) && key.is_over(NOW));
+        assert!(!ServiceKey { until: None, ..key.clone() }.is_over(NOW));
     }
 }

@@ -126,6 +126,21 @@ async fn only_the_claims_that_are_kept_are() {
     assert_eq!((caller.rule(), caller.label().as_str()), (1, "services/nightly"));
 }
 
+/// A key that was taken away, or that has ended, is still a secret of somebody's.
+#[tokio::test]
+async fn a_service_key_is_shown_to_no_issuer_whatever_became_of_it() {
+    let endpoint = Endpoint::start().await;
+    let text = "the-key-of-the-nightly-export";
+    let ended = ServiceKey { until: Some(NOW), ..key("nightly", text) };
+    let services = Settings { name: "services".to_owned(), kind: Kind::Keys(vec![ended]) };
+    let bearers = bearers(vec![endpoint.rule("a", 60), services]);
+    let refused = bearers.verify(&[0, 1], &shown(text), NOW).await.unwrap_err();
+    assert_eq!(refused.to_string(), "bearer services: the key nightly has ended");
+    let unknown = bearers.verify(&[0], &shown("vsk_of-somebody-who-left"), NOW).await;
+    assert_eq!(unknown, Err(NotVerified::Unknown));
+    assert_eq!(endpoint.asked(), 0);
+}
+
 #[tokio::test]
 async fn many_at_once_with_one_token_ask_once() {
     let endpoint = Endpoint::start().await;

@@ -424,6 +424,8 @@ mod tests {
             route("/api/**", Access::Public, &[Method::OPTIONS]),
             route("/api/**", Access::SignedIn, &[]),
             route("/app/**", Access::SignedIn, &[]),
+            Route { bearer: vec![1], ..route("/both/**", Access::SignedIn, &[]) },
+            Route { bearer: vec![1], ..route("/programs/**", Access::Bearer, &[]) },
         ];
         let headers = Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default() };
         let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
@@ -532,6 +534,75 @@ mod tests {
             judged > 200 && forwarded.get() > 20,
             "{judged} judged, {forwarded:?} forwarded: too few to say anything"
         );
+    }
+
+    fn bearer_lines() -> impl Strategy<Value = Vec<(String, String)>> {
+        let values = "([Bb]earer|BEARER|bEaReR)( {1,2}[A-Za-z0-9._~+/-]{1,20}={0,2}|([ \t=:,\"']{0,3}[A-Za-z0-9._~+/=-]{0,20}){0,2})";
+        let others = "(Basic dTpw|DPoP abc|Bearer abc|)";
+        (values, prop::option::weighted(0.3, others)).prop_map(|(first, second)| {
+            let line = |value: String| ("authorization".to_owned(), value);
+            [Some(line(first)), second.map(line)].into_iter().flatten().collect()
+        })
+    }
+
+    #[test]
+    fn whatever_looks_like_a_bearer_token_is_never_let_through_by_a_cookie() {
+        let gate = gate();
+        let cookie = good_cookie(&gate);
+        let (asked, refused) = (Cell::new(0), Cell::new(0));
+        let mut runner =
+            TestRunner::new(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() });
+        let ran = runner.run(&(prop::sample::select(vec!["both", "programs"]), bearer_lines()), |(route, lines)| {
+            let headers = lines.into_iter().chain([("cookie".to_owned(), cookie.clone())]).collect();
+            let request = ("GET", format!("/{route}/x"), headers);
+            judge(&gate, &request, |verdict| match verdict {
+                Verdict::Verify { rules, .. } => {
+                    asked.set(asked.get() + 1);
+                    assert_eq!(*rules, [1]);
+                }
+                Verdict::Deny(Denial::Bearer(Fault::Request)) => refused.set(refused.get() + 1),
+                other => panic!("{request:?}: {other:?}"),
+            });
+            Ok(())
+        });
+        ran.unwrap();
+        assert!(asked.get() > 50 && refused.get() > 50, "{asked:?} {refused:?}: too few to say anything");
+    }
+
+    #[test]
+    fn a_bearer_gives_the_identity_that_was_verified_by_a_rule_of_the_route_and_no_session() {
+        let gate = gate();
+        let claims = serde_json::json!({"sub": "s", "email": "batch@example.fr", "groups": ["robots"]});
+        let caller = |rule| Caller::for_tests(rule, claims.as_object().unwrap());
+        let judged = |path: &str, caller: &Caller| {
+            let request = http::Request::get(path).header("host", "playground.example.gouv.fr");
+            let parts = request.header("cookie", good_cookie(&gate)).body(()).unwrap().into_parts().0;
+            let request = CleanRequest::inspect(&parts, path.as_bytes(), b"").unwrap();
+            match gate.judge_bearer(&request, Ok(caller)) {
+                Verdict::Forward(Forward { session: None, opened: None, renewal, identity, .. }) => {
+                    assert!(renewal.is_empty());
+                    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+                    Some(identity.iter().map(|(name, value)| (name.to_string(), text(value))).collect::<Vec<_>>())
+                }
+                Verdict::Deny(Denial::Bearer(Fault::Token) | Denial::NoRoute) => None,
+                other => panic!("{path}: {other:?}"),
+            }
+        };
+        let expected = [
+            ("x-auth-request-user", "s"),
+            ("x-auth-request-email", "batch@example.fr"),
+            ("x-auth-request-groups", "robots"),
+            ("x-vestibule-bearer", "api"),
+        ];
+        let expected: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        for path in ["/both/x", "/programs/x"] {
+            assert_eq!(judged(path, &caller(1)).as_ref(), Some(&expected), "{path}");
+            assert_eq!(judged(path, &caller(0)), None, "{path}");
+        }
+        // Routes that take no bearer, even by mistake of whoever asks.
+        for path in ["/app/x", "/public/x", "/nowhere"] {
+            assert_eq!(judged(path, &caller(1)), None, "{path}");
+        }
     }
 
     #[test]

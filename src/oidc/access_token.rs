@@ -138,7 +138,7 @@ impl TokenIssuer {
     /// Whether a token claims to be of this issuer. It proves nothing, and only says who can verify
     /// it: nobody's keys are fetched for a token of somebody else.
     pub fn is_named_by(&self, token: &str) -> bool {
-        jws::claims_to_be_from(token, self.keys.issuer())
+        jws::claimed_issuer(token).is_some_and(|named| named == self.keys.issuer())
     }
 
     /// Verifies `token` at the moment `now`.

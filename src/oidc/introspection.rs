@@ -101,6 +101,13 @@ impl Introspection {
         Self { settings, fetch, signed }
     }
 
+    /// Whether this endpoint is the one to ask: a token that names another issuer than the configured
+    /// one is not shown to it.
+    pub fn may_know(&self, token: &str) -> bool {
+        let Some(issuer) = &self.settings.issuer else { return true };
+        jws::claimed_issuer(token).is_none_or(|named| named == *issuer)
+    }
+
     /// Asks whether `token` counts.
     ///
     /// # Errors
@@ -332,6 +339,18 @@ mod tests {
             stub.answer(PATH, "application/json", &said.to_string());
             assert!(ask(settings(&stub)).await.is_ok(), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_names_another_issuer_is_not_for_this_endpoint() {
+        let stub = Stub::start(&[]).await;
+        let signer = Signer::new(ES256, "k");
+        let of = |issuer: &str| signer.sign(&json!({"iss": issuer, "sub": "s"}));
+        let endpoint = Introspection::new(settings(&stub), Fetch::new().unwrap());
+        assert!(endpoint.may_know("opaque") && endpoint.may_know(&of(&stub.issuer)));
+        assert!(!endpoint.may_know(&of("https://other.test")));
+        let anybody_s = IntrospectionSettings { issuer: None, ..settings(&stub) };
+        assert!(Introspection::new(anybody_s, Fetch::new().unwrap()).may_know(&of("https://other.test")));
     }
 
     #[tokio::test]

@@ -149,15 +149,15 @@ pub(super) fn verify(token: &str, kind: Kind, trust: &Trust<'_>) -> Result<Verif
     Ok(Verified { algorithm, claims })
 }
 
-/// Whether a token claims to come from `issuer`: to choose whose keys it is verified with, and for
-/// nothing else. Nothing of it is verified yet.
-pub(super) fn claims_to_be_from(token: &str, issuer: &str) -> bool {
+/// The issuer that a token claims to be from: to choose who can verify it, and for nothing else.
+/// Nothing of it is verified yet.
+pub(super) fn claimed_issuer(token: &str) -> Option<String> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return false;
+        return None;
     };
-    let claims = decoded(payload).ok().and_then(|payload| strict_json::object(&payload).ok());
-    claims.is_some_and(|claims| claims.get("iss").is_some_and(|named| named == issuer))
+    let mut claims = strict_json::object(&decoded(payload).ok()?).ok()?;
+    text(&mut claims, "iss").ok()?
 }
 
 /// HS256, by ring and not by the library: the library's panics on a signature of another length
