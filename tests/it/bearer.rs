@@ -361,6 +361,24 @@ async fn a_front_proxy_that_asks_is_told_the_same() {
     assert_eq!(ask("/api/x", &["Bearer another-opaque-one"]).await.status, 503);
 }
 
+#[test]
+fn a_service_key_is_made_with_the_line_for_the_configuration() {
+    let make = |name: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_vestibule")).args(["keys", "service", name]).output().unwrap()
+    };
+    let (made, another) = (make("nightly-export"), make("nightly-export"));
+    assert!(made.status.success());
+    // Nothing else is on standard output.
+    let key = String::from_utf8(made.stdout).unwrap();
+    let key = key.strip_suffix('\n').unwrap();
+    assert!(key.starts_with("vsk_") && key.len() == 47 && !key.contains(char::is_whitespace), "{key}");
+    let told = String::from_utf8(made.stderr).unwrap();
+    let line = format!("  - {{name: \"nightly-export\", sha256: \"{}\"}}\n", hash_of(key));
+    assert!(told.ends_with(&line) && !told.contains(key), "{told}");
+    assert_ne!(another.stdout, format!("{key}\n").into_bytes());
+    assert!(!make("a name").status.success());
+}
+
 /// The parts of a token, decoded: what somebody who has one can see and send again.
 fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()).unwrap()
