@@ -20,6 +20,8 @@ use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
 use crate::session::{Refresher, Sessions};
 use crate::store;
 use crate::web::cookies::Cookies;
+use crate::web::cors::Preflight;
+use crate::web::origin::Origins;
 use key_rotation::KeyRotation;
 use std::future::Future;
 use std::sync::Arc;
@@ -108,6 +110,7 @@ impl App {
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
         let refresher = Arc::new(refresher);
         let return_hosts = config.login.return_hosts.clone();
+        let origins = Origins::new(public_url.clone(), config.login.origins.clone());
         let login = Login::new(
             config.login,
             provider,
@@ -132,9 +135,11 @@ impl App {
             clock,
             random,
             metrics: Arc::new(Metrics::new()?),
+            sign_out_answer: config.sign_out_answer,
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
-            .returning_to(return_hosts);
+            .returning_to(return_hosts)
+            .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
         let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
         let parts = Parts {
             gate,

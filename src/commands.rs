@@ -10,7 +10,7 @@ mod import_oauth2_proxy;
 pub(crate) mod sessions;
 
 use base64::Engine;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -40,11 +40,12 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
     }
 }
 
-pub(crate) fn serve(path: &Path) -> ExitCode {
-    exit(load(path).and_then(|config| {
+pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
+    exit(load(paths).and_then(|config| {
         telemetry::init(&config.telemetry)?;
         for finding in config.findings() {
-            tracing::warn!(key = %finding.path, line = finding.line, "{}", finding.message);
+            let (key, file, line) = (&finding.path, &finding.file, finding.line);
+            tracing::warn!(%key, file, line, "{}", finding.message);
         }
         let threads = config.server.threads;
         on_runtime(threads, async {
@@ -62,10 +63,10 @@ pub(crate) fn serve(path: &Path) -> ExitCode {
     }))
 }
 
-pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
-    exit(load(path).and_then(|config| {
+pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
+    exit(load(paths).and_then(|config| {
         for finding in config.findings() {
-            println!("{}", finding.in_file(&path.display().to_string()));
+            println!("{finding}");
         }
         read_key_books(&config)?;
         if online {
@@ -75,7 +76,7 @@ pub(crate) fn check(path: &Path, online: bool) -> ExitCode {
                 ask_apis(&config).await
             })?;
         }
-        println!("{}: the configuration is good", path.display());
+        println!("{}: the configuration is good", names(paths));
         Ok(())
     }))
 }
@@ -94,8 +95,33 @@ fn read_key_books(config: &Config) -> Result<(), Failure> {
 
 async fn ask_provider(config: &Config) -> Result<(), Failure> {
     let provider = Provider::new(config.provider.clone(), Fetch::new()?);
-    provider.prepare(Clock::System.now()).await?;
-    println!("{}: the provider answers with metadata and keys", config.provider.issuer);
+    let (name, issuer) = (&config.provider.name, &config.provider.issuer);
+    let found = provider.examine(Clock::System.now()).await.map_err(|error| {
+        let hint = if error.is_about_discovery() {
+            format!("; for a provider without discovery, write providers.{name}.endpoints")
+        } else {
+            String::new()
+        };
+        format!("{issuer}: {error}{hint}")
+    })?;
+    let algorithms = found.id_token_algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !found.can_verify() {
+        let what = if algorithms.is_empty() {
+            "announces no algorithm for ID tokens that can be used".to_owned()
+        } else {
+            format!("has no key for ID tokens signed with {algorithms} at {}", found.jwks_uri)
+        };
+        return Err(format!("{issuer}: the provider {what}; see providers.{name}.id_token_algorithms").into());
+    }
+    if found.by_hand {
+        println!(
+            "{issuer}: {} answers with keys; the other endpoints are written by hand and not tried",
+            found.jwks_uri
+        );
+    } else {
+        println!("{issuer}: the provider answers with metadata and keys");
+    }
+    println!("{issuer}: ID tokens may be signed with {algorithms}");
     Ok(())
 }
 
@@ -217,8 +243,13 @@ impl Environment for DemoSecrets<'_> {
     }
 }
 
-fn load(path: &Path) -> Result<Config, Failure> {
-    Ok(config::load(path, &SystemEnvironment)?)
+/// The files of a configuration, as they were named.
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn load(paths: &[PathBuf]) -> Result<Config, Failure> {
+    Ok(config::load(paths, &SystemEnvironment)?)
 }
 
 fn fresh_key(random: &dyn Random) -> Result<String, random::NoRandomness> {

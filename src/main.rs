@@ -76,9 +76,9 @@ enum KeysCommand {
 
 #[derive(Args)]
 struct ConfigFile {
-    /// The configuration, in YAML
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    /// The configuration, in YAML; given several times, each file goes over those before it
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Vec<PathBuf>,
 }
 
 fn key_name(text: &str) -> Result<String, &'static str> {

@@ -126,7 +126,7 @@ mod tests {
             let at = directory.path().display();
             let text = format!(
                 "public_url: https://app.example.fr\n\
-                 providers: {{p: {{issuer: https://login.example.org, client_id: c}}}}\n\
+                 providers: {{p: {{issuer: https://login.example.org, client_id: c, client_authentication: none}}}}\n\
                  upstreams: {{app: {{url: 'http://127.0.0.1:8501'}}}}\n\
                  routes: [{{path: /**, upstream: app}}]\n\
                  session: {{keys: [{{id: current, secret: {{file: {at}/current}}}}, \

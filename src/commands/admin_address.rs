@@ -6,7 +6,6 @@
 
 use super::Failure;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 use vestibule::server::{ListenAddress, Listener};
 
 /// An address given as `--admin`, without a final slash.
@@ -17,11 +16,10 @@ pub(super) fn given(address: &str) -> Result<String, Failure> {
     Ok(address.trim_end_matches('/').to_owned())
 }
 
-/// The address of `listeners.admin` of the configuration in `file`, on the machine that it is on.
+/// The address of `listeners.admin` of the configuration in `files`, on the machine that it is on.
 /// `instead` is what to give where it has none that can be asked.
-pub(super) fn of(file: &Path, admin: &Listener, instead: &str) -> Result<String, Failure> {
-    let elsewhere =
-        |why: &str| Err(Failure::from(format!("{}: listeners.admin {why}; give {instead}", file.display())));
+pub(super) fn of(files: &str, admin: &Listener, instead: &str) -> Result<String, Failure> {
+    let elsewhere = |why: &str| Err(Failure::from(format!("{files}: listeners.admin {why}; give {instead}")));
     if admin.tls.is_some() {
         return elsewhere("speaks TLS, for a name that is not in the file");
     }
@@ -45,7 +43,7 @@ mod tests {
     use vestibule::server::TlsFiles;
 
     fn of_listener(address: ListenAddress, tls: Option<TlsFiles>) -> Result<String, String> {
-        of(Path::new("v.yaml"), &Listener { address, tls }, "--admin URL").map_err(|failure| failure.to_string())
+        of("v.yaml", &Listener { address, tls }, "--admin URL").map_err(|failure| failure.to_string())
     }
 
     #[test]

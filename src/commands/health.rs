@@ -5,7 +5,7 @@
 //! asks the admin listener what a probe of Kubernetes asks. Needs no token, and must never send one.
 #![expect(clippy::print_stdout, reason = "a command line speaks by printing")]
 
-use super::{Failure, admin_address, exit, load, on_runtime};
+use super::{Failure, admin_address, exit, load, names, on_runtime};
 use clap::Args;
 use http::{Request, StatusCode};
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use vestibule::fetch::Fetch;
 /// What to ask, and where.
 #[derive(Args)]
 pub(crate) struct HealthCommand {
-    /// The configuration of the sidecar, for the address of its admin listener
+    /// The configuration of the sidecar, for the address of its admin listener: all of its files
     #[arg(long, value_name = "FILE", required_unless_present = "admin", conflicts_with = "admin")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// The address of the admin listener, such as http://127.0.0.1:4181
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
@@ -35,10 +35,10 @@ pub(crate) fn run(command: HealthCommand) -> ExitCode {
 }
 
 async fn ask(command: HealthCommand) -> Result<(), Failure> {
-    let address = match (command.admin, command.config) {
+    let address = match (command.admin, command.config.as_slice()) {
         (Some(address), _) => admin_address::given(&address)?,
-        (None, Some(file)) => admin_address::of(&file, &load(&file)?.server.admin, "--admin URL")?,
-        (None, None) => return Err("give --config FILE, or --admin URL".into()),
+        (None, []) => return Err("give --config FILE, or --admin URL".into()),
+        (None, files) => admin_address::of(&names(files), &load(files)?.server.admin, "--admin URL")?,
     };
     let (path, well) = if command.ready { ("/readyz", "ready") } else { ("/healthz", "alive") };
     let request = Request::get(format!("{address}{path}"))

@@ -5,7 +5,7 @@
 //! cursor.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
-use super::{Failure, admin_address, exit, load, on_runtime};
+use super::{Failure, admin_address, exit, load, names, on_runtime};
 use clap::{Args, Subcommand};
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
@@ -63,9 +63,9 @@ pub(crate) enum SessionsCommand {
 /// Where the admin listener is, and its token.
 #[derive(Args)]
 pub(crate) struct AdminListener {
-    /// The configuration of the sidecar, for its admin listener and its token
+    /// The configuration of the sidecar, for its admin listener and its token: all of its files
     #[arg(long, value_name = "FILE", required_unless_present = "admin", conflicts_with = "admin")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// The address of the admin listener, such as http://127.0.0.1:4181
     #[arg(long, value_name = "URL", requires = "token_file")]
     admin: Option<String>,
@@ -139,18 +139,18 @@ impl Door {
             AdminListener { admin: Some(address), token_file: Some(path), .. } => {
                 Ok(Self { address: admin_address::given(&address)?, token: token_in(&path)? })
             }
-            AdminListener { config: Some(path), .. } => Self::of_configuration(&path),
+            AdminListener { config: paths, .. } if !paths.is_empty() => Self::of_configuration(&paths),
             _ => Err("give --config FILE, or --admin URL and --token-file FILE".into()),
         }
     }
 
-    fn of_configuration(path: &Path) -> Result<Self, Failure> {
-        let server = load(path)?.server;
-        let file = path.display();
+    fn of_configuration(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let server = load(paths)?.server;
+        let file = names(paths);
         let token = server.admin_token.ok_or_else(|| {
             format!("{file}: set admin.token, {{file: PATH}} or {{env: NAME}}, to see and end sessions")
         })?;
-        let address = admin_address::of(path, &server.admin, "--admin URL and --token-file FILE")?;
+        let address = admin_address::of(&file, &server.admin, "--admin URL and --token-file FILE")?;
         Ok(Self { address, token })
     }
 

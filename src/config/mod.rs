@@ -13,14 +13,16 @@
 //!   page ([`reference()`]) are generated from them.
 //!
 //! ```text
-//!  text ── parse ──► written::Written ── resolve ──► Config + Findings
-//!            │ faults                       │ problems
-//!            └──────────► Problems ◄────────┘   each with the line that `locate` finds
+//!  texts ── parse ──► values ── overlay ──► written::Written ── resolve ──► Config + Findings
+//!            │ faults            │                               │ problems
+//!            └───────────────────┴──────────► Problems ◄─────────┘
+//!                             each with the file and the line that `overlay` and `locate` find
 //! ```
 
 mod environment;
 mod key_files;
 mod locate;
+mod overlay;
 mod parse;
 mod problem;
 mod reference;
@@ -46,18 +48,33 @@ pub use schema::schema;
 pub use suggest::did_you_mean;
 pub use system_files::SystemFiles;
 
+use overlay::{Merged, Vain};
+use problem::Fault;
 use std::path::Path;
 
-/// Reads the configuration file at `path`.
+/// Reads the configuration files at `paths`, each over those before it.
 ///
 /// # Errors
-/// Every mistake in it, or the reason why it cannot be read.
-pub fn load(path: &Path, environment: &dyn Environment) -> Result<Config, Problems> {
-    let name = path.display().to_string();
-    let unreadable = |why: String| Problems::new(&name, vec![Problem::of_the_file(why)]);
-    let bytes = environment.file(path).map_err(|cause| unreadable(cause.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("is not UTF-8 text".to_owned()))?;
-    from_text(&name, text, environment)
+/// Every mistake in them, or the reason why one cannot be read.
+pub fn load(paths: &[impl AsRef<Path>], environment: &dyn Environment) -> Result<Config, Problems> {
+    let names: Vec<String> = paths.iter().map(|path| path.as_ref().display().to_string()).collect();
+    let read: Vec<_> = paths.iter().map(|path| environment.file(path.as_ref())).collect();
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, bytes) in names.iter().zip(&read) {
+        let text = match bytes {
+            Ok(bytes) => std::str::from_utf8(bytes).map_err(|_| Unreadable::NotText.to_string()),
+            Err(cause) => Err(cause.to_string()),
+        };
+        match text {
+            Ok(text) => files.push((name.as_str(), text)),
+            Err(why) => unreadable.push(Problem::of_the_file(name, why)),
+        }
+    }
+    if unreadable.is_empty() {
+        return from_texts(&files, environment);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Err(Problems::new(&names, unreadable))
 }
 
 /// Reads a configuration from `text`; `name` is what messages call it.
@@ -65,20 +82,75 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Config, Proble
 /// # Errors
 /// Every mistake in it.
 pub fn from_text(name: &str, text: &str, environment: &dyn Environment) -> Result<Config, Problems> {
-    let parsed = parse::parse(text).map_err(|syntax| Problems::new(name, vec![syntax]))?;
-    resolve::resolve(parsed, environment)
-        .map_err(|faults| {
-            let located = faults.into_iter().map(|fault| {
-                let line = locate::line_of(text, &fault.path);
-                Problem { path: fault.path, line, message: fault.message }
-            });
-            Problems::new(name, located.collect())
-        })
-        .map(|mut config| {
-            for finding in &mut config.findings {
-                finding.line = locate::line_of(text, &finding.path);
+    from_texts(&[(name, text)], environment)
+}
+
+/// Reads a configuration from several texts with their names, each over those before it.
+///
+/// # Errors
+/// Every mistake in them, those of their combination among them.
+pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Result<Config, Problems> {
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    let schema = schema();
+    let (mut values, mut problems, mut excused, mut unread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (index, (name, text)) in files.iter().enumerate() {
+        unread.extend(once_more(files.get(..index).unwrap_or_default(), name, text));
+        match parse::parse(name, text, &schema) {
+            Ok(parsed) => {
+                values.push(parsed.read);
+                problems.extend(parsed.faults.into_iter().map(|fault| in_file(name, text, fault)));
+                excused.extend(parsed.excused);
             }
-            config.findings.sort_by_key(|finding| finding.line);
-            config
-        })
+            Err(syntax) => unread.push(syntax),
+        }
+    }
+    if !unread.is_empty() {
+        return Err(Problems::new(&names, unread));
+    }
+    let Merged { value, origins, vain } = Merged::of(values, &schema);
+    for Vain { file, fault } in vain {
+        // Not what is empty because it was faulty.
+        let is_new = !excused.iter().any(|faulty: &KeyPath| faulty.covers(&fault.path));
+        problems.extend(files.get(file).filter(|_| is_new).map(|(name, text)| in_file(name, text, fault)));
+    }
+    let place = |path: &KeyPath| {
+        // What is missing everywhere is missing in all of them.
+        let file = if files.len() == 1 { Some(0) } else { origins.file_of(path) };
+        let found = file.and_then(|file| files.get(file));
+        found.map_or_else(|| (names.join(", "), None), |(name, text)| ((*name).to_owned(), locate::line_of(text, path)))
+    };
+    let mut parsed = parse::written(value);
+    parsed.excused.extend(excused);
+    match resolve::resolve(parsed, environment) {
+        Ok(mut config) if problems.is_empty() => {
+            for finding in &mut config.findings {
+                (finding.file, finding.line) = place(&finding.path);
+            }
+            let position = |finding: &Finding| names.iter().position(|name| *name == finding.file);
+            config.findings.sort_by_key(|finding| (position(finding), finding.line));
+            Ok(config)
+        }
+        outcome => {
+            problems.extend(outcome.err().unwrap_or_default().into_iter().map(|Fault { path, message }| {
+                let (file, line) = place(&path);
+                Problem { path, file, line, message }
+            }));
+            Err(Problems::new(&names, problems))
+        }
+    }
+}
+
+fn in_file(name: &str, text: &str, fault: Fault) -> Problem {
+    let line = locate::line_of(text, &fault.path);
+    Problem { path: fault.path, file: name.to_owned(), line, message: fault.message }
+}
+
+/// A file that is among those before it, by whatever name: over itself it changes nothing, so that
+/// another was meant.
+fn once_more(before: &[(&str, &str)], name: &str, text: &str) -> Option<Problem> {
+    if before.iter().any(|(other, _)| Path::new(other) == Path::new(name)) {
+        return Some(Problem::of_the_file(name, "is given twice; give each file once".to_owned()));
+    }
+    let (other, _) = before.iter().find(|(_, other)| !text.trim().is_empty() && *other == text)?;
+    Some(Problem::of_the_file(name, format!("is {other} once more, word for word; give each file once")))
 }

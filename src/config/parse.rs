@@ -16,39 +16,49 @@ const MOST_FAULTS: usize = 100;
 
 /// The outcome of reading: what could be read, and what could not.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) written: Written,
+pub(super) struct Parsed<T> {
+    pub(super) read: T,
     pub(super) faults: Vec<Fault>,
     /// Keys that are absent because of a fault: no second complaint that they are missing.
     pub(super) excused: Vec<KeyPath>,
 }
 
-/// Reads `text`.
+/// Reads the `text` of one file. What comes out has the shape of [`Written`]: what did not is
+/// emptied.
 ///
 /// # Errors
-/// The one mistake that is reported alone: what cannot be read as YAML at all.
-pub(super) fn parse(text: &str) -> Result<Parsed, Problem> {
+/// The one mistake that is reported alone: what cannot be read as YAML at all. It names the file
+/// `name`.
+pub(super) fn parse(name: &str, text: &str, schema: &serde_json::Value) -> Result<Parsed<Value>, Problem> {
     // First, because the reader names the mapping of a repeated key, not the line of the key.
     if let Some(line) = repeated_key(text) {
         let message = "this key is here for the second time; remove one of the two".to_owned();
-        return Err(Problem { line: Some(line), ..Problem::of_the_file(message) });
+        return Err(Problem { line: Some(line), ..Problem::of_the_file(name, message) });
     }
-    let mut value: Value = serde_yaml::from_str(text).map_err(|error| not_yaml(&error))?;
+    let mut value: Value = serde_yaml::from_str(text).map_err(|error| not_yaml(name, &error))?;
     let mut reader = Reader::default();
     if value.is_null() {
         value = Value::Mapping(serde_yaml::Mapping::new());
     }
-    reader.check_shape(&mut value, &super::schema(), &KeyPath::root());
-    let written = reader.read(&mut value);
+    reader.check_shape(&mut value, schema, &KeyPath::root());
+    reader.read(&mut value);
     let Reader { faults, excused } = reader;
-    Ok(Parsed { written, faults, excused })
+    Ok(Parsed { read: value, faults, excused })
 }
 
-fn not_yaml(error: &serde_yaml::Error) -> Problem {
+/// The types of what [`parse`] gave, of one file or of several as one.
+pub(super) fn written(mut value: Value) -> Parsed<Written> {
+    let mut reader = Reader::default();
+    let written = reader.read(&mut value);
+    let Reader { faults, excused } = reader;
+    Parsed { read: written, faults, excused }
+}
+
+fn not_yaml(name: &str, error: &serde_yaml::Error) -> Problem {
     let line = error.location().map(|location| location.line());
     let hint =
         "indent with spaces only, and put a text that begins with one of * & ! % @ ` { [ or holds \": \" in quotes";
-    Problem { line, ..Problem::of_the_file(format!("is not YAML: {error}; {hint}")) }
+    Problem { line, ..Problem::of_the_file(name, format!("is not YAML: {error}; {hint}")) }
 }
 
 #[derive(Default)]
@@ -129,6 +139,7 @@ impl Reader {
         }
         // Too much is wrong to go on: complaints about the rest would be noise.
         self.excused.push(KeyPath::root());
+        *value = empty(&KeyPath::root());
         Written::default()
     }
 

@@ -91,6 +91,8 @@ pub(super) struct Fault {
 pub struct Problem {
     /// Which key it is about; the root where it is about the whole file.
     pub path: KeyPath,
+    /// The file, as it was named; all of them where it is about the whole.
+    pub file: String,
     /// Its line, counted from 1; that of the mapping around it where the key is missing.
     pub line: Option<usize>,
     /// What is wrong and what to do.
@@ -98,25 +100,26 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn of_the_file(message: String) -> Self {
-        Self { path: KeyPath::root(), line: None, message }
+    pub(super) fn of_the_file(file: &str, message: String) -> Self {
+        Self { path: KeyPath::root(), file: file.to_owned(), line: None, message }
     }
 }
 
-/// Every mistake of a configuration, in the order of its lines.
+/// Every mistake of a configuration, in the order of its files and their lines.
 ///
 /// `Display` writes one line each, as compilers do, and a line that counts them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
-    source: String,
     problems: Vec<Problem>,
 }
 
 impl Problems {
-    pub(super) fn new(source: &str, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|a, b| (a.line, &a.path, &a.message).cmp(&(b.line, &b.path, &b.message)));
+    /// `files` are in their order.
+    pub(super) fn new(files: &[&str], mut problems: Vec<Problem>) -> Self {
+        let place = |problem: &Problem| (files.iter().position(|file| *file == problem.file), problem.line);
+        problems.sort_by(|a, b| (place(a), &a.path, &a.message).cmp(&(place(b), &b.path, &b.message)));
         problems.dedup();
-        Self { source: source.to_owned(), problems }
+        Self { problems }
     }
 
     /// Each mistake.
@@ -128,7 +131,7 @@ impl Problems {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
-            write_located(f, &self.source, problem.line, &problem.path, &problem.message)?;
+            write_located(f, &problem.file, problem.line, &problem.path, &problem.message)?;
             writeln!(f)?;
         }
         match self.problems.len() {
@@ -145,27 +148,18 @@ impl std::error::Error for Problems {}
 pub struct Finding {
     /// Which key it is about.
     pub path: KeyPath,
+    /// The file that holds it, as it was named.
+    pub file: String,
     /// Its line, counted from 1.
     pub line: Option<usize>,
     /// Why it deserves a second look.
     pub message: String,
 }
 
-impl Finding {
-    /// `vestibule.yaml:3: trusted_proxies[0]: …`, as [`Problems`] writes mistakes.
-    pub fn in_file<'a>(&'a self, source: &'a str) -> impl fmt::Display + 'a {
-        InFile { finding: self, source }
-    }
-}
-
-struct InFile<'a> {
-    finding: &'a Finding,
-    source: &'a str,
-}
-
-impl fmt::Display for InFile<'_> {
+/// `vestibule.yaml:3: trusted_proxies[0]: …`, as [`Problems`] writes mistakes.
+impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_located(f, self.source, self.finding.line, &self.finding.path, &self.finding.message)
+        write_located(f, &self.file, self.line, &self.path, &self.message)
     }
 }
 
@@ -200,8 +194,13 @@ mod tests {
 
     #[test]
     fn problems_are_sorted_counted_and_said_once() {
-        let at = |line, key: &str| Problem { path: KeyPath::root().key(key), line: Some(line), message: "no".into() };
-        let problems = Problems::new("v.yaml", vec![at(9, "b"), at(2, "a"), at(9, "b")]);
-        assert_eq!(problems.to_string(), "v.yaml:2: a: no\nv.yaml:9: b: no\n2 mistakes; nothing was started");
+        let at = |file: &str, line, key: &str| {
+            let path = KeyPath::root().key(key);
+            Problem { path, file: file.into(), line: Some(line), message: "no".into() }
+        };
+        let problems = vec![at("b.yaml", 1, "c"), at("a.yaml", 9, "b"), at("a.yaml", 2, "a"), at("a.yaml", 9, "b")];
+        let problems = Problems::new(&["a.yaml", "b.yaml"], problems);
+        let expected = "a.yaml:2: a: no\na.yaml:9: b: no\nb.yaml:1: c: no\n3 mistakes; nothing was started";
+        assert_eq!(problems.to_string(), expected);
     }
 }

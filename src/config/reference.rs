@@ -10,7 +10,8 @@ use std::fmt::Write;
 const INTRODUCTION: &str = "\
 # Configuration
 
-Vestibule reads one YAML file: `vestibule serve --config vestibule.yaml`.
+Vestibule reads a YAML file, `vestibule serve --config vestibule.yaml`, or several, each over those before it: \
+[environments](#several-environments).
 
 - **Unknown keys are mistakes**, and every mistake is reported at once: `vestibule check --config vestibule.yaml` \
 says for each where it is, what was expected and what to write. It also lists settings that run but are dangerous.
@@ -38,6 +39,24 @@ routes:
 ```
 
 Longer ones, each for a situation, are in [`config/`](../config).
+
+## Several environments
+
+What staging and production have in common is written once: `vestibule serve --config base.yaml --config \
+production.yaml`, and likewise `check` and `sessions`. A later file goes over the earlier ones by three rules:
+
+- **Mappings are merged**, key by key: where `base.yaml` has a provider with its `scopes`, `production.yaml` writes \
+the same name with its `client_id` alone.
+- **Everything else is replaced whole**: texts, numbers, lists, and what can be written in more than one form (whose \
+type below has an \"or\", such as a secret, a listener, `store` or `identity.headers`) or is passed on as it is \
+(`claims`). So a `client_secret: {file: …}` takes the place of `{env: …}`, and a file that changes one route writes \
+all routes.
+- **`null` takes a key away**: `trusted_proxies: null`. So does a key with nothing behind it. Where no earlier file \
+has the key it is a mistake.
+
+Each file is held to all the rules by itself, and a mistake is reported with the file and the line where its text \
+stands, one of the combination too. The same file twice is a mistake. No file includes another, and the order on the \
+command line is the only one. An example is in [`deploy/environments/`](../deploy/environments).
 
 This page is generated from the program's types: change the comments in `src/config/written/`, then run \
 `UPDATE=1 cargo test reference`.
@@ -98,10 +117,12 @@ const ORDER: &[&str] = &[
     "keep",
     "cookies",
     "domain",
+    "same_site",
     "sign_in",
     "entry",
     "timeout",
     "return_to",
+    "after",
     "store",
     "file",
     "redis",
@@ -157,9 +178,16 @@ const ORDER: &[&str] = &[
     "derivation",
     "ttl",
     "session_cookie",
+    "cors",
+    "csrf",
+    "origins",
+    "preflight",
+    "max_age",
+    "expose",
     "albert_endpoints",
     "allowed_domains",
     "forward_auth",
+    "forward_auth_grpc",
     "from",
     "not_signed_in",
     "cache",
@@ -167,6 +195,7 @@ const ORDER: &[&str] = &[
     "callback",
     "start",
     "sign_out",
+    "answer",
     "auth",
     "userinfo",
     "ping",

@@ -30,6 +30,8 @@ pub struct Config {
     pub cookies: web::cookies::Settings,
     /// How sign-in goes.
     pub login: login::Settings,
+    /// What a script is answered that signs a person out.
+    pub sign_out_answer: serde_json::Value,
     /// Every route, most specific first.
     pub routes: gate::route::Table,
     /// What upstreams need to trust a request; routes name them by index.

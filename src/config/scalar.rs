@@ -234,6 +234,32 @@ impl JsonSchema for ListenAddress {
     }
 }
 
+/// The address of a listener that ends no TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PlainAddress(pub(super) server::ListenAddress);
+
+text_scalar!(
+    PlainAddress,
+    "an address alone, such as 127.0.0.1:4183 or unix:/run/vestibule.sock (there is no TLS on this listener)",
+    PlainAddress::parse
+);
+
+impl PlainAddress {
+    fn parse(text: &str) -> Result<Self, String> {
+        ListenAddress::parse(text).map(|address| Self(address.0))
+    }
+}
+
+impl JsonSchema for PlainAddress {
+    fn schema_name() -> Cow<'static, str> {
+        "PlainAddress".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        ListenAddress::json_schema(generator)
+    }
+}
+
 /// `http://host[:port]`, `https://host[:port]` or `unix:/run/app.sock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UpstreamUrl(pub(super) server::UpstreamAddress);

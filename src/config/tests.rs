@@ -10,6 +10,7 @@ use crate::credentials;
 use crate::oidc::Endpoints;
 use crate::seal::KeyMaterial;
 use crate::secret::{ExposeSecret, SecretString};
+use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use proptest::prelude::*;
 use std::fmt::Write;
@@ -91,11 +92,38 @@ fn files(below: &str, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-fn outcome(text: &str) -> String {
-    match from_text("vestibule.yaml", text, &World) {
+/// What comes of a configuration. A line `=== NAME` begins a further file, which goes over those
+/// before it.
+fn outcome(input: &str) -> String {
+    let mut parts = input.split("\n=== ");
+    let first = ("vestibule.yaml", parts.next().unwrap());
+    let others = parts.map(|part| part.split_once('\n').unwrap_or((part, "")));
+    let files: Vec<(&str, &str)> = std::iter::once(first).chain(others).collect();
+    match from_texts(&files, &World) {
         Err(problems) => problems.to_string(),
         Ok(config) => summary(&config),
     }
+}
+
+/// Which front proxies ask, and where.
+fn who_asks(server: &crate::server::Settings) -> String {
+    let Some(forward_auth) = &server.forward_auth else { return String::new() };
+    let grpc = server.forward_auth_grpc_listener.as_ref();
+    let grpc = grpc.map(|address| format!("gRPC on {address:?}\n")).unwrap_or_default();
+    format!("{forward_auth:?} on {:?}\n{grpc}", server.forward_auth_listener)
+}
+
+/// What pages in the browser may do, where any of another origin may do something.
+fn browser(config: &Config) -> String {
+    let Some(cors) = &config.server.cors else { return String::new() };
+    let guarded: Vec<_> = config.routes.iter().map(|route| route.csrf).collect();
+    let trusted: Vec<&str> = config.login.origins.iter().map(PublicUrl::origin).collect();
+    format!(
+        "{cors:?}\nsame-site {:?} after {}\ntrusts {trusted:?} csrf {guarded:?} sign-out {}\n",
+        config.cookies.same_site,
+        config.login.after.as_str(),
+        config.sign_out_answer
+    )
 }
 
 /// What runs, on a few lines: enough to see that every key arrived where it belongs.
@@ -127,9 +155,7 @@ fn summary(config: &Config) -> String {
     for (path, endpoint) in &server.aliases {
         writeln!(out, "{endpoint} {path}").unwrap();
     }
-    if let Some(forward_auth) = &server.forward_auth {
-        writeln!(out, "{forward_auth:?} on {:?}", server.forward_auth_listener).unwrap();
-    }
+    out.push_str(&who_asks(server));
     if config.login.return_hosts != ReturnHosts::default() {
         writeln!(out, "{:?}", config.login.return_hosts).unwrap();
     }
@@ -178,13 +204,14 @@ fn summary(config: &Config) -> String {
     )
     .unwrap();
     writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
+    out += &browser(config);
     let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
     writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
     writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
     writeln!(out, "{:?}", config.pages).unwrap();
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
     for finding in config.findings() {
-        write!(out, "\nfinding {}", finding.in_file("vestibule.yaml")).unwrap();
+        write!(out, "\nfinding {finding}").unwrap();
     }
     out
 }
@@ -268,6 +295,24 @@ fn every_example_runs_without_a_finding_that_it_does_not_explain() {
     }
 }
 
+/// `deploy/environments/`: one configuration, and what is particular to each environment.
+#[test]
+fn each_environment_of_the_example_runs_without_a_finding() {
+    let folder = root("deploy/environments");
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let base = text("base.yaml");
+    assert!(from_text("base.yaml", &base, &World).is_err(), "what environments differ in is in no base");
+    for (name, issuer) in [
+        ("staging.yaml", "https://fca.integ01.dev-agentconnect.fr"),
+        ("production.yaml", "https://auth.agentconnect.gouv.fr"),
+    ] {
+        let files = [("base.yaml", base.as_str()), (name, &text(name))];
+        let config = from_texts(&files, &World).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(config.findings(), [], "{name}");
+        assert!(config.provider.issuer.starts_with(issuer), "{name}");
+    }
+}
+
 #[test]
 fn the_smallest_file_of_the_reference_page_runs() {
     let page = reference();
@@ -288,8 +333,8 @@ fn secrets_arrive_without_their_line_break() {
 fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
-            // Says nothing where there are no credentials, and is a mistake there.
-            if key == "client_authorization" {
+            // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
+            if ["client_authorization", "forward_auth"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {
@@ -325,15 +370,40 @@ fn a_file_that_cannot_be_read_says_why() {
         ("/root/forbidden", "/root/forbidden: cannot be read (permission denied)\n"),
         ("/run/secrets/latin-1", "/run/secrets/latin-1: is not UTF-8 text\n"),
     ] {
-        let problems = load(Path::new(path), &World).unwrap_err().to_string();
+        let problems = load(&[path], &World).unwrap_err().to_string();
         assert_eq!(problems, format!("{why}1 mistake; nothing was started"));
     }
+    let problems = load(&["/nowhere.yaml", "/root/forbidden"], &World).unwrap_err().to_string();
+    assert!(problems.starts_with("/nowhere.yaml: does not exist\n/root/forbidden: cannot be read"), "{problems}");
+}
+
+#[test]
+fn a_file_is_given_once_whatever_it_is_called() {
+    let good = good();
+    for (first, second, said) in [
+        ("a.yaml", "a.yaml", "a.yaml: is given twice"),
+        ("dir/a.yaml", "dir/./a.yaml", "dir/./a.yaml: is given twice"),
+        ("a.yaml", "./a.yaml", "./a.yaml: is a.yaml once more"),
+    ] {
+        let problems = from_texts(&[(first, &good), (second, &good)], &World).unwrap_err().to_string();
+        assert_eq!(problems.lines().next().unwrap().split(", ").next().unwrap().split(';').next().unwrap(), said);
+    }
+}
+
+/// The configuration in two: the top-level keys whose turn it is in one, the others in the other.
+fn in_two(text: &str, turns: u32) -> [String; 2] {
+    let whole: serde_yaml::Mapping = serde_yaml::from_str(text).unwrap();
+    let mut parts = [serde_yaml::Mapping::new(), serde_yaml::Mapping::new()];
+    for (index, (key, value)) in whole.into_iter().enumerate() {
+        parts[usize::from(turns & (1 << index) != 0)].insert(key, value);
+    }
+    parts.map(|part| serde_yaml::to_string(&part).unwrap())
 }
 
 /// Nothing but what is required, with a generic provider.
 const SMALL: &str = "\
 public_url: https://app.example.fr
-providers: {p: {issuer: https://login.example.org, client_id: c}}
+providers: {p: {issuer: https://login.example.org, client_id: c, client_secret: {env: CLIENT_SECRET}}}
 session: {keys: [{id: a, secret: {env: SESSION_KEY}}]}
 upstreams: {app: {url: 'http://127.0.0.1:8501'}}
 routes: [{path: /**, upstream: app}]
@@ -425,5 +495,50 @@ proptest! {
     fn arbitrary_text_never_panics(text in "\\PC{0,200}", yaml in "[a-z:{}\\[\\], \n\"'&*!|>-]{0,120}") {
         let _ = from_text("v.yaml", &text, &World);
         let _ = from_text("v.yaml", &yaml, &World);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+
+    #[test]
+    fn a_configuration_in_two_files_is_the_one_in_one(turns in any::<u32>()) {
+        let whole = good();
+        let [first, second] = in_two(&whole, turns);
+        let config = from_texts(&[("a.yaml", &first), ("b.yaml", &second)], &World);
+        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        prop_assert_eq!(summary(&config), summary(&from_text("a.yaml", &whole, &World).unwrap()));
+    }
+
+    #[test]
+    fn no_accident_in_one_of_two_files_panics_leaks_or_points_nowhere(
+        turns in any::<u32>(),
+        accidents in proptest::collection::vec((any::<bool>(), any::<usize>(), any::<u8>(), any::<usize>()), 1..6),
+    ) {
+        let mut texts = [good(), in_two(&good(), turns)[0].clone()];
+        for (which, at, kind, other) in accidents {
+            let text = &mut texts[usize::from(which)];
+            if !text.is_empty() {
+                *text = mutate(text, at, kind, other);
+            }
+        }
+        if let Err(problems) = from_texts(&[("a.yaml", &texts[0]), ("b.yaml", &texts[1])], &World) {
+            let printed = problems.to_string();
+            prop_assert!(problems.iter().count() > 0);
+            for canary in CANARIES {
+                prop_assert!(!printed.contains(canary), "{printed}");
+            }
+            for problem in problems.iter() {
+                let lines = match problem.file.as_str() {
+                    "a.yaml" => texts[0].lines().count(),
+                    "b.yaml" => texts[1].lines().count(),
+                    both => {
+                        prop_assert_eq!(both, "a.yaml, b.yaml");
+                        0
+                    }
+                };
+                prop_assert!(problem.line.is_none_or(|line| (1..=lines + 1).contains(&line)), "{printed}");
+            }
+        }
     }
 }

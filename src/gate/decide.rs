@@ -62,6 +62,9 @@ pub enum Denial {
     /// 400, 401, 403 or 503: it shows a bearer token, which does not count (RFC 6750 §3.1).
     #[error("{0}")]
     Bearer(Fault),
+    /// 403: somebody else's page made the browser send it.
+    #[error("it would change something with a session, and comes from another site, or does not say from which")]
+    OtherSite,
     /// 403 for front proxies: it is not one of those that they asked for.
     #[error("the session is not one that allowed_groups, allowed_emails and allowed_email_domains allow")]
     NotAllowed,
@@ -91,6 +94,10 @@ pub fn decide<'a>(
         Found::Nothing => return Decision::Deny(Denial::NoRoute),
         Found::Ambiguous => return Decision::Deny(Denial::AmbiguousPath),
     };
+    if kind == Kind::Preflight {
+        // It changes nothing, and what it asks about is judged when it comes.
+        return Decision::Forward(index, Permit::to_ask());
+    }
     let reason = match admit(route, constraints, session) {
         // Not for those who need not be anybody: they would wait for nothing.
         Ok(_) if asks && session.is_ok() => return Decision::Refresh,
@@ -102,10 +109,12 @@ pub fn decide<'a>(
     };
     match kind {
         _ if reason.is_outage() => Decision::Unavailable(reason),
+        // There is a session: to sign in would change nothing.
+        _ if reason == NoSession::OtherSite => Decision::Deny(Denial::OtherSite),
         Kind::Navigation => Decision::SignIn(reason),
         Kind::Submission => Decision::Deny(Denial::FormWithoutSession(reason)),
         Kind::Program if !route.bearer.is_empty() => Decision::Deny(Denial::NeitherSessionNorBearer(reason)),
-        Kind::Program => Decision::Deny(Denial::NotSignedIn(reason)),
+        Kind::Program | Kind::Preflight => Decision::Deny(Denial::NotSignedIn(reason)),
     }
 }
 
@@ -139,7 +148,7 @@ mod tests {
     use http::HeaderMap;
 
     const KINDS: [Kind; 3] = [Kind::Navigation, Kind::Submission, Kind::Program];
-    const REASONS: [NoSession; 9] = [
+    const REASONS: [NoSession; 10] = [
         NoSession::Absent,
         NoSession::Unreadable,
         NoSession::Idle,
@@ -149,6 +158,7 @@ mod tests {
         NoSession::NotRenewed,
         NoSession::ProviderDown,
         NoSession::StoreDown,
+        NoSession::OtherSite,
     ];
 
     fn route(access: Access) -> Route {
@@ -229,6 +239,7 @@ mod tests {
         all(|kind, found, access, session| {
             let (Some(Access::SignedIn), Err(reason)) = (access, session) else { return };
             match (kind, decide(kind, found, &NONE, session, false)) {
+                (_, Decision::Deny(denial)) if reason == NoSession::OtherSite => assert_eq!(denial, Denial::OtherSite),
                 (Kind::Navigation, Decision::SignIn(why)) => assert_eq!(why, reason),
                 (Kind::Submission, Decision::Deny(denial)) => assert_eq!(denial, Denial::FormWithoutSession(reason)),
                 (Kind::Program, Decision::Deny(denial)) => assert_eq!(denial, Denial::NotSignedIn(reason)),
@@ -305,10 +316,12 @@ mod tests {
             let program = decide(Kind::Program, Found::Route(4, &mixed), &NONE, Err(reason), false);
             match program {
                 Decision::Unavailable(_) => assert!(reason.is_outage()),
+                Decision::Deny(Denial::OtherSite) => assert_eq!(reason, NoSession::OtherSite),
                 decision => assert_eq!(decision.denial(), Some(Denial::NeitherSessionNorBearer(reason))),
             }
             let navigation = decide(Kind::Navigation, Found::Route(4, &mixed), &NONE, Err(reason), false);
-            assert!(matches!(navigation, Decision::SignIn(_) | Decision::Unavailable(_)), "{navigation:?}");
+            let led = matches!(navigation, Decision::SignIn(_) | Decision::Unavailable(_));
+            assert!(led || reason == NoSession::OtherSite, "{navigation:?}");
         }
     }
 

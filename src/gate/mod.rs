@@ -17,9 +17,10 @@ use crate::bearer::{Caller, Fault, Presented, presented};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
+use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
-use crate::web::origin;
+use crate::web::origin::{self, Initiator, Origins};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
@@ -28,7 +29,7 @@ use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use route::{Access, Found, PathPattern, Route, Table};
+use route::{Access, Csrf, Found, PathPattern, Route, Table};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub struct Gate {
     public_url: PublicUrl,
     prefix: Prefix,
     return_hosts: ReturnHosts,
+    origins: Origins,
+    passes_preflights: bool,
 }
 
 /// What front proxies and apps ask at `/oauth2/auth`.
@@ -72,18 +75,10 @@ pub enum About<'r> {
     },
 }
 
-impl<'r> About<'r> {
-    fn headers(&self) -> &'r HeaderMap {
-        match self {
-            Self::Session(headers) => headers,
-            Self::Request { request, .. } => &request.parts().headers,
-        }
-    }
-}
-
 /// What is judged.
 struct Case<'g, 'r> {
     headers: &'r HeaderMap,
+    method: &'r Method,
     kind: Kind,
     found: Found<'g>,
     /// Where a browser would come back to.
@@ -91,6 +86,22 @@ struct Case<'g, 'r> {
     /// What says who it is.
     says: &'g Headers,
     constraints: &'r Constraints,
+}
+
+impl Case<'_, '_> {
+    /// Whether its route wants to know where what changes something comes from.
+    fn is_guarded(&self) -> bool {
+        !matches!(self.found, Found::Route(_, route) if route.csrf == Csrf::Off)
+    }
+
+    /// Whether its method, or one that an app may take in its place, is for changing something
+    /// (RFC 9110 §9.2.1).
+    fn changes_something(&self) -> bool {
+        let is_safe =
+            |method: &[u8]| ["GET", "HEAD", "OPTIONS"].iter().any(|safe| method.eq_ignore_ascii_case(safe.as_bytes()));
+        !is_safe(self.method.as_str().as_bytes())
+            || overriding_methods(self.headers).any(|method| !is_safe(method.as_bytes().trim_ascii()))
+    }
 }
 
 /// A decision, with what it borrowed worked out.
@@ -171,7 +182,20 @@ impl Gate {
         let answered = headers.with(headers.all().iter().cloned().chain(gap_auth()).collect());
         let asked = Route::new(PathPattern::everything(), Access::SignedIn);
         let return_hosts = ReturnHosts::default();
-        Self { routes, headers, told, answered, asked, sessions, public_url, prefix, return_hosts }
+        let origins = Origins::new(public_url.clone(), Vec::new());
+        Self {
+            routes,
+            headers,
+            told,
+            answered,
+            asked,
+            sessions,
+            public_url,
+            prefix,
+            return_hosts,
+            origins,
+            passes_preflights: false,
+        }
     }
 
     /// The same gate, which leads browsers back to these hosts too.
@@ -180,14 +204,20 @@ impl Gate {
         Self { return_hosts, ..self }
     }
 
+    /// The same gate, to which the pages of these origins may send what changes something, and which
+    /// lets their preflights pass to the app or not.
+    #[must_use]
+    pub fn trusting(self, origins: Origins, passes_preflights: bool) -> Self {
+        Self { origins, passes_preflights, ..self }
+    }
+
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
-        let headers = &request.parts().headers;
         let case = self.case(request);
         if let Some(verdict) = case.asks_about_bearer() {
             return verdict;
         }
-        let opened = self.of_no_other_site(headers).and_then(|()| self.sessions.open(headers, now));
+        let opened = self.sessions.open(case.headers, now).and_then(|opened| self.unless_borrowed(&case, opened));
         self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
@@ -209,7 +239,6 @@ impl Gate {
 
     /// Answers a question at the moment `now`, in the terms of a request: `Forward` is yes.
     pub fn consult(&self, question: &Question<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
-        let headers = question.about.headers();
         let case = match self.case_of(question) {
             Ok(case) => case,
             Err(denial) => return Verdict::Deny(denial),
@@ -217,10 +246,11 @@ impl Gate {
         if let Some(verdict) = case.asks_about_bearer() {
             return verdict;
         }
-        let opened = self.of_no_other_site(headers).and_then(|()| match question.about {
-            About::Session(_) => self.sessions.open_shown(headers, now),
-            About::Request { .. } => self.sessions.open(headers, now),
-        });
+        let opened = match question.about {
+            About::Session(headers) => self.sessions.open_shown(headers, now),
+            About::Request { .. } => self.sessions.open(case.headers, now),
+        };
+        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened));
         self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
@@ -246,9 +276,16 @@ impl Gate {
         }
     }
 
-    /// A socket that a page of another site opens has no session, whatever cookie came along.
-    fn of_no_other_site(&self, headers: &HeaderMap) -> Result<(), NoSession> {
-        if origin::is_foreign_socket(headers, &self.public_url) { Err(NoSession::OtherSite) } else { Ok(()) }
+    /// A session does not count for what a page of another site may have made the browser send:
+    /// a request that changes something, or a WebSocket.
+    fn unless_borrowed(&self, case: &Case<'_, '_>, opened: OpenedSession) -> Result<OpenedSession, NoSession> {
+        let is_borrowed = if origin::is_handshake(case.headers) {
+            // Browsers always say whose page opens one (RFC 6455 §4.1).
+            self.origins.initiator(case.headers) == Initiator::Foreign
+        } else {
+            case.is_guarded() && case.changes_something() && self.origins.initiator(case.headers) != Initiator::Trusted
+        };
+        if is_borrowed { Err(NoSession::OtherSite) } else { Ok(opened) }
     }
 
     /// What a question is about, as a case like any other.
@@ -256,6 +293,7 @@ impl Gate {
         Ok(match question.about {
             About::Session(headers) => Case {
                 headers,
+                method: &Method::GET,
                 kind: Kind::Program,
                 found: Found::Route(usize::MAX, &self.asked),
                 target: Cow::Borrowed("/"),
@@ -283,10 +321,15 @@ impl Gate {
 
     fn case<'g, 'r>(&'g self, request: &'r CleanRequest<'_>) -> Case<'g, 'r> {
         let parts = request.parts();
+        let preflight = cors::preflight_for(parts).filter(|_| self.passes_preflights);
         Case {
             headers: &parts.headers,
-            kind: Kind::of(parts),
-            found: self.find(request),
+            method: &parts.method,
+            kind: if preflight.is_some() { Kind::Preflight } else { Kind::of(parts) },
+            found: match &preflight {
+                Some(method) => self.routes.find(request.host(), method, request.path()),
+                None => self.find(request),
+            },
             target: Cow::Borrowed(request.target()),
             says: &self.headers,
             constraints: &constraints::NONE,
@@ -374,7 +417,8 @@ impl<'g> Case<'g, '_> {
     /// route takes none, or the request shows none. A token of a route is nothing to another.
     fn asks_about_bearer(&self) -> Option<Verdict<'g>> {
         let Found::Route(_, route) = self.found else { return None };
-        if route.bearer.is_empty() {
+        // A preflight asks, and is nobody's.
+        if route.bearer.is_empty() || self.kind == Kind::Preflight {
             return None;
         }
         match presented(self.headers) {
@@ -516,7 +560,14 @@ mod tests {
                 forwarded.set(forwarded.get() + 1);
                 let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
                 let set: Vec<_> = forward.identity.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
-                let session = forward.session.unwrap().to_string();
+                let Some(session) = forward.session else {
+                    // What changes something does not say here whose page sent it.
+                    let (method, _, headers) = asked;
+                    let overrides = headers.iter().any(|(name, _)| name.to_ascii_lowercase().contains("method"));
+                    assert!(set.is_empty() && (*method != "GET" || overrides), "{asked:?}: {set:?}");
+                    return;
+                };
+                let session = session.to_string();
                 let expected = [
                     ("x-auth-request-user", "7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned()),
                     ("x-auth-request-email", "helene.moreau@test.proconnect.gouv.fr".to_owned()),
@@ -526,7 +577,8 @@ mod tests {
                 assert_eq!(set, expected, "{asked:?}");
             }
             Verdict::Deny(denial) => {
-                assert!(matches!(denial, Denial::NoRoute | Denial::AmbiguousPath), "{asked:?}: {denial}");
+                let is_known = matches!(denial, Denial::NoRoute | Denial::AmbiguousPath | Denial::OtherSite);
+                assert!(is_known, "{asked:?}: {denial}");
             }
             other => panic!("{asked:?}: {other:?}, signed in already"),
         });
@@ -567,6 +619,24 @@ mod tests {
         });
         ran.unwrap();
         assert!(asked.get() > 50 && refused.get() > 50, "{asked:?} {refused:?}: too few to say anything");
+    }
+
+    #[test]
+    fn a_preflight_is_nobody_s_whatever_token_it_shows() {
+        let gate = gate();
+        let origins = Origins::new(gate.public_url.clone(), Vec::new());
+        let gate = gate.trusting(origins, true);
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = vec![
+            header("origin", "https://spa.example.fr"),
+            header("access-control-request-method", "GET"),
+            header("authorization", "Bearer abc"),
+        ];
+        let forwarded = judge(&gate, &("OPTIONS", "/both/x".to_owned(), headers), |verdict| match verdict {
+            Verdict::Forward(forward) => forward.identity.iter().count(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(forwarded, Some(0));
     }
 
     #[test]

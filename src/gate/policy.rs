@@ -41,6 +41,13 @@ impl<'s> Permit<'s> {
     }
 }
 
+impl Permit<'_> {
+    /// Leave for nobody: to ask the app whether a page may send something.
+    pub(super) const fn to_ask() -> Self {
+        Self { holder: Holder::Nobody }
+    }
+}
+
 /// Why a request may not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAdmitted {

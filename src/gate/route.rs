@@ -42,6 +42,18 @@ pub enum SessionCookie {
     Proof,
 }
 
+/// Whether what changes something has to come from a page of ours or a listed one, where it is a
+/// cookie that says whose it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Csrf {
+    /// It has to.
+    #[default]
+    On,
+    /// The app sees to it itself.
+    Off,
+}
+
 /// One route, resolved.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -68,6 +80,8 @@ pub struct Route {
     pub envelope: Option<usize>,
     /// What the app gets of the session's cookie.
     pub session_cookie: SessionCookie,
+    /// Whether other sites' pages are kept from changing something.
+    pub csrf: Csrf,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -310,6 +324,7 @@ impl Route {
             client_authorization: ClientAuthorization::default(),
             envelope: None,
             session_cookie: SessionCookie::default(),
+            csrf: Csrf::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::seal::Purpose;
 use crate::secret::SecretString;
 use crate::web::kind::is_ahead_of_need;
 use crate::web::return_to::ReturnTo;
+use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,20 +49,25 @@ pub enum Outcome {
 }
 
 impl Login {
-    /// Whether a request to sign out comes from our own page or the app, and not from another
-    /// site, a prefetch or an image.
+    /// Whether a request to sign out comes from our own page, the app, or a script of a listed
+    /// origin, and not from another site, a prefetch or an image.
     pub fn sign_out_is_meant(&self, method: &Method, headers: &HeaderMap) -> bool {
         let is = |name: &str, expected: &str| headers.get(name).is_some_and(|value| value == expected);
         if is_ahead_of_need(headers) {
             return false;
         }
         let same_origin = is("sec-fetch-site", "same-origin");
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let listed =
+            origins.next().filter(|_| origins.next().is_none()).is_some_and(|origin| self.origins.lists(origin));
         if *method == Method::POST {
             // Browsers without Fetch Metadata send `Origin` with every POST.
             let foreign = headers.contains_key("sec-fetch-site") && !same_origin;
-            return !foreign && is("origin", self.public_url.origin());
+            return listed || (!foreign && is("origin", self.public_url.origin()));
         }
-        same_origin && is("sec-fetch-mode", "navigate")
+        // For nobody but a script: images with `crossorigin` come in this mode as well.
+        let by_script = is("sec-fetch-mode", "cors") && is("sec-fetch-dest", "empty");
+        (same_origin && is("sec-fetch-mode", "navigate")) || ((same_origin || listed) && by_script)
     }
 
     /// Where the browser goes when it has signed out: the `rd` of `/oauth2/sign_out`, if it is on

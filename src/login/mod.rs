@@ -22,9 +22,10 @@ use crate::oidc::Provider;
 use crate::seal::KeyRing;
 use crate::session::Sessions;
 use crate::web::cookies::Cookies;
+use crate::web::origin::Origins;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
-use crate::web::return_to::Prefix;
+use crate::web::return_to::{Prefix, ReturnTo};
 use attempt::UsedAttempts;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,10 @@ pub struct Settings {
     pub attempt_lifetime: Duration,
     /// The hosts beyond this site that a sign-in or a sign-out may return to.
     pub return_hosts: ReturnHosts,
+    /// Where a sign-in leads that does not say.
+    pub after: ReturnTo,
+    /// The origins besides our own whose pages may sign people out.
+    pub origins: Vec<PublicUrl>,
 }
 
 impl Default for Settings {
@@ -60,6 +65,8 @@ impl Default for Settings {
             entry: Entry::default(),
             attempt_lifetime: Duration::from_secs(3600),
             return_hosts: ReturnHosts::default(),
+            after: ReturnTo::root(),
+            origins: Vec::new(),
         }
     }
 }
@@ -73,6 +80,7 @@ pub struct Login {
     cookies: Cookies,
     public_url: PublicUrl,
     prefix: Prefix,
+    origins: Origins,
     used: UsedAttempts,
 }
 
@@ -88,7 +96,8 @@ impl Login {
         prefix: Prefix,
     ) -> Self {
         let used = UsedAttempts::new(settings.attempt_lifetime);
-        Self { settings, provider, sessions, ring, cookies, public_url, prefix, used }
+        let origins = Origins::new(public_url.clone(), settings.origins.clone());
+        Self { settings, provider, sessions, ring, cookies, public_url, prefix, origins, used }
     }
 
     /// The provider.

@@ -61,7 +61,10 @@ impl Login {
         let told = || single(headers, &RETURN_TO).and_then(|told| self.return_to(told));
         let return_to = rd.and_then(|rd| self.return_to(rd)).or_else(told);
         let hint = parameters.get("login_hint").ok().flatten().filter(|hint| looks_like_email(hint));
-        Asked { return_to: return_to.unwrap_or_else(ReturnTo::root), login_hint: hint.map(str::to_owned) }
+        Asked {
+            return_to: return_to.unwrap_or_else(|| self.settings.after.clone()),
+            login_hint: hint.map(str::to_owned),
+        }
     }
 
     /// The one way to a return target here: on this site, or on a listed one.

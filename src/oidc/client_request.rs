@@ -90,14 +90,15 @@ fn request(
     let mut request = http::Request::post(endpoint.as_str())
         .header(header::ACCEPT, accept)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    match (client.secret, client.authentication) {
-        (Some(secret), ClientAuthentication::ClientSecretBasic) => {
+    match (client.authentication, client.secret) {
+        (ClientAuthentication::ClientSecretBasic, Some(secret)) => {
             request = request.header(header::AUTHORIZATION, basic(client.id, secret));
         }
-        (Some(secret), ClientAuthentication::ClientSecretPost) => {
+        (ClientAuthentication::ClientSecretPost, Some(secret)) => {
             form.append_pair("client_id", client.id).append_pair("client_secret", secret.expose_secret());
         }
-        (None, _) => {
+        // RFC 6749 §3.2.1: a public client says who it is, and proves nothing.
+        (ClientAuthentication::None, _) | (_, None) => {
             form.append_pair("client_id", client.id);
         }
     }
@@ -164,10 +165,17 @@ mod tests {
         assert_eq!(STANDARD.decode(encoded).unwrap(), b"client%3A1:s%E2%82%ACcret+%2B%3A%26");
         assert_eq!(form, [pair("code", "the code")]);
 
-        settings.client_secret = None;
-        let (authorization, form) = sent(&settings);
-        assert_eq!(authorization, None);
-        assert_eq!(form, [pair("code", "the code"), pair("client_id", "client:1")]);
+        for (secret, authentication) in [
+            (None, ClientAuthentication::None),
+            (None, ClientAuthentication::ClientSecretBasic),
+            (Some("never sent".into()), ClientAuthentication::None),
+        ] {
+            settings.client_secret = secret;
+            settings.client_authentication = authentication;
+            let (authorization, form) = sent(&settings);
+            assert_eq!(authorization, None, "{authentication:?}");
+            assert_eq!(form, [pair("code", "the code"), pair("client_id", "client:1")], "{authentication:?}");
+        }
     }
 
     #[test]

@@ -74,6 +74,21 @@ async fn discover(settings: &Settings, fetch: &Fetch) -> Result<Metadata, Unreac
     document.checked(&settings.issuer)
 }
 
+impl Unreachable {
+    /// Whether the discovery document is not there, or not this provider's: what endpoints written
+    /// by hand mend.
+    pub fn is_about_discovery(&self) -> bool {
+        match self {
+            Self::Status { document, .. } | Self::Malformed { document } => *document == DOCUMENT,
+            Self::WrongIssuer => true,
+            Self::NotFetched { .. }
+            | Self::InvalidIssuer
+            | Self::InsecureEndpoint { .. }
+            | Self::InvalidEndpoint { .. } => false,
+        }
+    }
+}
+
 impl Document {
     fn checked(self, issuer: &str) -> Result<Metadata, Unreachable> {
         // §4.3: exactly the issuer that was asked for; nothing is normalised.

@@ -46,6 +46,14 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// How many of them can sign with one of `algorithms`.
+    pub(super) fn fitting(&self, algorithms: &[Algorithm]) -> usize {
+        let fits = |key: &&CoreJsonWebKey| algorithms.iter().any(|algorithm| may_sign(key, *algorithm));
+        self.0.keys().iter().filter(fits).count()
+    }
+}
+
 /// Whether the key's type, `use` and `alg` allow it to sign with `algorithm` (RFC 7517 §4).
 fn may_sign(key: &CoreJsonWebKey, algorithm: Algorithm) -> bool {
     let algorithm = algorithm.as_core();

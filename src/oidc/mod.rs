@@ -12,6 +12,7 @@ mod cache;
 mod client_request;
 mod discovery;
 mod end_session;
+mod examine;
 mod exchange;
 mod id_token;
 mod identity;
@@ -33,6 +34,7 @@ mod userinfo;
 
 pub use access_token::{AccessToken, AccessTokenError, AccessTokenType, IssuerSettings, TokenIssuer};
 pub use authorize::RESERVED_PARAMETERS;
+pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
 pub use id_token::IdTokenError;
 pub use identity::Identity;

@@ -19,7 +19,7 @@ pub struct Settings {
     pub client_id: String,
     /// Our `client_secret`; none for a public client.
     pub client_secret: Option<SecretString>,
-    /// How the secret is presented at the token endpoint.
+    /// How the secret is presented at the token endpoint; `None` where there is none.
     pub client_authentication: ClientAuthentication,
     /// The registered callback.
     pub redirect_uri: Url,
@@ -72,7 +72,7 @@ pub struct GivenEndpoints {
     pub callback_iss: bool,
 }
 
-/// How the client secret is presented (OpenID Connect Core §9).
+/// How the client secret is presented, if there is one (OpenID Connect Core §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
@@ -80,6 +80,9 @@ pub enum ClientAuthentication {
     ClientSecretPost,
     /// In the `Authorization` header.
     ClientSecretBasic,
+    /// Not at all: a public client, which has no secret. Its requests say `client_id`, and PKCE
+    /// alone ties a code to whoever asked for it (RFC 6749 §2.1 and §3.2.1, RFC 7636).
+    None,
 }
 
 /// Whether and how userinfo is read (OpenID Connect Core §5.3).

@@ -108,6 +108,8 @@ causes! {
     // The request and the app.
     /// The request is malformed or ambiguous.
     BadRequest,
+    /// Another site's page made the browser send it.
+    OtherSite,
     /// No route, or nothing under our own prefix.
     NotFound,
     /// The app cannot be reached.
@@ -207,7 +209,8 @@ impl ErrorKind {
             | Self::SignInTooOld
             | Self::ApiNotGranted
             | Self::ApiAccountExpired
-            | Self::ApiBudgetGone => StatusCode::FORBIDDEN,
+            | Self::ApiBudgetGone
+            | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             // The provider says that we are set up wrongly: an operator has to act.
             Self::InvalidRequest
@@ -257,7 +260,7 @@ impl ErrorKind {
             | Self::ApiAdminRefused
             | Self::ApiMisconfigured
             | Self::ApiUnavailable => Action::Retry,
-            Self::BadRequest | Self::NotFound | Self::Internal => Action::Home,
+            Self::BadRequest | Self::OtherSite | Self::NotFound | Self::Internal => Action::Home,
             Self::AccessDenied
             | Self::LoginRequired
             | Self::InteractionRequired

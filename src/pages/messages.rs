@@ -221,6 +221,11 @@ const fn french(kind: ErrorKind) -> Words {
             "L’adresse ou la demande envoyée par le navigateur est mal formée.",
             "Vérifiez l’adresse, ou revenez à l’accueil.",
         ),
+        ErrorKind::OtherSite => (
+            "Demande venue d’un autre site",
+            "Votre navigateur a envoyé cette demande depuis la page d’un autre site. Par sécurité, rien n’a été fait.",
+            "Revenez à l’accueil et recommencez depuis l’application.",
+        ),
         ErrorKind::NotFound => {
             ("Page introuvable", "Il n’y a rien à cette adresse.", "Vérifiez l’adresse, ou revenez à l’accueil.")
         }
@@ -429,6 +434,11 @@ const fn english(kind: ErrorKind) -> Words {
             "Request not understood",
             "The address or the request that the browser sent is malformed.",
             "Check the address, or go to the home page.",
+        ),
+        ErrorKind::OtherSite => (
+            "Request from another site",
+            "Your browser sent this request from a page of another site. For your safety nothing was done.",
+            "Go to the home page and start again from the application.",
         ),
         ErrorKind::NotFound => {
             ("Page not found", "There is nothing at this address.", "Check the address, or go to the home page.")

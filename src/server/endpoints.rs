@@ -51,6 +51,8 @@ pub struct Endpoints {
     pub random: Arc<dyn Random>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What a script is answered that signs a person out.
+    pub sign_out_answer: serde_json::Value,
 }
 
 /// The longest form that our own pages send.
@@ -216,6 +218,9 @@ impl Endpoints {
         match self.login.sign_out(&parts.headers, return_to.as_ref(), self.clock.now(), &*self.random).await {
             Ok(out) => {
                 self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();
+                if Kind::of(parts) == Kind::Program {
+                    return Reply::json(StatusCode::OK, &self.sign_out_answer).cookies(out.cookies);
+                }
                 Reply::redirect(&parts.method, &out.location).cookies(out.cookies)
             }
             Err(error) => self.error(ErrorKind::Internal, Level::ERROR, error, parts, exchange),

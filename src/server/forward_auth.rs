@@ -1,6 +1,6 @@
 //! `/oauth2/auth`: may this request pass, and whose is it?
 //!
-//! Called by `server/proxy`. Front proxies ask it about the requests that they have, and apps about
+//! Called by `server/proxy`, and by `server/ext_authz` for the same question in a message. Front proxies ask it about the requests that they have, and apps about
 //! the cookies of a request that came to them; the answer is a status, and the identity in headers.
 //! It renders what the gate says and decides nothing. Where `forward_auth` is configured the request
 //! is rebuilt first (`web/original`), from what a trusted proxy says of it; otherwise the question is
@@ -21,11 +21,12 @@ use super::reply::Reply;
 use super::rescue::Rescue;
 use super::settings::{ForwardAuth, NotSignedIn};
 use crate::gate::constraints::Constraints;
+use crate::gate::headers::IdentityHeaders;
 use crate::gate::{About, Forward, Question, Verdict};
 use crate::pages::ErrorKind;
 use crate::session::NoSession;
 use crate::web::hygiene::Ambiguous;
-use crate::web::original::{FrontProxy, NotRebuilt};
+use crate::web::original::{FrontProxy, NotRebuilt, OriginalRequest};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -41,15 +42,39 @@ const TOLD: [&str; 2] = ["x-auth-request-", "gap-auth"];
 /// By which Envoy is told what to take off a request before it sends it on.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
+const NO_STORE: [(&str, &str); 1] = [("cache-control", "no-store")];
+const SAME_ORIGIN: [(&str, &str); 1] = [("cross-origin-resource-policy", "same-origin")];
+
+/// What comes of a question.
+pub(super) enum Answer {
+    /// The request may pass.
+    Granted(Granted),
+    /// It may not, and this is for whoever waits.
+    Refused(Reply),
+}
+
+/// What goes along with a request that may pass.
+pub(super) struct Granted {
+    /// Who it is, to be set on the request.
+    pub(super) identity: IdentityHeaders,
+    /// What its app needs to trust it, to be set likewise. Nothing where a browser could be the one
+    /// who asks.
+    pub(super) credential: Vec<(HeaderName, HeaderValue)>,
+    /// `Set-Cookie` values for the browser.
+    pub(super) cookies: Vec<HeaderValue>,
+}
+
 /// Why a question is not answered.
 #[derive(Debug, thiserror::Error)]
-enum NoQuestion {
+pub(super) enum NoQuestion {
     #[error("the front proxy is not one of trusted_proxies, so what it says of the request is not believed")]
     Peer,
     #[error(transparent)]
     NotRebuilt(#[from] NotRebuilt),
     #[error("the request that the front proxy asks about: {0}")]
     Ambiguous(#[from] Ambiguous),
+    #[error("what is to be set on the request is not UTF-8, and a message holds nothing else")]
+    NotText,
 }
 
 impl Proxy {
@@ -60,17 +85,21 @@ impl Proxy {
         let reply = match self.forward_auth {
             // A proof is shown by an app, which has no request to ask about. With one it counts as
             // nothing: whoever found it in a log could be its person through the front proxy.
-            Some(settings)
-                if !(self.sessions.is_by_proof(&parts.headers) && settings.from.names_none(parts, below)) =>
+            Some(ForwardAuth { from: Some(from), not_signed_in, cache_seconds })
+                if !(self.sessions.is_by_proof(&parts.headers) && from.names_none(parts, below)) =>
             {
-                match self.about_a_request(&settings, below, constraints, parts, exchange).await {
-                    Ok(reply) => reply,
+                match self.about_a_request(from, not_signed_in, below, constraints, parts, exchange).await {
+                    Ok(Answer::Granted(granted)) => self.told_to(from, granted, cache_seconds),
+                    Ok(Answer::Refused(reply)) => reply,
                     Err(cause) => self.not_asked(&cause, parts, exchange),
                 }
             }
             _ => {
                 let question = Question { about: About::Session(&parts.headers), constraints };
-                self.answer(&question, None, parts, exchange).await
+                match self.answer(&question, NotSignedIn::Status, parts, exchange).await {
+                    Answer::Granted(granted) => told_of_a_session(granted),
+                    Answer::Refused(reply) => reply,
+                }
             }
         };
         // Nobody reads the body of a question.
@@ -83,30 +112,42 @@ impl Proxy {
 
     async fn about_a_request(
         &self,
-        settings: &ForwardAuth,
+        from: FrontProxy,
+        not_signed_in: NotSignedIn,
         below: &str,
         constraints: Constraints,
         parts: &Parts,
         exchange: &mut Exchange,
-    ) -> Result<Reply, NoQuestion> {
+    ) -> Result<Answer, NoQuestion> {
         if !exchange.forwarded.as_ref().is_some_and(|forwarded| forwarded.is_from_trusted) {
             return Err(NoQuestion::Peer);
         }
-        let original = settings.from.original(parts, below)?;
+        let original = from.original(parts, below)?;
+        Ok(self.about(&original, not_signed_in, constraints, exchange).await?)
+    }
+
+    /// Judges a request that a trusted front proxy has.
+    pub(super) async fn about(
+        &self,
+        original: &OriginalRequest,
+        not_signed_in: NotSignedIn,
+        constraints: Constraints,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Ambiguous> {
         let request = original.inspect()?;
         exchange.asked = Some(format!("{} {}", request.parts().method, request.path().literal()));
         let about = About::Request { request: &request, scheme: original.scheme() };
         // Rendered for whoever waits for the original request.
-        Ok(self.answer(&Question { about, constraints }, Some(settings), request.parts(), exchange).await)
+        Ok(self.answer(&Question { about, constraints }, not_signed_in, request.parts(), exchange).await)
     }
 
     async fn answer(
         &self,
         question: &Question<'_>,
-        settings: Option<&ForwardAuth>,
+        not_signed_in: NotSignedIn,
         parts: &Parts,
         exchange: &mut Exchange,
-    ) -> Reply {
+    ) -> Answer {
         let (headers, now, random) = (&parts.headers, self.endpoints.clock.now(), &*self.endpoints.random);
         let mut verdict = self.gate.consult(question, now, random);
         if let Verdict::Refresh(opened) = verdict {
@@ -117,13 +158,13 @@ impl Proxy {
             let caller = self.verified(&token, rules, exchange, now).await;
             verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault));
         }
-        match verdict {
-            Verdict::Forward(forward) => self.permitted(forward, question, settings, parts, exchange).await,
+        let reply = match verdict {
+            Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
             Verdict::SignIn { return_to, reason } => {
                 exchange.because(reason);
-                match settings.map(|settings| settings.not_signed_in) {
-                    Some(NotSignedIn::SignIn) => self.endpoints.enter(return_to, parts, exchange).await,
-                    _ => self.endpoints.sign_in_page(&return_to, None, parts),
+                match not_signed_in {
+                    NotSignedIn::SignIn => self.endpoints.enter(return_to, parts, exchange).await,
+                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
                 }
             }
             Verdict::Deny(denial) => refusal(self.endpoints.deny(denial, parts, exchange)),
@@ -132,17 +173,17 @@ impl Proxy {
             Verdict::Refresh(_) | Verdict::Verify { .. } => {
                 self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange)
             }
-        }
+        };
+        Answer::Refused(reply)
     }
 
     async fn permitted(
         &self,
         forward: Forward<'_>,
         question: &Question<'_>,
-        settings: Option<&ForwardAuth>,
         parts: &Parts,
         exchange: &mut Exchange,
-    ) -> Reply {
+    ) -> Answer {
         let now = self.endpoints.clock.now();
         exchange.route = Some(forward.index);
         exchange.session = forward.session;
@@ -158,53 +199,61 @@ impl Proxy {
         {
             self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
         }
-        let mut credential = None;
+        let mut credential = Vec::new();
         if let (true, About::Request { request, .. }) = (self.answers_front_proxies_alone, &question.about) {
             exchange.opened = forward.opened.map(Arc::new);
             if let Err(reply) = self.provide(forward.route, request, exchange, now).await {
-                return refusal(reply);
+                return Answer::Refused(refusal(reply));
             }
             cookies.append(&mut exchange.renewal);
-            credential = Some(std::mem::take(&mut exchange.credential.headers));
+            credential = std::mem::take(&mut exchange.credential.headers);
         }
-        let is_told = |name: &HeaderName| settings.is_some() || TOLD.iter().any(|told| name.as_str().starts_with(told));
-        let from_envoy = settings.is_some_and(|settings| settings.from == FrontProxy::Envoy);
+        Answer::Granted(Granted { identity: forward.identity, credential, cookies })
+    }
+
+    /// Tells a front proxy that the request may pass.
+    fn told_to(&self, from: FrontProxy, granted: Granted, cache_seconds: u64) -> Reply {
         // Envoy takes every other status for a refusal.
-        let mut reply = Reply::new(if from_envoy { StatusCode::OK } else { StatusCode::ACCEPTED }, "");
-        for (name, value) in forward.identity.iter().filter(|(name, _)| is_told(name)) {
-            reply = reply.header(name.clone(), value.clone());
-        }
-        if from_envoy {
-            let set = |name: &HeaderName| forward.identity.iter().any(|(told, _)| told == name);
-            let names = self.gate.headers().all().iter().map(|(name, _)| name).filter(|name| !set(name));
-            let names: Vec<&str> = names.map(HeaderName::as_str).collect();
+        let status = if from == FrontProxy::Envoy { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let lasts = cache_seconds > 0 && granted.cookies.is_empty() && granted.credential.is_empty();
+        let mut reply = Reply::new(status, "").headers(granted.identity.iter().cloned());
+        if from == FrontProxy::Envoy {
+            let names: Vec<&str> = self.not_set(&granted.identity).map(HeaderName::as_str).collect();
             if let Ok(names) = HeaderValue::from_str(&names.join(",")) {
                 reply = reply.header(TO_REMOVE, names);
             }
         }
-        let lasts = settings.filter(|settings| {
-            settings.cache_seconds > 0 && cookies.is_empty() && credential.as_ref().is_none_or(Vec::is_empty)
-        });
-        for (name, value) in credential.into_iter().flatten() {
-            reply = reply.header(name, value);
-        }
-        let reply = match lasts {
-            Some(settings) => reply.headers(lasting(settings)),
-            None => reply.header(CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        };
-        reply.fixed_headers([("cross-origin-resource-policy", "same-origin")]).cookies(cookies)
+        let reply = reply.headers(granted.credential);
+        let reply = if lasts { reply.headers(lasting(from, cache_seconds)) } else { reply.fixed_headers(NO_STORE) };
+        reply.fixed_headers(SAME_ORIGIN).cookies(granted.cookies)
+    }
+
+    /// The identity headers that an app knows and that this answer has not: the client's own must
+    /// not take their place.
+    pub(super) fn not_set<'a>(&'a self, identity: &'a IdentityHeaders) -> impl Iterator<Item = &'a HeaderName> {
+        let names = self.gate.headers().all().iter().map(|(name, _)| name);
+        names.filter(|name| !identity.iter().any(|(set, _)| set == *name))
     }
 
     /// Answers what is no question: with a status that every front proxy refuses by.
-    fn not_asked(&self, cause: &NoQuestion, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) fn not_asked(&self, cause: &NoQuestion, parts: &Parts, exchange: &mut Exchange) -> Reply {
         // How the two are set up is no fault of whoever reads the page.
         let (kind, level) = match cause {
             NoQuestion::Peer | NoQuestion::NotRebuilt(_) => (ErrorKind::Internal, Level::WARN),
+            NoQuestion::NotText => (ErrorKind::Internal, Level::ERROR),
             NoQuestion::Ambiguous(_) => (ErrorKind::BadRequest, Level::INFO),
         };
         let rescue = Rescue { kind, level };
         self.endpoints.rescue(rescue, cause, parts, exchange).with_status(StatusCode::FORBIDDEN)
     }
+}
+
+/// Tells whoever asks for a session alone.
+fn told_of_a_session(granted: Granted) -> Reply {
+    let is_told = |name: &HeaderName| TOLD.iter().any(|told| name.as_str().starts_with(told));
+    let told = granted.identity.iter().filter(|(name, _)| is_told(name)).cloned();
+    let reply = Reply::new(StatusCode::ACCEPTED, "").headers(told).headers(granted.credential);
+    reply.fixed_headers(NO_STORE).fixed_headers(SAME_ORIGIN).cookies(granted.cookies)
 }
 
 /// A refusal with a status that every front proxy takes for one. An outage stays what it is.
@@ -214,8 +263,8 @@ fn refusal(reply: Reply) -> Reply {
 }
 
 /// What lets a front proxy use an answer again for the same request of the same browser.
-fn lasting(settings: &ForwardAuth) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let vary: Vec<&str> = ["cookie", "authorization"].iter().chain(settings.from.told_in()).copied().collect();
-    let texts = [(CACHE_CONTROL, format!("max-age={}", settings.cache_seconds)), (http::header::VARY, vary.join(", "))];
+fn lasting(from: FrontProxy, seconds: u64) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let vary: Vec<&str> = ["cookie", "authorization"].iter().chain(from.told_in()).copied().collect();
+    let texts = [(CACHE_CONTROL, format!("max-age={seconds}")), (http::header::VARY, vary.join(", "))];
     texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?)))
 }

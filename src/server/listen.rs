@@ -25,7 +25,8 @@ pub struct Bound {
     tls: Option<Arc<SingleCertAndKey>>,
 }
 
-enum Socket {
+/// A socket that listens, non-blocking.
+pub(super) enum Socket {
     Tcp(TcpListener, SocketAddr),
     Unix(UnixListener, String),
 }
@@ -88,6 +89,11 @@ impl Bound {
             Socket::Tcp(_, address) => format!("{scheme}://{address}"),
             Socket::Unix(_, path) => format!("unix:{path}"),
         }
+    }
+
+    /// The socket itself, for a server that is not Pingora's. It speaks no TLS.
+    pub(super) fn into_socket(self) -> Socket {
+        self.socket
     }
 
     /// Hands the socket over: what Pingora is to listen on, and the descriptor it finds there.

@@ -12,13 +12,14 @@ use super::proxy::Proxy;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::clock::Timestamp;
-use crate::gate::route::SessionCookie;
+use crate::gate::route::{Route, SessionCookie};
 use crate::gate::{Denial, Forward, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed};
+use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::original::FrontProxy;
 use crate::web::return_to::ReturnTo;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
@@ -54,6 +55,10 @@ impl Proxy {
             }
         };
         let prefix = &self.endpoints.prefix;
+        if let Some(grant) = self.preflight(&request) {
+            exchange.decision = "preflight";
+            return Step::Reply(Reply::new(StatusCode::NO_CONTENT, "").headers(grant));
+        }
         if let Some(below) = self.asked_below(request.target()) {
             return Step::ForwardAuth { below: below.to_owned() };
         }
@@ -83,11 +88,22 @@ impl Proxy {
         self.judge(&request, Line::of(session.as_downstream()), exchange).await
     }
 
+    /// What a preflight is answered with that is ours to answer.
+    fn preflight(&self, request: &CleanRequest<'_>) -> Option<cors::Grant> {
+        let cors = self.cors.as_ref().filter(|_| !self.answers_front_proxies_alone)?;
+        let path = request.path();
+        let is_ours = || {
+            path.any(|reading| self.endpoints.prefix.holds(reading))
+                || (path.others().is_empty() && self.aliases.iter().any(|(alias, _)| alias == path.literal()))
+        };
+        if cors.is_the_app_s() && !is_ours() { None } else { cors.preflight(request.parts()) }
+    }
+
     /// What stands in a target behind `/oauth2/auth`, where that is asked: a query, nothing, or the
     /// path that Envoy asks about.
     fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
         let below = self.endpoints.prefix.below(target)?.strip_prefix(AUTH)?;
-        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == FrontProxy::Envoy);
+        let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == Some(FrontProxy::Envoy));
         (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
     }
 
@@ -173,6 +189,10 @@ impl Proxy {
             line.map(Line::rest);
             return Step::Reply(self.endpoints.ended(NoSession::Ended, parts, exchange));
         }
+        if self.cors.is_some() && cors::preflight_for(parts).is_some() {
+            // The app is asked what a page may send: nobody's request, which needs nothing to be trusted.
+            return self.at(forward.route, request, exchange);
+        }
         if let Some(index) = forward.route.envelope
             && let Some(reply) = self.open_playground(index, request, exchange, now).await
         {
@@ -185,9 +205,14 @@ impl Proxy {
             let opened = exchange.opened.as_ref();
             exchange.proof = opened.and_then(|opened| self.sessions.proof(opened, now, &*self.endpoints.random));
         }
-        let Some(target) = forward.route.target_for_app(request.target()) else {
+        self.at(forward.route, request, exchange)
+    }
+
+    /// At the path where the app has it.
+    fn at(&self, route: &Route, request: &CleanRequest<'_>, exchange: &mut Exchange) -> Step {
+        let Some(target) = route.target_for_app(request.target()) else {
             exchange.decision = "bad_request";
-            return Step::Reply(self.endpoints.deny(Denial::AmbiguousPath, parts, exchange).closing());
+            return Step::Reply(self.endpoints.deny(Denial::AmbiguousPath, request.parts(), exchange).closing());
         };
         exchange.target = target;
         Step::Forward

@@ -9,6 +9,7 @@ mod bearer;
 mod credential;
 mod endpoints;
 mod exchange;
+mod ext_authz;
 mod farewell;
 mod form;
 mod forward_auth;
@@ -43,8 +44,10 @@ use crate::gate::Gate;
 use crate::login::Login;
 use crate::session::{Refresher, Sessions};
 use crate::store::Store;
+use crate::web::cors::Cors;
 use crate::web::forwarded::TrustedProxies;
 use admin::Admin;
+use ext_authz::ExtAuthz;
 use live::{EndsWithSession, Keeper, Live};
 use pingora::apps::ServerApp;
 use pingora::apps::http_app::HttpServer;
@@ -64,6 +67,8 @@ use upstream::{RESOLVE_EVERY, Upstreams};
 
 /// Between two looks at whether the last request has finished, while shutting down.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// For the connections of gRPC to close when the last question is answered.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Until the provider has been reached once.
 const PREPARE_RETRY: Duration = Duration::from_secs(5);
 /// Afterwards: keeps metadata and keys fresh, so that no sign-in waits for them.
@@ -99,6 +104,8 @@ pub struct Listeners {
     pub admin: Bound,
     /// For front proxies that ask, and nobody else.
     pub forward_auth: Option<Bound>,
+    /// For Envoy, which asks in messages of gRPC.
+    pub forward_auth_grpc: Option<Bound>,
 }
 
 impl Listeners {
@@ -108,7 +115,13 @@ impl Listeners {
     /// [`BindError`] for the first that cannot be had.
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
         let forward_auth = settings.forward_auth_listener.as_ref().map(Bound::bind).transpose()?;
-        Ok(Self { proxy: Bound::bind(&settings.proxy)?, admin: Bound::bind(&settings.admin)?, forward_auth })
+        let grpc = settings.forward_auth_grpc_listener.clone().map(|address| Listener { address, tls: None });
+        Ok(Self {
+            proxy: Bound::bind(&settings.proxy)?,
+            admin: Bound::bind(&settings.admin)?,
+            forward_auth,
+            forward_auth_grpc: grpc.as_ref().map(Bound::bind).transpose()?,
+        })
     }
 }
 
@@ -141,6 +154,7 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         trusted,
         aliases: settings.aliases.into(),
         forward_auth: settings.forward_auth,
+        cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
         answers_front_proxies_alone: false,
         metrics: Arc::clone(&metrics),
     };
@@ -177,6 +191,12 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         let answers = EndsWithSession { app: Arc::new(http_proxy(&configuration, answers)), live: Arc::clone(&live) };
         serving.spawn(serve(Service::new("forward-auth".to_owned(), answers), listener, stopped.clone()));
     }
+    let mut grpc = JoinSet::new();
+    if let Some(listener) = listeners.forward_auth_grpc {
+        tracing::info!(forward_auth_grpc = listener.describe(), "listening for Envoy that asks");
+        let answers = ExtAuthz::new(Proxy { answers_front_proxies_alone: true, ..proxy.clone() });
+        grpc.spawn(answers.serve(listener, stopped.clone()));
+    }
     let proxy = EndsWithSession { app: Arc::new(http_proxy(&configuration, proxy)), live };
     let proxy = Service::new("proxy".to_owned(), proxy);
     serving.spawn(serve(proxy, listeners.proxy, stopped.clone()));
@@ -204,6 +224,8 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         while metrics.in_flight.get() > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
+        // The last answers are on their way; a connection that stays open has nothing to say.
+        let _ = tokio::time::timeout(LAST_ANSWERS, async { while grpc.join_next().await.is_some() {} }).await;
     };
     if tokio::time::timeout(settings.shutdown_grace, drained).await.is_err() {
         tracing::warn!(in_flight = metrics.in_flight.get(), "requests still under way are cut off");

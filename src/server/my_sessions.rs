@@ -81,7 +81,7 @@ impl Endpoints {
                 self.enter(ReturnTo::sessions_page(&self.prefix), parts, exchange).await
             }
             Kind::Submission => self.deny(Denial::FormWithoutSession(reason), parts, exchange),
-            Kind::Program => self.deny(Denial::NotSignedIn(reason), parts, exchange),
+            Kind::Program | Kind::Preflight => self.deny(Denial::NotSignedIn(reason), parts, exchange),
         }
     }
 

@@ -11,6 +11,7 @@ use super::line::{Answer, Cut, Line};
 use super::look::Step;
 use super::metrics::Metrics;
 use super::playground::Playground;
+use super::reply::Reply;
 use super::rescue::Rescue;
 use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
@@ -19,6 +20,7 @@ use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::session::{NoSession, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
+use crate::web::cors::{self, Cors};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::shared_cache;
 use async_trait::async_trait;
@@ -51,6 +53,7 @@ pub(super) struct Proxy {
     pub(super) trusted: TrustedProxies,
     pub(super) aliases: Arc<[(String, &'static str)]>,
     pub(super) forward_auth: Option<ForwardAuth>,
+    pub(super) cors: Option<Arc<Cors>>,
     /// Whether this is the listener that no browser reaches: it answers what front proxies ask,
     /// credentials included, and nothing else.
     pub(super) answers_front_proxies_alone: bool,
@@ -58,6 +61,12 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
+    /// Sends an answer of ours, which says what pages of other origins may read of it.
+    async fn send(&self, reply: Reply, session: &mut Session) -> pingora::Result<()> {
+        let granted = self.cors.as_ref().map(|cors| cors.grant(&session.req_header().headers));
+        reply.headers(granted.into_iter().flatten()).send(session).await
+    }
+
     /// Cuts the connection if its session has ended since the request came.
     fn cut_if_over(&self, session: &Session) -> bool {
         let Some(line) = Line::of(session.as_downstream()) else { return false };
@@ -140,7 +149,7 @@ impl ProxyHttp for Proxy {
             }
             Step::Reply(reply) => reply,
         };
-        reply.send(session).await?;
+        self.send(reply, session).await?;
         Ok(true)
     }
 
@@ -263,6 +272,13 @@ impl ProxyHttp for Proxy {
             return Err(error);
         }
         self.note_answer(session, response, exchange);
+        if let Some(cors) = self.cors.as_ref().filter(|cors| !cors.is_the_app_s()) {
+            for name in cors::SAID {
+                response.remove_header(&name);
+            }
+            let granted = cors.grant(&session.req_header().headers);
+            granted.into_iter().try_for_each(|(name, value)| response.append_header(name, value).map(|_| ()))?;
+        }
         let cookies = std::mem::take(&mut exchange.renewal);
         if !cookies.is_empty()
             // A shared cache must not hand one person's cookie to another: the next answer will do.
@@ -297,7 +313,7 @@ impl ProxyHttp for Proxy {
         {
             let reply = self.endpoints.ended(reason, session.req_header().as_ref(), exchange).closing();
             let error_code = reply.status().as_u16();
-            let _ = reply.send(session).await;
+            let _ = self.send(reply, session).await;
             return FailToProxy { error_code, can_reuse_downstream: false };
         }
         let Some(rescue) = Rescue::of_proxy(error) else {
@@ -316,7 +332,7 @@ impl ProxyHttp for Proxy {
         let reply = self.endpoints.rescue(rescue, &error, session.req_header().as_ref(), exchange).closing();
         let error_code = reply.status().as_u16();
         // A client that left in the meantime is no further error.
-        let _ = reply.send(session).await;
+        let _ = self.send(reply, session).await;
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

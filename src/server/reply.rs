@@ -78,6 +78,11 @@ impl Reply {
         self
     }
 
+    /// Status, headers and body, for an answer that is not written as HTTP.
+    pub(super) fn into_parts(self) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
+        (self.status, self.headers, self.body)
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

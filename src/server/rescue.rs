@@ -52,6 +52,7 @@ impl Rescue {
         match denial {
             Denial::NoRoute | Denial::NoApp => Some(rescue(ErrorKind::NotFound, Level::INFO)),
             Denial::AmbiguousPath | Denial::ForgedIdentity => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
+            Denial::OtherSite => Some(rescue(ErrorKind::OtherSite, Level::WARN)),
             Denial::NotAllowed => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
             Denial::NotSignedIn(_)

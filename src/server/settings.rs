@@ -3,6 +3,7 @@
 use crate::credentials::envelope::Envelope;
 use crate::secret::SecretString;
 use crate::web::allowed_domains::AllowedDomains;
+use crate::web::cors;
 use crate::web::original::FrontProxy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub admin: Listener,
     /// Where front proxies alone reach us, to ask: what they are told there no browser can ask for.
     pub forward_auth_listener: Option<Listener>,
+    /// Likewise for Envoy, which asks in messages of gRPC.
+    pub forward_auth_grpc_listener: Option<ListenAddress>,
     /// What opens everybody's sessions there; without it they stay closed.
     pub admin_token: Option<SecretString>,
     /// Whose `X-Forwarded-*` are believed.
@@ -26,6 +29,8 @@ pub struct Settings {
     pub forward_auth: Option<ForwardAuth>,
     /// Further paths of our own endpoints, with the name of the endpoint.
     pub aliases: Vec<(String, &'static str)>,
+    /// What pages of other origins may send here, and read.
+    pub cors: Option<cors::Settings>,
     /// The apps behind us.
     pub upstreams: Vec<Upstream>,
     /// Worker threads of the proxy; as many as there are processors when `None`.
@@ -37,8 +42,9 @@ pub struct Settings {
 /// How front proxies ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardAuth {
-    /// Which one asks.
-    pub from: FrontProxy,
+    /// Which one asks at `/oauth2/auth`; where none does, what is asked there is whether there is a
+    /// session.
+    pub from: Option<FrontProxy>,
     /// What a person who is not signed in gets.
     pub not_signed_in: NotSignedIn,
     /// For how many seconds an answer counts, at most.

@@ -87,8 +87,9 @@ pub enum NoSession {
     /// Outage: no word from the store for longer than allowed, so nobody knows what has ended.
     #[error("the store has been out of reach for too long to know which sessions have ended")]
     StoreDown,
-    /// A page of another site opened the WebSocket: whose session it would borrow does not count.
-    #[error("the WebSocket was opened by a page of another site")]
+    /// A page of another site sent what changes something, or opened a WebSocket: the session that
+    /// came along does not count.
+    #[error("a page of another site sent it, or it does not say whose page did")]
     OtherSite,
 }
 

@@ -4,7 +4,7 @@
 //! that goes on to the app. The everyday request only scans; the `cookie` crate writes.
 
 use super::public_url::PublicUrl;
-use cookie::{Cookie, SameSite};
+use cookie::Cookie;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
@@ -18,6 +18,19 @@ pub const MAX_VALUE_LEN: usize = 3800;
 pub struct Settings {
     /// `Domain`, where sign-in is shared between subdomains. Costs the `__Host-` prefix.
     pub domain: Option<String>,
+    /// With which requests of other sites' pages browsers send those of a session.
+    pub same_site: SameSite,
+}
+
+/// With which requests of other sites' pages a browser sends a cookie (RFC 6265bis §4.1.2.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// With links that are followed.
+    #[default]
+    Lax,
+    /// With all.
+    None,
 }
 
 /// The names and attributes of our cookies, made once.
@@ -34,6 +47,7 @@ pub struct Cookies {
     /// What binds sign-ins to this browser.
     pub login: CookieName,
     domain: Option<String>,
+    same_site: SameSite,
     secure: bool,
 }
 
@@ -67,6 +81,7 @@ impl Cookies {
             proof: name("-proof"),
             login: name("-login"),
             domain: settings.domain.clone(),
+            same_site: settings.same_site,
             secure: public_url.is_secure(),
         }
     }
@@ -84,11 +99,16 @@ impl Cookies {
     }
 
     fn render(&self, name: &CookieName, value: &str, max_age: cookie::time::Duration) -> Option<HeaderValue> {
+        let same_site = match self.same_site {
+            // Sign-ins begin and end with links that are followed.
+            SameSite::None if *name != self.login => cookie::SameSite::None,
+            SameSite::None | SameSite::Lax => cookie::SameSite::Lax,
+        };
         let mut cookie = Cookie::build((name.as_str(), value))
             .path("/")
             .http_only(true)
             .secure(self.secure)
-            .same_site(SameSite::Lax)
+            .same_site(same_site)
             .max_age(max_age);
         if let Some(domain) = &self.domain {
             cookie = cookie.domain(domain);
@@ -191,7 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn cookies(url: &str, domain: Option<&str>) -> Cookies {
-        let settings = Settings { domain: domain.map(str::to_owned) };
+        let settings = Settings { domain: domain.map(str::to_owned), ..Settings::default() };
         Cookies::new(&PublicUrl::parse(url).unwrap(), &settings)
     }
 

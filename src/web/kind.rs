@@ -15,6 +15,9 @@ pub enum Kind {
     /// A navigation that carries a body (a form): shown a page, never redirected, for a redirect
     /// would lose what was typed without a word.
     Submission,
+    /// A browser asks whether a page of another origin may send something, and the app is to say.
+    /// It comes without a cookie and has no session whatever it brings.
+    Preflight,
     /// `fetch`, XMLHttpRequest, WebSocket, an image, a command line: wants a status it can read.
     Program,
 }
@@ -33,7 +36,7 @@ impl Kind {
 
     /// Whether a page is understood.
     pub fn shows_pages(self) -> bool {
-        self != Self::Program
+        !matches!(self, Self::Program | Self::Preflight)
     }
 }
 

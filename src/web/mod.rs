@@ -6,6 +6,7 @@
 pub mod allowed_domains;
 pub(crate) mod chunks;
 pub mod cookies;
+pub mod cors;
 pub mod domain;
 pub mod forwarded;
 pub(crate) mod frames;

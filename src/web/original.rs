@@ -5,9 +5,11 @@
 //! client could fill one that its front proxy leaves alone, and have another path judged than the
 //! one that is served (CVE-2026-40575). Everything must be there, once: what is missing is not
 //! guessed. Must only be asked where the peer is one of `trusted_proxies`.
+//!
+//! Envoy's gRPC `ext_authz` says it in a message instead ([`Told`]), where no client can write.
 
 use super::forwarded::single;
-use super::hygiene::{Ambiguous, CleanRequest};
+use super::hygiene::{Ambiguous, CleanRequest, MAX_HEAD_LEN};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
@@ -43,6 +45,22 @@ pub struct OriginalRequest {
     parts: Parts,
     target: String,
     scheme: &'static str,
+    /// How long its head was, where that was not measured on its way to us.
+    head_len: usize,
+}
+
+/// A request as a message says it.
+pub struct Told<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// The host, with its port if it was named.
+    pub host: &'a str,
+    /// Path and query, as they came.
+    pub target: &'a str,
+    /// The headers in their order, with what HTTP/2 writes among them (`:path`).
+    pub headers: &'a [(&'a str, &'a [u8])],
 }
 
 /// Why it cannot be rebuilt.
@@ -54,6 +72,12 @@ pub enum NotRebuilt {
     /// It is there twice: the client's own may be among them.
     #[error("{0} is there more than once: the front proxy has to overwrite the client's own")]
     Repeated(&'static str),
+    /// A message leaves it empty.
+    #[error("{0} is empty: a question in a message has to say it")]
+    Unsaid(&'static str),
+    /// A message says it in two places.
+    #[error("{0} is said in more than one place of the question")]
+    SaidTwice(&'static str),
     /// It is no method, URL, host or path.
     #[error("{0} is malformed")]
     Malformed(&'static str),
@@ -127,29 +151,94 @@ impl FrontProxy {
         };
         let mut original = headers.clone();
         // The question's own; the request's are known to the front proxy alone.
-        original.remove(CONTENT_LENGTH);
-        original.remove(TRANSFER_ENCODING);
         original.remove(UPGRADE);
-        let host = HeaderValue::from_str(host).map_err(|_| NotRebuilt::Malformed("the host"))?;
-        original.insert(HOST, host);
-        // Front proxies do not hand `Upgrade` on with a question. The key of the handshake
-        // (RFC 6455 §4.1) tells as much, and no script can send it otherwise.
-        if original.contains_key("sec-websocket-key") {
-            original.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        }
-        let mut parts = Request::new(()).into_parts().0;
-        (parts.method, parts.headers) = (method, original);
-        Ok(OriginalRequest { parts, target: target.to_owned(), scheme })
+        OriginalRequest::new(method, scheme, host, target, original)
     }
 }
 
 impl OriginalRequest {
+    /// Rebuilds the request that a message is about.
+    ///
+    /// # Errors
+    /// [`NotRebuilt`], by cause.
+    pub fn told(told: &Told<'_>) -> Result<Self, NotRebuilt> {
+        for (name, text) in
+            [("method", told.method), ("scheme", told.scheme), ("host", told.host), ("path", told.target)]
+        {
+            if text.is_empty() {
+                return Err(NotRebuilt::Unsaid(name));
+            }
+        }
+        let malformed = NotRebuilt::Malformed("a header");
+        let contradicted = NotRebuilt::SaidTwice("what the request line says");
+        let mut headers = HeaderMap::new();
+        let mut head_len = told.method.len() + told.target.len() + told.host.len();
+        for (name, value) in told.headers {
+            // `: ` and the end of the line.
+            head_len += name.len() + value.len() + 4;
+            // What the message says already: here it may only agree.
+            let said = match *name {
+                ":method" => Some(told.method),
+                ":scheme" => Some(told.scheme),
+                ":path" => Some(told.target),
+                ":authority" | "host" => Some(told.host),
+                _ if name.starts_with(':') => return Err(malformed),
+                _ => None,
+            };
+            match said {
+                Some(said) if said.as_bytes() == *value => {}
+                Some(_) => return Err(contradicted),
+                None => {
+                    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed)?;
+                    if name == HOST {
+                        return Err(contradicted);
+                    }
+                    let value = HeaderValue::from_bytes(value).map_err(|_| malformed)?;
+                    headers.try_append(name, value).map_err(|_| malformed)?;
+                }
+            }
+        }
+        let method = method(told.method, "the method")?;
+        let original = Self::new(method, scheme_of(told.scheme, "the scheme")?, told.host, told.target, headers)?;
+        Ok(Self { head_len, ..original })
+    }
+
+    fn new(
+        method: Method,
+        scheme: &'static str,
+        host: &str,
+        target: &str,
+        mut headers: HeaderMap,
+    ) -> Result<Self, NotRebuilt> {
+        // Where the body ends is between the client and the front proxy.
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+        let host = HeaderValue::from_str(host).map_err(|_| NotRebuilt::Malformed("the host"))?;
+        headers.insert(HOST, host);
+        // Front proxies do not hand `Upgrade` on with a question. The key of the handshake
+        // (RFC 6455 §4.1) tells as much, and no script can send it otherwise.
+        if headers.contains_key("sec-websocket-key") {
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        let mut parts = Request::new(()).into_parts().0;
+        (parts.method, parts.headers) = (method, headers);
+        Ok(Self { parts, target: target.to_owned(), scheme, head_len: 0 })
+    }
+
+    /// Its method and headers, which nobody has looked at yet.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// The request in the form in which the gate sees all others, by the same rules.
     ///
     /// # Errors
     /// [`Ambiguous`], by cause.
     pub fn inspect(&self) -> Result<CleanRequest<'_>, Ambiguous> {
-        // Its head was as long as that of the question, which has been measured.
+        // In a request of its own the head was as long as that of the question, which was measured.
+        if self.head_len > MAX_HEAD_LEN {
+            return Err(Ambiguous::TooLong);
+        }
         CleanRequest::inspect(&self.parts, self.target.as_bytes(), b"")
     }
 
@@ -279,6 +368,95 @@ mod tests {
             let check = check(&[("x-original-url", "https://app.example/"), ("x-original-method", method)]);
             assert!(FrontProxy::Nginx.original(&check, "").unwrap().inspect().is_err(), "{method}");
         }
+    }
+
+    fn told(method: &str, target: &str, headers: &[(&str, &[u8])]) -> Result<OriginalRequest, NotRebuilt> {
+        OriginalRequest::told(&Told { method, scheme: "https", host: "app.example", target, headers })
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_is_and_may_not_contradict_itself() {
+        let same: [(&str, &[u8]); 6] = [
+            (":method", b"PUT"),
+            (":path", b"/a?b=c"),
+            (":authority", b"app.example"),
+            (":scheme", b"https"),
+            ("host", b"app.example"),
+            ("x-note", b"caf\xe9"),
+        ];
+        let original = told("PUT", "/a?b=c", &same).unwrap();
+        let clean = original.inspect().unwrap();
+        assert_eq!((clean.parts().method.as_str(), clean.host(), clean.target()), ("PUT", "app.example", "/a?b=c"));
+        assert_eq!((clean.parts().headers.len(), original.scheme()), (2, "https"));
+        assert_eq!(clean.parts().headers["x-note"].as_bytes(), b"caf\xe9");
+
+        let others: [(&str, &[u8], NotRebuilt); 10] = [
+            (":method", b"GET", NotRebuilt::SaidTwice("what the request line says")),
+            (":path", b"/public", NotRebuilt::SaidTwice("what the request line says")),
+            (":authority", b"other.example", NotRebuilt::SaidTwice("what the request line says")),
+            (":scheme", b"http", NotRebuilt::SaidTwice("what the request line says")),
+            ("host", b"other.example", NotRebuilt::SaidTwice("what the request line says")),
+            ("Host", b"app.example", NotRebuilt::SaidTwice("what the request line says")),
+            (":protocol", b"websocket", NotRebuilt::Malformed("a header")),
+            ("x y", b"z", NotRebuilt::Malformed("a header")),
+            ("x", b"y\r\nz: a", NotRebuilt::Malformed("a header")),
+            ("x", b"y\0", NotRebuilt::Malformed("a header")),
+        ];
+        for (name, value, cause) in others {
+            assert_eq!(told("PUT", "/a?b=c", &[(name, value)]).unwrap_err(), cause, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_leaves_out_is_not_guessed_and_what_has_two_readings_refused() {
+        let accept: [(&str, &[u8]); 1] = [("accept", b"*/*")];
+        let whole = Told { method: "GET", scheme: "https", host: "app.example", target: "/", headers: &accept };
+        let cases = [
+            (Told { method: "", ..whole }, NotRebuilt::Unsaid("method")),
+            (Told { scheme: "", ..whole }, NotRebuilt::Unsaid("scheme")),
+            (Told { host: "", ..whole }, NotRebuilt::Unsaid("host")),
+            (Told { target: "", ..whole }, NotRebuilt::Unsaid("path")),
+            (Told { method: "G T", ..whole }, NotRebuilt::Malformed("the method")),
+            (Told { scheme: "ftp", ..whole }, NotRebuilt::Malformed("the scheme")),
+            (Told { host: "app\nexample", ..whole }, NotRebuilt::Malformed("the host")),
+        ];
+        for (told, cause) in cases {
+            assert_eq!(OriginalRequest::told(&told).unwrap_err(), cause);
+        }
+        let targets =
+            ["app", "*", "http://app.example/", "//app", "/a/../b", "/a#b", "/a\0", "/a\r\nb", "/a b", "/a?b#c"];
+        for target in targets {
+            assert!(told("GET", target, &accept).unwrap().inspect().is_err(), "{target:?}");
+        }
+        for method in ["TRACE", "CONNECT", "get"] {
+            assert!(told(method, "/", &accept).unwrap().inspect().is_err(), "{method}");
+        }
+        for host in ["a b", "user@app.example", "app.example:x", "a, b"] {
+            assert!(OriginalRequest::told(&Told { host, ..whole }).unwrap().inspect().is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_a_request() {
+        let long = |len| vec![b'a'; len];
+        let fits = long(64 * 1024);
+        assert!(told("GET", "/", &[("cookie", &fits)]).unwrap().inspect().is_ok());
+        let over = long(MAX_HEAD_LEN);
+        assert_eq!(told("GET", "/", &[("cookie", &over)]).unwrap().inspect().unwrap_err(), Ambiguous::TooLong);
+        let many: Vec<(&str, &[u8])> = vec![("a", b""); 40_000];
+        assert_eq!(told("GET", "/", &many).unwrap().inspect().unwrap_err(), Ambiguous::TooLong);
+        let names: Vec<String> = (0..40_000).map(|index| format!("a{index}")).collect();
+        let others: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+        assert_eq!(told("GET", "/", &others).unwrap_err(), NotRebuilt::Malformed("a header"));
+    }
+
+    #[test]
+    fn a_handshake_in_a_message_is_one_with_or_without_its_key() {
+        for headers in [[("upgrade", &b"websocket"[..])], [("sec-websocket-key", &b"x"[..])]] {
+            assert!(told("GET", "/ws", &headers).unwrap().inspect().unwrap().is_upgrade());
+        }
+        let lengths: [(&str, &[u8]); 2] = [("transfer-encoding", b"chunked"), ("content-length", b"5")];
+        assert!(told("POST", "/", &lengths).unwrap().inspect().is_ok());
     }
 
     #[test]

@@ -16,8 +16,11 @@
 // opaque ones for the one below it, `/opaque`; and `vestibule-api` is told of them, in signed answers
 // where it asks for those.
 //
+// With `realm` it is an enterprise's single sign-on instead: below that path, and with nothing at
+// `/.well-known`. `public_client` is one more client, `vestibule-public`, which has no secret.
+//
 // Beside the provider, for tests: GET /control/counters says how often tokens were asked for,
-// refreshed, reused and revoked; POST /control/sign-out with {"sub": "…"} ends that person's
+// refreshed, reused and revoked, and for discovery; POST /control/sign-out with {"sub": "…"} ends that person's
 // sessions and posts a logout token, without sid, to every client.
 //
 // Once it listens it prints one line of JSON: its issuer and the clients that it knows, with their
@@ -36,7 +39,6 @@ console.info = console.warn = console.log = console.error;
 
 const { Provider, errors } = require('oidc-provider');
 
-const PREFIX = '/api/v2';
 const SESSION_COOKIE = 'pc_session_id';
 const HOURS_12 = 12 * 3600;
 
@@ -66,8 +68,12 @@ const settings = {
   access_token_ttl: 3600,
   rotate_always: false,
   api: undefined,
+  realm: undefined,
+  public_client: false,
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
+
+const PREFIX = settings.realm ?? '/api/v2';
 
 // What the form proposes, and what is taken when nobody fills it in.
 const PROPOSED = {
@@ -251,7 +257,10 @@ function clients() {
     machine('machine', { grant_types: ['client_credentials'], scope: 'read write' }),
     machine('api', { grant_types: [], introspection_signed_response_alg: 'ES256' }),
   ];
-  return [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256'), ...machines];
+  const all = [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256'), ...machines];
+  if (!settings.public_client) return all;
+  const { client_secret, ...open } = of('public', 'ES256');
+  return [...all, { ...open, token_endpoint_auth_method: 'none' }];
 }
 
 function keys() {
@@ -273,7 +282,7 @@ function makeProvider(issuer, registered) {
       response_types: ['code'],
       token_endpoint_auth_method: 'client_secret_post',
     },
-    tokenEndpointAuthMethods: ['client_secret_post', 'private_key_jwt'],
+    tokenEndpointAuthMethods: ['client_secret_post', 'private_key_jwt', ...(settings.public_client ? ['none'] : [])],
     responseTypes: ['code'],
     pkce: { methods: ['S256'], required: () => false },
     jwks: keys(),
@@ -440,7 +449,7 @@ async function interaction(req, res, provider) {
   return sendPage(res, 200, 'Se connecter', signInForm(req.url, { ...PROPOSED, ...hints }));
 }
 
-const counters = { token: 0, refreshed: 0, refresh_reuse: 0, revocation: 0, logout_tokens: 0 };
+const counters = { token: 0, refreshed: 0, refresh_reuse: 0, revocation: 0, logout_tokens: 0, discovery: 0 };
 
 /** What tests ask of us beside the protocol. */
 async function control(req, res, path, provider, registered) {
@@ -479,6 +488,10 @@ function serve(provider, registered) {
     if (!url.pathname.startsWith(`${PREFIX}/`)) return sendPage(res, 404, 'Page introuvable', errorBody('Y000404', 'not found'));
     const path = url.pathname.slice(PREFIX.length);
 
+    if (path.startsWith('/.well-known/')) {
+      counters.discovery += 1;
+      if (settings.realm) return sendPage(res, 404, 'Page introuvable', errorBody('404', 'not found'));
+    }
     if (path === '/token') counters.token += 1;
     if (path === '/token/revocation') counters.revocation += 1;
     if (path === '/authorize') return authorize(req, res, url, library);
@@ -512,7 +525,7 @@ server.listen(settings.port, settings.host, () => {
     issuer,
     clients: registered.map((client) => ({
       client_id: client.client_id,
-      client_secret: client.client_secret,
+      client_secret: client.client_secret ?? '',
       id_token_signed_response_alg: client.id_token_signed_response_alg,
       userinfo_signed_response_alg: client.userinfo_signed_response_alg ?? null,
     })),

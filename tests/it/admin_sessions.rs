@@ -150,7 +150,7 @@ fn folder(site: &Site) -> TempDir {
         "vestibule.yaml",
         &format!(
             "public_url: https://app.example\nlisteners: {{admin: \"{}\"}}\nadmin: {{token: {{file: token}}}}\n\
-             providers: {{p: {{issuer: \"https://127.0.0.1:9\", client_id: app}}}}\n\
+             providers: {{p: {{issuer: \"https://127.0.0.1:9\", client_id: app, client_authentication: none}}}}\n\
              session: {{keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
              upstreams: {{app: {{url: \"http://127.0.0.1:9\"}}}}\nroutes: [{{path: /**, upstream: app}}]\n",
             site.admin

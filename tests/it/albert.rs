@@ -112,7 +112,7 @@ async fn checked_online(api: &FakeAlbert, admin_key: &str, credential: &str) -> 
     let site = Site::start().await;
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!(
-        "public_url: https://app.example\nproviders: {{p: {{issuer: {}, client_id: app}}}}\n\
+        "public_url: https://app.example\nproviders: {{p: {{issuer: {}, client_id: app, client_authentication: none}}}}\n\
          session: {{keys: [{{id: a, secret: {{env: SESSION_KEY}}}}]}}\nupstreams: {{api: {{url: \"{url}\"}}}}\n\
          routes: [{{path: /**, upstream: api, credentials: albert}}]\n\
          credentials: {{albert: {{kind: albert, url: \"{url}\", admin_key: {{env: ADMIN_KEY}}, {credential}}}}}\n",

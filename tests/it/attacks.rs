@@ -595,7 +595,7 @@ async fn a_page_of_another_site_borrows_nobody_s_session_for_a_websocket() {
     };
     for origin in ["https://sibling.app.example", "https://evil.example", "null", "http://app.example"] {
         let origin = format!("Origin: {origin}\r\n");
-        assert_eq!(status(&raw(site.address, &handshake("/ws", &origin)).await), 401, "{origin}");
+        assert_eq!(status(&raw(site.address, &handshake("/ws", &origin)).await), 403, "{origin}");
         // Public is public, but as nobody.
         assert!(!raw(site.address, &handshake("/open", &origin)).await.contains("moreau"), "{origin}");
     }

@@ -85,6 +85,7 @@ fn all_ask_with(change: impl Fn(&str, &str) -> String) -> Vec<(&'static str, Str
 #[expect(clippy::too_many_lines, reason = "a table: one entry per kind of bad input")]
 fn rows() -> Vec<Row> {
     let app = "https://app.example/app/x";
+    let own_page = "Origin: https://app.example\r\n";
     let big = "a".repeat(BIG);
     let forwarded = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: other.example\r\nX-Forwarded-Proto: http\r\n";
     let elsewhere = "Forwarded: host=other.example;proto=http\r\nX-Rewrite-URL: /public/x\r\nX-Original-URI: /public/x\r\n\
@@ -149,12 +150,21 @@ fn rows() -> Vec<Row> {
         ..row("a path of 64 kB", Peer::Trusted, Who::Person)
     });
     rows.push(Row {
-        requests: vec![request("PURGE /app/x", ""), request("M-SEARCH /app/x", "")],
+        requests: vec![request("PURGE /app/x", own_page), request("M-SEARCH /app/x", own_page)],
         proxied: 200,
-        questions: [all_ask("PURGE", app, ""), all_ask("M-SEARCH", app, "")].concat(),
+        questions: [all_ask("PURGE", app, own_page), all_ask("M-SEARCH", app, own_page)].concat(),
         asked: 202,
         asked_by_envoy: 200,
         ..row("unknown methods", Peer::Trusted, Who::Person)
+    });
+    let foreign = ["", "Origin: https://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: same-site\r\n"];
+    rows.push(Row {
+        requests: foreign.map(|headers| request("POST /app/x", &format!("Content-Length: 0\r\n{headers}"))).to_vec(),
+        proxied: 403,
+        questions: foreign.iter().flat_map(|headers| all_ask("POST", app, headers)).collect(),
+        asked: 403,
+        asked_by_envoy: 403,
+        ..row("what changes something, from another site's page or nobody knows whose", Peer::Trusted, Who::Person)
     });
     rows.push(Row {
         requests: vec![request("TRACE /app/x", ""), request("get /app/x", ""), request("G@T /app/x", "")],

@@ -366,13 +366,13 @@ fn a_service_key_is_made_with_the_line_for_the_configuration() {
     let make = |name: &str| {
         std::process::Command::new(env!("CARGO_BIN_EXE_vestibule")).args(["keys", "service", name]).output().unwrap()
     };
-    let (made, another) = (make("nightly-export"), make("nightly-export"));
-    assert!(made.status.success());
+    let (first, another) = (make("nightly-export"), make("nightly-export"));
+    assert!(first.status.success());
     // Nothing else is on standard output.
-    let key = String::from_utf8(made.stdout).unwrap();
+    let key = String::from_utf8(first.stdout).unwrap();
     let key = key.strip_suffix('\n').unwrap();
     assert!(key.starts_with("vsk_") && key.len() == 47 && !key.contains(char::is_whitespace), "{key}");
-    let told = String::from_utf8(made.stderr).unwrap();
+    let told = String::from_utf8(first.stderr).unwrap();
     let line = format!("  - {{name: \"nightly-export\", sha256: \"{}\"}}\n", hash_of(key));
     assert!(told.ends_with(&line) && !told.contains(key), "{told}");
     assert_ne!(another.stdout, format!("{key}\n").into_bytes());

@@ -109,15 +109,25 @@ async fn site_with(which: &str, routes: &str, more: &str) -> Site {
 
 struct Scene {
     which: Counterpart,
+    grpc: bool,
     site: Site,
     front: FrontProxy,
 }
 
 impl Scene {
-    async fn start(which: Counterpart) -> Self {
-        let site = site_of(&format!("{which:?}").to_lowercase()).await;
-        let front = FrontProxy::start(which, site.address, site.echo.address).await;
-        Self { which, site, front }
+    async fn start(which: Counterpart, grpc: bool) -> Self {
+        let folder = format!("{which:?}{}", if grpc { "-grpc" } else { "" });
+        Self::of(which, grpc, site_of(&folder.to_lowercase()).await).await
+    }
+
+    async fn of(which: Counterpart, grpc: bool, site: Site) -> Self {
+        let (vestibule, app) = (site.address, site.echo.address);
+        let front = if grpc {
+            FrontProxy::start_over_grpc(vestibule, site.grpc.unwrap(), app).await
+        } else {
+            FrontProxy::start(which, vestibule, app).await
+        };
+        Self { which, grpc, site, front }
     }
 
     fn client(&self) -> Client {
@@ -145,16 +155,19 @@ async fn post(client: &Client, path: &str, headers: &[(&str, &str)], body: Vec<u
 }
 
 async fn scenario(which: Counterpart) {
-    let scene = Scene::start(which).await;
-    let person = signs_in_and_is_back_where_it_was_going(&scene).await;
-    strangers_get_401_or_what_is_public(&scene).await;
-    who_it_is_cannot_be_forged(&scene, &person).await;
-    who_it_is_cannot_be_taken_away(&scene, &person).await;
-    another_request_cannot_be_judged(&scene).await;
-    bodies_and_websockets_pass(&scene, &person).await;
-    what_is_renewed_reaches_the_browser(&scene, &person).await;
-    nothing_passes_while_vestibule_is_down(&scene, &person).await;
-    a_session_that_is_over_is_over_at_once(&scene, &person).await;
+    scenario_in(&Scene::start(which, false).await).await;
+}
+
+async fn scenario_in(scene: &Scene) {
+    let person = signs_in_and_is_back_where_it_was_going(scene).await;
+    strangers_get_401_or_what_is_public(scene).await;
+    who_it_is_cannot_be_forged(scene, &person).await;
+    who_it_is_cannot_be_taken_away(scene, &person).await;
+    another_request_cannot_be_judged(scene).await;
+    bodies_and_websockets_pass(scene, &person).await;
+    what_is_renewed_reaches_the_browser(scene, &person).await;
+    nothing_passes_while_vestibule_is_down(scene, &person).await;
+    a_session_that_is_over_is_over_at_once(scene, &person).await;
 }
 
 async fn signs_in_and_is_back_where_it_was_going(scene: &Scene) -> Client {
@@ -317,7 +330,12 @@ async fn what_is_renewed_reaches_the_browser(scene: &Scene, person: &Client) {
 async fn nothing_passes_while_vestibule_is_down(scene: &Scene, person: &Client) {
     // Nothing listens there any more.
     let gone = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let front = FrontProxy::start(scene.which, gone, scene.site.echo.address).await;
+    let app = scene.site.echo.address;
+    let front = if scene.grpc {
+        FrontProxy::start_over_grpc(gone, gone, app).await
+    } else {
+        FrontProxy::start(scene.which, gone, app).await
+    };
     let client = Client::new(front.address);
     let cookies = person.cookie_header("app.example").unwrap();
     scene
@@ -412,6 +430,65 @@ async fn haproxy_asks_and_does_as_it_is_told() {
 async fn envoy_asks_and_does_as_it_is_told() {
     require!(Envoy);
     scenario(Counterpart::Envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_asks_over_grpc_and_does_as_it_is_told() {
+    require!(Envoy);
+    let scene = Scene::start(Counterpart::Envoy, true).await;
+    scenario_in(&scene).await;
+    // Two lines of cookies are one for the app, without ours.
+    let person = scene.client();
+    person.browse("/app/x").await;
+    let mut raw = Raw::connect(scene.front.address).await;
+    raw.send(format!(
+        "GET /app/x HTTP/1.1\r\nHost: app.example\r\nCookie: a=1\r\nCookie: {}; b=2\r\nCookie: c=\u{e9}\r\n\
+         Accept: application/json\r\nX-Forwarded.For: 192.0.2.1\r\nConnection: close\r\n\r\n",
+        person.cookie_header("app.example").unwrap()
+    ))
+    .await;
+    let answer = raw.answer().await;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    let seen = answer.json();
+    let cookies: Vec<_> = seen["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == "cookie").collect();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    let pairs: Vec<_> = cookies[0][1].as_str().unwrap().split(';').map(str::trim).collect();
+    assert_eq!(pairs[..2], ["a=1", "b=2"]);
+    assert!(pairs.len() == 3 && pairs[2].starts_with("c="), "{pairs:?}");
+    for absent in ["x-forwarded.for", "gap-auth", "cache-control"] {
+        assert!(!answer.text().contains(&format!("\"{absent}\"")), "{absent}: {}", answer.text());
+    }
+}
+
+/// What a route's `credentials` give takes the place of the client's own at the app, and is in
+/// nothing that a browser gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_hands_a_credential_on_over_grpc_and_shows_it_to_nobody() {
+    require!(Envoy);
+    let site = Site::with(Setup {
+        routes: "[{path: /v1/**, credentials: ours}, {path: /**}]".to_owned(),
+        more: "trusted_proxies: [127.0.0.1]\nforward_auth: {not_signed_in: sign-in}\n\
+               credentials: {ours: {kind: static, secret: {env: CLIENT_SECRET}, header: x-gateway-key}}\n"
+            .to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    let scene = Scene::of(Counterpart::Envoy, true, site).await;
+    let person = scene.client();
+    let page = person.browse("/app/x").await;
+    assert_eq!(header_at_app(&page, "x-gateway-key"), None);
+    for own in [&[][..], &[("x-gateway-key", "theirs")], &[("X.Gateway-Key", "theirs")]] {
+        let answer = person.get("/v1/models", own).await;
+        assert_eq!(header_at_app(&answer, "x-gateway-key").as_deref(), Some(CLIENT_SECRET), "{}", answer.text());
+        assert!(!answer.text().contains("theirs"), "{}", answer.text());
+        let shown = answer
+            .headers
+            .iter()
+            .any(|(name, value)| name.as_str() == "x-gateway-key" || value.as_bytes() == CLIENT_SECRET.as_bytes());
+        assert!(!shown, "{:?}", answer.headers);
+    }
+    let stranger = scene.out_of_reach(async || scene.client().fetch("/v1/models").await).await;
+    assert_eq!(stranger.status, 401);
 }
 
 /// The documents of a YAML file.

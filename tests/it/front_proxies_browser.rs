@@ -25,6 +25,10 @@ fn values<'a>(echo: &'a Value, name: &str) -> Vec<&'a str> {
 async fn a_person_uses(which: Counterpart) {
     let site = site_of(&format!("{which:?}").to_lowercase()).await;
     let front = FrontProxy::start(which, site.address, site.echo.address).await;
+    a_person_uses_it(which, &front).await;
+}
+
+async fn a_person_uses_it(which: Counterpart, front: &FrontProxy) {
     let browser = Browser::start_reaching("app.example", front.listens).await;
     let target = "/app/deep/caf%C3%A9?x=a%20b&y=%26";
     browser.goto(&format!("https://app.example{target}")).await;
@@ -85,4 +89,12 @@ async fn a_person_behind_haproxy() {
 async fn a_person_behind_envoy() {
     require!(Chromium, Envoy);
     a_person_uses(Counterpart::Envoy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_behind_envoy_that_asks_over_grpc() {
+    require!(Chromium, Envoy);
+    let site = site_of("envoy-grpc").await;
+    let front = FrontProxy::start_over_grpc(site.address, site.grpc.unwrap(), site.echo.address).await;
+    a_person_uses_it(Counterpart::Envoy, &front).await;
 }

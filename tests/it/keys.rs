@@ -241,14 +241,14 @@ async fn the_program_goes_on_with_the_keys_it_has_and_says_once_why() {
 }
 
 fn check(file: &Path, stdin: Stdio) -> Output {
-    vestibule(&["check", "--config"]).arg(file).stdin(stdin).output().unwrap()
+    vestibule(&["check", "--config"]).arg(file).env("CLIENT_SECRET", CLIENT_SECRET).stdin(stdin).output().unwrap()
 }
 
 /// A configuration with this list of keys.
 fn configuration(keys: &str) -> String {
     format!(
         "public_url: https://app.example\n\
-         providers: {{p: {{issuer: https://login.example, client_id: c}}}}\n\
+         providers: {{p: {{issuer: https://login.example, client_id: c, client_secret: {{env: CLIENT_SECRET}}}}}}\n\
          upstreams: {{app: {{url: \"http://127.0.0.1:8501\"}}}}\n\
          routes: [{{path: /**, upstream: app}}]\n\
          session:\n  keys:\n{keys}\n"

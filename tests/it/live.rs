@@ -199,7 +199,8 @@ async fn a_download_that_is_cut_never_looks_complete() {
     assert_eq!(chunked.chunk().await, b"abc");
     let mut busy = request(&site, &client, "GET /download/100000000000 HTTP/1.1").await;
     assert_eq!(busy.head().await.status, 200);
-    let mut waiting = request(&site, &client, "POST /raw/waiting HTTP/1.1\r\nContent-Length: 5").await;
+    let mut waiting =
+        request(&site, &client, "POST /raw/waiting HTTP/1.1\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 5").await;
     let mut waiting_app = Raw::over(listener.accept().await.unwrap().0);
     waiting_app.request_head().await;
     let reading = async {
@@ -241,7 +242,9 @@ async fn a_request_that_is_not_answered_yet_is_told_that_its_session_ended() {
     let navigation = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nAccept: text/html";
     let mut fetched = open("GET /raw/fetched HTTP/1.1\r\nAccept: application/json").await;
     let mut page = open(&format!("GET /raw/page?a=b HTTP/1.1\r\n{navigation}")).await;
-    let mut form = open(&format!("POST /raw/form HTTP/1.1\r\nContent-Length: 0\r\n{navigation}")).await;
+    let mut form =
+        open(&format!("POST /raw/form HTTP/1.1\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 0\r\n{navigation}"))
+            .await;
     let answers = async {
         let mut answers = Vec::new();
         for raw in [&mut fetched, &mut page, &mut form] {

@@ -140,7 +140,10 @@ impl Import {
             (None, None) if is_proconnect => {
                 self.missing("    ", "client_secret", "client-secret", "write where the one of your registration is");
             }
-            (None, None) => self.line("    # client-secret is not set: a public client."),
+            (None, None) => {
+                self.line("    # client-secret is not set: a public client.");
+                self.line("    client_authentication: none");
+            }
         }
         if has_one && !is_proconnect {
             self.line("    # The secret goes into the header; oauth2-proxy tries both ways. If the provider wants it in the form:");

@@ -153,6 +153,12 @@ impl Resolver<'_> {
         if audience.is_none() && scopes.is_empty() {
             self.finding(at, "takes every token of the issuer's, whichever service it was issued for; write audience, or scopes that are this service's alone");
         }
+        if written.client_authentication == Some(ClientAuthentication::None) {
+            self.fault(
+                &at.key("client_authentication"),
+                "is nothing that an introspection endpoint answers to (RFC 7662 §2.1); write client_secret_basic or client_secret_post",
+            );
+        }
         let signed = self.signed_answers(at, name, written, timeout)?;
         let issuer = written.issuer.as_ref().and_then(|issuer| self.token_issuer(&at.key("issuer"), Some(issuer)));
         let endpoint = IntrospectionSettings {

@@ -8,7 +8,7 @@ use crate::credentials;
 use crate::credentials::{Placement, Settings, TokenTemplate, key_book};
 use crate::gate;
 use crate::gate::headers::TOKEN_HEADERS;
-use crate::oidc::{ClientAuthentication, ExchangeEndpoint, SubjectToken, Wanted};
+use crate::oidc::{ExchangeEndpoint, SubjectToken, Wanted};
 use crate::server::EnvelopeSettings;
 use crate::web::header::fold;
 use http::HeaderName;
@@ -285,12 +285,9 @@ impl Resolver<'_> {
             self.required_text(&at.key("client_id"), written.client_id.as_ref(), example).map(str::to_owned);
         let client_secret =
             written.client_secret.as_ref().and_then(|secret| self.secret(&at.key("client_secret"), secret));
-        Some(ExchangeEndpoint {
-            url: url?,
-            client_id: client_id?,
-            client_secret,
-            client_authentication: written.client_authentication.unwrap_or(ClientAuthentication::ClientSecretBasic),
-        })
+        let secret = written.client_secret.is_some();
+        let client_authentication = self.client_authentication(at, secret, written.client_authentication);
+        Some(ExchangeEndpoint { url: url?, client_id: client_id?, client_secret, client_authentication })
     }
 
     fn key_book(&mut self, at: &KeyPath, name: &str, written: &Credential) -> Option<key_book::Settings> {

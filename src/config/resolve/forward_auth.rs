@@ -15,10 +15,17 @@ const MOST_CACHE: u64 = 10;
 impl Resolver<'_> {
     pub(super) fn forward_auth(&mut self, at: &KeyPath, written: &Written) -> Option<ForwardAuth> {
         let asks = written.forward_auth.as_ref()?;
-        let from = self.required(&at.key("from"), asks.from.as_ref(), "nginx, traefik, caddy, haproxy or envoy");
+        let grpc = written.listeners.as_ref().is_some_and(|listeners| listeners.forward_auth_grpc.is_some());
+        let from = asks.from;
+        // A message has one place for the request.
+        if !grpc {
+            self.required(&at.key("from"), from.as_ref(), "nginx, traefik, caddy, haproxy or envoy");
+        }
         let cache = asks.cache.map(|span| span.0).unwrap_or_default();
         if cache.subsec_nanos() != 0 || cache.as_secs() > MOST_CACHE {
             self.fault(&at.key("cache"), format!("must be whole seconds, and no more than {MOST_CACHE}s"));
+        } else if from.is_none() && !cache.is_zero() {
+            self.fault(&at.key("cache"), "is for front proxies that ask over HTTP; Envoy keeps no answer of gRPC");
         }
         if written.trusted_proxies.as_ref().is_none_or(Vec::is_empty) {
             self.fault(
@@ -27,14 +34,14 @@ impl Resolver<'_> {
             );
         }
         let keep = written.session.as_ref().and_then(|session| session.keep).unwrap_or_default();
-        if from == Some(&FrontProxy::Nginx) && keep == Keep::Cookie {
+        if from == Some(FrontProxy::Nginx) && keep == Keep::Cookie {
             self.finding(
                 &at.key("from"),
                 "nginx hands one Set-Cookie of an answer on: with session.keep: store there is one, otherwise renewed tokens are lost",
             );
         }
         Some(ForwardAuth {
-            from: *from?,
+            from,
             not_signed_in: asks.not_signed_in.unwrap_or_default(),
             cache_seconds: cache.as_secs(),
         })

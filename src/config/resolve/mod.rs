@@ -6,7 +6,10 @@
 
 mod albert;
 mod bearer;
+mod browser;
+mod client_authentication;
 mod credentials;
+mod endpoints;
 mod forward_auth;
 mod identity;
 mod network;
@@ -30,6 +33,7 @@ use crate::claims;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
+use crate::web::cookies::SameSite;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::time::Duration;
@@ -38,8 +42,8 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Every mistake, those of shape among them.
-pub(super) fn resolve(parsed: Parsed, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
-    let Parsed { written, faults, excused } = parsed;
+pub(super) fn resolve(parsed: Parsed<Written>, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
+    let Parsed { read: written, faults, excused } = parsed;
     let mut resolver = Resolver { environment, faults, excused, findings: Vec::new() };
     let config = resolver.config(&written);
     let Resolver { faults, findings, .. } = resolver;
@@ -84,7 +88,7 @@ impl Resolver<'_> {
 
     /// Notes a setting that runs but deserves a second look.
     fn finding(&mut self, at: &KeyPath, message: impl Into<String>) {
-        self.findings.push(Finding { path: at.clone(), line: None, message: message.into() });
+        self.findings.push(Finding { path: at.clone(), file: String::new(), line: None, message: message.into() });
     }
 
     /// Whether a mistake at this place, or around it, is known.
@@ -143,7 +147,15 @@ impl Resolver<'_> {
         let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
         let (session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
-        let login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref());
+        let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
+        let cors = self.cors(&root.key("cors"), written.cors.as_ref());
+        login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
+        if cookies.as_ref().is_some_and(|cookies| cookies.same_site == SameSite::None) && login.origins.is_empty() {
+            self.finding(&root.key("cookies").key("same_site"), "does nothing: no other origin is in cors or csrf");
+        }
+        let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
+        let sign_out_answer =
+            sign_out.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer));
         let forward_auth = self.forward_auth(&root.key("forward_auth"), written);
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
         let surroundings =
@@ -165,7 +177,7 @@ impl Resolver<'_> {
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
-        let server = server.map(|server| server::Settings { forward_auth, aliases, ..server });
+        let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
         let provider = provider.map(|mut provider| {
             let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
             provider.parameters.extend(age);
@@ -181,6 +193,7 @@ impl Resolver<'_> {
             key_files,
             cookies: cookies?,
             login,
+            sign_out_answer,
             routes: routes?,
             playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints },
             credentials: book.all,

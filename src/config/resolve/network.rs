@@ -38,22 +38,31 @@ impl Resolver<'_> {
         }
         let forward_auth_at = at.key("forward_auth");
         let forward_auth_listener = match listeners.and_then(|listeners| listeners.forward_auth.as_ref()) {
-            Some(listener) => {
-                let listener = self.listener(&forward_auth_at, Some(listener), "")?;
-                let others = [&proxy, &admin];
-                if others.into_iter().flatten().any(|other| same_address(&other.address, &listener.address)) {
-                    self.fault(
-                        &forward_auth_at,
-                        "is also the address of another listener; browsers must not reach this one",
-                    );
-                }
-                if written.forward_auth.is_none() {
-                    self.fault(&forward_auth_at, "says nothing without the top-level forward_auth; write that as well");
-                }
-                Some(listener)
-            }
-            None => None,
+            Some(listener) => self.listener(&forward_auth_at, Some(listener), "").map(Some),
+            None => Some(None),
         };
+        let grpc_at = at.key("forward_auth_grpc");
+        let grpc =
+            listeners.and_then(|listeners| listeners.forward_auth_grpc.as_ref()).map(|address| address.0.clone());
+        let asked_at = forward_auth_listener.iter().flatten().map(|listener| (&forward_auth_at, &listener.address));
+        let mut others: Vec<&Address> = [&proxy, &admin].into_iter().flatten().map(|other| &other.address).collect();
+        for (at, address) in asked_at.chain(grpc.iter().map(|address| (&grpc_at, address))) {
+            if others.iter().any(|other| same_address(other, address)) {
+                self.fault(at, "is also the address of another listener; browsers must not reach this one");
+            }
+            others.push(address);
+            if written.forward_auth.is_none() {
+                self.fault(at, "says nothing without the top-level forward_auth; write that as well");
+            }
+        }
+        if grpc.as_ref().is_some_and(|address| !is_private(address)) {
+            self.finding(&grpc_at, "cookies and credentials cross the network in clear, for there is no TLS on it");
+        }
+        if let (Some(asks), Some(Some(_)), true) = (&written.forward_auth, &forward_auth_listener, grpc.is_some())
+            && asks.from.is_none()
+        {
+            self.fault(&forward_auth_at, "says nothing without forward_auth.from; write that as well");
+        }
         let token = written.admin.as_ref().and_then(|admin| admin.token.as_ref());
         let admin_token = token.and_then(|token| self.admin_token(&root.key("admin").key("token"), token));
         if let (Some(_), Some(admin)) = (&admin_token, &admin)
@@ -74,9 +83,11 @@ impl Resolver<'_> {
             proxy: proxy?,
             admin: admin?,
             admin_token,
-            forward_auth_listener,
+            forward_auth_grpc_listener: grpc,
+            forward_auth_listener: forward_auth_listener?,
             forward_auth: None,
             aliases: Vec::new(),
+            cors: None,
             trusted_proxies,
             upstreams: upstreams?,
             threads: written.threads.map(usize::from),

@@ -3,7 +3,7 @@
 use super::Resolver;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
-use crate::oidc::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};
+use crate::oidc::{Algorithm, Endpoints, Settings, Userinfo};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::time::Duration;
@@ -91,7 +91,10 @@ impl Resolver<'_> {
     ) -> Option<Settings> {
         let preset = written.preset.unwrap_or_default();
         let issuer = self.issuer(at, preset, written);
-        let endpoints = self.endpoints(&at.key("endpoints"), written.endpoints.as_ref());
+        let endpoints = self.endpoints(&at.key("endpoints"), written);
+        if let (Some(Endpoints::Given(given)), Some(issuer)) = (&endpoints, &issuer) {
+            self.endpoints_elsewhere(&at.key("endpoints"), given, issuer);
+        }
         let client_id = self.required_text(
             &at.key("client_id"),
             written.client_id.as_ref(),
@@ -99,10 +102,7 @@ impl Resolver<'_> {
         );
         let secret_at = at.key("client_secret");
         let client_secret = written.client_secret.as_ref().and_then(|secret| self.secret(&secret_at, secret));
-        if written.client_secret.is_none() && preset == Preset::ProConnect {
-            self.fault(&secret_at, "is missing; ProConnect gives every service one: write {file: PATH} or {env: NAME}");
-        }
-        let client_authentication = self.client_authentication(at, preset, written);
+        let client_authentication = self.provider_authentication(at, preset, written);
         let scopes = self.scopes(&at.key("scopes"), preset, written.scopes.as_ref());
         let acr_values = self.words(&at.key("acr_values"), written.acr_values.as_ref());
         self.claims(&at.key("claims"), written.claims.as_ref());
@@ -172,83 +172,6 @@ impl Resolver<'_> {
                 Some(text.to_owned())
             }
         }
-    }
-
-    /// A URL of the provider: https, or http on loopback.
-    pub(super) fn provider_url(&mut self, at: &KeyPath, text: &str) -> Option<Url> {
-        let Ok(url) = Url::parse(text) else {
-            self.fault(at, "is not a URL; write one that begins with https://");
-            return None;
-        };
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            self.fault(at, "holds a user or a password; remove them");
-            return None;
-        }
-        match url.scheme() {
-            "https" => Some(url),
-            "http" if loopback => Some(url),
-            _ => {
-                self.fault(at, "must be https, except on loopback: codes and tokens go there");
-                None
-            }
-        }
-    }
-
-    fn endpoints(&mut self, at: &KeyPath, written: Option<&written::Endpoints>) -> Option<Endpoints> {
-        let Some(written) = written else { return Some(Endpoints::Discovered) };
-        let mut needed = |key: &str, url: Option<&String>| {
-            let at = at.key(key);
-            let text = self.required_text(&at, url, "its URL, or leave `endpoints` out to have the provider asked")?;
-            self.provider_url(&at, text)
-        };
-        let authorization = needed("authorization", written.authorization.as_ref());
-        let token = needed("token", written.token.as_ref());
-        let jwks_uri = needed("jwks_uri", written.jwks_uri.as_ref());
-        let mut optional = |key: &str, url: Option<&String>| url.and_then(|text| self.provider_url(&at.key(key), text));
-        let userinfo = optional("userinfo", written.userinfo.as_ref());
-        let end_session = optional("end_session", written.end_session.as_ref());
-        let revocation = optional("revocation", written.revocation.as_ref());
-        Some(Endpoints::Given(Box::new(GivenEndpoints {
-            authorization: authorization?,
-            token: token?,
-            jwks_uri: jwks_uri?,
-            userinfo,
-            end_session,
-            revocation,
-            callback_iss: written.callback_iss.unwrap_or(false),
-        })))
-    }
-
-    fn client_authentication(
-        &mut self,
-        at: &KeyPath,
-        preset: Preset,
-        written: &written::Provider,
-    ) -> ClientAuthentication {
-        let at = at.key("client_authentication");
-        match (preset, written.client_authentication) {
-            (_, Some(_)) if written.client_secret.is_none() => {
-                self.fault(
-                    &at,
-                    "is written, but there is no client_secret to authenticate with; remove it, or add the secret",
-                );
-            }
-            (Preset::ProConnect, Some(ClientAuthentication::ClientSecretBasic)) => {
-                self.finding(&at, "ProConnect announces client_secret_post only");
-            }
-            _ => {}
-        }
-        written.client_authentication.unwrap_or(match preset {
-            Preset::ProConnect => ClientAuthentication::ClientSecretPost,
-            // What a client that says nothing is registered with (OpenID Connect Registration §2).
-            Preset::Generic => ClientAuthentication::ClientSecretBasic,
-        })
     }
 
     fn scopes(&mut self, at: &KeyPath, preset: Preset, written: Option<&written::List<String>>) -> Vec<String> {

@@ -167,13 +167,17 @@ impl Resolver<'_> {
             upstream,
             strip_prefix: written.strip_prefix.clone(),
             session_cookie: written.session_cookie.unwrap_or_default(),
+            csrf: written.csrf.unwrap_or_default(),
             ..Route::new(path?, access)
         })
     }
 
     /// A route whose app is behind the front proxy.
     fn without_upstream(&mut self, at: &KeyPath, written: &written::Route, all: &Written) {
-        let alone = all.listeners.as_ref().is_some_and(|listeners| listeners.forward_auth.is_some());
+        let alone = all
+            .listeners
+            .as_ref()
+            .is_some_and(|listeners| listeners.forward_auth.is_some() || listeners.forward_auth_grpc.is_some());
         if written.credentials.is_some() && !alone {
             let message = "are only answered where no browser can ask; write listeners.forward_auth, and have the front proxy ask there";
             self.fault(&at.key("credentials"), message);

@@ -8,8 +8,10 @@ use crate::config::until::Until;
 use crate::config::written::{self, defaults};
 use crate::seal::KeyMaterial;
 use crate::secret::ExposeSecret;
+use crate::web::cookies::SameSite;
 use crate::web::domain::is_at_or_below;
 use crate::web::public_url::PublicUrl;
+use crate::web::return_to::{Prefix, ReturnTo};
 use crate::{login, session, web};
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -171,8 +173,12 @@ impl Resolver<'_> {
         written: Option<&written::Cookies>,
         public_url: Option<&PublicUrl>,
     ) -> Option<web::cookies::Settings> {
+        let same_site = written.and_then(|cookies| cookies.same_site).unwrap_or_default();
+        if same_site == SameSite::None && public_url.is_some_and(|url| !url.is_secure()) {
+            self.fault(&at.key("same_site"), "needs https in public_url: browsers drop such a cookie over http");
+        }
         let Some(domain) = written.and_then(|cookies| cookies.domain.as_deref()) else {
-            return Some(web::cookies::Settings { domain: None });
+            return Some(web::cookies::Settings { domain: None, same_site });
         };
         let at = at.key("domain");
         let host = public_url?.host();
@@ -197,19 +203,35 @@ impl Resolver<'_> {
             return None;
         }
         self.finding(&at, format!("every host below {domain} gets the session cookie and can set one of its own"));
-        Some(web::cookies::Settings { domain: Some(domain.to_owned()) })
+        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site })
     }
 
-    pub(super) fn sign_in(&mut self, at: &KeyPath, written: Option<&written::SignIn>) -> login::Settings {
+    /// `ours` is the address and the prefix, where they are known.
+    pub(super) fn sign_in(
+        &mut self,
+        at: &KeyPath,
+        written: Option<&written::SignIn>,
+        ours: Option<(&PublicUrl, &Prefix)>,
+    ) -> login::Settings {
         let entry = written.and_then(|sign_in| sign_in.entry).unwrap_or_default();
         let timeout = written.and_then(|sign_in| sign_in.timeout);
         let return_hosts = self.return_hosts(&at.key("return_to"), written);
+        let mut after = ReturnTo::root();
+        if let (Some(text), Some((public_url, prefix))) = (written.and_then(|sign_in| sign_in.after.as_deref()), ours) {
+            match ReturnTo::parse_listed(text, public_url, prefix, &return_hosts) {
+                Ok(parsed) => after = parsed,
+                Err(bad) => self.fault(
+                    &at.key("after"),
+                    format!("{bad}; write a path such as /chat, or an address on a host of sign_in.return_to"),
+                ),
+            }
+        }
         let at = at.key("timeout");
         let attempt_lifetime = self.span(&at, timeout, defaults::sign_in().attempt_lifetime, Duration::from_secs(10));
         if attempt_lifetime > LONG_SIGN_IN {
             self.finding(&at, "a sign-in that was begun stays open for more than two hours");
         }
-        login::Settings { entry, attempt_lifetime, return_hosts }
+        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new() }
     }
 }
 

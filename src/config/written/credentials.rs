@@ -148,7 +148,7 @@ pub(in crate::config) struct ExchangeEndpoint {
     /// Our `client_id` there.
     #[schemars(required)]
     pub(in crate::config) client_id: Option<String>,
-    /// Our `client_secret` there, if it wants one.
+    /// Our `client_secret` there. Must be there, except with `client_authentication: none`.
     pub(in crate::config) client_secret: Option<Secret>,
     /// How the secret is presented there.
     #[schemars(extend("default" = "client_secret_basic"))]

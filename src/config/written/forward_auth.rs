@@ -13,8 +13,9 @@ pub(in crate::config) struct ForwardAuth {
     /// Which front proxy asks, and so where it says which request it asks about: `nginx` (also
     /// ingress-nginx) in `X-Original-URL` and `X-Original-Method`; `traefik`, `caddy` and `haproxy`
     /// in `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri`; `envoy` (also Istio) in the path behind
-    /// `/oauth2/auth`. Nothing else is read, and all of it must be there once.
-    #[schemars(required, extend("examples" = ["nginx"]))]
+    /// `/oauth2/auth`. Nothing else is read, and all of it must be there once. Must be written, except
+    /// where Envoy asks over gRPC alone (`listeners.forward_auth_grpc`): a message has one place.
+    #[schemars(extend("examples" = ["nginx"]))]
     pub(in crate::config) from: Option<FrontProxy>,
     /// What a person who is not signed in gets: `status` is 401 with the sign-in page, for front
     /// proxies that make a redirect of it themselves, as nginx does; `sign-in` is what Vestibule

@@ -3,7 +3,7 @@
 //! `resolve/network` turns this into `server::Settings`.
 
 use super::defaults;
-use crate::config::scalar::{ListenAddress, Secret};
+use crate::config::scalar::{ListenAddress, PlainAddress, Secret};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Where to listen.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {proxy, admin, forward_auth}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {proxy, admin, forward_auth, forward_auth_grpc}")]
 pub(in crate::config) struct Listeners {
     /// Where browsers, or the proxies in front, reach Vestibule.
     #[schemars(extend("default" = defaults::PROXY, "examples" = ["0.0.0.0:4180", "unix:/run/vestibule.sock"]))]
@@ -29,6 +29,12 @@ pub(in crate::config) struct Listeners {
     /// the route's `credentials`, which are never in an answer of `proxy`. None by default.
     #[schemars(extend("examples" = ["127.0.0.1:4182"]))]
     pub(in crate::config) forward_auth: Option<Listener>,
+
+    /// Where Envoy (or Istio) asks over gRPC (`envoy.service.auth.v3.Authorization`), and nobody else
+    /// can: the same answers, with the route's `credentials`. An address alone, for there is no TLS
+    /// on it. None by default.
+    #[schemars(extend("examples" = ["127.0.0.1:4183", "unix:/run/vestibule-grpc.sock"]))]
+    pub(in crate::config) forward_auth_grpc: Option<PlainAddress>,
 }
 
 /// Seeing and ending everybody's sessions.

@@ -6,6 +6,7 @@
 //! Defaults live beside the types so that the documentation cannot disagree with the program.
 
 mod bearer;
+mod browser;
 mod credentials;
 mod forward_auth;
 mod listeners;
@@ -14,18 +15,20 @@ mod session;
 mod store;
 
 pub(in crate::config) use bearer::{Bearer, BearerKind, ServiceKey};
+pub(in crate::config) use browser::{Cors, Csrf};
 pub(in crate::config) use credentials::{
     AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, OneOrMore, Reference,
 };
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
-pub(in crate::config) use provider::{Endpoints, Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 
 use super::scalar::{Span, UpstreamUrl, written_span};
-use crate::gate::route::{Access, SessionCookie};
+use crate::gate::route::{self, Access, SessionCookie};
 use crate::gate::template::Encoding;
+use crate::web::cookies::SameSite;
 use crate::{login, server, telemetry};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -59,6 +62,7 @@ pub(in crate::config) mod defaults {
     pub(in crate::config) const BEARER_TIMEOUT: Duration = Duration::from_secs(5);
     /// What the playgrounds have written in their code.
     pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
+    pub(in crate::config) const CORS_MAX_AGE: Duration = Duration::from_secs(600);
     pub(in crate::config) const HEADERS: &str = "x-auth-request";
     pub(in crate::config) const LEVEL: &str = "info";
     /// What ProConnect grants to every service (and nothing else asked for by default).
@@ -128,6 +132,9 @@ pub(in crate::config) struct Written {
     /// How people are led to the provider.
     pub(in crate::config) sign_in: Option<SignIn>,
 
+    /// How people sign out.
+    pub(in crate::config) sign_out: Option<SignOut>,
+
     /// Where the state between requests is kept: `memory` (one process, gone with it), a file (one
     /// process, survives it), or a Redis (every replica).
     #[schemars(extend("default" = "memory", "examples" = [
@@ -175,6 +182,14 @@ pub(in crate::config) struct Written {
     /// Further paths of Vestibule's own endpoints, for apps that link to others already.
     pub(in crate::config) aliases: Option<Aliases>,
 
+    /// Which pages of other origins may send requests here and read the answers (CORS). None by default.
+    pub(in crate::config) cors: Option<Cors>,
+
+    /// Whose pages may change something with a person's session. A request with an unsafe method that
+    /// a cookie authenticates, and a WebSocket, has to come from `public_url` itself or from one of
+    /// these; `Sec-Fetch-Site` or `Origin` says so. A route can leave it to its app (`csrf: off`).
+    pub(in crate::config) csrf: Option<Csrf>,
+
     /// What the app learns of the person, in request headers. Whatever a client sends under one
     /// of these names is removed first, on every route.
     pub(in crate::config) identity: Option<Identity>,
@@ -196,17 +211,22 @@ pub(in crate::config) struct Written {
 
 /// How cookies are set.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {domain: …}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {domain, same_site}")]
 pub(in crate::config) struct Cookies {
     /// The domain whose hosts share one sign-in. Every host below it then gets the session cookie,
     /// which loses its `__Host-` prefix. By default the host of `public_url` alone gets it.
     #[schemars(extend("examples" = ["example.gouv.fr"]))]
     pub(in crate::config) domain: Option<String>,
+    /// `lax`, or `none` for a front-end on another site than `public_url` (`cors`): browsers then
+    /// send the session's cookies with what its pages ask for. Needs `https`. The session counts all
+    /// the same for pages of ours and of listed origins alone.
+    #[schemars(extend("default" = SameSite::default()))]
+    pub(in crate::config) same_site: Option<SameSite>,
 }
 
 /// How sign-in goes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {entry, timeout}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {entry, timeout, return_to, after}")]
 pub(in crate::config) struct SignIn {
     /// How people are led to the provider.
     #[schemars(extend("default" = login::Entry::default()))]
@@ -219,6 +239,20 @@ pub(in crate::config) struct SignIn {
     /// with `:8443` for that port, `:*` for any.
     #[schemars(extend("default" = [] as [&str; 0], "examples" = [[".example.gouv.fr"]]))]
     pub(in crate::config) return_to: Option<List<String>>,
+    /// Where a sign-in leads that does not say where it returns to: a path, or an address on a host
+    /// of `return_to`.
+    #[schemars(extend("default" = "/", "examples" = ["/chat"]))]
+    pub(in crate::config) after: Option<String>,
+}
+
+/// How people sign out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping such as {answer: {logout: ok}}")]
+pub(in crate::config) struct SignOut {
+    /// What a script is answered that signs a person out (`fetch`, XMLHttpRequest): it cannot follow
+    /// to the provider, where the person stays signed in. A link or a form goes the whole way round.
+    #[schemars(extend("default" = {"signed_out": true}, "examples" = [{"logout": "ok"}]))]
+    pub(in crate::config) answer: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 /// An app.
@@ -299,6 +333,11 @@ pub(in crate::config) struct Route {
     /// opens at `/oauth2/auth` alone (`docs/decisions/0006-proof-of-session.md`).
     #[schemars(extend("default" = SessionCookie::default()))]
     pub(in crate::config) session_cookie: Option<SessionCookie>,
+    /// `off` leaves it to the app which pages may change something here with a person's session
+    /// (`csrf`): for what others are meant to send. WebSockets are not opened by other sites all the
+    /// same.
+    #[schemars(extend("default" = route::Csrf::default()))]
+    pub(in crate::config) csrf: Option<route::Csrf>,
 }
 
 /// What the app learns.

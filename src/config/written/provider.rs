@@ -30,16 +30,25 @@ pub(in crate::config) struct Provider {
     #[schemars(required)]
     pub(in crate::config) client_id: Option<String>,
 
-    /// The `client_secret` of our registration. ProConnect gives one to every service; without
-    /// it, Vestibule is a public client.
+    /// The `client_secret` of our registration. Must be there, except with
+    /// `client_authentication: none`.
     #[schemars(extend("examples" = [{"file": "/run/secrets/proconnect"}]))]
     pub(in crate::config) client_secret: Option<Secret>,
 
     /// How the secret is presented. `client_secret_post` for ProConnect, else
-    /// `client_secret_basic` by default.
+    /// `client_secret_basic` by default. `none` for a registration without one: a public client,
+    /// which ProConnect does not have.
     pub(in crate::config) client_authentication: Option<oidc::ClientAuthentication>,
 
-    /// The provider's endpoints, where it has no `/.well-known/openid-configuration`.
+    /// The provider's endpoints, where it has no `/.well-known/openid-configuration`, or a wrong
+    /// one: it is then not asked for, and `issuer` is still what every token must say. Each is
+    /// `https`, except on loopback. Write `id_token_algorithms` as well if the provider signs with
+    /// others than `ES256` and `RS256`.
+    #[schemars(extend("examples" = [{
+        "authorization": "https://sso.example.org/realms/agents/authorize",
+        "token": "https://sso.example.org/realms/agents/token",
+        "jwks_uri": "https://sso.example.org/realms/agents/keys",
+    }]))]
     pub(in crate::config) endpoints: Option<Endpoints>,
 
     /// What is asked for; `openid` must be in it. By default `openid given_name usual_name email
@@ -125,7 +134,8 @@ pub(in crate::config) struct Endpoints {
     /// Where a code becomes tokens.
     #[schemars(required)]
     pub(in crate::config) token: Option<String>,
-    /// The provider's signing keys.
+    /// The provider's signing keys: a JSON Web Key Set. Fetched, kept and fetched again as where
+    /// the provider is asked for everything.
     #[schemars(required)]
     pub(in crate::config) jwks_uri: Option<String>,
     /// Where claims are read. Without it, the ID token must hold them all.

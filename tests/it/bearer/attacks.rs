@@ -173,6 +173,27 @@ async fn a_session_and_a_bearer_are_never_mixed() {
     assert_eq!(at_app(&answer, "x-vestibule-bearer"), None);
 }
 
+/// A token does not come along by itself, as a cookie does: whoever's page it is, it was told the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_request_comes_from_is_nothing_to_a_token_and_all_to_a_cookie() {
+    let stage = Stage::start().await;
+    let person = stage.site.signed_in().await;
+    let post = async |target: &str, token: Option<&str>| {
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let mut headers =
+            vec![("origin", "https://elsewhere.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")];
+        headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
+        person.send(Method::POST, target, &headers, b"x".to_vec()).await
+    };
+    let answer = post("/api/x", Some(&stage.token())).await;
+    assert_eq!(at_app(&answer, "x-vestibule-bearer").as_deref(), Some("api"));
+    assert_eq!(at_app(&answer, "x-vestibule-session"), None);
+    assert_eq!(post("/api/x", None).await.status, 403);
+    assert_eq!(post("/api/x", Some("bad-token-of-nobody")).await.status, 401);
+    // Nor does a token make the cookie count where the route takes none.
+    assert_eq!(post("/x", Some(&stage.token())).await.status, 403);
+}
+
 /// As bytes on the wire, for no client would send them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_headers_and_odd_spaces_have_one_reading() {

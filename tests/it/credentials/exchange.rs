@@ -252,8 +252,11 @@ async fn a_refusal_before_the_whole_body_came_loses_none_of_it() {
     let client = site.signed_in().await;
     let body: Vec<u8> = (0..50_000).map(|n: usize| b"abcdefghij"[n % 10]).collect();
     let mut raw = Raw::connect(site.address).await;
-    let head =
-        format!("POST /b HTTP/1.1\r\nHost: app.example\r\n{}Content-Length: {}\r\n\r\n", cookies(&client), body.len());
+    let head = format!(
+        "POST /b HTTP/1.1\r\nHost: app.example\r\nOrigin: https://app.example\r\n{}Content-Length: {}\r\n\r\n",
+        cookies(&client),
+        body.len()
+    );
     raw.send(head).await;
     raw.send(&body[..10_000]).await;
     let _held_open = held_open.recv().await.unwrap();

@@ -155,7 +155,7 @@ fn a_book_that_is_wrong_is_a_mistake_at_check_time() {
             .map(|book| format!("  {}: {{kind: keys, claim: siret, file: {book}}}\n", book.split('.').next().unwrap()))
             .collect();
         format!(
-            "public_url: https://app.example\nproviders: {{p: {{issuer: https://login.example, client_id: c}}}}\n\
+            "public_url: https://app.example\nproviders: {{p: {{issuer: https://login.example, client_id: c, client_authentication: none}}}}\n\
              session: {{keys: [{{id: a, secret: {{env: SESSION_KEY}}}}]}}\nupstreams: {{app: {{url: \"http://127.0.0.1:1\"}}}}\n\
              routes: [{{path: /**, upstream: app, credentials: {{kind: keys, claim: sub, file: nowhere.yaml}}}}]\ncredentials:\n{}",
             books.concat()

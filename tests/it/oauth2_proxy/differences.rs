@@ -182,6 +182,17 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
+        row: "What changes something, from nobody knows whose page",
+        seen: &[
+            Seen("asked: person: GET /oauth2/auth (about POST /app/x?y=z)", "status", "403"),
+            Seen("asked: person: GET /oauth2/auth (about POST /app/x?y=z)", "body", "error other_site"),
+            Seen("asked: person: GET /oauth2/auth (about POST /app/x?y=z)", "x-auth-request-*", "-"),
+            Seen("asked: person: GET /oauth2/auth (about POST /app/x?y=z)", "gap-auth", "-"),
+            Seen("asked: person: GET /oauth2/auth (about POST /public/x)", "x-auth-request-*", "-"),
+            Seen("asked: person: GET /oauth2/auth (about POST /public/x)", "gap-auth", "-"),
+        ],
+    },
+    Difference {
         row: "Paths with two readings in a question",
         seen: &[
             Seen("asked: *: GET /oauth2/auth (about GET /public%2fx)", "status", "403"),

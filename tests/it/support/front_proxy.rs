@@ -63,7 +63,7 @@ pub(crate) fn with_credentials(text: &str) -> String {
 impl FrontProxy {
     /// Starts `which` between its clients, `vestibule` and `app`, once it listens.
     pub(crate) async fn start(which: Counterpart, vestibule: SocketAddr, app: SocketAddr) -> Self {
-        Self::begin(which, vestibule, None, app).await
+        Self::begin(which, vestibule, None, None, app).await
     }
 
     /// The same, and it asks at `asked_at`, with the lines of its file that are for credentials.
@@ -73,14 +73,25 @@ impl FrontProxy {
         asked_at: SocketAddr,
         app: SocketAddr,
     ) -> Self {
-        Self::begin(which, vestibule, Some(asked_at), app).await
+        Self::begin(which, vestibule, Some(asked_at), None, app).await
     }
 
-    async fn begin(which: Counterpart, vestibule: SocketAddr, asked_at: Option<SocketAddr>, app: SocketAddr) -> Self {
+    /// Envoy, which asks over gRPC at `grpc`.
+    pub(crate) async fn start_over_grpc(vestibule: SocketAddr, grpc: SocketAddr, app: SocketAddr) -> Self {
+        Self::begin(Counterpart::Envoy, vestibule, None, Some(grpc), app).await
+    }
+
+    async fn begin(
+        which: Counterpart,
+        vestibule: SocketAddr,
+        asked_at: Option<SocketAddr>,
+        grpc: Option<SocketAddr>,
+        app: SocketAddr,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let certificate = certificates::for_name(folder.path(), HOST);
-        let place = Place { folder: folder.path(), port, vestibule, asked_at, app };
+        let place = Place { folder: folder.path(), port, vestibule, asked_at, grpc, app };
         let command = match which {
             Counterpart::Nginx => place.nginx(),
             Counterpart::Caddy => place.caddy(),
@@ -112,6 +123,7 @@ struct Place<'a> {
     port: u16,
     vestibule: SocketAddr,
     asked_at: Option<SocketAddr>,
+    grpc: Option<SocketAddr>,
     app: SocketAddr,
 }
 
@@ -206,16 +218,16 @@ impl Place<'_> {
 
     fn envoy(&self) -> Command {
         let socket = |address: SocketAddr| format!("address: {}, port_value: {}", address.ip(), address.port());
-        let file = self.file(
-            "envoy/envoy.yaml",
-            &[
-                ("address: 0.0.0.0, port_value: 443", format!("address: 127.0.0.1, port_value: {}", self.port)),
-                ("address: 127.0.0.1, port_value: 4180", socket(self.vestibule)),
-                ("address: 127.0.0.1, port_value: 8080", socket(self.app)),
-                ("/etc/envoy/tls/app.crt", self.tls("crt")),
-                ("/etc/envoy/tls/app.key", self.tls("key")),
-            ],
-        );
+        let mut replacements = vec![
+            ("address: 0.0.0.0, port_value: 443", format!("address: 127.0.0.1, port_value: {}", self.port)),
+            ("address: 127.0.0.1, port_value: 4180", socket(self.vestibule)),
+            ("address: 127.0.0.1, port_value: 8080", socket(self.app)),
+            ("/etc/envoy/tls/app.crt", self.tls("crt")),
+            ("/etc/envoy/tls/app.key", self.tls("key")),
+        ];
+        replacements.extend(self.grpc.map(|grpc| ("address: 127.0.0.1, port_value: 4183", socket(grpc))));
+        let path = if self.grpc.is_some() { "envoy-grpc/envoy.yaml" } else { "envoy/envoy.yaml" };
+        let file = self.file(path, &replacements);
         let mut command = Command::new(Counterpart::Envoy.program());
         command.args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "-c"]).arg(file);
         command

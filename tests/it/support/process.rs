@@ -30,7 +30,7 @@ pub(crate) fn configuration(proxy: &str, upstream: &str, more: &str) -> String {
     format!(
         "public_url: https://app.example\n\
          listeners: {{proxy: {proxy}, admin: \"127.0.0.2:0\"}}\n\
-         providers: {{nobody: {{issuer: \"https://127.0.0.1:9\", client_id: app}}}}\n\
+         providers: {{nobody: {{issuer: \"https://127.0.0.1:9\", client_id: app, client_authentication: none}}}}\n\
          session: {{keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
          upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 3m}}}}}}\n\
          routes: [{{path: /**, access: public, upstream: app}}]\n{more}"

@@ -20,7 +20,7 @@ use vestibule::demo::Provider;
 use vestibule::demo::provider::{Agent, Client as Registration, Faults, ProviderSettings};
 use vestibule::random::SystemRandom;
 use vestibule::secret::SecretString;
-use vestibule::server::{ListenAddress, Listener, Listeners, Settings};
+use vestibule::server::{Bound, ListenAddress, Listener, Listeners, Settings};
 
 /// The address that browsers use.
 pub(crate) const ORIGIN: &str = "https://app.example";
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) provider: String,
     /// The routes, in YAML.
     pub(crate) routes: String,
+    /// Where Envoy asks over gRPC, where front proxies ask at all; any port stands for any free one.
+    pub(crate) grpc: String,
     /// The app's address, where it is not the echo app.
     pub(crate) upstream: Option<String>,
     /// Further upstreams, in YAML, each with a comma in front.
@@ -66,6 +68,7 @@ impl Default for Setup {
             routes: "[{path: /public/**, access: public, upstream: app}, {path: /api/**, upstream: app, strip_prefix: /api}, \
                      {path: /**, upstream: app}]"
                 .to_owned(),
+            grpc: "127.0.0.1:4183".to_owned(),
             upstream: None,
             upstreams: String::new(),
             issuer: None,
@@ -82,6 +85,8 @@ pub(crate) struct Site {
     pub(crate) admin: SocketAddr,
     /// Where front proxies alone ask, where they do.
     pub(crate) asked_at: Option<SocketAddr>,
+    /// Where Envoy asks over gRPC, where front proxies ask at all.
+    pub(crate) grpc: Option<SocketAddr>,
     pub(crate) provider: Provider,
     pub(crate) echo: Echo,
     pub(crate) clock: ManualClock,
@@ -141,7 +146,12 @@ impl Site {
              client_secret: {{env: CLIENT_SECRET}}\n{timeout}{provider}\n\
              upstreams: {{app: {{url: \"{upstream}\", timeouts: {{connect: 3m}}}}{upstreams}}}\n\
              routes: {routes}\n{more}\n{session}",
-            asked_at = if setup.more.contains("forward_auth:") { ", forward_auth: \"127.0.0.1:4182\"" } else { "" },
+            asked_at = if setup.more.contains("forward_auth:") {
+                let http = if setup.more.contains("from") { ", forward_auth: \"127.0.0.1:4182\"" } else { "" };
+                format!("{http}, forward_auth_grpc: \"{}\"", setup.grpc)
+            } else {
+                String::new()
+            },
             issuer = issuer,
             provider = setup.provider.replace("{issuer}", &issuer),
             // What a test lets wait must not run out on a slow machine.
@@ -162,6 +172,10 @@ impl Site {
             proxy: any(),
             admin: any(),
             forward_auth_listener: config.server.forward_auth.map(|_| any()),
+            forward_auth_grpc_listener: config.server.forward_auth_grpc_listener.map(|address| match address {
+                ListenAddress::Tcp(_) => any().address,
+                ListenAddress::Unix(_) => address,
+            }),
             threads: Some(2),
             shutdown_grace: Duration::from_secs(5),
             ..config.server
@@ -170,13 +184,14 @@ impl Site {
         let address = listeners.proxy.tcp_address().unwrap();
         let admin = listeners.admin.tcp_address().unwrap();
         let asked_at = listeners.forward_auth.as_ref().map(|listener| listener.tcp_address().unwrap());
+        let grpc = listeners.forward_auth_grpc.as_ref().and_then(Bound::tcp_address);
         let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
         let reread_keys = app.reread_keys();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, asked_at, provider, echo, clock, reread_keys, _stop: stop }
+        Self { address, admin, asked_at, grpc, provider, echo, clock, reread_keys, _stop: stop }
     }
 
     /// A client that has no cookies yet.
