@@ -157,6 +157,10 @@ impl Proxy {
             let session = self.refresh(opened, headers, exchange, now).await;
             verdict = self.gate.consult_again(question, session, now, random);
         }
+        if let Verdict::Verify { token, rules } = verdict {
+            let caller = self.verified(&token, rules, exchange, now).await;
+            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault));
+        }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
             Verdict::SignIn { return_to, reason } => {
@@ -169,7 +173,9 @@ impl Proxy {
             Verdict::Deny(denial) => refusal(self.endpoints.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
-            Verdict::Refresh(_) => self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange),
+            Verdict::Refresh(_) | Verdict::Verify { .. } => {
+                self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange)
+            }
         };
         Answer::Refused(reply)
     }

@@ -17,6 +17,7 @@ mod albert_secrets;
 mod architecture;
 mod attacks;
 mod bad_input;
+mod bearer;
 mod browser_apps;
 mod callback;
 mod counterparts;
