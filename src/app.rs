@@ -3,6 +3,7 @@
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
 //! one process. `key_rotation` is the one thing that goes on afterwards.
 
+use crate::bearer::Bearers;
 use crate::clock::Clock;
 use crate::config::{Config, SystemFiles};
 use crate::credentials::key_book::Files;
@@ -88,6 +89,7 @@ impl App {
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
+        let kept_by_callers = config.kept_claims.clone();
         let sessions = Sessions::new(
             Arc::clone(&ring),
             cookies.clone(),
@@ -104,6 +106,7 @@ impl App {
         let credentials =
             Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), &fetch, &files, &random)?;
         let credentials = Arc::new(credentials);
+        let bearers = Bearers::new(config.bearers, kept_by_callers, &fetch);
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
         let refresher = Arc::new(refresher);
         let return_hosts = config.login.return_hosts.clone();
@@ -144,6 +147,7 @@ impl App {
             sessions,
             refresher,
             credentials,
+            bearers,
             playground: config.playground,
             store,
             settings: config.server,

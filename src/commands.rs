@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use vestibule::app::App;
+use vestibule::bearer::{self, Bearers};
 use vestibule::clock::Clock;
 use vestibule::config::{self, Config, Environment, SystemEnvironment, SystemFiles};
 use vestibule::credentials::albert::{Albert, Reference};
@@ -71,6 +72,7 @@ pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
         if online {
             on_runtime(Some(1), async {
                 ask_provider(&config).await?;
+                ask_issuers(&config).await?;
                 ask_apis(&config).await
             })?;
         }
@@ -123,6 +125,17 @@ async fn ask_provider(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Fetches the keys of those who issue access tokens to API clients.
+async fn ask_issuers(config: &Config) -> Result<(), Failure> {
+    if config.bearers.is_empty() {
+        return Ok(());
+    }
+    let bearers = Bearers::new(config.bearers.clone(), [], &Fetch::new()?);
+    bearers.prepare(Clock::System.now()).await.map_err(|(name, error)| format!("bearer {name}: {error}"))?;
+    println!("the keys of every issuer under `bearer` are there");
+    Ok(())
+}
+
 /// Tries the admin bearer of each Albert API. All that is wrong is said, a line each.
 async fn ask_apis(config: &Config) -> Result<(), Failure> {
     let mut wrong = Vec::new();
@@ -158,6 +171,19 @@ pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
         eprintln!("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
         eprintln!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}");
         eprintln!("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+    }))
+}
+
+/// The key alone on standard output, to be given to its program; its hash beside it.
+pub(crate) fn new_service_key(name: &str) -> ExitCode {
+    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|random| {
+        // By its beginning a scanner finds one that was put where it does not belong, too.
+        let key = format!("{}{random}", bearer::PREFIX);
+        let hash = bearer::hash_of(&key);
+        println!("{key}");
+        eprintln!("Give it to that program alone, which sends it as Authorization: Bearer. In the configuration,");
+        eprintln!("below a rule with kind: keys (docs/bearer.md), goes its hash, which opens nothing:");
+        eprintln!("  - {{name: \"{name}\", sha256: \"{hash}\"}}");
     }))
 }
 

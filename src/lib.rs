@@ -9,12 +9,14 @@
 //!  4  gate/  login/   the decision · the sign-in
 //!     credentials/    what an upstream needs to trust a request
 //!  3  session/        state, sealed form, limits
+//!     bearer/         the tokens of API clients
 //!  2  oidc/  store/   the protocol, hidden behind Provider · the state kept between requests
 //!  1  seal  fetch  web/
 //!  0  secret  clock  random  claims
 //! ```
 
 pub mod app;
+pub mod bearer;
 pub mod claims;
 pub mod clock;
 pub mod config;

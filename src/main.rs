@@ -32,13 +32,13 @@ enum Command {
     Check {
         #[command(flatten)]
         file: ConfigFile,
-        /// Also ask the provider for its metadata and keys, and try the admin bearer of Albert APIs
+        /// Also ask the provider and the issuers of access tokens for their metadata and keys, and try the admin bearer of Albert APIs
         #[arg(long)]
         online: bool,
     },
     /// Whether a sidecar runs, by the exit code: what a container's health check asks
     Health(commands::health::HealthCommand),
-    /// Session keys
+    /// Session keys, and the keys of API clients
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -65,6 +65,13 @@ enum KeysCommand {
         #[arg(long, value_name = "NAME", value_parser = key_name)]
         id: Option<String>,
     },
+    /// Print a fresh service key for a program that calls an API: what the configuration gets of it,
+    /// its hash, is on standard error
+    Service {
+        /// Who gets it
+        #[arg(value_name = "NAME", value_parser = key_name)]
+        name: String,
+    },
 }
 
 #[derive(Args)]
@@ -86,6 +93,7 @@ fn main() -> ExitCode {
         Command::Check { file, online } => commands::check(&file.config, online),
         Command::Health(command) => commands::health::run(command),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
+        Command::Keys { command: KeysCommand::Service { name } } => commands::new_service_key(&name),
         Command::Sessions { command } => commands::sessions::run(command),
         Command::Import { command } => commands::import::run(command),
         Command::Schema => commands::schema(),

@@ -7,7 +7,7 @@ use super::problem::Finding;
 use crate::seal::KeyMaterial;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
-use crate::{credentials, gate, login, oidc, server, session, store, telemetry, web};
+use crate::{bearer, credentials, gate, login, oidc, server, session, store, telemetry, web};
 use std::fmt;
 
 /// What will run.
@@ -36,6 +36,8 @@ pub struct Config {
     pub routes: gate::route::Table,
     /// What upstreams need to trust a request; routes name them by index.
     pub credentials: Vec<credentials::Settings>,
+    /// Which bearer tokens count; routes name them by index.
+    pub bearers: Vec<bearer::Settings>,
     /// The playgrounds of 2025.
     pub playground: server::PlaygroundSettings,
     /// Which identity headers the app gets.

@@ -4,6 +4,7 @@
 //! `UPDATE=1 cargo test config` writes the lower halves anew; read the difference before you keep it.
 
 use super::*;
+use crate::bearer;
 use crate::clock::Timestamp;
 use crate::credentials;
 use crate::oidc::Endpoints;
@@ -144,20 +145,7 @@ fn summary(config: &Config) -> String {
     for upstream in &server.upstreams {
         writeln!(out, "upstream {} {:?} {:?}", upstream.name, upstream.address, upstream.timeouts).unwrap();
     }
-    for route in config.routes.iter() {
-        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
-        let host = route.host.as_deref().unwrap_or("*");
-        let upstream = route.upstream.map_or("-", |index| server.upstreams[index].name.as_str());
-        let (path, strip) = (route.path.as_str(), route.strip_prefix.as_deref().unwrap_or("-"));
-        write!(out, "route {host} {path} {methods:?} {:?} {upstream} strip {strip}", route.access).unwrap();
-        if let Some(credential) = route.credential {
-            write!(out, " with {} {:?}", config.credentials[credential].name, route.client_authorization).unwrap();
-        }
-        if let Some(envelope) = route.envelope.map(|index| &config.playground.envelopes[index]) {
-            write!(out, " envelope of {} {:?}", config.credentials[envelope.credential].name, envelope.ttl).unwrap();
-        }
-        writeln!(out).unwrap();
-    }
+    out.push_str(&routes(config));
     for credentials::Settings { name, kind } in &config.credentials {
         writeln!(out, "credentials {name} {}", kind_in_short(kind)).unwrap();
     }
@@ -224,6 +212,32 @@ fn summary(config: &Config) -> String {
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
     for finding in config.findings() {
         write!(out, "\nfinding {finding}").unwrap();
+    }
+    out
+}
+
+fn routes(config: &Config) -> String {
+    let (mut out, server) = (String::new(), &config.server);
+    for route in config.routes.iter() {
+        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+        let host = route.host.as_deref().unwrap_or("*");
+        let upstream = route.upstream.map_or("-", |index| server.upstreams[index].name.as_str());
+        let (path, strip) = (route.path.as_str(), route.strip_prefix.as_deref().unwrap_or("-"));
+        write!(out, "route {host} {path} {methods:?} {:?} {upstream} strip {strip}", route.access).unwrap();
+        if let Some(credential) = route.credential {
+            write!(out, " with {} {:?}", config.credentials[credential].name, route.client_authorization).unwrap();
+        }
+        if let Some(envelope) = route.envelope.map(|index| &config.playground.envelopes[index]) {
+            write!(out, " envelope of {} {:?}", config.credentials[envelope.credential].name, envelope.ttl).unwrap();
+        }
+        if !route.bearer.is_empty() {
+            let names: Vec<&str> = route.bearer.iter().map(|index| config.bearers[*index].name.as_str()).collect();
+            write!(out, " bearer {names:?}").unwrap();
+        }
+        writeln!(out).unwrap();
+    }
+    for bearer::Settings { name, kind } in &config.bearers {
+        writeln!(out, "bearer {name} {kind:?}").unwrap();
     }
     out
 }

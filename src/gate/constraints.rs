@@ -3,7 +3,7 @@
 //!
 //! Made by `server/forward_auth`, judged by `policy`. They can only narrow what the routes allow.
 
-use crate::session::Session;
+use crate::claims::ClaimsView;
 use crate::web::domain;
 
 /// Each holds where one of its entries fits; one without entries fits nobody: a variable that a
@@ -35,16 +35,15 @@ impl Constraints {
         these
     }
 
-    /// Whether a session meets them all.
-    pub(super) fn admit(&self, session: &Session<'_>) -> bool {
-        let email = || session.claims().text("email");
+    /// Whether somebody of these claims meets them all.
+    pub(super) fn admit(&self, claims: &ClaimsView<'_>) -> bool {
+        let email = || claims.text("email");
         let is_one_of = |list: &[String]| email().is_some_and(|email| list.iter().any(|one| same(one, email)));
         let is_below = |list: &[String]| {
             let domain = email().and_then(domain::of_email);
             domain.is_some_and(|domain| list.iter().any(|rule| fits(rule, domain)))
         };
-        let has_one =
-            |list: &[String]| session.claims().groups().iter().any(|group| list.iter().any(|one| one == group));
+        let has_one = |list: &[String]| claims.groups().iter().any(|group| list.iter().any(|one| one == group));
         self.groups.as_deref().is_none_or(has_one)
             && self.emails.as_deref().is_none_or(is_one_of)
             && self.domains.as_deref().is_none_or(is_below)
@@ -106,7 +105,7 @@ mod tests {
         let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
         let session = sessions.read(&opened, START).unwrap();
         for (query, expected) in cases {
-            assert_eq!(Constraints::parse(query).admit(&session), expected, "{query}");
+            assert_eq!(Constraints::parse(query).admit(session.claims()), expected, "{query}");
         }
     }
 }

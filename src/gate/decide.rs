@@ -11,10 +11,15 @@
 //! session is looked at; [`admit`] alone makes a [`Permit`]; without one there is no `Forward`. What
 //! only the provider or the store knows is asked by the caller, once (`Refresh`), and then this
 //! page again. An arm for step-up joins when there is something that produces it.
+//!
+//! A request that shows a bearer token on a route which takes some is decided by that alone
+//! ([`decide_by_bearer`]): its cookie is not looked at, so that neither can stand in for the other.
+//! Who can verify the token is asked by the caller too, and [`admit_caller`] makes the [`Permit`].
 
 use super::constraints::Constraints;
-use super::policy::{NotAdmitted, Permit, admit};
+use super::policy::{NotAdmitted, Permit, admit, admit_caller};
 use super::route::Found;
+use crate::bearer::{Caller, Fault};
 use crate::session::{NoSession, Session};
 use crate::web::kind::Kind;
 
@@ -48,6 +53,15 @@ pub enum Denial {
     /// 401 for programs: they cannot follow a redirect to a provider.
     #[error("not signed in: {0}")]
     NotSignedIn(NoSession),
+    /// 401 for programs, on a route that takes bearer tokens as well.
+    #[error("neither signed in nor with a bearer token: {0}")]
+    NeitherSessionNorBearer(NoSession),
+    /// 401, on a route that takes bearer tokens and nothing else.
+    #[error("no bearer token, on a route that takes nothing else")]
+    NoBearer,
+    /// 400, 401, 403 or 503: it shows a bearer token, which does not count (RFC 6750 §3.1).
+    #[error("{0}")]
+    Bearer(Fault),
     /// 403: somebody else's page made the browser send it.
     #[error("it would change something with a session, and comes from another site, or does not say from which")]
     OtherSite,
@@ -88,6 +102,7 @@ pub fn decide<'a>(
         // Not for those who need not be anybody: they would wait for nothing.
         Ok(_) if asks && session.is_ok() => return Decision::Refresh,
         Ok(permit) => return Decision::Forward(index, permit),
+        Err(NotAdmitted::NoBearer) => return Decision::Deny(Denial::NoBearer),
         Err(_) if asks => return Decision::Refresh,
         Err(NotAdmitted::Constraints) => return Decision::Deny(Denial::NotAllowed),
         Err(NotAdmitted::NoSession(reason)) => reason,
@@ -98,7 +113,28 @@ pub fn decide<'a>(
         _ if reason == NoSession::OtherSite => Decision::Deny(Denial::OtherSite),
         Kind::Navigation => Decision::SignIn(reason),
         Kind::Submission => Decision::Deny(Denial::FormWithoutSession(reason)),
+        Kind::Program if !route.bearer.is_empty() => Decision::Deny(Denial::NeitherSessionNorBearer(reason)),
         Kind::Program | Kind::Preflight => Decision::Deny(Denial::NotSignedIn(reason)),
+    }
+}
+
+/// Decides about a request that shows a bearer token on a route which takes some. `caller` is what
+/// came of verifying it at the present moment.
+pub fn decide_by_bearer<'a>(
+    found: Found<'_>,
+    constraints: &Constraints,
+    caller: Result<&'a Caller, Fault>,
+) -> Decision<'a> {
+    let (index, route) = match found {
+        Found::Route(index, route) => (index, route),
+        Found::Nothing => return Decision::Deny(Denial::NoRoute),
+        Found::Ambiguous => return Decision::Deny(Denial::AmbiguousPath),
+    };
+    match caller.map(|caller| admit_caller(route, constraints, caller)) {
+        Ok(Ok(permit)) => Decision::Forward(index, permit),
+        Ok(Err(NotAdmitted::Constraints)) => Decision::Deny(Denial::NotAllowed),
+        Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_))) => Decision::Deny(Denial::Bearer(Fault::Token)),
+        Err(fault) => Decision::Deny(Denial::Bearer(fault)),
     }
 }
 
@@ -136,7 +172,9 @@ mod tests {
         let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
         let session = sessions.read(&opened, START).unwrap();
         let (public, signed_in) = (route(Access::Public), route(Access::SignedIn));
+        let bearer = Route { bearer: vec![1], ..route(Access::Bearer) };
         let found = [
+            (Found::Route(4, &bearer), Some(Access::Bearer)),
             (Found::Route(4, &public), Some(Access::Public)),
             (Found::Route(4, &signed_in), Some(Access::SignedIn)),
             (Found::Nothing, None),
@@ -158,7 +196,7 @@ mod tests {
             let expected = match access {
                 Some(Access::Public) => true,
                 Some(Access::SignedIn) => session.is_ok(),
-                None => false,
+                Some(Access::Bearer) | None => false,
             };
             assert_eq!(forwards, expected, "{kind:?} {found:?} {session:?}");
         });
@@ -173,7 +211,7 @@ mod tests {
                 (Some(Access::SignedIn), Ok(_)) => assert!(matches!(decision, Decision::Deny(Denial::NotAllowed))),
                 (Some(Access::SignedIn), Err(_)) => assert!(!matches!(decision, Decision::Forward(..))),
                 (Some(Access::Public), _) => assert!(matches!(decision, Decision::Forward(..))),
-                (None, _) => assert!(matches!(decision, Decision::Deny(_))),
+                (Some(Access::Bearer) | None, _) => assert!(matches!(decision, Decision::Deny(_))),
             }
         });
     }
@@ -218,9 +256,81 @@ mod tests {
             let counts = match access {
                 Some(Access::Public) => session.is_ok(),
                 Some(Access::SignedIn) => true,
-                None => false,
+                Some(Access::Bearer) | None => false,
             };
             assert_eq!(asks, counts, "{kind:?} {found:?} {session:?}");
         });
+    }
+    fn caller(rule: usize) -> Caller {
+        let claims = serde_json::json!({"sub": "s", "email": "h@example.fr", "groups": ["robots"]});
+        Caller::for_tests(rule, claims.as_object().unwrap())
+    }
+
+    /// Calls `check` with what a bearer token comes to on routes that take the tokens of rule 1.
+    fn all_by_bearer(check: impl Fn(Found<'_>, Result<&Caller, Fault>)) {
+        let routes = [Access::SignedIn, Access::Bearer].map(|access| Route { bearer: vec![1, 3], ..route(access) });
+        let [signed_in, bearer] = &routes;
+        let callers = [caller(1), caller(3), caller(0), caller(2)];
+        let faults = [Fault::Request, Fault::Token, Fault::Scope, Fault::Outage];
+        for found in [Found::Route(4, signed_in), Found::Route(4, bearer), Found::Nothing, Found::Ambiguous] {
+            for shown in callers.iter().map(Ok).chain(faults.map(Err)) {
+                check(found, shown);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_passes_where_the_route_names_the_rule_that_verified_it_and_nowhere_else() {
+        all_by_bearer(|found, shown| {
+            let decision = decide_by_bearer(found, &NONE, shown);
+            let expected =
+                matches!(found, Found::Route(..)) && shown.is_ok_and(|caller| [1, 3].contains(&caller.rule()));
+            assert_eq!(matches!(decision, Decision::Forward(..)), expected, "{found:?} {shown:?}");
+            match decision {
+                Decision::Forward(index, permit) => {
+                    assert!(index == 4 && permit.person().is_none() && permit.caller() == shown.ok());
+                }
+                Decision::Deny(Denial::Bearer(fault)) => {
+                    assert_eq!(fault, shown.err().unwrap_or(Fault::Token), "{found:?} {shown:?}");
+                }
+                Decision::Deny(Denial::NoRoute | Denial::AmbiguousPath) => assert!(!matches!(found, Found::Route(..))),
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+
+    #[test]
+    fn a_front_proxy_can_narrow_bearer_tokens_too() {
+        let nobody = Constraints::parse("allowed_groups=nobody");
+        let robots = Constraints::parse("allowed_groups=robots&allowed_email_domains=example.fr");
+        let route = Route { bearer: vec![1], ..route(Access::SignedIn) };
+        let by = |constraints| decide_by_bearer(Found::Route(4, &route), constraints, Ok(&caller(1))).denial();
+        assert_eq!(by(&nobody), Some(Denial::NotAllowed));
+        assert_eq!(by(&robots), None);
+    }
+
+    #[test]
+    fn a_bearer_route_asks_for_a_bearer_and_a_mixed_one_offers_both() {
+        let mixed = Route { bearer: vec![1], ..route(Access::SignedIn) };
+        for reason in REASONS {
+            let program = decide(Kind::Program, Found::Route(4, &mixed), &NONE, Err(reason), false);
+            match program {
+                Decision::Unavailable(_) => assert!(reason.is_outage()),
+                Decision::Deny(Denial::OtherSite) => assert_eq!(reason, NoSession::OtherSite),
+                decision => assert_eq!(decision.denial(), Some(Denial::NeitherSessionNorBearer(reason))),
+            }
+            let navigation = decide(Kind::Navigation, Found::Route(4, &mixed), &NONE, Err(reason), false);
+            let led = matches!(navigation, Decision::SignIn(_) | Decision::Unavailable(_));
+            assert!(led || reason == NoSession::OtherSite, "{navigation:?}");
+        }
+    }
+
+    impl Decision<'_> {
+        fn denial(&self) -> Option<Denial> {
+            match self {
+                Decision::Deny(denial) => Some(*denial),
+                _ => None,
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 use super::policy::Permit;
 pub use super::template::{BadTemplate, Encoding, Template};
+use crate::claims::ClaimsView;
 use crate::web::forwarded::{RETURN_TO, speaks_of_origin};
 pub use crate::web::header::fold;
 use http::{HeaderName, HeaderValue};
@@ -62,6 +63,10 @@ const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
 /// The session's name, with every request of a signed-in person whatever the configuration says:
 /// for apps that attach data of their own to a sign-in. It opens nothing.
 const SESSION: HeaderName = HeaderName::from_static("x-vestibule-session");
+
+/// In its place, where a bearer token says who it is: the name of the rule that verified it. Another
+/// issuer's `sub` may be anybody's, and by this an app can tell.
+const BEARER: HeaderName = HeaderName::from_static("x-vestibule-bearer");
 
 /// The set of identity headers of that name (`x-auth-request`, `x-forwarded`, `remote-user`).
 pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
@@ -132,17 +137,26 @@ impl Headers {
             && (FAMILIES.iter().any(|family| folded.starts_with(family)) || self.stripped.contains(&*folded))
     }
 
-    /// The identity headers of a permit, and the session's name. Claims that are absent or empty
-    /// give no header.
+    /// The identity headers of a permit, and the session's name, or that of the rule which verified
+    /// the bearer token. Claims that are absent or empty give no header.
     pub fn identity(&self, permit: Permit<'_>) -> IdentityHeaders {
-        let Some(person) = permit.person() else { return IdentityHeaders::default() };
+        if let Some(person) = permit.person() {
+            // 32 hexadecimal digits are header text.
+            self.of(person.claims(), SESSION, HeaderValue::try_from(person.id().to_string()).ok())
+        } else if let Some(caller) = permit.caller() {
+            self.of(&caller.claims().view(), BEARER, HeaderValue::from_str(caller.rule_name()).ok())
+        } else {
+            IdentityHeaders::default()
+        }
+    }
+
+    fn of(&self, claims: &ClaimsView<'_>, by: HeaderName, its_name: Option<HeaderValue>) -> IdentityHeaders {
         let value = |(name, template): &(HeaderName, Template)| {
-            Some((name.clone(), template.render(person.claims(), self.settings.encoding)?))
+            Some((name.clone(), template.render(claims, self.settings.encoding)?))
         };
         let mut headers = Vec::with_capacity(self.settings.headers.len() + 1);
         headers.extend(self.settings.headers.iter().filter_map(value));
-        // 32 hexadecimal digits are header text.
-        headers.extend(HeaderValue::try_from(person.id().to_string()).ok().map(|id| (SESSION, id)));
+        headers.extend(its_name.map(|name| (by, name)));
         IdentityHeaders(headers)
     }
 }

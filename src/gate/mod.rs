@@ -13,6 +13,7 @@ pub mod template;
 
 pub use decide::Denial;
 
+use crate::bearer::{Caller, Fault, Presented, presented};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
@@ -24,7 +25,7 @@ use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
 use constraints::Constraints;
-use decide::{Decision, decide};
+use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -118,6 +119,14 @@ pub enum Verdict<'g> {
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
     Refresh(OpenedSession),
+    /// The bearer token that it shows has to be verified first, by the rules of its route; then
+    /// [`Gate::judge_bearer`].
+    Verify {
+        /// The token.
+        token: Presented,
+        /// The rules, by their index.
+        rules: &'g [usize],
+    },
     /// The request cannot be decided now: an outage has lasted too long.
     Unavailable(NoSession),
     /// The request is refused.
@@ -149,6 +158,8 @@ pub struct Forward<'g> {
     /// The app is only asked what a page may send: nobody's request, which needs nothing to be
     /// trusted.
     pub is_preflight: bool,
+    /// When the bearer token ends that lets it pass, where it is one that says so.
+    pub bearer_ends_at: Option<Timestamp>,
 }
 
 /// The methods that frameworks read from headers in the place of the request's own (Express,
@@ -206,8 +217,16 @@ impl Gate {
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let case = self.case(request);
+        if let Some(verdict) = case.asks_about_bearer() {
+            return verdict;
+        }
         let opened = self.sessions.open(case.headers, now).and_then(|opened| self.unless_borrowed(&case, opened));
         self.verdict(&case, opened, Asked::NotYet, now, random)
+    }
+
+    /// Judges a request with what came of verifying its bearer token.
+    pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
+        self.case(request).by_bearer(caller)
     }
 
     /// Judges it again with what came of asking: the session as it is now, or why there is none.
@@ -227,6 +246,9 @@ impl Gate {
             Ok(case) => case,
             Err(denial) => return Verdict::Deny(denial),
         };
+        if let Some(verdict) = case.asks_about_bearer() {
+            return verdict;
+        }
         let opened = match question.about {
             About::Session(headers) => self.sessions.open_shown(headers, now),
             About::Request { .. } => self.sessions.open(case.headers, now),
@@ -249,6 +271,14 @@ impl Gate {
         }
     }
 
+    /// Answers a question with what came of verifying the bearer token of the request.
+    pub fn consult_bearer(&self, question: &Question<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
+        match self.case_of(question) {
+            Ok(case) => case.by_bearer(caller),
+            Err(denial) => Verdict::Deny(denial),
+        }
+    }
+
     /// A session does not count for what a page of another site may have made the browser send:
     /// a request that changes something, or a WebSocket.
     fn unless_borrowed(&self, case: &Case<'_, '_>, opened: OpenedSession) -> Result<OpenedSession, NoSession> {
@@ -261,6 +291,7 @@ impl Gate {
         if is_borrowed { Err(NoSession::OtherSite) } else { Ok(opened) }
     }
 
+    /// What a question is about, as a case like any other.
     fn case_of<'g, 'r>(&'g self, question: &'r Question<'_>) -> Result<Case<'g, 'r>, Denial> {
         Ok(match question.about {
             About::Session(headers) => Case {
@@ -352,7 +383,16 @@ impl Gate {
         let Found::Route(_, route) = case.found else { return Verdict::Deny(Denial::NoRoute) };
         let opened = opened.ok().filter(|_| id.is_some());
         let is_preflight = case.kind == Kind::Preflight;
-        Verdict::Forward(Forward { index, route, identity, session: id, opened, renewal, is_preflight })
+        Verdict::Forward(Forward {
+            index,
+            route,
+            identity,
+            session: id,
+            opened,
+            renewal,
+            is_preflight,
+            bearer_ends_at: None,
+        })
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.
@@ -387,6 +427,40 @@ impl Gate {
     }
 }
 
+impl<'g> Case<'g, '_> {
+    /// What a bearer token in the request asks for before its cookie is looked at; none where the
+    /// route takes none, or the request shows none. A token of a route is nothing to another.
+    fn asks_about_bearer(&self) -> Option<Verdict<'g>> {
+        let Found::Route(_, route) = self.found else { return None };
+        // A preflight asks, and is nobody's.
+        if route.bearer.is_empty() || self.kind == Kind::Preflight {
+            return None;
+        }
+        match presented(self.headers) {
+            Ok(None) => None,
+            Ok(Some(token)) => Some(Verdict::Verify { token, rules: &route.bearer }),
+            Err(_) => Some(self.by_bearer(Err(Fault::Request))),
+        }
+    }
+
+    fn by_bearer(&self, caller: Result<&Caller, Fault>) -> Verdict<'g> {
+        match (decide_by_bearer(self.found, self.constraints, caller), self.found) {
+            (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
+                index,
+                route,
+                identity: self.says.identity(permit),
+                session: None,
+                opened: None,
+                renewal: Vec::new(),
+                is_preflight: false,
+                bearer_ends_at: permit.caller().and_then(Caller::ends_at),
+            }),
+            (Decision::Deny(denial), _) => Verdict::Deny(denial),
+            (_, _) => Verdict::Deny(Denial::Bearer(Fault::Token)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,6 +484,8 @@ mod tests {
             route("/api/**", Access::Public, &[Method::OPTIONS]),
             route("/api/**", Access::SignedIn, &[]),
             route("/app/**", Access::SignedIn, &[]),
+            Route { bearer: vec![1], ..route("/both/**", Access::SignedIn, &[]) },
+            Route { bearer: vec![1], ..route("/programs/**", Access::Bearer, &[]) },
         ];
         let headers = Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default() };
         let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
@@ -526,6 +602,93 @@ mod tests {
             judged > 200 && forwarded.get() > 20,
             "{judged} judged, {forwarded:?} forwarded: too few to say anything"
         );
+    }
+
+    fn bearer_lines() -> impl Strategy<Value = Vec<(String, String)>> {
+        let values = "([Bb]earer|BEARER|bEaReR)( {1,2}[A-Za-z0-9._~+/-]{1,20}={0,2}|([ \t=:,\"']{0,3}[A-Za-z0-9._~+/=-]{0,20}){0,2})";
+        let others = "(Basic dTpw|DPoP abc|Bearer abc|)";
+        (values, prop::option::weighted(0.3, others)).prop_map(|(first, second)| {
+            let line = |value: String| ("authorization".to_owned(), value);
+            [Some(line(first)), second.map(line)].into_iter().flatten().collect()
+        })
+    }
+
+    #[test]
+    fn whatever_looks_like_a_bearer_token_is_never_let_through_by_a_cookie() {
+        let gate = gate();
+        let cookie = good_cookie(&gate);
+        let (asked, refused) = (Cell::new(0), Cell::new(0));
+        let mut runner =
+            TestRunner::new(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() });
+        let ran = runner.run(&(prop::sample::select(vec!["both", "programs"]), bearer_lines()), |(route, lines)| {
+            let headers = lines.into_iter().chain([("cookie".to_owned(), cookie.clone())]).collect();
+            let request = ("GET", format!("/{route}/x"), headers);
+            judge(&gate, &request, |verdict| match verdict {
+                Verdict::Verify { rules, .. } => {
+                    asked.set(asked.get() + 1);
+                    assert_eq!(*rules, [1]);
+                }
+                Verdict::Deny(Denial::Bearer(Fault::Request)) => refused.set(refused.get() + 1),
+                other => panic!("{request:?}: {other:?}"),
+            });
+            Ok(())
+        });
+        ran.unwrap();
+        assert!(asked.get() > 50 && refused.get() > 50, "{asked:?} {refused:?}: too few to say anything");
+    }
+
+    #[test]
+    fn a_preflight_is_nobody_s_whatever_token_it_shows() {
+        let gate = gate();
+        let origins = Origins::new(gate.public_url.clone(), Vec::new());
+        let gate = gate.trusting(origins, true);
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = vec![
+            header("origin", "https://spa.example.fr"),
+            header("access-control-request-method", "GET"),
+            header("authorization", "Bearer abc"),
+        ];
+        let forwarded = judge(&gate, &("OPTIONS", "/both/x".to_owned(), headers), |verdict| match verdict {
+            Verdict::Forward(forward) => forward.identity.iter().count(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(forwarded, Some(0));
+    }
+
+    #[test]
+    fn a_bearer_gives_the_identity_that_was_verified_by_a_rule_of_the_route_and_no_session() {
+        let gate = gate();
+        let claims = serde_json::json!({"sub": "s", "email": "batch@example.fr", "groups": ["robots"]});
+        let caller = |rule| Caller::for_tests(rule, claims.as_object().unwrap());
+        let judged = |path: &str, caller: &Caller| {
+            let request = http::Request::get(path).header("host", "playground.example.gouv.fr");
+            let parts = request.header("cookie", good_cookie(&gate)).body(()).unwrap().into_parts().0;
+            let request = CleanRequest::inspect(&parts, path.as_bytes(), b"").unwrap();
+            match gate.judge_bearer(&request, Ok(caller)) {
+                Verdict::Forward(Forward { session: None, opened: None, renewal, identity, .. }) => {
+                    assert!(renewal.is_empty());
+                    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+                    Some(identity.iter().map(|(name, value)| (name.to_string(), text(value))).collect::<Vec<_>>())
+                }
+                Verdict::Deny(Denial::Bearer(Fault::Token) | Denial::NoRoute) => None,
+                other => panic!("{path}: {other:?}"),
+            }
+        };
+        let expected = [
+            ("x-auth-request-user", "s"),
+            ("x-auth-request-email", "batch@example.fr"),
+            ("x-auth-request-groups", "robots"),
+            ("x-vestibule-bearer", "api"),
+        ];
+        let expected: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        for path in ["/both/x", "/programs/x"] {
+            assert_eq!(judged(path, &caller(1)).as_ref(), Some(&expected), "{path}");
+            assert_eq!(judged(path, &caller(0)), None, "{path}");
+        }
+        // Routes that take no bearer, even by mistake of whoever asks.
+        for path in ["/app/x", "/public/x", "/nowhere"] {
+            assert_eq!(judged(path, &caller(1)), None, "{path}");
+        }
     }
 
     #[test]

@@ -5,25 +5,46 @@
 
 use super::constraints::Constraints;
 use super::route::{Access, Route};
+use crate::bearer::Caller;
 use crate::session::{NoSession, Session};
 
 /// Leave to pass, with whoever passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit<'s> {
-    person: Option<&'s Session<'s>>,
+    holder: Holder<'s>,
+}
+
+/// Who passes: never two at once.
+#[derive(Clone, Copy, Debug)]
+enum Holder<'s> {
+    Nobody,
+    Person(&'s Session<'s>),
+    Caller(&'s Caller),
 }
 
 impl<'s> Permit<'s> {
-    /// Whose identity goes with the request; nobody's on public routes without a session.
+    /// Whose session goes with the request; nobody's on public routes without one, and with a
+    /// bearer token.
     pub fn person(&self) -> Option<&'s Session<'s>> {
-        self.person
+        match self.holder {
+            Holder::Person(session) => Some(session),
+            Holder::Nobody | Holder::Caller(_) => None,
+        }
+    }
+
+    /// Whom the request's bearer token names.
+    pub fn caller(&self) -> Option<&'s Caller> {
+        match self.holder {
+            Holder::Caller(caller) => Some(caller),
+            Holder::Nobody | Holder::Person(_) => None,
+        }
     }
 }
 
 impl Permit<'_> {
     /// Leave for nobody: to ask the app whether a page may send something.
     pub(super) const fn to_ask() -> Self {
-        Self { person: None }
+        Self { holder: Holder::Nobody }
     }
 }
 
@@ -32,8 +53,30 @@ impl Permit<'_> {
 pub enum NotAdmitted {
     /// It has no session that holds.
     NoSession(NoSession),
-    /// Its session is not one that the front proxy asks for.
+    /// The route takes bearer tokens alone, and there is none.
+    NoBearer,
+    /// Whoever it is, it is not one that the front proxy asks for.
     Constraints,
+}
+
+/// Applies the rules of `route` to whoever shows a bearer token, and what the front proxy asks for
+/// besides. What one rule has verified counts where the route names that rule, and nowhere else.
+///
+/// # Errors
+/// Why the request may not pass.
+pub fn admit_caller<'s>(
+    route: &Route,
+    constraints: &Constraints,
+    caller: &'s Caller,
+) -> Result<Permit<'s>, NotAdmitted> {
+    if !route.bearer.contains(&caller.rule()) {
+        return Err(NotAdmitted::NoBearer);
+    }
+    if constraints.admit(&caller.claims().view()) {
+        Ok(Permit { holder: Holder::Caller(caller) })
+    } else {
+        Err(NotAdmitted::Constraints)
+    }
 }
 
 /// Applies the rules of `route`, and what the front proxy asks for besides.
@@ -46,11 +89,12 @@ pub fn admit<'s>(
     session: Result<&'s Session<'s>, NoSession>,
 ) -> Result<Permit<'s>, NotAdmitted> {
     match route.access {
-        Access::Public => Ok(Permit { person: session.ok() }),
+        Access::Public => Ok(Permit { holder: session.ok().map_or(Holder::Nobody, Holder::Person) }),
+        Access::Bearer => Err(NotAdmitted::NoBearer),
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
-            if constraints.admit(session) {
-                Ok(Permit { person: Some(session) })
+            if constraints.admit(session.claims()) {
+                Ok(Permit { holder: Holder::Person(session) })
             } else {
                 Err(NotAdmitted::Constraints)
             }

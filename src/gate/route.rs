@@ -13,9 +13,11 @@ use http::Method;
 pub enum Access {
     /// Everybody; identity headers are set where there is a session.
     Public,
-    /// Whoever is signed in.
+    /// Whoever is signed in, or shows a bearer token that `bearer` of the route takes.
     #[default]
     SignedIn,
+    /// Whoever shows a bearer token that `bearer` of the route takes; no session counts.
+    Bearer,
 }
 
 /// What becomes of an `Authorization` of the client's on a route with a credential.
@@ -63,6 +65,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
+    /// Which bearer tokens are taken: indices among the rules of `bearer::Bearers`.
+    pub bearer: Vec<usize>,
     /// Index of the upstream among `server::Settings::upstreams`; none where the app is behind a
     /// front proxy that asks us.
     pub upstream: Option<usize>,
@@ -313,6 +317,7 @@ impl Route {
             host: None,
             methods: Vec::new(),
             access,
+            bearer: Vec::new(),
             upstream: None,
             strip_prefix: None,
             credential: None,

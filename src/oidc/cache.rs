@@ -1,9 +1,9 @@
 //! What is known of a provider: its metadata and keys, fetched once for all who ask, kept with
 //! bounded age.
 //!
-//! Called by the facade before every exchange. Readers take the present [`Known`] without waiting;
-//! one flight at a time renews it. Must never let a token, a visitor or an outage decide how often
-//! the provider is asked.
+//! Called by the facade before every exchange, and by `published_keys` for issuers of access tokens.
+//! Readers take the present [`Known`] without waiting; one flight at a time renews it. Must never
+//! let a token, a visitor or an outage decide how often the provider is asked.
 
 use super::Unreachable;
 use super::discovery::{self, Metadata};
@@ -15,6 +15,42 @@ use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use url::Url;
+
+/// Who publishes keys, and what has to be known to find them.
+pub(super) trait Publisher: Sync {
+    /// What is found besides the keys, or to find them.
+    type Metadata: Clone + Send + Sync;
+
+    /// Its configured name, for logs.
+    fn name(&self) -> &str;
+    /// How long one call may take.
+    fn timeout(&self) -> Duration;
+    /// Asks for the metadata.
+    fn metadata(&self, fetch: &Fetch) -> impl Future<Output = Result<Self::Metadata, Unreachable>> + Send;
+    /// Where its keys are.
+    fn jwks_uri(metadata: &Self::Metadata) -> &Url;
+}
+
+impl Publisher for Settings {
+    type Metadata = Metadata;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    async fn metadata(&self, fetch: &Fetch) -> Result<Metadata, Unreachable> {
+        discovery::metadata(self, fetch).await
+    }
+
+    fn jwks_uri(metadata: &Metadata) -> &Url {
+        &metadata.jwks_uri
+    }
+}
 
 /// How old metadata and keys may grow before they are fetched again: what ProConnect itself says
 /// of both (`Cache-Control: max-age=600`).
@@ -32,17 +68,23 @@ const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is known of a provider at one moment.
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) metadata: Metadata,
+pub(super) struct Known<M = Metadata> {
+    pub(super) metadata: M,
     pub(super) keys: Keys,
     fetched_at: Timestamp,
 }
 
 /// The cache of one provider.
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    known: ArcSwapOption<Known>,
+#[derive(Debug)]
+pub(super) struct Cache<M = Metadata> {
+    known: ArcSwapOption<Known<M>>,
     flight: Mutex<Flight>,
+}
+
+impl<M> Default for Cache<M> {
+    fn default() -> Self {
+        Self { known: ArcSwapOption::empty(), flight: Mutex::default() }
+    }
 }
 
 /// What the one who fetches leaves to the next.
@@ -61,11 +103,11 @@ struct Flight {
 pub(super) enum Bearer {
     /// The provider, in answer to our own request.
     Provider,
-    /// Anybody who reaches the back-channel logout endpoint.
+    /// Anybody who reaches the back-channel logout endpoint, or shows a bearer token.
     Stranger,
 }
 
-impl Cache {
+impl<M: Clone + Send + Sync> Cache<M> {
     /// Whether there ever was an answer.
     pub(super) fn is_filled(&self) -> bool {
         self.known.load().is_some()
@@ -74,10 +116,10 @@ impl Cache {
     /// Metadata and keys, fetched now if those held are missing or old.
     pub(super) async fn known(
         &self,
-        settings: &Settings,
+        publisher: &impl Publisher<Metadata = M>,
         fetch: &Fetch,
         now: Timestamp,
-    ) -> Result<Arc<Known>, Unreachable> {
+    ) -> Result<Arc<Known<M>>, Unreachable> {
         let usable = match self.held(now, USABLE_FOR) {
             Some(held) if within(held.fetched_at, now, FRESH_FOR) => return Ok(held),
             held => held,
@@ -96,13 +138,13 @@ impl Cache {
         let failure = if let Some((_, failure)) = recent {
             failure.clone()
         } else {
-            match Known::fetch(settings, fetch, now).await {
+            match Known::fetch(publisher, fetch, now).await {
                 Ok(known) => {
                     flight.failed = None;
                     return Ok(self.hold(known));
                 }
                 Err(failure) => {
-                    tracing::warn!(provider = settings.name, %failure, "the provider's metadata and keys were not renewed");
+                    tracing::warn!(provider = publisher.name(), %failure, "the provider's metadata and keys were not renewed");
                     flight.failed = Some((now, failure.clone()));
                     failure
                 }
@@ -113,14 +155,14 @@ impl Cache {
 
     /// Keys newer than those of `seen`, in which a token's key was not found; `None` where there
     /// are none, or where the provider was asked for this reason and bearer less than a minute ago.
-    pub(super) async fn newer_keys(
+    pub(super) async fn newer_keys<P: Publisher<Metadata = M>>(
         &self,
-        seen: &Arc<Known>,
+        seen: &Arc<Known<M>>,
         bearer: Bearer,
-        settings: &Settings,
+        publisher: &P,
         fetch: &Fetch,
         now: Timestamp,
-    ) -> Option<Arc<Known>> {
+    ) -> Option<Arc<Known<M>>> {
         let mut flight = self.flight.lock().await;
         // While we waited, another may have brought them.
         if let Some(held) = self.held(now, USABLE_FOR).filter(|held| !Arc::ptr_eq(held, seen)) {
@@ -135,33 +177,37 @@ impl Cache {
         }
         // Noted before the call: one that fails, or whose caller leaves, counts too.
         *refetched_at = Some(now);
-        match keys::fetch(fetch, &seen.metadata.jwks_uri, settings.timeout).await {
+        match keys::fetch(fetch, P::jwks_uri(&seen.metadata), publisher.timeout()).await {
             Ok(keys) => {
                 let metadata = seen.metadata.clone();
                 Some(self.hold(Known { metadata, keys, fetched_at: seen.fetched_at }))
             }
             Err(failure) => {
-                tracing::warn!(provider = settings.name, %failure, "the keys were not fetched again for an unknown key");
+                tracing::warn!(provider = publisher.name(), %failure, "the keys were not fetched again for an unknown key");
                 None
             }
         }
     }
 
-    fn held(&self, now: Timestamp, age: Duration) -> Option<Arc<Known>> {
+    fn held(&self, now: Timestamp, age: Duration) -> Option<Arc<Known<M>>> {
         self.known.load_full().filter(|held| within(held.fetched_at, now, age))
     }
 
-    fn hold(&self, known: Known) -> Arc<Known> {
+    fn hold(&self, known: Known<M>) -> Arc<Known<M>> {
         let known = Arc::new(known);
         self.known.store(Some(Arc::clone(&known)));
         known
     }
 }
 
-impl Known {
-    async fn fetch(settings: &Settings, fetch: &Fetch, now: Timestamp) -> Result<Self, Unreachable> {
-        let metadata = discovery::metadata(settings, fetch).await?;
-        let keys = keys::fetch(fetch, &metadata.jwks_uri, settings.timeout).await?;
+impl<M> Known<M> {
+    async fn fetch<P: Publisher<Metadata = M>>(
+        publisher: &P,
+        fetch: &Fetch,
+        now: Timestamp,
+    ) -> Result<Self, Unreachable> {
+        let metadata = publisher.metadata(fetch).await?;
+        let keys = keys::fetch(fetch, P::jwks_uri(&metadata), publisher.timeout()).await?;
         Ok(Self { metadata, keys, fetched_at: now })
     }
 }

@@ -1,7 +1,7 @@
 //! A form that our client posts to the provider under its own name (RFC 6749 §2.3.1), and how a
 //! refusal is read (§5.2).
 //!
-//! `token`, `exchange` and `revocation` send theirs through here. Each is sent once. What an answer says never
+//! `token`, `exchange`, `revocation` and `introspection` send theirs through here. Each is sent once. What an answer says never
 //! reaches a log in the provider's own words.
 
 use super::settings::{ClientAuthentication, Settings};
@@ -53,6 +53,9 @@ pub(super) async fn post(
     post_as(settings.into(), endpoint, settings.timeout, fetch, parameters).await
 }
 
+/// What an answer may be, where nothing else is asked for.
+const JSON: &str = "application/json";
+
 /// The same as `client`, which may be another than the provider's.
 pub(super) async fn post_as(
     client: Client<'_>,
@@ -61,10 +64,23 @@ pub(super) async fn post_as(
     fetch: &Fetch,
     parameters: &[(&str, &str)],
 ) -> Result<http::Response<Vec<u8>>, FetchError> {
-    fetch.send(request(endpoint, client, parameters)?, timeout).await
+    post_for(JSON, client, endpoint, timeout, fetch, parameters).await
+}
+
+/// The same for an answer in another form.
+pub(super) async fn post_for(
+    accept: &str,
+    client: Client<'_>,
+    endpoint: &Url,
+    timeout: Duration,
+    fetch: &Fetch,
+    parameters: &[(&str, &str)],
+) -> Result<http::Response<Vec<u8>>, FetchError> {
+    fetch.send(request(accept, endpoint, client, parameters)?, timeout).await
 }
 
 fn request(
+    accept: &str,
     endpoint: &Url,
     client: Client<'_>,
     parameters: &[(&str, &str)],
@@ -72,7 +88,7 @@ fn request(
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(parameters);
     let mut request = http::Request::post(endpoint.as_str())
-        .header(header::ACCEPT, "application/json")
+        .header(header::ACCEPT, accept)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     match (client.authentication, client.secret) {
         (ClientAuthentication::ClientSecretBasic, Some(secret)) => {
@@ -126,7 +142,7 @@ mod tests {
 
     fn sent(settings: &Settings) -> (Option<String>, Vec<(String, String)>) {
         let endpoint = Url::parse("https://op.test/token").unwrap();
-        let request = request(&endpoint, settings.into(), &[("code", "the code")]).unwrap();
+        let request = request(JSON, &endpoint, settings.into(), &[("code", "the code")]).unwrap();
         assert_eq!(request.method(), "POST");
         let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
         (authorization, form_urlencoded::parse(request.body()).into_owned().collect())

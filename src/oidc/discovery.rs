@@ -117,7 +117,7 @@ impl Document {
 
 /// Codes, secrets and tokens go to these addresses: https, unless the issuer itself is plain http
 /// (tests and the demo, on loopback). No fragment (RFC 6749 §3.1) and no name and password in them.
-fn endpoint(name: &'static str, address: &str, plain_allowed: bool) -> Result<Url, Unreachable> {
+pub(super) fn endpoint(name: &'static str, address: &str, plain_allowed: bool) -> Result<Url, Unreachable> {
     let url = Url::parse(address).map_err(|_| Unreachable::InvalidEndpoint { endpoint: name })?;
     match url.scheme() {
         "https" => {}

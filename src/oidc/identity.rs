@@ -39,11 +39,7 @@ impl Identity {
         // A null is a claim that is not there: it takes nothing away.
         let adds = |name: &str, value: &Value| !value.is_null() && !OF_THE_SIGN_IN.contains(&name);
         claims.extend(userinfo.into_iter().filter(|(name, value)| adds(name, value)));
-        // Whoever may write any address into a profile would else be whomever an app knows by it.
-        // Nothing is said by providers that only know verified ones, ProConnect among them.
-        if claims.get("email_verified").is_some_and(|verified| *verified != true && *verified != "true") {
-            claims.remove("email");
-        }
+        drop_unverified_email(&mut claims);
         let sid = name(&claims, "sid").cloned();
         let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
         Self { provider: provider.to_owned(), subject, claims, authenticated_at, sid }
@@ -83,6 +79,14 @@ impl Identity {
     /// §2.1). At most 255 printable ASCII characters; one that is anything else is none.
     pub fn sid(&self) -> Option<&str> {
         self.sid.as_deref()
+    }
+}
+
+/// Whoever may write any address into a profile would else be whomever an app knows by it. Nothing
+/// is said by providers that only know verified ones, ProConnect among them.
+pub(super) fn drop_unverified_email(claims: &mut Map<String, Value>) {
+    if claims.get("email_verified").is_some_and(|verified| *verified != true && *verified != "true") {
+        claims.remove("email");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The verifier of signed tokens (JWS compact serialisation, RFC 7515 §5.2) on the library's keys.
 //!
-//! Called by `id_token`, `userinfo` and `logout_token`; a claim reaches them only out of [`verify`], after the
+//! Called by `id_token`, `userinfo`, `logout_token`, `access_token` and `introspection`; a claim reaches them only out of [`verify`], after the
 //! signature. What a claim must say is theirs to check. Must never take an algorithm, a key or an
 //! address of a key from the token itself, and never repeat the token's words in an error.
 
@@ -41,14 +41,24 @@ pub(super) enum Kind {
     /// A logout token: `logout+jwt` as well (Back-Channel Logout §2.4). Only recommended there, and
     /// providers write `JWT` (Keycloak before 25, for one).
     Logout,
+    /// An access token that says so: `at+jwt` (RFC 9068 §4), which nothing else is called.
+    AccessToken,
+    /// An access token of an issuer that does not say so: `JWT`, or without a type, as well. What
+    /// tells it from an ID token is for `access_token` to find.
+    UntypedAccessToken,
+    /// The answer to an introspection: `token-introspection+jwt` (RFC 9701 §5).
+    Introspection,
 }
 
 impl Kind {
-    fn may_be_called(self, typ: &str) -> bool {
+    fn may_be_called(self, typ: Option<&str>) -> bool {
+        let Some(typ) = typ else { return !matches!(self, Self::AccessToken | Self::Introspection) };
         let typ = typ.to_ascii_lowercase();
         match typ.strip_prefix("application/").unwrap_or(&typ) {
-            "jwt" => true,
+            "jwt" => matches!(self, Self::Plain | Self::Logout | Self::UntypedAccessToken),
             "logout+jwt" => self == Self::Logout,
+            "at+jwt" => matches!(self, Self::AccessToken | Self::UntypedAccessToken),
+            "token-introspection+jwt" => self == Self::Introspection,
             _ => false,
         }
     }
@@ -139,6 +149,17 @@ pub(super) fn verify(token: &str, kind: Kind, trust: &Trust<'_>) -> Result<Verif
     Ok(Verified { algorithm, claims })
 }
 
+/// The issuer that a token claims to be from: to choose who can verify it, and for nothing else.
+/// Nothing of it is verified yet.
+pub(super) fn claimed_issuer(token: &str) -> Option<String> {
+    let mut parts = token.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    let mut claims = strict_json::object(&decoded(payload).ok()?).ok()?;
+    text(&mut claims, "iss").ok()?
+}
+
 /// HS256, by ring and not by the library: the library's panics on a signature of another length
 /// (openidconnect 4.1.0, `core/jwk/mod.rs`: `signature.into()`).
 fn verify_hs256(secret: Option<&SecretString>, signed: &[u8], signature: &[u8]) -> Result<(), JwsError> {
@@ -169,8 +190,8 @@ impl Header {
         if members.contains_key("crit") || members.contains_key("cty") {
             return Err(JwsError::UnsupportedHeader);
         }
-        // An access token (`at+jwt`) is neither, and a logout token is no ID token.
-        if text(&mut members, "typ")?.is_some_and(|typ| !expected.may_be_called(&typ)) {
+        // An access token is no ID token, a logout token is neither, and so on.
+        if !expected.may_be_called(text(&mut members, "typ")?.as_deref()) {
             return Err(JwsError::UnsupportedHeader);
         }
         let alg = text(&mut members, "alg")?.ok_or(JwsError::Malformed)?;

@@ -1,8 +1,11 @@
 //! OpenID Connect, as a relying party: one file per exchange, hidden behind [`Provider`].
 //!
-//! Called by `login` and `session`. Never writes a cookie, never decides who may enter, never reads a claim
+//! And, as a resource server, the verification of access tokens: [`TokenIssuer`], [`Introspection`].
+//!
+//! Called by `login`, `session` and `bearer`. Never writes a cookie, never decides who may enter, never reads a claim
 //! before the token that carries it is verified.
 
+mod access_token;
 mod algorithms;
 mod authorize;
 mod cache;
@@ -13,9 +16,11 @@ mod examine;
 mod exchange;
 mod id_token;
 mod identity;
+mod introspection;
 mod jws;
 mod keys;
 mod logout_token;
+mod published_keys;
 mod query;
 mod refresh;
 mod registered_claims;
@@ -27,13 +32,16 @@ mod stub;
 mod token;
 mod userinfo;
 
+pub use access_token::{AccessToken, AccessTokenError, AccessTokenType, IssuerSettings, TokenIssuer};
 pub use authorize::RESERVED_PARAMETERS;
 pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
 pub use id_token::IdTokenError;
 pub use identity::Identity;
+pub use introspection::{Introspection, IntrospectionError, IntrospectionSettings};
 pub use jws::JwsError;
 pub use logout_token::{LogoutToken, LogoutTokenError};
+pub use published_keys::KeySource;
 pub use refresh::{Held, RefreshError, Refreshed};
 pub use revocation::{Revocation, RevocationError};
 pub use settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};

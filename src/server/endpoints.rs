@@ -281,6 +281,15 @@ impl Endpoints {
                 let return_to = from.and_then(|from| ReturnTo::parse(from, &self.public_url, &self.prefix).ok());
                 self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts)
             }
+            (Denial::Bearer(fault), None) => self.refuse_bearer(fault, parts, exchange),
+            (Denial::NoBearer, None) => {
+                exchange.because(denial);
+                self.ask_for_bearer()
+            }
+            (Denial::NeitherSessionNorBearer(reason), None) => {
+                let reply = self.deny(Denial::NotSignedIn(reason), parts, exchange);
+                reply.header(WWW_AUTHENTICATE, self.bearer_challenge(""))
+            }
             (_, None) => {
                 exchange.because(denial);
                 let sign_in = format!("{}{}/sign_in", self.public_url.origin(), self.prefix.as_str());

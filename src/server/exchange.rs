@@ -1,6 +1,8 @@
 //! One request and its answer: what is learnt on the way, and the one log line at the end.
 
 use super::metrics::Metrics;
+use crate::bearer::NotVerified;
+use crate::clock::Timestamp;
 use crate::credentials::Provided;
 use crate::gate::headers::IdentityHeaders;
 use crate::session::{OpenedSession, SessionId};
@@ -28,6 +30,12 @@ pub(super) struct Exchange {
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
     pub(super) identity: IdentityHeaders,
+    /// What the log calls whoever shows its bearer token: the rule, and the name of a service key.
+    pub(super) bearer: Option<String>,
+    /// When that token ends.
+    pub(super) bearer_ends_at: Option<Timestamp>,
+    /// Why the token does not count.
+    pub(super) not_verified: Option<NotVerified>,
     /// What its cookie opened to.
     pub(super) opened: Option<Arc<OpenedSession>>,
     /// What the upstream needs to trust it.
@@ -76,6 +84,9 @@ impl Exchange {
             route: None,
             session: None,
             identity: IdentityHeaders::default(),
+            bearer: None,
+            bearer_ends_at: None,
+            not_verified: None,
             opened: None,
             credential: Provided::default(),
             proof: None,
@@ -159,6 +170,7 @@ impl Exchange {
                     route = line.route,
                     upstream = line.upstream,
                     session = self.session.map(|id| id.short()),
+                    bearer = self.bearer.as_deref(),
                     client = self.forwarded.as_ref().map(|forwarded| tracing::field::display(forwarded.client)),
                     ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
                     bytes = line.bytes,

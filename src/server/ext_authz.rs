@@ -170,7 +170,7 @@ impl ExtAuthz {
     /// `None` where what it has to set is no text.
     fn granted(&self, granted: Granted, headers: &HeaderMap, exchange: &Exchange) -> Option<CheckResponse> {
         use HeaderAppendAction::{AppendIfExistsOrAdd, OverwriteIfExistsOrAdd};
-        let Granted { identity, credential, cookies } = granted;
+        let Granted { identity, credential, cookies, .. } = granted;
         let ours = self.proxy.gate.headers();
         // What is told to front proxies of oauth2-proxy's contract is nothing for the app.
         let for_app = |name: &HeaderName| name != GAP_AUTH || ours.all().iter().any(|(known, _)| known == name);

@@ -26,6 +26,7 @@ use crate::gate::{About, Forward, Question, Verdict};
 use crate::pages::ErrorKind;
 use crate::session::NoSession;
 use crate::web::hygiene::Ambiguous;
+use crate::web::origin::is_handshake;
 use crate::web::original::{FrontProxy, NotRebuilt, OriginalRequest};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
@@ -62,6 +63,8 @@ pub(super) struct Granted {
     pub(super) credential: Vec<(HeaderName, HeaderValue)>,
     /// `Set-Cookie` values for the browser.
     pub(super) cookies: Vec<HeaderValue>,
+    /// Whether the same request may be answered so again: not where it depends on whose page sent it.
+    may_last: bool,
 }
 
 /// Why a question is not answered.
@@ -154,6 +157,10 @@ impl Proxy {
             let session = self.refresh(opened, headers, exchange, now).await;
             verdict = self.gate.consult_again(question, session, now, random);
         }
+        if let Verdict::Verify { token, rules } = verdict {
+            let caller = self.verified(&token, rules, exchange, now).await;
+            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault));
+        }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
             Verdict::SignIn { return_to, reason } => {
@@ -166,7 +173,9 @@ impl Proxy {
             Verdict::Deny(denial) => refusal(self.endpoints.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
-            Verdict::Refresh(_) => self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange),
+            Verdict::Refresh(_) | Verdict::Verify { .. } => {
+                self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange)
+            }
         };
         Answer::Refused(reply)
     }
@@ -193,6 +202,10 @@ impl Proxy {
         {
             self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
         }
+        let may_last = match &question.about {
+            About::Session(_) => false,
+            About::Request { request, .. } => request.parts().method.is_safe() && !is_handshake(&parts.headers),
+        };
         let mut credential = Vec::new();
         if forward.is_preflight {
             exchange.replaces = forward.route.credential;
@@ -204,14 +217,15 @@ impl Proxy {
             cookies.append(&mut exchange.renewal);
             credential = std::mem::take(&mut exchange.credential.headers);
         }
-        Answer::Granted(Granted { identity: forward.identity, credential, cookies })
+        Answer::Granted(Granted { identity: forward.identity, credential, cookies, may_last })
     }
 
     /// Tells a front proxy that the request may pass.
     fn told_to(&self, from: FrontProxy, granted: Granted, cache_seconds: u64) -> Reply {
         // Envoy takes every other status for a refusal.
         let status = if from == FrontProxy::Envoy { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let lasts = cache_seconds > 0 && granted.cookies.is_empty() && granted.credential.is_empty();
+        let lasts =
+            cache_seconds > 0 && granted.may_last && granted.cookies.is_empty() && granted.credential.is_empty();
         let mut reply = Reply::new(status, "").headers(granted.identity.iter().cloned());
         if from == FrontProxy::Envoy {
             let names: Vec<&str> = self.not_set(&granted.identity).map(HeaderName::as_str).collect();

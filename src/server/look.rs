@@ -117,6 +117,10 @@ impl Proxy {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
             verdict = self.gate.judge_again(request, session, now, random);
         }
+        if let Verdict::Verify { token, rules } = verdict {
+            let caller = self.verified(&token, rules, exchange, now).await;
+            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault));
+        }
         match verdict {
             Verdict::Forward(forward) => self.to_app(forward, request, line, exchange, now).await,
             Verdict::SignIn { return_to, reason } => {
@@ -132,7 +136,7 @@ impl Proxy {
                 Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
             }
             // Asked once already; whatever asks again is not decided.
-            Verdict::Refresh(_) => {
+            Verdict::Refresh(_) | Verdict::Verify { .. } => {
                 exchange.decision = "unavailable";
                 let reason = NoSession::ProviderDown;
                 Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
@@ -163,6 +167,7 @@ impl Proxy {
         exchange.route = Some(forward.index);
         exchange.session = forward.session;
         exchange.identity = forward.identity;
+        exchange.bearer_ends_at = forward.bearer_ends_at;
         if forward.session.is_none() {
             // Ended while it was renewed: the answer is for everybody, and brings nothing back.
             exchange.renewal.clear();

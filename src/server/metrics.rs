@@ -13,6 +13,7 @@ pub struct Metrics {
     pub(super) sign_outs: IntCounterVec,
     pub(super) provider_logouts: IntCounterVec,
     pub(super) refreshes: IntCounterVec,
+    pub(super) bearer_tokens: IntCounterVec,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) credential_failures: IntCounterVec,
     pub(super) cut_connections: IntCounterVec,
@@ -44,6 +45,8 @@ impl Metrics {
         )?;
         let refreshes =
             counter("vestibule_refreshes_total", "Requests that asked whether a session goes on", &["outcome"])?;
+        let bearer_tokens =
+            counter("vestibule_bearer_tokens_total", "Bearer tokens looked at by outcome", &["outcome"])?;
         let upstream_errors =
             counter("vestibule_upstream_errors_total", "Failed requests to apps by cause", &["upstream", "cause"])?;
         let credential_failures = counter(
@@ -76,6 +79,7 @@ impl Metrics {
             sign_outs,
             provider_logouts,
             refreshes,
+            bearer_tokens,
             upstream_errors,
             credential_failures,
             cut_connections,

@@ -5,6 +5,7 @@
 //! Pingora's own server: that one binds late, sleeps through its shutdown and takes over signals.
 
 mod admin;
+mod bearer;
 mod credential;
 mod endpoints;
 mod exchange;
@@ -36,6 +37,7 @@ pub use settings::{
     Settings, Timeouts, TlsFiles, Upstream, UpstreamAddress,
 };
 
+use crate::bearer::Bearers;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
@@ -84,6 +86,8 @@ pub struct Parts {
     pub refresher: Arc<Refresher>,
     /// What upstreams need to trust a request.
     pub credentials: Arc<Credentials>,
+    /// What verifies the tokens of API clients.
+    pub bearers: Bearers,
     /// What opens the playgrounds of 2025.
     pub playground: PlaygroundSettings,
     /// The state kept between requests.
@@ -124,7 +128,7 @@ impl Listeners {
 /// Serves until `shutdown` completes; then takes no more connections, lets requests finish for
 /// the configured time, and returns.
 pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
-    let Parts { gate, endpoints, sessions, refresher, credentials, playground, store, settings } = parts;
+    let Parts { gate, endpoints, sessions, refresher, credentials, bearers, playground, store, settings } = parts;
     let metrics = Arc::clone(&endpoints.metrics);
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
     // On its own listener the root is the prefix.
@@ -144,6 +148,7 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
         sessions,
         refresher,
         credentials: Arc::clone(&credentials),
+        bearers: Arc::new(bearers),
         playground: Arc::new(Playground { settings: playground, store }),
         upstreams: Arc::clone(&upstreams),
         trusted,

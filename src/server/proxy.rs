@@ -15,6 +15,7 @@ use super::reply::Reply;
 use super::rescue::Rescue;
 use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
+use crate::bearer::Bearers;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::session::{NoSession, Refresher, Sessions};
@@ -46,6 +47,7 @@ pub(super) struct Proxy {
     pub(super) sessions: Arc<Sessions>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) credentials: Arc<Credentials>,
+    pub(super) bearers: Arc<Bearers>,
     pub(super) playground: Arc<Playground>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
@@ -83,9 +85,10 @@ impl Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             let upstream = self.upstream_of(exchange).and_then(|index| self.upstreams.settings(index));
             let max_age = upstream.and_then(|upstream| upstream.timeouts.websocket_max_age);
-            line.answer(Answer::WebSocket, max_age.map(|max_age| self.endpoints.clock.now().plus(max_age)));
+            let too_old = max_age.map(|max_age| self.endpoints.clock.now().plus(max_age));
+            line.answer(Answer::WebSocket, too_old.into_iter().chain(exchange.bearer_ends_at).min());
         } else if is_event_stream(response) && session.req_header().method != Method::HEAD {
-            line.answer(Answer::EventStream, None);
+            line.answer(Answer::EventStream, exchange.bearer_ends_at);
         }
     }
 

@@ -47,7 +47,7 @@ impl Rescue {
         }
     }
 
-    /// `None` for those that are no error but a request to sign in.
+    /// `None` for those that are no error but a request to sign in, or to show a good bearer token.
     pub(super) fn of_denial(denial: Denial) -> Option<Self> {
         match denial {
             Denial::NoRoute | Denial::NoApp => Some(rescue(ErrorKind::NotFound, Level::INFO)),
@@ -55,12 +55,20 @@ impl Rescue {
             Denial::OtherSite => Some(rescue(ErrorKind::OtherSite, Level::WARN)),
             Denial::NotAllowed => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
-            Denial::NotSignedIn(_) | Denial::FormWithoutSession(_) => None,
+            Denial::NotSignedIn(_)
+            | Denial::FormWithoutSession(_)
+            | Denial::NeitherSessionNorBearer(_)
+            | Denial::NoBearer
+            | Denial::Bearer(_) => None,
         }
     }
 
     /// An outage in the middle of a session. Loud once where it begins, not at every request.
     pub(super) const OF_OUTAGE: Self = rescue(ErrorKind::SessionUnavailable, Level::WARN);
+
+    /// Nothing is known of a bearer token: its issuer cannot be asked. No reason to let anybody in, nor
+    /// to tell a client that its token is bad.
+    pub(super) const OF_BEARER_OUTAGE: Self = rescue(ErrorKind::TemporarilyUnavailable, Level::WARN);
 
     pub(super) fn of_start(error: &StartError) -> Self {
         match error {

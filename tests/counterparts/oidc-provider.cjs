@@ -6,11 +6,15 @@
 //                            "person": {"acr": "eidas1-mfa", "roles": []},
 //                            "client_secrets": {"vestibule-es256": "…"},
 //                            "backchannel_logout_uri": "http://localhost:4180/oauth2/backchannel_logout",
-//                            "access_token_ttl": 5, "rotate_always": true}'
+//                            "access_token_ttl": 5, "rotate_always": true,
+//                            "api": "https://api.example"}'
 //
-// The last three are not the federation's: it tells no service of a sign-out, its access tokens
+// The last four are not the federation's: it tells no service of a sign-out, its access tokens
 // live an hour, and it rotates refresh tokens late in their life. With them the library is what a
-// stricter provider is: every refresh token is good once, and a second use ends the grant.
+// stricter provider is: every refresh token is good once, and a second use ends the grant. With an
+// api it issues access tokens for that resource to `vestibule-machine`: JWTs for the address itself,
+// opaque ones for the one below it, `/opaque`; and `vestibule-api` is told of them, in signed answers
+// where it asks for those.
 //
 // With `realm` it is an enterprise's single sign-on instead: below that path, and with nothing at
 // `/.well-known`. `public_client` is one more client, `vestibule-public`, which has no secret.
@@ -33,7 +37,7 @@ const http = require('node:http');
 // The library announces itself on standard output, which belongs to our one line.
 console.info = console.warn = console.log = console.error;
 
-const { Provider } = require('oidc-provider');
+const { Provider, errors } = require('oidc-provider');
 
 const SESSION_COOKIE = 'pc_session_id';
 const HOURS_12 = 12 * 3600;
@@ -63,6 +67,7 @@ const settings = {
   backchannel_logout_uri: undefined,
   access_token_ttl: 3600,
   rotate_always: false,
+  api: undefined,
   realm: undefined,
   public_client: false,
   ...JSON.parse(process.argv[2] ?? '{}'),
@@ -240,7 +245,19 @@ function clients() {
       backchannel_logout_session_required: true,
     }),
   });
-  const all = [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256')];
+  const machine = (name, more) => ({
+    client_id: `vestibule-${name}`,
+    client_secret: settings.client_secrets[`vestibule-${name}`] ?? crypto.randomBytes(32).toString('base64url'),
+    redirect_uris: [],
+    response_types: [],
+    id_token_signed_response_alg: 'ES256',
+    ...more,
+  });
+  const machines = settings.api === undefined ? [] : [
+    machine('machine', { grant_types: ['client_credentials'], scope: 'read write' }),
+    machine('api', { grant_types: [], introspection_signed_response_alg: 'ES256' }),
+  ];
+  const all = [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256'), ...machines];
   if (!settings.public_client) return all;
   const { client_secret, ...open } = of('public', 'ES256');
   return [...all, { ...open, token_endpoint_auth_method: 'none' }];
@@ -280,7 +297,7 @@ function makeProvider(issuer, registered) {
       userinfoEncryptionEncValues: ['A256GCM'],
       introspectionEncryptionEncValues: ['A256GCM'],
     },
-    scopes: ['openid'],
+    scopes: ['openid', ...(settings.api === undefined ? [] : ['read', 'write'])],
     claims: {
       openid: ['sub'],
       ...Object.fromEntries(SCOPES.slice(1).map((scope) => [scope, [scope === 'phone' ? 'phone_number' : scope]])),
@@ -290,7 +307,20 @@ function makeProvider(issuer, registered) {
     features: {
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: Boolean(settings.backchannel_logout_uri) },
-      resourceIndicators: { enabled: false },
+      clientCredentials: { enabled: settings.api !== undefined },
+      resourceIndicators: settings.api === undefined ? { enabled: false } : {
+        enabled: true,
+        getResourceServerInfo: async (_ctx, resource) => {
+          if (resource !== settings.api && resource !== `${settings.api}/opaque`) throw new errors.InvalidTarget();
+          const jwt = resource === settings.api;
+          return {
+            scope: 'read write',
+            audience: resource,
+            accessTokenFormat: jwt ? 'jwt' : 'opaque',
+            ...(jwt && { jwt: { sign: { alg: 'ES256' } } }),
+          };
+        },
+      },
       claimsParameter: { enabled: true },
       encryption: { enabled: true },
       introspection: { enabled: true },

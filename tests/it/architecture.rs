@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 9] = [
     &["secret", "clock", "random", "claims"],
     &["seal", "fetch", "web"],
     &["oidc", "pages", "store"],
-    &["session"],
+    &["session", "bearer"],
     &["gate", "login", "credentials"],
     &["server", "telemetry"],
     &["config", "demo"],

@@ -349,6 +349,12 @@ async fn an_answer_may_be_kept_for_as_long_as_is_configured_where_it_brings_noth
     assert_eq!(answer.header("cache-control"), Some("max-age=2"));
     assert_eq!(answer.header("vary"), Some("cookie, authorization, x-original-url, x-original-method"));
     assert_eq!(ask(&stranger, "nginx", "GET", "/app/x", &[]).await.header("cache-control"), Some("no-store"));
+    // What depends on whose page sent it is asked each time.
+    let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for (method, own) in [("POST", &[][..]), ("GET", &[key])] {
+        let answer = ask(&person, "nginx", method, "/app/x", own).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (202, Some("no-store")), "{method} {own:?}");
+    }
     site.clock.advance(std::time::Duration::from_secs(120));
     let renewed = ask(&person, "nginx", "GET", "/app/x", &[]).await;
     assert_eq!((renewed.set_cookies().len(), renewed.header("cache-control")), (1, Some("no-store")));

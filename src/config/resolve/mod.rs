@@ -5,6 +5,7 @@
 //! run) are noted on the way.
 
 mod albert;
+mod bearer;
 mod browser;
 mod client_authentication;
 mod credentials;
@@ -160,7 +161,8 @@ impl Resolver<'_> {
         let surroundings =
             routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
         let mut book = self.credentials(&root.key("credentials"), written);
-        let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book);
+        let bearers = self.bearers(&root.key("bearer"), written);
+        let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book, &bearers);
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         self.credentials_beside(identity.as_ref(), &book);
@@ -195,6 +197,7 @@ impl Resolver<'_> {
             routes: routes?,
             playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints },
             credentials: book.all,
+            bearers: bearers.all,
             identity: identity?,
             kept_claims,
             store: store?,

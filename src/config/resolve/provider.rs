@@ -197,7 +197,7 @@ impl Resolver<'_> {
     }
 
     /// A list of words without spaces (RFC 6749 §3.3).
-    fn words(&mut self, at: &KeyPath, list: Option<&written::List<String>>) -> Vec<String> {
+    pub(super) fn words(&mut self, at: &KeyPath, list: Option<&written::List<String>>) -> Vec<String> {
         let mut words = Vec::new();
         for (at, word) in self.items(at, list) {
             let token = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';

@@ -1,6 +1,7 @@
 //! Routes: each by itself, and all together.
 
 use super::Resolver;
+use super::bearer::Bearers;
 use super::credentials::Book;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
@@ -25,6 +26,7 @@ impl Resolver<'_> {
         written: &Written,
         around: &Surroundings<'_>,
         book: &mut Book,
+        bearers: &Bearers,
     ) -> Option<Table> {
         let example = "[{path: /**, upstream: NAME}]";
         let list = self.required(at, written.routes.as_ref(), example)?;
@@ -83,9 +85,11 @@ impl Resolver<'_> {
                     "says nothing where the route has no credentials; remove it",
                 );
             }
+            let kind = credential.and_then(|index| book.kind_of(index));
+            let bearer = self.route_bearer(&at, route, kind, bearers);
             let Some(resolved) = self.route(&at, route, upstream, around) else { continue };
             let client_authorization = route.client_authorization.unwrap_or_default();
-            routes.push(Route { credential, client_authorization, envelope, ..resolved });
+            routes.push(Route { bearer, credential, client_authorization, envelope, ..resolved });
             places.push(at);
         }
         for (index, name) in names.iter().enumerate() {

@@ -5,6 +5,7 @@
 //! Everything is optional here; `resolve` knows what is required and says so with a hint.
 //! Defaults live beside the types so that the documentation cannot disagree with the program.
 
+mod bearer;
 mod browser;
 mod credentials;
 mod forward_auth;
@@ -13,9 +14,10 @@ mod provider;
 mod session;
 mod store;
 
+pub(in crate::config) use bearer::{Bearer, BearerKind, ServiceKey};
 pub(in crate::config) use browser::{Cors, Csrf};
 pub(in crate::config) use credentials::{
-    AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, Reference,
+    AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, OneOrMore, Reference,
 };
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
@@ -56,6 +58,8 @@ pub(in crate::config) mod defaults {
     pub(in crate::config) const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
     /// Time for an API to make an account, which takes a quarter of a second, and to be slow.
     pub(in crate::config) const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(10);
+    /// A client waits for it, and gives up itself after some seconds.
+    pub(in crate::config) const BEARER_TIMEOUT: Duration = Duration::from_secs(5);
     /// What the playgrounds have written in their code.
     pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
     pub(in crate::config) const CORS_MAX_AGE: Duration = Duration::from_secs(600);
@@ -158,6 +162,11 @@ pub(in crate::config) struct Written {
     /// What upstreams need to trust a request, each under a name that routes refer to.
     #[schemars(extend("x-name" = "NAME"))]
     pub(in crate::config) credentials: Option<Named<Credential>>,
+
+    /// The bearer tokens that routes may take of API clients, each sort under a name that routes refer
+    /// to (`docs/bearer.md`).
+    #[schemars(extend("x-name" = "NAME"))]
+    pub(in crate::config) bearer: Option<Named<Bearer>>,
 
     /// `/v1/oauth2/{login,callback,playground-login,logout}` and
     /// `/v1/auth/{proconnect,callback,logout}`, for playgrounds that stay as they are
@@ -296,6 +305,10 @@ pub(in crate::config) struct Route {
     /// Who may pass.
     #[schemars(extend("default" = Access::default()))]
     pub(in crate::config) access: Option<Access>,
+    /// The names of those of `bearer` whose tokens may pass, in the place of a session. A request that
+    /// shows a bearer token is judged by that alone, whatever cookie it brings.
+    #[schemars(extend("examples" = ["api", ["api", "services"]]))]
+    pub(in crate::config) bearer: Option<OneOrMore>,
     /// The name of the upstream that answers. Must be there, except with `forward_auth`: the app is
     /// behind the front proxy then.
     #[schemars(extend("examples" = ["playground"]))]

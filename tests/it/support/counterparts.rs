@@ -168,6 +168,11 @@ impl OidcProvider {
         self.clients.iter().find(|client| client.id_token_algorithm == algorithm).expect("one of the three")
     }
 
+    /// The client of that name, beyond those that sign people in.
+    pub(crate) fn client_named(&self, id: &str) -> &Client {
+        self.clients.iter().find(|client| client.id == id).expect("one that it was set up with")
+    }
+
     /// Ends the sessions of the person `sub`, as an administrator there does, and tells every client.
     /// What it says of that.
     pub(crate) async fn sign_out(&self, sub: &str) -> serde_json::Value {

@@ -11,6 +11,7 @@ pub(crate) mod counterparts;
 pub(crate) mod echo;
 pub(crate) mod front_proxy;
 pub(crate) mod grpc;
+pub(crate) mod issuer;
 pub(crate) mod keyed;
 pub(crate) mod log_watch;
 pub(crate) mod ports;

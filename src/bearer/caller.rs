@@ -1,0 +1,53 @@
+//! Who calls with a bearer token, after every check.
+
+use crate::claims::Claims;
+use crate::clock::Timestamp;
+
+/// Whom a bearer token names, and by which rule it was verified.
+///
+/// Part of the security perimeter: its fields are private to `bearer`, which makes one only at the
+/// end of `Bearers::verify`. It is no session: it lasts for one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub(in crate::bearer) rule: usize,
+    pub(in crate::bearer) name: String,
+    pub(in crate::bearer) key: Option<String>,
+    pub(in crate::bearer) claims: Claims,
+    pub(in crate::bearer) ends_at: Option<Timestamp>,
+}
+
+impl Caller {
+    /// The rule that verified the token, by its index: it is worth nothing where another is asked for.
+    pub fn rule(&self) -> usize {
+        self.rule
+    }
+
+    /// The name of that rule.
+    pub fn rule_name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the log calls it: the rule, and the service key's own name. Nothing of a person.
+    pub fn label(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{}/{key}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The verified claims, those that are kept.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// When the token ends, where it says so.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.ends_at
+    }
+
+    /// A caller for the tests of other rooms, as if this rule had verified a token.
+    #[cfg(test)]
+    pub(crate) fn for_tests(rule: usize, claims: &serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { rule, name: "api".to_owned(), key: None, claims: Claims::from_json(claims), ends_at: None }
+    }
+}
