@@ -94,14 +94,18 @@ impl Case<'_, '_> {
         !matches!(self.found, Found::Route(_, route) if route.csrf == Csrf::Off)
     }
 
-    /// Whether its method, or one that an app may take in its place, is for changing something
-    /// (RFC 9110 §9.2.1).
     fn changes_something(&self) -> bool {
-        let is_safe =
-            |method: &[u8]| ["GET", "HEAD", "OPTIONS"].iter().any(|safe| method.eq_ignore_ascii_case(safe.as_bytes()));
-        !is_safe(self.method.as_str().as_bytes())
-            || overriding_methods(self.headers).any(|method| !is_safe(method.as_bytes().trim_ascii()))
+        changes_something(self.method, self.headers)
     }
+}
+
+/// Whether a request's method, or one that an app may take in its place, is for changing something
+/// (RFC 9110 §9.2.1).
+pub(crate) fn changes_something(method: &Method, headers: &HeaderMap) -> bool {
+    let is_safe =
+        |method: &[u8]| ["GET", "HEAD", "OPTIONS"].iter().any(|safe| method.eq_ignore_ascii_case(safe.as_bytes()));
+    !is_safe(method.as_str().as_bytes())
+        || overriding_methods(headers).any(|method| !is_safe(method.as_bytes().trim_ascii()))
 }
 
 /// A decision, with what it borrowed worked out.

@@ -22,7 +22,7 @@ use super::rescue::Rescue;
 use super::settings::{ForwardAuth, NotSignedIn};
 use crate::gate::constraints::Constraints;
 use crate::gate::headers::IdentityHeaders;
-use crate::gate::{About, Forward, Question, Verdict};
+use crate::gate::{About, Forward, Question, Verdict, changes_something};
 use crate::pages::ErrorKind;
 use crate::session::NoSession;
 use crate::web::hygiene::Ambiguous;
@@ -204,7 +204,9 @@ impl Proxy {
         }
         let may_last = match &question.about {
             About::Session(_) => false,
-            About::Request { request, .. } => request.parts().method.is_safe() && !is_handshake(&parts.headers),
+            About::Request { request, .. } => {
+                !changes_something(&request.parts().method, &parts.headers) && !is_handshake(&parts.headers)
+            }
         };
         let mut credential = Vec::new();
         if forward.is_preflight {

@@ -351,7 +351,8 @@ async fn an_answer_may_be_kept_for_as_long_as_is_configured_where_it_brings_noth
     assert_eq!(ask(&stranger, "nginx", "GET", "/app/x", &[]).await.header("cache-control"), Some("no-store"));
     // What depends on whose page sent it is asked each time.
     let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    for (method, own) in [("POST", &[][..]), ("GET", &[key])] {
+    let disguise = ("x-http-method-override", "DELETE");
+    for (method, own) in [("POST", &[][..]), ("GET", &[key]), ("GET", &[disguise, ("origin", "https://app.example")])] {
         let answer = ask(&person, "nginx", method, "/app/x", own).await;
         assert_eq!((answer.status, answer.header("cache-control")), (202, Some("no-store")), "{method} {own:?}");
     }
