@@ -27,7 +27,7 @@ pub(super) fn verifier(
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).allow_unauthenticated();
-    Ok(verifier.build().map_err(|error| error.to_string())?)
+    verifier.build().map_err(|error| error.to_string())
 }
 
 /// Reads the certificate of a connection when its handshake is complete.
