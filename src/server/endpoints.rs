@@ -379,10 +379,11 @@ impl Endpoints {
             self.page(kind.status(), page, parts)
         } else {
             let message = text(kind, Language::English);
-            let mut body = serde_json::json!({ "error": snake_case(kind), "message": message.explanation, "id": id });
-            if let Some(why) = why {
-                body["rule"] = why.rule.into();
-            }
+            let (error, message) = (snake_case(kind), message.explanation);
+            let body = match why {
+                Some(why) => serde_json::json!({ "error": error, "message": message, "rule": why.rule, "id": id }),
+                None => serde_json::json!({ "error": error, "message": message, "id": id }),
+            };
             Reply::json(kind.status(), &body)
         };
         exchange.error_id = Some(id);

@@ -32,6 +32,7 @@ use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
 use crate::claims;
+use crate::gate::route::Table;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
@@ -171,7 +172,7 @@ impl Resolver<'_> {
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
-        kept_claims.extend(routes.iter().flat_map(|table| table.iter()).flat_map(|route| route.rules.claims()));
+        kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
         // Every session has its subject apart.
         kept_claims.retain(|claim| claim != "sub");
         if forward_auth.is_some() {

@@ -190,10 +190,10 @@ impl Resolver<'_> {
             }
         }
         if let Some(values) = &condition.email {
-            and(self.emails(&at.key("email"), values));
+            and(Some(self.emails(&at.key("email"), values)));
         }
         if let Some(values) = &condition.email_domain {
-            and(self.email_domains(&at.key("email_domain"), values));
+            and(Some(self.email_domains(&at.key("email_domain"), values)));
         }
         if let Some(OneOrMore(levels)) = &condition.acr {
             let with_higher = levels.iter().flat_map(|level| at_least(level)).map(str::to_owned).collect();
@@ -248,7 +248,7 @@ impl Resolver<'_> {
         Some(Test::OneOf(Arc::new(values.iter().cloned().collect())))
     }
 
-    fn emails(&mut self, at: &KeyPath, OneOrMore(addresses): &OneOrMore) -> Option<Condition> {
+    fn emails(&mut self, at: &KeyPath, OneOrMore(addresses): &OneOrMore) -> Condition {
         let mut folded = HashSet::new();
         for address in addresses {
             if crate::web::domain::of_email(address).is_none_or(|domain| !is_domain(domain)) || address.starts_with('@')
@@ -260,10 +260,10 @@ impl Resolver<'_> {
             }
             folded.insert(address.to_ascii_lowercase());
         }
-        Some(Condition::Is(Subject::Email, Test::OneOf(Arc::new(folded))))
+        Condition::Is(Subject::Email, Test::OneOf(Arc::new(folded)))
     }
 
-    fn email_domains(&mut self, at: &KeyPath, OneOrMore(written): &OneOrMore) -> Option<Condition> {
+    fn email_domains(&mut self, at: &KeyPath, OneOrMore(written): &OneOrMore) -> Condition {
         let mut domains = Domains::default();
         for text in written {
             let (set, domain) = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
@@ -277,7 +277,7 @@ impl Resolver<'_> {
             }
             set.insert(domain.to_ascii_lowercase());
         }
-        Some(Condition::Is(Subject::EmailDomain, Test::Domain(Arc::new(domains))))
+        Condition::Is(Subject::EmailDomain, Test::Domain(Arc::new(domains)))
     }
 
     fn claim(&mut self, at: &KeyPath, name: &str, test: &ClaimTest) -> Option<Condition> {
