@@ -208,7 +208,8 @@ fn summary(config: &Config) -> String {
     if let Some(by_app) = &config.login.by_app {
         let (uri, lifetime) = (by_app.redirect_uri.as_str(), config.session.access_token);
         let (is_cookieless, login_cookie) = (by_app.is_cookieless, config.cookies.scripts_sign_in);
-        writeln!(out, "tokens back at {uri} {lifetime:?} cookieless {is_cookieless} by scripts {login_cookie}").unwrap();
+        writeln!(out, "tokens back at {uri} {lifetime:?} cookieless {is_cookieless} by scripts {login_cookie}")
+            .unwrap();
     }
     let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
     writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
