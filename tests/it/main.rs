@@ -66,5 +66,6 @@ mod sign_out;
 mod stores;
 mod streaming;
 mod support;
+mod token_endpoints;
 mod upstream;
 mod without_discovery;
