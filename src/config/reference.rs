@@ -4,6 +4,7 @@
 //! key is the doc comment of its field in `written`.
 
 use super::schema::schema;
+use super::sites::OF_THE_PROCESS;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -66,6 +67,7 @@ This page is generated from the program's types: change the comments in `src/con
 const ORDER: &[&str] = &[
     "kind",
     "public_url",
+    "sites",
     "prefix",
     "listeners",
     "proxy",
@@ -281,6 +283,10 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
         }
         page.push_str("```\n");
     }
+    if key.path == "sites" {
+        let _ = writeln!(page, "\nThe keys of a site are those of this page, except {}.", listed_of_the_process());
+        return;
+    }
     if let Some(same) = schema.get("x-same-as").and_then(Value::as_str) {
         let _ = writeln!(page, "\nThe keys of the mapping are those of each of [`{same}`](#{same}).");
         return;
@@ -290,6 +296,12 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
             write_key(page, &key, level + 1);
         }
     }
+}
+
+/// What no site says, as a person lists it.
+fn listed_of_the_process() -> String {
+    let keys: Vec<String> = OF_THE_PROCESS.iter().map(|key| format!("`{key}`")).collect();
+    super::parse::listed(&keys.iter().map(String::as_str).collect::<Vec<_>>()).replace(" or ", " and ")
 }
 
 /// The mappings inside a key, with what a path to them adds: its own keys, those of each entry of

@@ -101,7 +101,13 @@ fn outcome(input: &str) -> String {
     let files: Vec<(&str, &str)> = std::iter::once(first).chain(others).collect();
     match from_texts(&files, &World) {
         Err(problems) => problems.to_string(),
-        Ok(config) => summary(&config),
+        Ok(config) => {
+            let sites = config.each_site().map(|site| match &site.site {
+                Some(name) => format!("--- {name}\n{}", summary(site)),
+                None => summary(site),
+            });
+            sites.chain(config.findings().iter().map(|finding| format!("finding {finding}"))).collect::<Vec<_>>().join("\n")
+        }
     }
 }
 
@@ -210,9 +216,6 @@ fn summary(config: &Config) -> String {
     writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
     writeln!(out, "{:?}", config.pages).unwrap();
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
-    for finding in config.findings() {
-        write!(out, "\nfinding {finding}").unwrap();
-    }
     out
 }
 

@@ -53,6 +53,10 @@ pub struct AdminPage<'a> {
     pub email: &'a str,
     /// Whether there are more.
     pub more: bool,
+    /// The name of the site whose sessions these are; empty where there is one without a name.
+    pub site: &'a str,
+    /// The names of all sites; empty likewise.
+    pub sites: &'a [&'a str],
     /// The present moment.
     pub now: Timestamp,
 }

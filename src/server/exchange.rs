@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     pub(super) began: Instant,
     /// `forward`, `sign_in`, `deny`, `bad_request`, or the endpoint of ours that answered.
     pub(super) decision: &'static str,
+    /// Which site it is for, by index and name, where there are several.
+    pub(super) site: Option<(usize, Arc<str>)>,
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
     pub(super) identity: IdentityHeaders,
@@ -81,6 +83,7 @@ impl Exchange {
         Self {
             began,
             decision: "unread",
+            site: None,
             route: None,
             session: None,
             identity: IdentityHeaders::default(),
@@ -164,6 +167,7 @@ impl Exchange {
                     $level,
                     method = line.method,
                     host = line.host,
+                    site = self.site.as_ref().map(|(_, name)| &**name),
                     path = line.path,
                     status = line.status,
                     decision = self.decision,

@@ -94,7 +94,7 @@ impl Resolver<'_> {
             bearers.names.push((name.clone(), index));
             let named = |route: &written::Route| route.bearer.iter().any(|OneOrMore(names)| names.contains(name));
             if !written.routes.iter().flatten().flatten().any(named) {
-                self.finding(&at, "no route names it");
+                self.idle(&at, "no route names it");
             }
         }
         bearers
