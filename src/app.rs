@@ -129,7 +129,9 @@ impl App {
         let told_to_all = async {
             loop {
                 reread.notified().await;
-                asked.iter().for_each(|asked| asked.notify_one());
+                for rotation in &asked {
+                    rotation.notify_one();
+                }
             }
         };
         tokio::select! {

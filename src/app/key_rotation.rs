@@ -62,7 +62,11 @@ impl Reader {
             Ok(fit) => fit,
             Err(unfit) => {
                 if self.complaint.as_ref() != Some(&unfit) {
-                    tracing::error!(site = self.site, files = unfit.files(), "{unfit}; the session keys from before stay in use");
+                    tracing::error!(
+                        site = self.site,
+                        files = unfit.files(),
+                        "{unfit}; the session keys from before stay in use"
+                    );
                     self.complaint = Some(unfit);
                 }
                 return;
@@ -74,9 +78,15 @@ impl Reader {
         match change {
             Change::Current => tracing::info!(site = self.site, keys, "a new session key seals from now on"),
             Change::Others => {
-                tracing::info!(site = self.site, keys, "other session keys open from now on; the one that seals is the same");
+                tracing::info!(
+                    site = self.site,
+                    keys,
+                    "other session keys open from now on; the one that seals is the same"
+                );
             }
-            Change::Nothing if was_unfit => tracing::info!(site = self.site, keys, "the session keys can be read again and are the same"),
+            Change::Nothing if was_unfit => {
+                tracing::info!(site = self.site, keys, "the session keys can be read again and are the same")
+            }
             Change::Nothing => return,
         }
         for finding in findings {

@@ -41,8 +41,7 @@ pub(super) struct Vain {
 impl Merged {
     /// Merges the files, each read for itself, in their order.
     pub(super) fn of(files: Vec<Value>, schema: &Schema) -> Self {
-        let mut merged =
-            Self { value: Value::Null, origins: Origin::default(), vain: Vec::new(), taken: Vec::new() };
+        let mut merged = Self { value: Value::Null, origins: Origin::default(), vain: Vec::new(), taken: Vec::new() };
         for (file, value) in files.into_iter().enumerate() {
             let mut layer = Layer { file, vain: &mut merged.vain, taken: &mut merged.taken };
             layer.put(value, &mut merged.value, &mut merged.origins, schema, &KeyPath::root());

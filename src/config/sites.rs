@@ -66,13 +66,13 @@ pub(super) fn resolve(
     let mut nowhere = Vec::new();
     let configs: Vec<Option<Config>> =
         sites.into_iter().filter_map(|(name, site)| Some(reading.site(name.as_str()?, site, &mut nowhere))).collect();
-    reading.missing(nowhere, count);
+    reading.missing(&nowhere, count);
     let configs: Option<Vec<Config>> = configs.into_iter().collect();
     for config in configs.iter().flatten() {
         reading.apart_from(config, configs.iter().flatten());
     }
     let Reading { faults, findings, .. } = reading;
-    let findings = of_all(findings, count);
+    let findings = of_all(&findings, count);
     let mut configs = configs.unwrap_or_default().into_iter();
     match configs.next() {
         Some(mut first) if faults.is_empty() => {
@@ -117,7 +117,8 @@ impl Reading<'_> {
         for Vain { fault, .. } in vain {
             let path = at.join(&fault.path);
             if !self.known.taken.contains(&path) {
-                let message = "is empty, and nothing outside of sites has it to take away; write a value, or remove the key";
+                let message =
+                    "is empty, and nothing outside of sites has it to take away; write a value, or remove the key";
                 self.fault(path, message);
             }
         }
@@ -159,8 +160,8 @@ impl Reading<'_> {
     }
 
     /// What every one of `count` sites misses is missing in what they have in common.
-    fn missing(&mut self, nowhere: Vec<(KeyPath, Fault)>, count: usize) {
-        for (there, fault) in &nowhere {
+    fn missing(&mut self, nowhere: &[(KeyPath, Fault)], count: usize) {
+        for (there, fault) in nowhere {
             let is_everywhere = nowhere.iter().filter(|(_, other)| other == fault).count() == count;
             let path = if is_everywhere && !fault.path.is_key("public_url") { &fault.path } else { there };
             self.faults.push(Fault { path: path.clone(), message: fault.message.clone() });
@@ -180,7 +181,9 @@ impl Reading<'_> {
             if config.public_url.host() == other.public_url.host() {
                 self.fault(
                     at.key("public_url"),
-                    format!("has the host of sites.{name}; each site has one of its own (cookies do not tell ports apart)"),
+                    format!(
+                        "has the host of sites.{name}; each site has one of its own (cookies do not tell ports apart)"
+                    ),
                 );
             }
             let routes = config.routes.iter().filter_map(|route| route.host.as_deref());
@@ -200,9 +203,9 @@ impl Reading<'_> {
 }
 
 /// What `count` sites found, each once. In what they have in common that is idle which no site uses.
-fn of_all(found: Vec<Finding>, count: usize) -> Vec<Finding> {
+fn of_all(found: &[Finding], count: usize) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
-    for finding in &found {
+    for finding in found {
         let is_common = !matches!(finding.path.segments(), [Segment::Key(sites), ..] if sites == "sites");
         let is_used = finding.is_idle && is_common && found.iter().filter(|other| *other == finding).count() < count;
         if !is_used && !findings.contains(finding) {

@@ -106,7 +106,10 @@ fn outcome(input: &str) -> String {
                 Some(name) => format!("--- {name}\n{}", summary(site)),
                 None => summary(site),
             });
-            sites.chain(config.findings().iter().map(|finding| format!("finding {finding}"))).collect::<Vec<_>>().join("\n")
+            sites
+                .chain(config.findings().iter().map(|finding| format!("finding {finding}")))
+                .collect::<Vec<_>>()
+                .join("\n")
         }
     }
 }

@@ -76,7 +76,9 @@ pub(super) enum NoQuestion {
     NotRebuilt(#[from] NotRebuilt),
     #[error("the request that the front proxy asks about: {0}")]
     Ambiguous(#[from] Ambiguous),
-    #[error("the front proxy asks one site about a request to another: it has to hand Host on, or leave it to X-Forwarded-Host")]
+    #[error(
+        "the front proxy asks one site about a request to another: it has to hand Host on, or leave it to X-Forwarded-Host"
+    )]
     OtherSite,
     #[error("what is to be set on the request is not UTF-8, and a message holds nothing else")]
     NotText,

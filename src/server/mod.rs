@@ -156,7 +156,8 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     let live = Arc::new(Live::default());
-    let keeper = Keeper { live: Arc::clone(&live), sessions, clock: clock.clone(), random, metrics: Arc::clone(&metrics) };
+    let keeper =
+        Keeper { live: Arc::clone(&live), sessions, clock: clock.clone(), random, metrics: Arc::clone(&metrics) };
     let mut doors = Doors { configuration, live, stopped: stopped.clone(), serving: &mut serving };
     if let Some(listener) = listeners.forward_auth {
         tracing::info!(forward_auth = listener.describe(), "listening for front proxies that ask");
@@ -215,9 +216,7 @@ enum Front {
 impl Front {
     fn answering_front_proxies_alone(&self) -> Self {
         match self {
-            Self::One(proxy) => {
-                Self::One(Box::new(Proxy { answers_front_proxies_alone: true, ..Proxy::clone(proxy) }))
-            }
+            Self::One(proxy) => Self::One(Box::new(Proxy { answers_front_proxies_alone: true, ..Proxy::clone(proxy) })),
             Self::Several(sites) => Self::Several(sites.answering_front_proxies_alone()),
         }
     }

@@ -47,12 +47,7 @@ pub(super) struct Sites {
 
 impl Sites {
     /// The sites, in the order in which `hosts` counts them.
-    pub(super) fn new(
-        all: Vec<Site>,
-        hosts: Arc<SiteHosts>,
-        trusted: TrustedProxies,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(all: Vec<Site>, hosts: Arc<SiteHosts>, trusted: TrustedProxies, metrics: Arc<Metrics>) -> Self {
         Self { all: all.into(), hosts, trusted, metrics }
     }
 
@@ -167,8 +162,8 @@ fn endpoint<'r>(proxy: &Proxy, request: &CleanRequest<'r>) -> Option<&'r str> {
 }
 
 /// What is left where no site was chosen: nothing goes on from there.
-fn nobody() -> Box<Error> {
-    Error::explain(ErrorType::InternalError, "the request is for no site")
+fn nobody<T>() -> pingora::Result<T> {
+    Err(Error::explain(ErrorType::InternalError, "the request is for no site"))
 }
 
 #[async_trait]
@@ -199,7 +194,8 @@ impl ProxyHttp for Sites {
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
-        self.of(exchange).ok_or_else(nobody)?.upstream_peer(session, exchange).await
+        let Some(proxy) = self.of(exchange) else { return nobody() };
+        proxy.upstream_peer(session, exchange).await
     }
 
     async fn upstream_request_filter(
@@ -208,7 +204,8 @@ impl ProxyHttp for Sites {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        self.of(exchange).ok_or_else(nobody)?.upstream_request_filter(session, request, exchange).await
+        let Some(proxy) = self.of(exchange) else { return nobody() };
+        proxy.upstream_request_filter(session, request, exchange).await
     }
 
     async fn upstream_response_filter(
@@ -217,7 +214,8 @@ impl ProxyHttp for Sites {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        self.of(exchange).ok_or_else(nobody)?.upstream_response_filter(session, response, exchange).await
+        let Some(proxy) = self.of(exchange) else { return nobody() };
+        proxy.upstream_response_filter(session, response, exchange).await
     }
 
     fn error_while_proxy(
@@ -240,7 +238,8 @@ impl ProxyHttp for Sites {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        self.of(exchange).ok_or_else(nobody)?.response_filter(session, response, exchange).await
+        let Some(proxy) = self.of(exchange) else { return nobody() };
+        proxy.response_filter(session, response, exchange).await
     }
 
     fn fail_to_connect(

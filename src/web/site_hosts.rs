@@ -39,9 +39,8 @@ impl SiteHosts {
     /// The site that has this `host[:port]`, as a request names it.
     pub fn find(&self, host: &str) -> Option<usize> {
         let (name, port) = split_host(host)?;
-        let is_it = |host: &&Host| {
-            host.name == name && host.port.is_none_or(|own| own == port.unwrap_or(host.default_port))
-        };
+        let is_it =
+            |host: &&Host| host.name == name && host.port.is_none_or(|own| own == port.unwrap_or(host.default_port));
         self.0.iter().find(is_it).map(|host| host.site)
     }
 }

@@ -61,6 +61,7 @@ mod replicas;
 mod session;
 mod sign_in;
 mod sign_out;
+mod sites;
 mod stores;
 mod streaming;
 mod support;

@@ -176,10 +176,7 @@ impl Admin {
         let answer = match named {
             Named::Health => Ok(text(StatusCode::OK, "ok\n")),
             Named::Ready if self.sites.iter().all(|site| (site.is_ready)()) => Ok(text(StatusCode::OK, "ready\n")),
-            Named::Ready => Ok(text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &self.not_ready(),
-            )),
+            Named::Ready => Ok(text(StatusCode::SERVICE_UNAVAILABLE, &self.not_ready())),
             Named::Metrics => {
                 self.measure();
                 let mut metrics = text(StatusCode::OK, &self.metrics.render());
@@ -203,10 +200,12 @@ impl Admin {
     fn site(&self, asked: Option<&str>) -> Result<&SeenSite, Failure> {
         let named = self.sites.iter().find(|site| site.name.as_deref() == asked);
         named.ok_or_else(|| {
-            let names: Vec<&str> = self.site_names();
-            let hint = format!("the sites are {}", names.join(", "));
+            let all = self.site_names();
+            let hint = format!("the sites are {}", all.join(", "));
             Failure::BadRequest(match asked {
-                Some(asked) if names.is_empty() => format!("no site is named {asked:?}: this instance has one, without a name"),
+                Some(asked) if all.is_empty() => {
+                    format!("no site is named {asked:?}: this instance has one, without a name")
+                }
                 Some(asked) => format!("no site is named {asked:?}; {hint}"),
                 None => format!("say which site is meant, once, as `site`; {hint}"),
             })
