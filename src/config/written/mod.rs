@@ -14,7 +14,7 @@ mod provider;
 mod session;
 mod store;
 
-pub(in crate::config) use bearer::{Bearer, BearerKind, ServiceKey};
+pub(in crate::config) use bearer::{Bearer, BearerKind, KnownCertificate};
 pub(in crate::config) use browser::{Cors, Csrf};
 pub(in crate::config) use credentials::{
     AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, OneOrMore, Reference,
