@@ -155,7 +155,9 @@ impl Site {
         // site in any case: nobody who signed in at the integration provider, where anybody can be
         // anybody, stays signed in when the production one takes its place.
         let site = config.cookies.domain.as_deref().unwrap_or(public_url.origin());
-        let site = format!(" {site} {}", config.provider.client_id);
+        // So is one of another name: its store is another as well, which knows nothing of who signed out.
+        let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let site = format!(" {site} {}{name}", config.provider.client_id);
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);

@@ -57,7 +57,8 @@ has the key it is a mistake.
 
 Each file is held to all the rules by itself, and a mistake is reported with the file and the line where its text \
 stands, one of the combination too. The same file twice is a mistake. No file includes another, and the order on the \
-command line is the only one. An example is in [`deploy/environments/`](../deploy/environments).
+command line is the only one. An example is in [`deploy/environments/`](../deploy/environments). Several public hosts \
+at once are [`sites`](#sites), not environments.
 
 This page is generated from the program's types: change the comments in `src/config/written/`, then run \
 `UPDATE=1 cargo test reference`.

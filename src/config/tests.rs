@@ -319,6 +319,19 @@ fn each_environment_of_the_example_runs_without_a_finding() {
     }
 }
 
+/// `deploy/sites/` says of two sites what its head says.
+#[test]
+fn the_example_of_several_sites_has_two_that_are_apart() {
+    let text = std::fs::read_to_string(root("deploy/sites/vestibule.yaml")).unwrap();
+    let config = from_text("vestibule.yaml", &text, &World).unwrap_or_else(|problems| panic!("{problems}"));
+    let sites: Vec<_> =
+        config.each_site().map(|site| (site.site.as_deref().unwrap(), site.public_url.origin())).collect();
+    assert_eq!(sites, [("agents", "https://agents.example.gouv.fr"), ("partners", "https://partners.example.fr")]);
+    for site in config.each_site() {
+        assert!(text.contains(&format!("{}/oauth2/callback", site.public_url.origin())), "{:?}", site.site);
+    }
+}
+
 #[test]
 fn the_smallest_file_of_the_reference_page_runs() {
     let page = reference();

@@ -10,7 +10,9 @@ use super::support::process::{provider_for_programs, run};
 use super::support::raw::Raw;
 use super::support::redis::Redis;
 use super::support::shown::{LOGIN, SESSION, email_at_app, header_at_app, parameter};
-use super::support::site::{ADMIN_TOKEN, CLIENT_SECRET, ORIGIN, START, Secrets, agent, registration};
+use super::support::site::{
+    ADMIN_TOKEN, CLIENT_SECRET, NEXT_SESSION_KEY, ORIGIN, SESSION_KEY, START, Secrets, agent, registration,
+};
 use super::support::socket::{close_of, echoes, socket_at};
 use super::support::waiting::{promptly, until, until_well};
 use http::Method;
@@ -42,7 +44,7 @@ struct Several {
     provider: Provider,
     other_provider: Provider,
     clock: ManualClock,
-    _reread_keys: Arc<Notify>,
+    reread_keys: Arc<Notify>,
     _echoes: [Echo; 2],
     _stop: oneshot::Sender<()>,
 }
@@ -95,7 +97,7 @@ impl Several {
             "listeners: {{proxy: \"127.0.0.1:4180\", admin: \"127.0.0.1:4181\"{asked_at}}}\n\
              admin: {{token: {{env: ADMIN_TOKEN}}}}\n\
              providers: {{proconnect: {{preset: proconnect, issuer: \"{issuer}\", client_id: app, client_secret: {{env: CLIENT_SECRET}}, timeout: 3m}}}}\n\
-             session: {{keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
+             {session}\
              upstreams: {{app: {{url: \"http://{app}\", timeouts: {{connect: 3m}}}}}}\n\
              routes: [{{path: /public/**, access: public, upstream: app}}, {{path: /proof/**, upstream: app, session_cookie: proof}}, {{path: /**, upstream: app}}]\n\
              {more}\n\
@@ -106,6 +108,11 @@ impl Several {
              aliases: {{start: /api/login, ping: /alive}}, cors: {{origins: [\"https://pages.example\"]}}}}\n",
             asked_at =
                 if asks { ", forward_auth: \"127.0.0.1:4182\", forward_auth_grpc: \"127.0.0.1:4183\"" } else { "" },
+            session = if setup.more.contains("session:") {
+                ""
+            } else {
+                "session: {keys: [{id: k1, secret: {env: SESSION_KEY}}]}\n"
+            },
             app = echoes[0].address,
             back = echoes[1].address,
             more = setup.more,
@@ -142,7 +149,7 @@ impl Several {
             provider,
             other_provider,
             clock,
-            _reread_keys: reread_keys,
+            reread_keys,
             _echoes: echoes,
             _stop: stop,
         }
@@ -169,6 +176,25 @@ impl Several {
         let bearer = format!("Bearer {ADMIN_TOKEN}");
         Client::new(self.admin).send(method, path, &[("authorization", &bearer)], Vec::new()).await
     }
+}
+
+/// One request to read the keys again reaches every site.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_keys_are_read_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, SESSION_KEY).unwrap();
+    let session = format!("session: {{keys: [{{id: k1, secret: {{file: \"{}\"}}}}]}}\n", file.display());
+    let several = Several::with(Setup { more: session, ..Setup::default() }).await;
+    let (app, back) = (several.signed_in(ORIGIN).await, several.signed_in(BACK).await);
+    let (of_app, of_back) = (cookies(&app, "app.example"), cookies(&back, "back.example"));
+    std::fs::write(&file, NEXT_SESSION_KEY).unwrap();
+    several.reread_keys.notify_one();
+    until("the new key is used", async || {
+        several.at(ORIGIN, &of_app).await == 401 && several.at(BACK, &of_back).await == 401
+    })
+    .await;
+    several.signed_in(BACK).await;
 }
 
 fn cookies(client: &Client, host: &str) -> String {

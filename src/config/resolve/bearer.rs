@@ -109,7 +109,7 @@ impl Resolver<'_> {
         }
         if asks_for_certificates && !takes_certificates {
             let at = KeyPath::root().key("listeners").key("proxy").key("tls").key("client_ca");
-            self.finding(&at, "clients are asked for certificates that say nothing here; write a rule of kind: certificates under bearer, or remove it");
+            self.idle(&at, "clients are asked for certificates that say nothing here; write a rule of kind: certificates under bearer, or remove it");
         }
         bearers
     }
