@@ -85,7 +85,7 @@ impl Reader {
                 );
             }
             Change::Nothing if was_unfit => {
-                tracing::info!(site = self.site, keys, "the session keys can be read again and are the same")
+                tracing::info!(site = self.site, keys, "the session keys can be read again and are the same");
             }
             Change::Nothing => return,
         }

@@ -249,7 +249,8 @@ fn keys(schema: &Value) -> Vec<Key> {
 
 fn below(schema: &Value, path: &str) -> Vec<Key> {
     let required = |name: &str| {
-        schema.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == name))
+        let required = schema.get("required").or_else(|| schema.pointer("/else/required"));
+        required.and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == name))
     };
     let dot = if path.is_empty() { "" } else { "." };
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();

@@ -22,6 +22,14 @@ pub fn schema() -> Value {
     {
         sites.insert("additionalProperties".to_owned(), site);
     }
+    if let Some(root) = schema.as_object_mut()
+        && let Some(required) = root.remove("required")
+    {
+        // What is required may be in each site, and what is a site's is in none of the rest.
+        root.insert("if".to_owned(), serde_json::json!({"required": ["sites"]}));
+        root.insert("then".to_owned(), serde_json::json!({"not": {"required": ["public_url"]}}));
+        root.insert("else".to_owned(), serde_json::json!({ "required": required }));
+    }
     schema
 }
 

@@ -45,7 +45,7 @@ struct Several {
     other_provider: Provider,
     clock: ManualClock,
     reread_keys: Arc<Notify>,
-    _echoes: [Echo; 2],
+    echoes: [Echo; 2],
     _stop: oneshot::Sender<()>,
 }
 
@@ -141,18 +141,7 @@ impl Several {
             let _ = stopped.await;
         }));
         let (provider, other_provider) = (one, two);
-        Self {
-            address,
-            admin,
-            asked_at,
-            grpc,
-            provider,
-            other_provider,
-            clock,
-            reread_keys,
-            _echoes: echoes,
-            _stop: stop,
-        }
+        Self { address, admin, asked_at, grpc, provider, other_provider, clock, reread_keys, echoes, _stop: stop }
     }
 
     fn client(&self, origin: &str) -> Client {
@@ -330,7 +319,7 @@ async fn a_connection_is_whose_its_present_request_is() {
     assert_eq!(raw.head().await.status, 200);
     app.submit("/oauth2/sign_out", "").await;
     assert_eq!(several.at(ORIGIN, &of_app).await, 401);
-    several._echoes[1].events.send("still there".to_owned()).unwrap();
+    several.echoes[1].events.send("still there".to_owned()).unwrap();
     assert!(String::from_utf8(raw.chunk().await).unwrap().contains("still there"));
     back.submit("/oauth2/sign_out", "").await;
     promptly("it is cut", Duration::from_secs(1), raw.rest()).await;

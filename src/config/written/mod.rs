@@ -105,7 +105,7 @@ pub(in crate::config) struct Written {
     /// the file has none then.
     #[expect(dead_code, reason = "checks the shape; `config/sites` reads what is written, before it has a type")]
     #[schemars(
-        with = "BTreeMap<String, serde_json::Value>",
+        with = "Option<BTreeMap<String, serde_json::Value>>",
         extend("x-name" = "NAME", "x-type" = "mapping of `NAME` to keys of this page")
     )]
     pub(in crate::config) sites: Option<Named<Written>>,
