@@ -132,8 +132,9 @@ impl Drop for Exchange {
         // outstayed the shutdown.
         if !self.logged {
             let session = self.session.map(SessionId::short);
+            let site = self.site.as_ref().map(|(_, name)| &**name);
             let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(target: "vestibule::access", decision = self.decision, session, ms, "cut off before its answer ended");
+            tracing::info!(target: "vestibule::access", decision = self.decision, site, session, ms, "cut off before its answer ended");
         }
     }
 }
