@@ -22,6 +22,7 @@ use crate::store;
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
+use futures_util::future::join_all;
 use key_rotation::KeyRotation;
 use std::future::Future;
 use std::sync::Arc;
@@ -31,9 +32,25 @@ mod key_rotation;
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
-    parts: Parts,
+    first: Site,
+    others: Vec<Site>,
     listeners: Listeners,
+    /// Notified when the files of the session keys are to be read at once.
+    reread: Arc<Notify>,
+}
+
+/// A site, built.
+struct Site {
+    parts: Parts,
     key_rotation: KeyRotation,
+}
+
+/// What all sites of a process share.
+struct Shared {
+    clock: Clock,
+    random: Arc<dyn Random>,
+    fetch: Fetch,
+    metrics: Arc<Metrics>,
 }
 
 /// Why a sidecar cannot start.
@@ -75,17 +92,72 @@ impl App {
     /// [`StartError`], by cause.
     pub fn build_on(
         listeners: Listeners,
-        config: Config,
+        mut config: Config,
         clock: Clock,
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
+        let shared = Shared { clock, random, fetch: Fetch::new()?, metrics: Arc::new(Metrics::new()?) };
+        let others = std::mem::take(&mut config.other_sites);
+        let first = Site::build(config, &shared)?;
+        let others = others.into_iter().map(|config| Site::build(config, &shared)).collect::<Result<_, _>>()?;
+        Ok(Self { first, others, listeners, reread: Arc::default() })
+    }
+
+    /// The listeners, for their addresses.
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Has the files of the session keys read at once when it is notified; they are read every few
+    /// seconds anyway.
+    pub fn reread_keys(&self) -> Arc<Notify> {
+        Arc::clone(&self.reread)
+    }
+
+    /// Serves until `shutdown` completes and the requests under way have finished.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let Self { first, others, listeners, reread } = self;
+        let mut rotations = vec![first.key_rotation];
+        let (others, further): (Vec<Parts>, Vec<KeyRotation>) =
+            others.into_iter().map(|site| (site.parts, site.key_rotation)).unzip();
+        rotations.extend(further);
+        let asked: Vec<Arc<Notify>> = rotations.iter().map(|rotation| Arc::clone(&rotation.asked)).collect();
+        let rotation = async {
+            join_all(rotations.into_iter().map(KeyRotation::keep)).await;
+            std::future::pending::<()>().await;
+        };
+        let told_to_all = async {
+            loop {
+                reread.notified().await;
+                for rotation in &asked {
+                    rotation.notify_one();
+                }
+            }
+        };
+        tokio::select! {
+            () = crate::server::run(first.parts, others, listeners, shutdown) => {}
+            () = rotation => {}
+            () = told_to_all => {}
+        }
+    }
+}
+
+impl Site {
+    /// Builds every room of a site, which meets those of another nowhere.
+    fn build(config: Config, shared: &Shared) -> Result<Self, StartError> {
+        let Shared { clock, random, fetch, metrics } = shared;
         let (public_url, prefix) = (config.public_url, config.prefix);
-        let store = store::open(&config.store)?;
+        let store = match &config.site {
+            Some(name) => store::open(&config.store.of_site(name))?,
+            None => store::open(&config.store)?,
+        };
         // Where sign-in is shared the domain is the site. Another client of the provider's is another
         // site in any case: nobody who signed in at the integration provider, where anybody can be
         // anybody, stays signed in when the production one takes its place.
         let site = config.cookies.domain.as_deref().unwrap_or(public_url.origin());
-        let site = format!(" {site} {}", config.provider.client_id);
+        // So is one of another name: its store is another as well, which knows nothing of who signed out.
+        let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let site = format!(" {site} {}{name}", config.provider.client_id);
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
@@ -99,15 +171,14 @@ impl App {
             on_down,
         );
         let sessions = Arc::new(sessions);
-        let fetch = Fetch::new()?;
         let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
-            Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), &fetch, &files, &random)?;
+            Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), fetch, &files, random)?;
         let credentials = Arc::new(credentials);
-        let bearers = Bearers::new(config.bearers, kept_by_callers, &fetch);
-        let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(&random));
+        let bearers = Bearers::new(config.bearers, kept_by_callers, fetch);
+        let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(random));
         let refresher = Arc::new(refresher);
         let return_hosts = config.login.return_hosts.clone();
         let origins = Origins::new(public_url.clone(), config.login.origins.clone());
@@ -132,16 +203,18 @@ impl App {
             provider_kind,
             public_url: public_url.clone(),
             prefix: prefix.clone(),
-            clock,
-            random,
-            metrics: Arc::new(Metrics::new()?),
+            clock: clock.clone(),
+            random: Arc::clone(random),
+            metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
             .returning_to(return_hosts)
             .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
-        let key_rotation = KeyRotation { files: Arc::new(config.key_files), ring, asked: Arc::default() };
+        let files = Arc::new(config.key_files);
+        let key_rotation = KeyRotation { site: config.site.clone(), files, ring, asked: Arc::default() };
         let parts = Parts {
+            site: config.site,
             gate,
             endpoints,
             sessions,
@@ -152,30 +225,6 @@ impl App {
             store,
             settings: config.server,
         };
-        Ok(Self { parts, listeners, key_rotation })
-    }
-
-    /// The listeners, for their addresses.
-    pub fn listeners(&self) -> &Listeners {
-        &self.listeners
-    }
-
-    /// Has the files of the session keys read at once when it is notified; they are read every few
-    /// seconds anyway.
-    pub fn reread_keys(&self) -> Arc<Notify> {
-        Arc::clone(&self.key_rotation.asked)
-    }
-
-    /// Serves until `shutdown` completes and the requests under way have finished.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let Self { parts, listeners, key_rotation } = self;
-        let rotation = async {
-            key_rotation.keep().await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = crate::server::run(parts, listeners, shutdown) => {}
-            () = rotation => {}
-        }
+        Ok(Self { parts, key_rotation })
     }
 }

@@ -68,12 +68,18 @@ pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
         for finding in config.findings() {
             println!("{finding}");
         }
-        read_key_books(&config)?;
+        config.each_site().try_for_each(read_key_books)?;
         if online {
             on_runtime(Some(1), async {
-                ask_provider(&config).await?;
-                ask_issuers(&config).await?;
-                ask_apis(&config).await
+                for site in config.each_site() {
+                    if let Some(name) = &site.site {
+                        println!("{name}: {}", site.public_url.origin());
+                    }
+                    ask_provider(site).await?;
+                    ask_issuers(site).await?;
+                    ask_apis(site).await?;
+                }
+                Ok(())
             })?;
         }
         println!("{}: the configuration is good", names(paths));

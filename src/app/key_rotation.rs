@@ -18,6 +18,8 @@ const READ_EVERY: Duration = Duration::from_secs(2);
 
 /// The ring, and what it is filled from.
 pub(super) struct KeyRotation {
+    /// Whose ring it is, where there are several.
+    pub(super) site: Option<String>,
     pub(super) files: Arc<KeyFiles>,
     pub(super) ring: Arc<KeyRing>,
     /// Notified when the files are to be read at once.
@@ -27,11 +29,11 @@ pub(super) struct KeyRotation {
 impl KeyRotation {
     /// Keeps the ring as the files are. Ends only where no key is in a file.
     pub(super) async fn keep(self) {
-        tracing::info!(keys = self.ring.describe(), "session keys, the one that seals first");
+        tracing::info!(site = self.site, keys = self.ring.describe(), "session keys, the one that seals first");
         if !self.files.are_any() {
             return;
         }
-        let mut rotation = Reader { ring: self.ring, complaint: None };
+        let mut rotation = Reader { site: self.site, ring: self.ring, complaint: None };
         loop {
             tokio::select! {
                 () = tokio::time::sleep(READ_EVERY) => {}
@@ -48,6 +50,7 @@ impl KeyRotation {
 
 /// What one reading leaves to the next.
 struct Reader {
+    site: Option<String>,
     ring: Arc<KeyRing>,
     /// What was said last, and not repeated as long as it is true.
     complaint: Option<UnfitKeys>,
@@ -59,7 +62,11 @@ impl Reader {
             Ok(fit) => fit,
             Err(unfit) => {
                 if self.complaint.as_ref() != Some(&unfit) {
-                    tracing::error!(files = unfit.files(), "{unfit}; the session keys from before stay in use");
+                    tracing::error!(
+                        site = self.site,
+                        files = unfit.files(),
+                        "{unfit}; the session keys from before stay in use"
+                    );
                     self.complaint = Some(unfit);
                 }
                 return;
@@ -69,15 +76,21 @@ impl Reader {
         let change = self.ring.replace(&keys);
         let keys = self.ring.describe();
         match change {
-            Change::Current => tracing::info!(keys, "a new session key seals from now on"),
+            Change::Current => tracing::info!(site = self.site, keys, "a new session key seals from now on"),
             Change::Others => {
-                tracing::info!(keys, "other session keys open from now on; the one that seals is the same");
+                tracing::info!(
+                    site = self.site,
+                    keys,
+                    "other session keys open from now on; the one that seals is the same"
+                );
             }
-            Change::Nothing if was_unfit => tracing::info!(keys, "the session keys can be read again and are the same"),
+            Change::Nothing if was_unfit => {
+                tracing::info!(site = self.site, keys, "the session keys can be read again and are the same");
+            }
             Change::Nothing => return,
         }
         for finding in findings {
-            tracing::warn!(key = %finding.path, "{}", finding.message);
+            tracing::warn!(site = self.site, key = %finding.path, "{}", finding.message);
         }
     }
 }
@@ -136,7 +149,7 @@ mod tests {
             std::fs::write(directory.path().join("before"), key(2)).unwrap();
             let config = from_text("v.yaml", &text, &World).unwrap_or_else(|problems| panic!("{problems}"));
             let ring = Arc::new(KeyRing::new(&config.keys).unwrap());
-            Self { directory, files: config.key_files, reader: Reader { ring, complaint: None } }
+            Self { directory, files: config.key_files, reader: Reader { site: None, ring, complaint: None } }
         }
 
         fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {

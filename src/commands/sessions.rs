@@ -28,6 +28,9 @@ pub(crate) enum SessionsCommand {
     List {
         #[command(flatten)]
         admin: AdminListener,
+        /// The site, where the configuration has several
+        #[arg(long, value_name = "NAME")]
+        site: Option<String>,
         /// Those of this e-mail address
         #[arg(long)]
         email: Option<String>,
@@ -51,6 +54,9 @@ pub(crate) enum SessionsCommand {
     End {
         #[command(flatten)]
         admin: AdminListener,
+        /// The site, where the configuration has several
+        #[arg(long, value_name = "NAME")]
+        site: Option<String>,
         /// The session's identifier, as `list` shows it
         #[arg(required_unless_present = "person", conflicts_with = "person")]
         id: Option<String>,
@@ -76,17 +82,23 @@ pub(crate) struct AdminListener {
 
 pub(crate) fn run(command: SessionsCommand) -> ExitCode {
     exit(match command {
-        SessionsCommand::List { admin, email, sub, organization, siret, limit, json } => {
+        SessionsCommand::List { admin, site, email, sub, organization, siret, limit, json } => {
             let limit = limit.map(|limit| limit.to_string());
-            let filters =
-                [("email", email), ("sub", sub), ("organization", organization), ("siret", siret), ("limit", limit)];
+            let filters = [
+                ("site", site),
+                ("email", email),
+                ("sub", sub),
+                ("organization", organization),
+                ("siret", siret),
+                ("limit", limit),
+            ];
             on_runtime(Some(1), list(admin, filters, json))
         }
-        SessionsCommand::End { admin, id, person } => on_runtime(Some(1), end(admin, id, person)),
+        SessionsCommand::End { admin, site, id, person } => on_runtime(Some(1), end(admin, site, id, person)),
     })
 }
 
-async fn list(admin: AdminListener, filters: [(&str, Option<String>); 5], json: bool) -> Result<(), Failure> {
+async fn list(admin: AdminListener, filters: [(&str, Option<String>); 6], json: bool) -> Result<(), Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in filters {
         query.extend_pairs(value.map(|value| (name, value)));
@@ -108,18 +120,26 @@ async fn list(admin: AdminListener, filters: [(&str, Option<String>); 5], json: 
     Ok(())
 }
 
-async fn end(admin: AdminListener, id: Option<String>, person: Option<String>) -> Result<(), Failure> {
+async fn end(
+    admin: AdminListener,
+    site: Option<String>,
+    id: Option<String>,
+    person: Option<String>,
+) -> Result<(), Failure> {
     let door = Door::to(admin)?;
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(site.map(|site| ("site", site)));
+    let query = query.finish();
     match (id, person) {
         (_, Some(subject)) => {
             let subject = percent_encoding::utf8_percent_encode(&subject, percent_encoding::NON_ALPHANUMERIC);
-            let done = door.ask(Method::DELETE, &format!("/people/{subject}/sessions")).await?;
+            let done = door.ask(Method::DELETE, &format!("/people/{subject}/sessions?{query}")).await?;
             let count = done.get("ended").and_then(Value::as_u64).unwrap_or_default();
             println!("ended: {count} session{}", if count == 1 { "" } else { "s" });
         }
         (Some(id), None) => {
             let path = percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC);
-            door.ask(Method::DELETE, &format!("/sessions/{path}")).await?;
+            door.ask(Method::DELETE, &format!("/sessions/{path}?{query}")).await?;
             println!("ended: {}", plain(&id));
         }
         (None, None) => return Err("give a session's identifier, or --person SUB".into()),

@@ -14,7 +14,7 @@
 //!
 //! ```text
 //!  texts ── parse ──► values ── overlay ──► written::Written ── resolve ──► Config + Findings
-//!            │ faults            │                               │ problems
+//!            │ faults            │ (sites: each over the rest)   │ problems
 //!            └───────────────────┴──────────► Problems ◄─────────┘
 //!                             each with the file and the line that `overlay` and `locate` find
 //! ```
@@ -30,6 +30,7 @@ mod resolve;
 mod run;
 mod scalar;
 mod schema;
+mod sites;
 mod suggest;
 mod system_files;
 mod until;
@@ -107,7 +108,7 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
     if !unread.is_empty() {
         return Err(Problems::new(&names, unread));
     }
-    let Merged { value, origins, vain } = Merged::of(values, &schema);
+    let Merged { value, origins, vain, taken } = Merged::of(values, &schema);
     for Vain { file, fault } in vain {
         // Not what is empty because it was faulty.
         let is_new = !excused.iter().any(|faulty: &KeyPath| faulty.covers(&fault.path));
@@ -119,9 +120,17 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
         let found = file.and_then(|file| files.get(file));
         found.map_or_else(|| (names.join(", "), None), |(name, text)| ((*name).to_owned(), locate::line_of(text, path)))
     };
-    let mut parsed = parse::written(value);
-    parsed.excused.extend(excused);
-    match resolve::resolve(parsed, environment) {
+    let outcome = if value.get("sites").is_some_and(|sites| !sites.is_null()) {
+        sites::resolve(value, sites::Known { schema: &schema, excused, taken }, environment)
+    } else if excused.iter().any(|faulty| faulty.is_key("sites")) {
+        // What the rest is to be completed by is not known.
+        Err(Vec::new())
+    } else {
+        let mut parsed = parse::written(value);
+        parsed.excused.extend(excused);
+        resolve::resolve(parsed, environment)
+    };
+    match outcome {
         Ok(mut config) if problems.is_empty() => {
             for finding in &mut config.findings {
                 (finding.file, finding.line) = place(&finding.path);

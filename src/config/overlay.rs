@@ -20,6 +20,8 @@ pub(super) struct Merged {
     pub(super) value: Value,
     pub(super) origins: Origin,
     pub(super) vain: Vec<Vain>,
+    /// Where a later file takes away what an earlier one has below a site.
+    pub(super) taken: Vec<KeyPath>,
 }
 
 /// Which file said something last, and the same for each key below where keys are merged.
@@ -39,9 +41,9 @@ pub(super) struct Vain {
 impl Merged {
     /// Merges the files, each read for itself, in their order.
     pub(super) fn of(files: Vec<Value>, schema: &Schema) -> Self {
-        let mut merged = Self { value: Value::Null, origins: Origin::default(), vain: Vec::new() };
+        let mut merged = Self { value: Value::Null, origins: Origin::default(), vain: Vec::new(), taken: Vec::new() };
         for (file, value) in files.into_iter().enumerate() {
-            let mut layer = Layer { file, vain: &mut merged.vain };
+            let mut layer = Layer { file, vain: &mut merged.vain, taken: &mut merged.taken };
             layer.put(value, &mut merged.value, &mut merged.origins, schema, &KeyPath::root());
         }
         merged
@@ -69,6 +71,7 @@ impl Origin {
 struct Layer<'a> {
     file: usize,
     vain: &'a mut Vec<Vain>,
+    taken: &'a mut Vec<KeyPath>,
 }
 
 impl Layer<'_> {
@@ -94,7 +97,11 @@ impl Layer<'_> {
             let below = origin.below.entry(name.to_owned()).or_default();
             if value.is_null() && self.file > 0 {
                 let there = held.shift_remove(name).is_some_and(|value| !value.is_null());
-                if !there {
+                if is_below_a_site(&path) {
+                    // Nor does the site have it of the rest of the file.
+                    held.insert(key, Value::Null);
+                    self.taken.extend(there.then_some(path));
+                } else if !there {
                     let message =
                         "is empty, and no file before this one has it to take away; write a value, or remove the key";
                     self.vain.push(Vain { file: self.file, fault: Fault { path, message: message.to_owned() } });
@@ -106,6 +113,11 @@ impl Layer<'_> {
             self.put(value, held.entry(key).or_insert(Value::Null), below, schema, &path);
         }
     }
+}
+
+/// Whether this is a key of a site, or below one.
+fn is_below_a_site(path: &KeyPath) -> bool {
+    matches!(path.segments(), [Segment::Key(sites), _, _, ..] if sites == "sites")
 }
 
 /// Whether mappings of this schema are merged: not where another form could stand as well, nor

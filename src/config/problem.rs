@@ -46,6 +46,21 @@ impl KeyPath {
         other.0.starts_with(&self.0)
     }
 
+    /// Whether this is the top-level key `name`.
+    pub(super) fn is_key(&self, name: &str) -> bool {
+        matches!(self.0.as_slice(), [Segment::Key(key)] if key == name)
+    }
+
+    /// This place as seen from `above`, which covers it.
+    pub(super) fn below(&self, above: &Self) -> Option<Self> {
+        self.0.strip_prefix(above.0.as_slice()).map(|rest| Self(rest.to_vec()))
+    }
+
+    /// The place `path`, which is seen from here.
+    pub(super) fn join(&self, path: &Self) -> Self {
+        Self(self.0.iter().chain(&path.0).cloned().collect())
+    }
+
     /// The place that holds this one; none for the whole file.
     pub fn parent(&self) -> Option<Self> {
         self.0.split_last().map(|(_, above)| Self(above.to_vec()))
@@ -154,6 +169,8 @@ pub struct Finding {
     pub line: Option<usize>,
     /// Why it deserves a second look.
     pub message: String,
+    /// Whether it only does nothing: what several sites have in common is idle where all say so.
+    pub(super) is_idle: bool,
 }
 
 /// `vestibule.yaml:3: trusted_proxies[0]: …`, as [`Problems`] writes mistakes.

@@ -4,6 +4,7 @@
 //! key is the doc comment of its field in `written`.
 
 use super::schema::schema;
+use super::sites::OF_THE_PROCESS;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -56,7 +57,8 @@ has the key it is a mistake.
 
 Each file is held to all the rules by itself, and a mistake is reported with the file and the line where its text \
 stands, one of the combination too. The same file twice is a mistake. No file includes another, and the order on the \
-command line is the only one. An example is in [`deploy/environments/`](../deploy/environments).
+command line is the only one. An example is in [`deploy/environments/`](../deploy/environments). Several public hosts \
+at once are [`sites`](#sites), not environments.
 
 This page is generated from the program's types: change the comments in `src/config/written/`, then run \
 `UPDATE=1 cargo test reference`.
@@ -66,6 +68,7 @@ This page is generated from the program's types: change the comments in `src/con
 const ORDER: &[&str] = &[
     "kind",
     "public_url",
+    "sites",
     "prefix",
     "listeners",
     "proxy",
@@ -277,7 +280,8 @@ fn keys(schema: &Value) -> Vec<Key> {
 
 fn below(schema: &Value, path: &str) -> Vec<Key> {
     let required = |name: &str| {
-        schema.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == name))
+        let required = schema.get("required").or_else(|| schema.pointer("/else/required"));
+        required.and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == name))
     };
     let dot = if path.is_empty() { "" } else { "." };
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
@@ -315,6 +319,10 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
         }
         page.push_str("```\n");
     }
+    if key.path == "sites" {
+        let _ = writeln!(page, "\nThe keys of a site are those of this page, except {}.", listed_of_the_process());
+        return;
+    }
     if let Some(same) = schema.get("x-same-as").and_then(Value::as_str) {
         let _ = writeln!(page, "\nThe keys of the mapping are those of each of [`{same}`](#{same}).");
         return;
@@ -324,6 +332,12 @@ fn write_key(page: &mut String, key: &Key, level: usize) {
             write_key(page, &key, level + 1);
         }
     }
+}
+
+/// What no site says, as a person lists it.
+fn listed_of_the_process() -> String {
+    let keys: Vec<String> = OF_THE_PROCESS.iter().map(|key| format!("`{key}`")).collect();
+    super::parse::listed(&keys.iter().map(String::as_str).collect::<Vec<_>>()).replace(" or ", " and ")
 }
 
 /// The mappings inside a key, with what a path to them adds: its own keys, those of each entry of

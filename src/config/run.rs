@@ -10,8 +10,13 @@ use crate::web::return_to::Prefix;
 use crate::{bearer, credentials, gate, login, oidc, server, session, store, telemetry, web};
 use std::fmt;
 
-/// What will run.
+/// What will run: all of it, or with `sites` the first of them, beside which the others stand. What
+/// belongs to the process (listeners, trusted proxies, store, threads, log) is the same in all.
 pub struct Config {
+    /// The name of the site, where there are some.
+    pub site: Option<String>,
+    /// The other sites, none of which has others itself.
+    pub other_sites: Vec<Config>,
     /// The address that browsers use.
     pub public_url: PublicUrl,
     /// Below which path our own pages are.
@@ -68,7 +73,13 @@ pub struct Pages {
 }
 
 impl Config {
-    /// Settings that run but are dangerous, or that do nothing, in the order of their lines.
+    /// This and the other sites.
+    pub fn each_site(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.other_sites)
+    }
+
+    /// Settings that run but are dangerous, or that do nothing, in the order of their lines: those of
+    /// all sites.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }

@@ -3,6 +3,7 @@
 //! `vestibule schema` prints it for editors, `reference` writes the documentation from it, and
 //! `parse` asks it where lists may stand.
 
+use super::sites::is_of_the_process;
 use super::written::Written;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -16,7 +17,34 @@ pub fn schema() -> Value {
         root.insert("title".to_owned(), "Vestibule's configuration".into());
         root.remove("description");
     }
+    if let Some(site) = site_schema(&schema)
+        && let Some(sites) = schema.pointer_mut("/properties/sites").and_then(Value::as_object_mut)
+    {
+        sites.insert("additionalProperties".to_owned(), site);
+    }
+    if let Some(root) = schema.as_object_mut()
+        && let Some(required) = root.remove("required")
+    {
+        // What is required may be in each site, and what is a site's is in none of the rest.
+        root.insert("if".to_owned(), serde_json::json!({"required": ["sites"]}));
+        root.insert("then".to_owned(), serde_json::json!({"not": {"required": ["public_url"]}}));
+        root.insert("else".to_owned(), serde_json::json!({ "required": required }));
+    }
     schema
+}
+
+/// What may stand below the name of a site: what may stand in the file, but for what belongs to the
+/// process. The rest of the file may have what is required.
+fn site_schema(schema: &Value) -> Option<Value> {
+    let keys = schema.get("properties")?.as_object()?.iter();
+    let keys: serde_json::Map<String, Value> =
+        keys.filter(|(key, _)| !is_of_the_process(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    Some(serde_json::json!({
+        "type": "object",
+        "properties": keys,
+        "required": ["public_url"],
+        "additionalProperties": false,
+    }))
 }
 
 /// Takes out what the Rust types bring and a reader of the schema does not need: `null` beside

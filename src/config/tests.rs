@@ -101,7 +101,16 @@ fn outcome(input: &str) -> String {
     let files: Vec<(&str, &str)> = std::iter::once(first).chain(others).collect();
     match from_texts(&files, &World) {
         Err(problems) => problems.to_string(),
-        Ok(config) => summary(&config),
+        Ok(config) => {
+            let sites = config.each_site().map(|site| match &site.site {
+                Some(name) => format!("--- {name}\n{}", summary(site)),
+                None => summary(site),
+            });
+            sites
+                .chain(config.findings().iter().map(|finding| format!("finding {finding}")))
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
     }
 }
 
@@ -216,9 +225,6 @@ fn summary(config: &Config) -> String {
     writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
     writeln!(out, "{:?}", config.pages).unwrap();
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
-    for finding in config.findings() {
-        write!(out, "\nfinding {finding}").unwrap();
-    }
     out
 }
 
@@ -316,6 +322,19 @@ fn each_environment_of_the_example_runs_without_a_finding() {
         let config = from_texts(&files, &World).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.findings(), [], "{name}");
         assert!(config.provider.issuer.starts_with(issuer), "{name}");
+    }
+}
+
+/// `deploy/sites/` says of two sites what its head says.
+#[test]
+fn the_example_of_several_sites_has_two_that_are_apart() {
+    let text = std::fs::read_to_string(root("deploy/sites/vestibule.yaml")).unwrap();
+    let config = from_text("vestibule.yaml", &text, &World).unwrap_or_else(|problems| panic!("{problems}"));
+    let sites: Vec<_> =
+        config.each_site().map(|site| (site.site.as_deref().unwrap(), site.public_url.origin())).collect();
+    assert_eq!(sites, [("agents", "https://agents.example.gouv.fr"), ("partners", "https://partners.example.fr")]);
+    for site in config.each_site() {
+        assert!(text.contains(&format!("{}/oauth2/callback", site.public_url.origin())), "{:?}", site.site);
     }
 }
 

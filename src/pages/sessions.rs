@@ -53,6 +53,10 @@ pub struct AdminPage<'a> {
     pub email: &'a str,
     /// Whether there are more.
     pub more: bool,
+    /// The name of the site whose sessions these are; empty where there is one without a name.
+    pub site: &'a str,
+    /// The names of all sites; empty likewise.
+    pub sites: &'a [&'a str],
     /// The present moment.
     pub now: Timestamp,
 }
@@ -96,6 +100,8 @@ struct SessionsPage<'a> {
 #[template(path = "admin.html")]
 struct AdminHtml<'a> {
     frame: Frame<'a>,
+    /// The pages of the sites, and their names.
+    links: Vec<(String, &'a str)>,
     sessions: Vec<(Shown<'a>, OwnedRow<'a>)>,
     page: AdminPage<'a>,
 }
@@ -107,5 +113,7 @@ pub(super) fn own(frame: Frame<'_>, rows: &[SessionRow<'_>], now: Timestamp, lan
 
 pub(super) fn of_everybody(frame: Frame<'_>, page: AdminPage<'_>, language: Language) -> String {
     let sessions = page.rows.iter().map(|row| (Shown::of(&row.session, page.now, language), *row)).collect();
-    html(&AdminHtml { frame, sessions, page })
+    let query = |site: &str| url::form_urlencoded::Serializer::new(String::new()).append_pair("site", site).finish();
+    let links = page.sites.iter().map(|site| (format!("{}/?{}", frame.prefix, query(site)), *site)).collect();
+    html(&AdminHtml { frame, links, sessions, page })
 }

@@ -338,7 +338,8 @@ fn nothing_outside_changes_the_administrators_page() {
             organization: Some(outside),
         };
         let rows = [owned, OwnedRow { email: None, organization: None, ..owned }];
-        let page = AdminPage { rows: &rows, email: outside, more: true, now: NOW };
+        let page =
+            AdminPage { rows: &rows, email: outside, more: true, site: outside, sites: &[outside, "other"], now: NOW };
         pages.render_admin(page, language)
     };
     for language in Language::ALL {
@@ -349,7 +350,7 @@ fn nothing_outside_changes_the_administrators_page() {
             assert_eq!(skeleton(&of(hostile, language)), skeleton(&plain), "{hostile}");
         }
     }
-    let nobody = AdminPage { rows: &[], email: "", more: false, now: NOW };
+    let nobody = AdminPage { rows: &[], email: "", more: false, site: "", sites: &[], now: NOW };
     assert!(pages.render_admin(nobody, Language::English).contains("There is no live session."));
 }
 

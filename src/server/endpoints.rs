@@ -265,7 +265,7 @@ impl Endpoints {
     }
 
     /// Whether sign-ins can be had: the provider's metadata is there, and the store answers.
-    fn ready(&self) -> Reply {
+    pub(super) fn ready(&self) -> Reply {
         if !self.login.provider().is_ready() {
             plain(StatusCode::SERVICE_UNAVAILABLE, "the provider has not been reached yet")
         } else if self.sessions.store_is_silent() {
@@ -445,7 +445,7 @@ fn who_may_enter(why: &Explanation<'_>, language: Language) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Reply {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Reply {
     Reply::new(status, text)
         .fixed_headers([("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-store")])
 }

@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     pub(super) began: Instant,
     /// `forward`, `sign_in`, `deny`, `bad_request`, or the endpoint of ours that answered.
     pub(super) decision: &'static str,
+    /// Which site it is for, by index and name, where there are several.
+    pub(super) site: Option<(usize, Arc<str>)>,
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
     pub(super) identity: IdentityHeaders,
@@ -83,6 +85,7 @@ impl Exchange {
         Self {
             began,
             decision: "unread",
+            site: None,
             route: None,
             session: None,
             identity: IdentityHeaders::default(),
@@ -132,8 +135,9 @@ impl Drop for Exchange {
         // outstayed the shutdown.
         if !self.logged {
             let session = self.session.map(SessionId::short);
+            let site = self.site.as_ref().map(|(_, name)| &**name);
             let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(target: "vestibule::access", decision = self.decision, session, ms, "cut off before its answer ended");
+            tracing::info!(target: "vestibule::access", decision = self.decision, site, session, ms, "cut off before its answer ended");
         }
     }
 }
@@ -170,6 +174,7 @@ impl Exchange {
                     $level,
                     method = line.method,
                     host = line.host,
+                    site = self.site.as_ref().map(|(_, name)| &**name),
                     path = line.path,
                     status = line.status,
                     decision = self.decision,

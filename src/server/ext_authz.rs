@@ -16,9 +16,11 @@ mod messages;
 use super::exchange::{AccessLine, Exchange};
 use super::forward_auth::{Answer, Granted, NoQuestion};
 use super::listen::{Bound, Socket};
+use super::metrics::Metrics;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::settings::NotSignedIn;
+use super::sites::Sites;
 use crate::gate::constraints::Constraints;
 use crate::web::cookies::{self, ForApp};
 use crate::web::original::OriginalRequest;
@@ -33,6 +35,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -65,14 +68,23 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The service that Envoy calls.
 #[derive(Clone)]
-pub(super) struct ExtAuthz {
+pub(super) enum ExtAuthz {
+    /// For the one site that there is.
+    One(OfSite),
+    /// For the one whose host is asked about.
+    Several(Sites),
+}
+
+/// A site, as Envoy asks it.
+#[derive(Clone)]
+pub(super) struct OfSite {
     proxy: Proxy,
 }
 
 impl ExtAuthz {
     /// Answers as `proxy`, which has to be the one for front proxies alone.
     pub(super) fn new(proxy: Proxy) -> Self {
-        Self { proxy }
+        Self::One(OfSite { proxy })
     }
 
     /// Answers until told to stop; then until the last connection is closed.
@@ -111,12 +123,36 @@ impl ExtAuthz {
         }
     }
 
+    fn metrics(&self) -> &Arc<Metrics> {
+        match self {
+            Self::One(site) => &site.proxy.metrics,
+            Self::Several(sites) => sites.metrics(),
+        }
+    }
+
     /// Answers one question, with its line in the log.
     async fn check(&self, call: &Call, question: &CheckRequest) -> CheckResponse {
-        let mut exchange = Exchange::new(self.proxy.metrics.clone());
+        let mut exchange = Exchange::new(Arc::clone(self.metrics()));
         exchange.decision = "auth";
-        let (status, response) = self.answer(call, question, &mut exchange).await;
-        self.log(call, status, &mut exchange);
+        let sites = match self {
+            Self::One(site) => return site.check(call, question, &mut exchange).await,
+            Self::Several(sites) => sites,
+        };
+        if let Some(proxy) = sites.at(question.host(), &mut exchange) {
+            return OfSite { proxy: proxy.clone() }.check(call, question, &mut exchange).await;
+        }
+        let (status, response) = refused(sites.misdirected(question.host(), &mut exchange));
+        log(call, status, "", self.metrics(), &mut exchange);
+        response
+    }
+}
+
+impl OfSite {
+    async fn check(&self, call: &Call, question: &CheckRequest, exchange: &mut Exchange) -> CheckResponse {
+        let (status, response) = self.answer(call, question, exchange).await;
+        let gate = &self.proxy.gate;
+        let route = exchange.route.and_then(|index| gate.route(index)).map_or("", |route| route.path.as_str());
+        log(call, status, route, &self.proxy.metrics, exchange);
         response
     }
 
@@ -136,7 +172,7 @@ impl ExtAuthz {
                 None => NoQuestion::NotText,
             },
             Ok(Answer::Refused(reply)) => return refused(reply),
-            Err(cause) => cause.into(),
+            Err(cause) => cause,
         };
         refused(proxy.not_asked(&cause, original.parts(), exchange))
     }
@@ -205,21 +241,19 @@ impl ExtAuthz {
         };
         Some(CheckResponse { status: Some(Status { code: 0 }), http_response: Some(HttpResponse::Ok(ok)) })
     }
+}
 
-    fn log(&self, call: &Call, status: u16, exchange: &mut Exchange) {
-        let gate = &self.proxy.gate;
-        let route = exchange.route.and_then(|index| gate.route(index)).map_or("", |route| route.path.as_str());
-        self.proxy.metrics.requests.with_label_values(&[route, exchange.decision]).inc();
-        exchange.log(&AccessLine {
-            method: "POST",
-            host: &call.host,
-            path: &call.path,
-            status,
-            route,
-            upstream: "",
-            bytes: 0,
-        });
-    }
+fn log(call: &Call, status: u16, route: &str, metrics: &Metrics, exchange: &mut Exchange) {
+    metrics.requests.with_label_values(&[route, exchange.decision]).inc();
+    exchange.log(&AccessLine {
+        method: "POST",
+        host: &call.host,
+        path: &call.path,
+        status,
+        route,
+        upstream: "",
+        bytes: 0,
+    });
 }
 
 /// Tells Envoy what to answer in the place of the app.
@@ -312,10 +346,10 @@ impl Service<http::Request<Body>> for ExtAuthz {
             };
             // What is no question did not come as far as `check`.
             if let Some(status) = response.extensions().get::<tonic::Status>() {
-                let mut exchange = Exchange::new(this.proxy.metrics.clone());
+                let mut exchange = Exchange::new(Arc::clone(this.metrics()));
                 (exchange.decision, exchange.level) = ("bad_request", Level::WARN);
                 exchange.because(format_args!("no question of ext_authz: {:?}", status.code()));
-                this.log(&call, 0, &mut exchange);
+                log(&call, 0, "", this.metrics(), &mut exchange);
             }
             Ok(response)
         })

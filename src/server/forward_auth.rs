@@ -25,7 +25,7 @@ use crate::gate::headers::IdentityHeaders;
 use crate::gate::{About, Forward, Question, Verdict, changes_something};
 use crate::pages::ErrorKind;
 use crate::session::{NoSession, OpenedSession};
-use crate::web::hygiene::Ambiguous;
+use crate::web::hygiene::{Ambiguous, host_header};
 use crate::web::origin::is_handshake;
 use crate::web::original::{FrontProxy, NotRebuilt, OriginalRequest};
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
@@ -79,6 +79,10 @@ pub(super) enum NoQuestion {
     NotRebuilt(#[from] NotRebuilt),
     #[error("the request that the front proxy asks about: {0}")]
     Ambiguous(#[from] Ambiguous),
+    #[error(
+        "the front proxy asks one site about a request to another: it has to hand Host on, or leave it to X-Forwarded-Host"
+    )]
+    OtherSite,
     #[error("what is to be set on the request is not UTF-8, and a message holds nothing else")]
     NotText,
 }
@@ -129,7 +133,15 @@ impl Proxy {
             return Err(NoQuestion::Peer);
         }
         let original = from.original(parts, below)?;
-        Ok(self.about(&original, not_signed_in, constraints, exchange).await?)
+        self.about(&original, not_signed_in, constraints, exchange).await
+    }
+
+    /// Whether a request names a host of another site. One that is no site's is judged by the site that
+    /// is asked, which may share its cookies with it.
+    fn is_for_another(&self, original: &OriginalRequest) -> bool {
+        let host = host_header(original.parts()).ok();
+        let site = self.hosts.as_ref().zip(host).and_then(|(hosts, host)| hosts.find(host));
+        site.is_some_and(|site| site != self.site)
     }
 
     /// Judges a request that a trusted front proxy has.
@@ -139,8 +151,11 @@ impl Proxy {
         not_signed_in: NotSignedIn,
         constraints: Constraints,
         exchange: &mut Exchange,
-    ) -> Result<Answer, Ambiguous> {
+    ) -> Result<Answer, NoQuestion> {
         let request = original.inspect()?;
+        if self.is_for_another(original) {
+            return Err(NoQuestion::OtherSite);
+        }
         exchange.asked = Some(format!("{} {}", request.parts().method, request.path().literal()));
         let about = About::Request { request: &request, scheme: original.scheme() };
         // Rendered for whoever waits for the original request.
@@ -259,7 +274,7 @@ impl Proxy {
     pub(super) fn not_asked(&self, cause: &NoQuestion, parts: &Parts, exchange: &mut Exchange) -> Reply {
         // How the two are set up is no fault of whoever reads the page.
         let (kind, level) = match cause {
-            NoQuestion::Peer | NoQuestion::NotRebuilt(_) => (ErrorKind::Internal, Level::WARN),
+            NoQuestion::Peer | NoQuestion::NotRebuilt(_) | NoQuestion::OtherSite => (ErrorKind::Internal, Level::WARN),
             NoQuestion::NotText => (ErrorKind::Internal, Level::ERROR),
             NoQuestion::Ambiguous(_) => (ErrorKind::BadRequest, Level::INFO),
         };

@@ -66,8 +66,8 @@ pub(super) struct Line {
 
 #[derive(Debug)]
 struct State {
-    /// Whose request is on it.
-    person: Option<Held>,
+    /// Whose request is on it, and of which site.
+    person: Option<(Held, usize)>,
     /// When the connection is old enough.
     until: Option<Timestamp>,
     cut: Option<Cut>,
@@ -93,9 +93,9 @@ impl Line {
         stream.as_ref().as_any().downcast_ref::<Cuttable>().map(|cuttable| &*cuttable.line)
     }
 
-    /// From now on this person's request is on it.
-    pub(super) fn serve(&self, person: Held) {
-        self.state().person = Some(person);
+    /// From now on this person's request is on it, which is for this site.
+    pub(super) fn serve(&self, person: Held, site: usize) {
+        self.state().person = Some((person, site));
     }
 
     /// From now on this kind of answer is, until this moment at most.
@@ -122,7 +122,7 @@ impl Line {
     /// enough, and whether the client has sent data since the last time.
     pub(super) fn examine(
         &self,
-        verdict: impl FnOnce(Option<&Held>, Answer, Option<Timestamp>, bool) -> Option<Cut>,
+        verdict: impl FnOnce(Option<&(Held, usize)>, Answer, Option<Timestamp>, bool) -> Option<Cut>,
     ) -> Option<Cut> {
         let mut state = self.state();
         if state.cut.is_some() || (state.person.is_none() && state.until.is_none()) {

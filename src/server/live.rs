@@ -16,6 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::random::Random;
 use crate::session::{NoSession, Sessions};
 use async_trait::async_trait;
+use futures_util::future::select_all;
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
@@ -79,7 +80,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for EndsWithSession<A> {
 /// Looks after all connections of a server.
 pub(super) struct Keeper {
     pub(super) live: Arc<Live>,
-    pub(super) sessions: Arc<Sessions>,
+    /// Of each site.
+    pub(super) sessions: Vec<Arc<Sessions>>,
     pub(super) clock: Clock,
     pub(super) random: Arc<dyn Random>,
     pub(super) metrics: Arc<Metrics>,
@@ -88,12 +90,12 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Never ends by itself.
     pub(super) async fn keep(self) {
-        let mut endings = self.sessions.endings();
+        let mut endings: Vec<_> = self.sessions.iter().map(|sessions| sessions.endings()).collect();
         let mut lines = Vec::new();
         loop {
             tokio::select! {
                 // There is no ending without the sessions, and they are here.
-                _ = endings.changed() => {}
+                _ = select_all(endings.iter_mut().map(|endings| Box::pin(endings.changed()))) => {}
                 () = tokio::time::sleep(TICK) => {}
             }
             self.walk(&mut lines).await;
@@ -123,16 +125,17 @@ impl Keeper {
 
     fn examine(&self, line: &Line, now: Timestamp) -> Option<Cut> {
         line.examine(|person, answer, until, spoke| {
-            if let Some(held) = person {
-                if spoke && self.sessions.was_present(held.id(), now) {
-                    let (sessions, random, id) = (Arc::clone(&self.sessions), Arc::clone(&self.random), held.id());
+            if let Some((held, site)) = person
+                && let Some(sessions) = self.sessions.get(*site)
+            {
+                if spoke && sessions.was_present(held.id(), now) {
+                    let (sessions, random, id) = (Arc::clone(sessions), Arc::clone(&self.random), held.id());
                     tokio::spawn(async move { sessions.share_presence(id, now, &*random).await });
                 }
-                match self.sessions.is_over(held, now) {
+                match sessions.is_over(held, now) {
                     None => {}
                     Some(NoSession::Idle) if answer == Answer::Other => {}
-                    Some(NoSession::Ended) if answer == Answer::WebSocket && self.sessions.has_last_word(held.id()) => {
-                    }
+                    Some(NoSession::Ended) if answer == Answer::WebSocket && sessions.has_last_word(held.id()) => {}
                     Some(reason) => return Some(Cut::Over(reason)),
                 }
             }
@@ -162,7 +165,7 @@ mod tests {
             let clock = ManualClock::starting_at(START);
             let keeper = Keeper {
                 live: Arc::default(),
-                sessions: Arc::new(sessions(&[[1; 32]])),
+                sessions: vec![Arc::new(sessions(&[[1; 32]]))],
                 clock: Clock::Manual(clock.clone()),
                 random: Arc::new(SystemRandom::new()),
                 metrics: Arc::new(Metrics::new().unwrap()),
@@ -172,7 +175,7 @@ mod tests {
 
         /// A session that begins now, as its browser shows it.
         fn signed_in(&self) -> HeaderMap {
-            let (sessions, now) = (&self.keeper.sessions, self.keeper.clock.now());
+            let (sessions, now) = (&self.keeper.sessions[0], self.keeper.clock.now());
             let begun = now_or_never(sessions.begin(
                 &agent(),
                 &tokens(10),
@@ -186,12 +189,12 @@ mod tests {
 
         /// What a connection keeps of it.
         fn held(&self, request: &HeaderMap) -> Held {
-            let (sessions, now) = (&self.keeper.sessions, self.keeper.clock.now());
+            let (sessions, now) = (&self.keeper.sessions[0], self.keeper.clock.now());
             sessions.held(Arc::new(sessions.open(request, now).unwrap()), now).unwrap()
         }
 
         async fn end(&self, request: &HeaderMap) {
-            self.keeper.sessions.end(self.held(request).id(), self.keeper.clock.now()).await.unwrap();
+            self.keeper.sessions[0].end(self.held(request).id(), self.keeper.clock.now()).await.unwrap();
         }
 
         fn line(&self) -> (Arc<Line>, tokio::sync::oneshot::Receiver<()>) {
@@ -212,10 +215,10 @@ mod tests {
         let (cut, mut woken) = scene.line();
         let (rests, mut rests_woken) = scene.line();
         let (other, mut other_woken) = scene.line();
-        cut.serve(scene.held(&ends));
-        rests.serve(scene.held(&ends));
+        cut.serve(scene.held(&ends), 0);
+        rests.serve(scene.held(&ends), 0);
         assert_eq!(rests.rest(), None);
-        other.serve(scene.held(&stays));
+        other.serve(scene.held(&stays), 0);
         drop(scene.line());
         scene.end(&ends).await;
         scene.walk().await;
@@ -238,10 +241,10 @@ mod tests {
         let (socket, mut woken) = scene.line();
         let (download, mut download_woken) = scene.line();
         for (line, answer) in [(&socket, Answer::WebSocket), (&download, Answer::Other)] {
-            line.serve(scene.held(&person));
+            line.serve(scene.held(&person), 0);
             line.answer(answer, None);
         }
-        let (sessions, id) = (Arc::clone(&scene.keeper.sessions), scene.held(&person).id());
+        let (sessions, id) = (Arc::clone(&scene.keeper.sessions[0]), scene.held(&person).id());
         sessions.end_by_app(id, None, START, &SystemRandom::new()).await.unwrap();
         let mut endings = sessions.endings();
         scene.walk().await;
@@ -256,9 +259,9 @@ mod tests {
         let mut scene = Scene::new();
         let held = scene.held(&scene.signed_in());
         let earlier = START.minus(Duration::from_secs(24 * 3600));
-        assert_eq!(scene.keeper.sessions.is_over(&held, earlier), None);
+        assert_eq!(scene.keeper.sessions[0].is_over(&held, earlier), None);
         let (line, mut woken) = scene.line();
-        line.serve(held);
+        line.serve(held, 0);
         line.answer(Answer::EventStream, None);
         scene.walk().await;
         assert_eq!(woken.try_recv(), Err(TryRecvError::Empty));
@@ -277,7 +280,7 @@ mod tests {
         let people: Vec<_> = (0..100).map(|_| scene.signed_in()).collect();
         let lines: Vec<_> = (0..10_000).map(|_| scene.line()).collect();
         for (line, person) in lines.iter().zip(people.iter().cycle()) {
-            line.0.serve(scene.held(person));
+            line.0.serve(scene.held(person), 0);
             line.0.answer(Answer::WebSocket, None);
         }
         scene.walk().await;

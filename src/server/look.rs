@@ -106,7 +106,7 @@ impl Proxy {
 
     /// What stands in a target behind `/oauth2/auth`, where that is asked: a query, nothing, or the
     /// path that Envoy asks about.
-    fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
+    pub(super) fn asked_below<'t>(&self, target: &'t str) -> Option<&'t str> {
         let below = self.endpoints.prefix.below(target)?.strip_prefix(AUTH)?;
         let asks_by_path = self.forward_auth.is_some_and(|settings| settings.from == Some(FrontProxy::Envoy));
         (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
@@ -225,7 +225,7 @@ impl Proxy {
         exchange.opened = forward.opened.map(Arc::new);
         let held = exchange.opened.clone().and_then(|opened| self.sessions.held(opened, now));
         if let (Some(line), Some(held)) = (line, held) {
-            line.serve(held);
+            line.serve(held, self.site);
         }
         // Between the decision and this line: too early for the connection to hear of it.
         if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {

@@ -28,6 +28,7 @@ mod proxy;
 mod reply;
 mod rescue;
 mod settings;
+mod sites;
 mod token_endpoints;
 mod upstream;
 
@@ -48,18 +49,21 @@ use crate::session::{Refresher, Sessions};
 use crate::store::Store;
 use crate::web::cors::Cors;
 use crate::web::forwarded::TrustedProxies;
-use admin::Admin;
+use crate::web::site_hosts::SiteHosts;
+use admin::{Admin, SeenSite};
 use ext_authz::ExtAuthz;
+use futures_util::future::join_all;
 use live::{EndsWithSession, Keeper, Live};
 use pingora::apps::ServerApp;
 use pingora::apps::http_app::HttpServer;
-use pingora::proxy::http_proxy;
+use pingora::proxy::{ProxyHttp, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use playground::Playground;
 use proxy::Proxy;
+use sites::{Site, Sites};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +80,10 @@ const PREPARE_RETRY: Duration = Duration::from_secs(5);
 /// Afterwards: keeps metadata and keys fresh, so that no sign-in waits for them.
 const PREPARE_EVERY: Duration = Duration::from_secs(60);
 
-/// What a server is made of.
+/// What a server is made of, or a site of it.
 pub struct Parts {
+    /// Its name, where there are several.
+    pub site: Option<String>,
     /// The decision.
     pub gate: Gate,
     /// Our own endpoints.
@@ -94,7 +100,7 @@ pub struct Parts {
     pub playground: PlaygroundSettings,
     /// The state kept between requests.
     pub store: Arc<dyn Store>,
-    /// Listeners, upstreams, limits.
+    /// Listeners, upstreams, limits. What belongs to the process is the same for all sites.
     pub settings: Settings,
 }
 
@@ -128,48 +134,20 @@ impl Listeners {
 }
 
 /// Serves until `shutdown` completes; then takes no more connections, lets requests finish for
-/// the configured time, and returns.
-pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
-    let Parts { gate, endpoints, sessions, refresher, credentials, bearers, playground, store, settings } = parts;
-    let metrics = Arc::clone(&endpoints.metrics);
-    let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
+/// the configured time, and returns. `others` are the further sites.
+pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
+    let settings = parts.settings.clone();
+    let (metrics, clock) = (Arc::clone(&parts.endpoints.metrics), parts.endpoints.clock.clone());
+    let random = Arc::clone(&parts.endpoints.random);
     // On its own listener the root is the prefix.
-    let pages = endpoints.pages.at("");
-    let upstreams = Arc::new(Upstreams::new(settings.upstreams));
-    upstreams.resolve().await;
-
+    let pages = parts.endpoints.pages.at("");
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
-    let trusted = TrustedProxies::new(settings.trusted_proxies);
-    // What ended before we came is over for the first request already.
-    sessions.catch_up(&clock).await;
-    let following = Arc::clone(&sessions);
-    let proxy = Proxy {
-        gate: Arc::new(gate),
-        endpoints: Arc::new(endpoints),
-        sessions,
-        refresher,
-        credentials: Arc::clone(&credentials),
-        bearers: Arc::new(bearers),
-        playground: Arc::new(Playground { settings: playground, store }),
-        upstreams: Arc::clone(&upstreams),
-        trusted,
-        aliases: settings.aliases.into(),
-        forward_auth: settings.forward_auth,
-        cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
-        answers_front_proxies_alone: false,
-        metrics: Arc::clone(&metrics),
-    };
-    let ready = Arc::clone(&login);
+    let (front, seen, work) = assemble(parts, others, &settings).await;
+    let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
-        is_ready: Arc::new(move || ready.provider().is_ready()),
-        sessions: Arc::clone(&following),
-        keys_to_delete: {
-            let credentials = Arc::clone(&credentials);
-            Arc::new(move || credentials.keys_to_delete())
-        },
-        provider: login.provider().settings().name.clone(),
+        sites: seen,
         token: settings.admin_token,
         pages,
         clock: clock.clone(),
@@ -180,38 +158,34 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     let live = Arc::new(Live::default());
-    let keeper = Keeper {
-        live: Arc::clone(&live),
-        sessions: Arc::clone(&proxy.sessions),
-        clock: clock.clone(),
-        random: Arc::clone(&proxy.endpoints.random),
-        metrics: Arc::clone(&metrics),
-    };
+    let keeper =
+        Keeper { live: Arc::clone(&live), sessions, clock: clock.clone(), random, metrics: Arc::clone(&metrics) };
+    let mut doors = Doors { configuration, live, stopped: stopped.clone(), serving: &mut serving };
     if let Some(listener) = listeners.forward_auth {
         tracing::info!(forward_auth = listener.describe(), "listening for front proxies that ask");
-        let answers = Proxy { answers_front_proxies_alone: true, ..proxy.clone() };
-        let answers = EndsWithSession { app: Arc::new(http_proxy(&configuration, answers)), live: Arc::clone(&live) };
-        serving.spawn(serve(Service::new("forward-auth".to_owned(), answers), listener, stopped.clone()));
+        match front.answering_front_proxies_alone() {
+            Front::One(proxy) => doors.open("forward-auth", *proxy, listener),
+            Front::Several(sites) => doors.open("forward-auth", sites, listener),
+        }
     }
     let mut grpc = JoinSet::new();
     if let Some(listener) = listeners.forward_auth_grpc {
         tracing::info!(forward_auth_grpc = listener.describe(), "listening for Envoy that asks");
-        let answers = ExtAuthz::new(Proxy { answers_front_proxies_alone: true, ..proxy.clone() });
+        let answers = match front.answering_front_proxies_alone() {
+            Front::One(proxy) => ExtAuthz::new(*proxy),
+            Front::Several(sites) => ExtAuthz::Several(sites),
+        };
         grpc.spawn(answers.serve(listener, stopped.clone()));
     }
-    let proxy = EndsWithSession { app: Arc::new(http_proxy(&configuration, proxy)), live };
-    let proxy = Service::new("proxy".to_owned(), proxy);
-    serving.spawn(serve(proxy, listeners.proxy, stopped.clone()));
+    match front {
+        Front::One(proxy) => doors.open("proxy", *proxy, listeners.proxy),
+        Front::Several(sites) => doors.open("proxy", sites, listeners.proxy),
+    }
     let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     serving.spawn(serve(admin, listeners.admin, stopped));
     let background = tokio::spawn(async move {
-        tokio::join!(
-            keep_prepared(&login, &clock),
-            keep_resolved(&upstreams),
-            following.follow(&clock),
-            keeper.keep(),
-            credentials.clean_up(&clock),
-        );
+        let work = join_all(work.iter().map(|site| site.go_on(&clock)));
+        tokio::join!(work, keeper.keep());
     });
 
     shutdown.await;
@@ -235,6 +209,134 @@ pub async fn run(parts: Parts, listeners: Listeners, shutdown: impl Future<Outpu
     background.abort();
 }
 
+/// What answers: the one site that there is, with nothing before it, or several.
+enum Front {
+    One(Box<Proxy>),
+    Several(Sites),
+}
+
+impl Front {
+    fn answering_front_proxies_alone(&self) -> Self {
+        match self {
+            Self::One(proxy) => Self::One(Box::new(Proxy { answers_front_proxies_alone: true, ..Proxy::clone(proxy) })),
+            Self::Several(sites) => Self::Several(sites.answering_front_proxies_alone()),
+        }
+    }
+}
+
+/// Puts the sites together: what answers for them, what administrators see of each, and what each has
+/// to do all the time.
+async fn assemble(first: Parts, others: Vec<Parts>, settings: &Settings) -> (Front, Vec<SeenSite>, Vec<SiteWork>) {
+    let metrics = Arc::clone(&first.endpoints.metrics);
+    let all: Vec<Parts> = std::iter::once(first).chain(others).collect();
+    let mut hosts = SiteHosts::default();
+    for (index, parts) in all.iter().enumerate() {
+        let routes = parts.gate.routes().filter_map(|route| route.host.as_deref());
+        hosts = hosts.with(index, &parts.endpoints.public_url, routes);
+    }
+    let hosts = Arc::new(hosts);
+    let trusted = TrustedProxies::new(settings.trusted_proxies.clone());
+    let (mut sites, mut seen, mut work) = (Vec::new(), Vec::new(), Vec::new());
+    let each = all.into_iter().enumerate().map(|(index, parts)| site(parts, trusted.clone(), index));
+    for (mut proxy, of_admin, of_background) in join_all(each).await {
+        let name = of_admin.name.clone();
+        seen.push(of_admin);
+        work.push(of_background);
+        let Some(name) = name else { return (Front::One(Box::new(proxy)), seen, work) };
+        proxy.hosts = Some(Arc::clone(&hosts));
+        sites.push(Site { name: name.into(), proxy });
+    }
+    (Front::Several(Sites::new(sites, hosts, trusted, metrics)), seen, work)
+}
+
+async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, SeenSite, SiteWork) {
+    let Parts { site, gate, endpoints, sessions, refresher, credentials, bearers, playground, store, settings } = parts;
+    let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
+    let upstreams = Arc::new(Upstreams::new(settings.upstreams));
+    upstreams.resolve().await;
+    // What ended before we came is over for the first request already.
+    sessions.catch_up(&clock).await;
+    let ready = Arc::clone(&login);
+    let seen = SeenSite {
+        name: site.clone(),
+        is_ready: Arc::new(move || ready.provider().is_ready()),
+        keys_to_delete: {
+            let credentials = Arc::clone(&credentials);
+            Arc::new(move || credentials.keys_to_delete())
+        },
+        sessions: Arc::clone(&sessions),
+        provider: login.provider().settings().name.clone(),
+    };
+    let work = SiteWork {
+        name: site,
+        login,
+        upstreams: Arc::clone(&upstreams),
+        sessions: Arc::clone(&sessions),
+        credentials: Arc::clone(&credentials),
+    };
+    let metrics = Arc::clone(&endpoints.metrics);
+    let proxy = Proxy {
+        gate: Arc::new(gate),
+        endpoints: Arc::new(endpoints),
+        sessions,
+        refresher,
+        credentials,
+        bearers: Arc::new(bearers),
+        playground: Arc::new(Playground { settings: playground, store }),
+        upstreams,
+        trusted,
+        aliases: settings.aliases.into(),
+        forward_auth: settings.forward_auth,
+        cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
+        answers_front_proxies_alone: false,
+        metrics,
+        site: index,
+        hosts: None,
+    };
+    (proxy, seen, work)
+}
+
+/// What a site has to do all the time.
+struct SiteWork {
+    name: Option<String>,
+    login: Arc<Login>,
+    upstreams: Arc<Upstreams>,
+    sessions: Arc<Sessions>,
+    credentials: Arc<Credentials>,
+}
+
+impl SiteWork {
+    /// Never ends by itself.
+    async fn go_on(&self, clock: &Clock) {
+        tokio::join!(
+            keep_prepared(self.name.as_deref(), &self.login, clock),
+            keep_resolved(&self.upstreams),
+            self.sessions.follow(clock),
+            self.credentials.clean_up(clock),
+        );
+    }
+}
+
+/// By which connections come in that can be cut.
+struct Doors<'a> {
+    configuration: Arc<ServerConf>,
+    live: Arc<Live>,
+    stopped: watch::Receiver<bool>,
+    serving: &'a mut JoinSet<()>,
+}
+
+impl Doors<'_> {
+    fn open<P>(&mut self, name: &str, proxy: P, listener: Bound)
+    where
+        P: ProxyHttp + Send + Sync + 'static,
+        P::CTX: Send + Sync,
+    {
+        let app = Arc::new(http_proxy(&self.configuration, proxy));
+        let app = EndsWithSession { app, live: Arc::clone(&self.live) };
+        self.serving.spawn(serve(Service::new(name.to_owned(), app), listener, self.stopped.clone()));
+    }
+}
+
 /// Accepts connections until told to stop.
 async fn serve<A: ServerApp + Send + Sync + 'static>(
     mut service: Service<A>,
@@ -246,17 +348,19 @@ async fn serve<A: ServerApp + Send + Sync + 'static>(
     service.start_service(Some(descriptors), stopped, 1).await;
 }
 
-async fn keep_prepared(login: &Login, clock: &Clock) {
+async fn keep_prepared(site: Option<&str>, login: &Login, clock: &Clock) {
     let mut was_ready = false;
     loop {
         let outcome = login.provider().prepare(clock.now()).await;
         match &outcome {
             Ok(()) if !was_ready => tracing::info!(
+                site,
                 provider = login.provider().settings().name,
                 "the provider's metadata and keys are there"
             ),
             Ok(()) => {}
             Err(error) => tracing::warn!(
+                site,
                 provider = login.provider().settings().name,
                 issuer = login.provider().settings().issuer,
                 %error,

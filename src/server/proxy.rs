@@ -23,6 +23,7 @@ use crate::web::cookies::{self, ForApp};
 use crate::web::cors::{self, Cors};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::shared_cache;
+use crate::web::site_hosts::SiteHosts;
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -58,6 +59,10 @@ pub(super) struct Proxy {
     /// credentials included, and nothing else.
     pub(super) answers_front_proxies_alone: bool,
     pub(super) metrics: Arc<Metrics>,
+    /// Which site this is.
+    pub(super) site: usize,
+    /// The hosts of all, where there are several.
+    pub(super) hosts: Option<Arc<SiteHosts>>,
 }
 
 impl Proxy {
@@ -71,7 +76,7 @@ impl Proxy {
     fn cut_if_over(&self, session: &Session) -> bool {
         let Some(line) = Line::of(session.as_downstream()) else { return false };
         let cut = line.examine(|held, _, _, _| {
-            held.is_some_and(|held| self.sessions.is_revoked(held)).then_some(Cut::Over(NoSession::Ended))
+            held.is_some_and(|(held, _)| self.sessions.is_revoked(held)).then_some(Cut::Over(NoSession::Ended))
         });
         if let Some(cut) = cut {
             self.metrics.cut_connections.with_label_values(&[cut.label()]).inc();

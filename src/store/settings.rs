@@ -19,6 +19,33 @@ pub enum Settings {
     Redis(Box<RedisSettings>),
 }
 
+impl Settings {
+    /// The store of one site of several: memory of its own, a file of its own beside the one that is
+    /// named (`state.db` → `state.NAME.db`), or keys of its own in the same Redis. So nothing of a site can
+    /// meet anything of another: no key, no index of a person, no announcement.
+    #[must_use]
+    pub fn of_site(&self, name: &str) -> Self {
+        match self {
+            Self::Memory => Self::Memory,
+            Self::File(path) => {
+                let mut file = path.file_stem().unwrap_or_default().to_owned();
+                file.push(".");
+                file.push(name);
+                if let Some(extension) = path.extension() {
+                    file.push(".");
+                    file.push(extension);
+                }
+                Self::File(path.with_file_name(file))
+            }
+            // A kind of key has no slash: none of a store without sites begins so.
+            Self::Redis(redis) => {
+                let prefix = format!("{}{name}/", redis.prefix);
+                Self::Redis(Box::new(RedisSettings { prefix, ..(**redis).clone() }))
+            }
+        }
+    }
+}
+
 /// How a Redis is reached.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
@@ -93,5 +120,23 @@ pub enum WhenDown {
 impl Default for OnDown {
     fn default() -> Self {
         Self { sign_ins: WhenDown::Refuse, sessions: WhenDown::Keep, keep_for: Duration::from_secs(15 * 60) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_site_has_a_file_of_its_own_beside_the_one_that_is_named() {
+        for (path, site, expected) in [
+            ("/var/lib/vestibule/state.db", "front", "/var/lib/vestibule/state.front.db"),
+            ("/var/lib/vestibule/state", "front", "/var/lib/vestibule/state.front"),
+            ("state.2026.db", "a.b", "state.2026.a.b.db"),
+            (".state", "..", ".state..."),
+        ] {
+            let Settings::File(of_site) = Settings::File(path.into()).of_site(site) else { panic!("{path}") };
+            assert_eq!(of_site, PathBuf::from(expected), "{path}");
+        }
     }
 }

@@ -168,16 +168,26 @@ fn check_upgrade(parts: &Parts) -> Result<(), Ambiguous> {
 }
 
 fn host(parts: &Parts) -> Result<Cow<'_, str>, Ambiguous> {
+    normalise_host(host_header(parts)?).ok_or(Ambiguous::Host)
+}
+
+/// The `Host` of a request, as it came. Whether it is one is another question.
+///
+/// # Errors
+/// [`Ambiguous::Host`] where it is missing or repeated.
+pub fn host_header(parts: &Parts) -> Result<&str, Ambiguous> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok()).ok_or(Ambiguous::Host)?;
-    if hosts.next().is_some() {
-        return Err(Ambiguous::Host);
-    }
-    normalise_host(host).ok_or(Ambiguous::Host)
+    if hosts.next().is_some() { Err(Ambiguous::Host) } else { Ok(host) }
 }
 
 /// `host[:port]` as one spelling: lower-case, without port and final dot; `None` for anything else.
 pub fn normalise_host(text: &str) -> Option<Cow<'_, str>> {
+    split_host(text).map(|(name, _)| name)
+}
+
+/// The same beside the port, where it is named.
+pub fn split_host(text: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     let (name, rest) = match text.strip_prefix('[') {
         Some(literal) => {
             let (address, rest) = literal.split_once(']')?;
@@ -194,13 +204,14 @@ pub fn normalise_host(text: &str) -> Option<Cow<'_, str>> {
             (name, rest)
         }
     };
-    let port_ok = rest.is_empty()
-        || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
-    if !port_ok {
-        return None;
-    }
+    let port = match rest.strip_prefix(':') {
+        None if rest.is_empty() => None,
+        None => return None,
+        Some(port) if port.starts_with('+') => return None,
+        Some(port) => Some(port.parse::<u16>().ok()?),
+    };
     let lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
-    Some(if lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) })
+    Some((if lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) }, port))
 }
 
 #[cfg(test)]

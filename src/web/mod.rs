@@ -21,3 +21,4 @@ pub mod public_url;
 pub mod return_hosts;
 pub mod return_to;
 pub mod shared_cache;
+pub mod site_hosts;

@@ -63,6 +63,7 @@ mod rules;
 mod session;
 mod sign_in;
 mod sign_out;
+mod sites;
 mod stores;
 mod streaming;
 mod support;

@@ -104,12 +104,12 @@ impl Resolver<'_> {
             bearers.names.push((name.clone(), index));
             let named = |route: &written::Route| route.bearer.iter().any(|OneOrMore(names)| names.contains(name));
             if !written.routes.iter().flatten().flatten().any(named) {
-                self.finding(&at, "no route names it");
+                self.idle(&at, "no route names it");
             }
         }
         if asks_for_certificates && !takes_certificates {
             let at = KeyPath::root().key("listeners").key("proxy").key("tls").key("client_ca");
-            self.finding(&at, "clients are asked for certificates that say nothing here; write a rule of kind: certificates under bearer, or remove it");
+            self.idle(&at, "clients are asked for certificates that say nothing here; write a rule of kind: certificates under bearer, or remove it");
         }
         bearers
     }

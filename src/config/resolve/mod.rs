@@ -92,7 +92,14 @@ impl Resolver<'_> {
 
     /// Notes a setting that runs but deserves a second look.
     fn finding(&mut self, at: &KeyPath, message: impl Into<String>) {
-        self.findings.push(Finding { path: at.clone(), file: String::new(), line: None, message: message.into() });
+        let (path, message) = (at.clone(), message.into());
+        self.findings.push(Finding { path, file: String::new(), line: None, message, is_idle: false });
+    }
+
+    /// Notes a setting that does nothing.
+    fn idle(&mut self, at: &KeyPath, message: impl Into<String>) {
+        self.finding(at, message);
+        self.findings.last_mut().into_iter().for_each(|finding| finding.is_idle = true);
     }
 
     /// Whether a mistake at this place, or around it, is known.
@@ -155,7 +162,7 @@ impl Resolver<'_> {
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
         if cookies.as_ref().is_some_and(|cookies| cookies.same_site == SameSite::None) && login.origins.is_empty() {
-            self.finding(&root.key("cookies").key("same_site"), "does nothing: no other origin is in cors or csrf");
+            self.idle(&root.key("cookies").key("same_site"), "does nothing: no other origin is in cors or csrf");
         }
         let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
         let sign_out_answer =
@@ -208,6 +215,8 @@ impl Resolver<'_> {
             provider
         });
         Some(Config {
+            site: None,
+            other_sites: Vec::new(),
             public_url: public_url?,
             prefix: prefix?,
             server: server?,

@@ -98,7 +98,7 @@ impl Resolver<'_> {
         }
         for (index, name) in names.iter().enumerate() {
             if !used.contains(&index) {
-                self.finding(&KeyPath::root().key("upstreams").key(name), "no route leads to it");
+                self.idle(&KeyPath::root().key("upstreams").key(name), "no route leads to it");
             }
         }
         match Table::new(routes) {

@@ -156,7 +156,7 @@ impl Resolver<'_> {
     /// Policies that are written and that nothing names.
     pub(super) fn idle_policies(&mut self, at: &KeyPath, policies: &Policies) {
         for name in policies.all.keys().filter(|name| !policies.used.contains(*name)) {
-            self.finding(&at.key(name), "no route asks for it");
+            self.idle(&at.key(name), "no route asks for it");
         }
     }
 

@@ -105,6 +105,17 @@ pub(in crate::config) struct Written {
     #[schemars(required, extend("examples" = ["https://playground.example.gouv.fr"]))]
     pub(in crate::config) public_url: Option<String>,
 
+    /// Several public hosts from one instance, each under a name of your choice (which log lines carry):
+    /// its own provider, cookies, sessions and routes (`docs/sites.md`). What a site says goes over the
+    /// rest of the file as a later file goes over an earlier one. Each has a `public_url`, and the rest of
+    /// the file has none then.
+    #[expect(dead_code, reason = "checks the shape; `config/sites` reads what is written, before it has a type")]
+    #[schemars(
+        with = "Option<BTreeMap<String, serde_json::Value>>",
+        extend("x-name" = "NAME", "x-type" = "mapping of `NAME` to keys of this page")
+    )]
+    pub(in crate::config) sites: Option<Named<Written>>,
+
     /// Below which path Vestibule's own pages are (`/oauth2/callback`, `/oauth2/sign_out` …). No
     /// route can be there. The provider must know `public_url` + prefix + `/callback` as redirect
     /// URI and `public_url` + prefix + `/signed_out` as post-logout redirect URI.

@@ -6,8 +6,9 @@
 //! or not the store can say that it is there: an outage must not keep a session alive here.
 
 use super::answer::{Failure, json, text};
-use super::{Admin, Asked};
+use super::{Admin, Asked, SeenSite};
 use crate::clock::Timestamp;
+use crate::server::form::field;
 use crate::session::{Listed, SessionId};
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -19,11 +20,12 @@ const WITHIN: Duration = Duration::from_secs(20);
 const LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
-const PARAMETERS: &str = "sub, email, siret, organization, provider and limit, each at most once";
+const PARAMETERS: &str = "site, sub, email, siret, organization, provider and limit, each at most once";
 
 /// Which sessions are asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Filter {
+    pub(super) site: Option<String>,
     pub(super) subject: Option<String>,
     pub(super) email: Option<String>,
     pub(super) siret: Option<String>,
@@ -34,7 +36,7 @@ pub(super) struct Filter {
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { subject: None, email: None, siret: None, organization: None, provider: None, limit: LIMIT }
+        Self { site: None, subject: None, email: None, siret: None, organization: None, provider: None, limit: LIMIT }
     }
 }
 
@@ -45,6 +47,7 @@ impl Filter {
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let bad = |what: &str| Failure::BadRequest(format!("{name:?} {what}; the parameters are {PARAMETERS}"));
             let place = match name.as_ref() {
+                "site" => &mut filter.site,
                 "sub" => &mut filter.subject,
                 "email" => &mut filter.email,
                 "siret" => &mut filter.siret,
@@ -94,13 +97,14 @@ impl Admin {
     /// The sessions that a filter admits, the latest in use first, and whether there are more.
     pub(super) async fn found(&self, filter: &Filter) -> Result<(Vec<Listed>, bool), Failure> {
         let now = self.clock.now();
-        let provider = self.provider(filter.provider.as_deref())?;
+        let site = self.site(filter.site.as_deref())?;
+        let provider = site.provider(filter.provider.as_deref())?;
         let looked = async {
             match &filter.subject {
-                Some(subject) => self.sessions.listed_of(provider, subject, now).await,
+                Some(subject) => site.sessions.listed_of(provider, subject, now).await,
                 None => {
                     let _turn = self.listing.lock().await;
-                    self.sessions.listed(now).await
+                    site.sessions.listed(now).await
                 }
             }
             .map_err(Failure::StoreDown)
@@ -112,26 +116,28 @@ impl Admin {
         Ok((found, more))
     }
 
-    pub(super) async fn one(&self, id: &str) -> Result<Response<Vec<u8>>, Failure> {
-        let listed = self.sessions.listed_one(session_id(id)?, self.clock.now()).await.map_err(Failure::StoreDown)?;
+    pub(super) async fn one(&self, id: &str, asked: &Asked<'_>) -> Result<Response<Vec<u8>>, Failure> {
+        let site = self.site(field(asked.query, "site").as_deref())?;
+        let listed = site.sessions.listed_one(session_id(id)?, self.clock.now()).await.map_err(Failure::StoreDown)?;
         let listed = listed.ok_or(Failure::NotListed)?;
         Ok(json(StatusCode::OK, &json_of(&listed)))
     }
 
     pub(super) async fn end_session(&self, id: &str, asked: &Asked<'_>) -> Result<Response<Vec<u8>>, Failure> {
-        self.end_one(session_id(id)?, asked).await?;
+        let site = self.site(field(asked.query, "site").as_deref())?;
+        self.end_one(site, session_id(id)?, asked).await?;
         let mut done = text(StatusCode::NO_CONTENT, "");
         done.headers_mut().remove(http::header::CONTENT_TYPE);
         Ok(done)
     }
 
     /// Ends a session, whether the store lists it or not.
-    pub(super) async fn end_one(&self, id: SessionId, asked: &Asked<'_>) -> Result<(), Failure> {
+    pub(super) async fn end_one(&self, site: &SeenSite, id: SessionId, asked: &Asked<'_>) -> Result<(), Failure> {
         let now = self.clock.now();
-        let listed = self.sessions.listed_one(id, now).await;
-        let ended = self.sessions.end(id, now).await;
+        let listed = site.sessions.listed_one(id, now).await;
+        let ended = site.sessions.end(id, now).await;
         let listed_for = listed.as_ref().ok().and_then(Option::as_ref).map(|listed| listed.subject.as_str());
-        tracing::info!(client = ?asked.client, session = id.short(), subject = listed_for, "an administrator ended a session");
+        tracing::info!(client = ?asked.client, site = site.name, session = id.short(), subject = listed_for, "an administrator ended a session");
         ended.map_err(Failure::NotAnnounced)?;
         match listed {
             Ok(None) => Err(Failure::NotFound),
@@ -144,13 +150,19 @@ impl Admin {
         let subject = subject.ok().filter(|subject| !subject.is_empty());
         let subject =
             subject.ok_or_else(|| Failure::BadRequest("the subject is UTF-8 text, percent-encoded".into()))?;
-        let mut provider = None;
+        let (mut provider, mut site) = (None, None);
         for (name, value) in url::form_urlencoded::parse(asked.query.as_bytes()) {
-            if name != "provider" || provider.replace(value.into_owned()).is_some() {
-                return Err(Failure::BadRequest("the only parameter is provider, at most once".to_owned()));
+            let place = match name.as_ref() {
+                "provider" => Some(&mut provider),
+                "site" => Some(&mut site),
+                _ => None,
+            };
+            if place.is_none_or(|place| place.replace(value.into_owned()).is_some()) {
+                return Err(Failure::BadRequest("the parameters are site and provider, each at most once".to_owned()));
             }
         }
-        let ended = self.end_everything_of(self.provider(provider.as_deref())?, &subject, asked).await?;
+        let site = self.site(site.as_deref())?;
+        let ended = self.end_everything_of(site, site.provider(provider.as_deref())?, &subject, asked).await?;
         Ok(json(StatusCode::OK, &serde_json::json!({ "ended": ended })))
     }
 
@@ -158,20 +170,23 @@ impl Admin {
     /// listed.
     pub(super) async fn end_everything_of(
         &self,
+        site: &SeenSite,
         provider: &str,
         subject: &str,
         asked: &Asked<'_>,
     ) -> Result<usize, Failure> {
         let now: Timestamp = self.clock.now();
-        let listed = self.sessions.listed_of(provider, subject, now).await;
-        let ended = self.sessions.end_person(provider, subject, now, now).await;
+        let listed = site.sessions.listed_of(provider, subject, now).await;
+        let ended = site.sessions.end_person(provider, subject, now, now).await;
         let count = listed.as_ref().map_or(0, Vec::len);
-        tracing::info!(client = ?asked.client, provider, subject, sessions = count, "an administrator ended every session of a person");
+        tracing::info!(client = ?asked.client, site = site.name, provider, subject, sessions = count, "an administrator ended every session of a person");
         ended.map_err(Failure::NotAnnounced)?;
         // Ended, though nobody can say how many.
         listed.map(|listed| listed.len()).map_err(Failure::StoreDown)
     }
+}
 
+impl SeenSite {
     /// The provider that is meant.
     pub(super) fn provider<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str, Failure> {
         match asked {
@@ -226,7 +241,8 @@ mod tests {
             ("limit=-1", Err("limit is a number from 1 to 1000")),
             ("sub=a&sub=a", Err("\"sub\" is there twice")),
             ("email=", Err("\"email\" is empty")),
-            ("mail=x", Err("\"mail\" is no parameter; the parameters are sub,")),
+            ("mail=x", Err("\"mail\" is no parameter; the parameters are site,")),
+            ("site=front", good(Filter { site: text("front"), ..Filter::default() })),
         ];
         for (query, expected) in cases {
             match (Filter::parse(query), expected) {

@@ -33,6 +33,18 @@ use tokio::sync::Mutex;
 /// What readiness depends on.
 pub(super) type IsReady = Arc<dyn Fn() -> bool + Send + Sync>;
 
+/// What there is to see of a site.
+pub(super) struct SeenSite {
+    /// None for the only one where sites have no names.
+    pub(super) name: Option<String>,
+    pub(super) is_ready: IsReady,
+    /// How many keys of ended sessions wait for being deleted.
+    pub(super) keys_to_delete: Arc<dyn Fn() -> usize + Send + Sync>,
+    pub(super) sessions: Arc<Sessions>,
+    /// The provider that is meant where none is named.
+    pub(super) provider: String,
+}
+
 /// For the whole of a form, however it trickles in.
 const FORM_WITHIN: Duration = Duration::from_secs(10);
 /// The description of what programs find here.
@@ -40,12 +52,8 @@ const OPENAPI: &str = include_str!("openapi.json");
 
 pub(super) struct Admin {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) is_ready: IsReady,
-    /// How many keys of ended sessions wait for being deleted.
-    pub(super) keys_to_delete: Arc<dyn Fn() -> usize + Send + Sync>,
-    pub(super) sessions: Arc<Sessions>,
-    /// The provider that is meant where none is named.
-    pub(super) provider: String,
+    /// One, or several that have names.
+    pub(super) sites: Vec<SeenSite>,
     /// Without it nothing of sessions is answered.
     pub(super) token: Option<SecretString>,
     /// Pages whose prefix is this listener's root.
@@ -167,15 +175,10 @@ impl Admin {
         }
         let answer = match named {
             Named::Health => Ok(text(StatusCode::OK, "ok\n")),
-            Named::Ready if (self.is_ready)() => Ok(text(StatusCode::OK, "ready\n")),
-            Named::Ready => Ok(text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not ready: the provider's metadata and keys have not been had yet; the log says why\n",
-            )),
+            Named::Ready if self.sites.iter().all(|site| (site.is_ready)()) => Ok(text(StatusCode::OK, "ready\n")),
+            Named::Ready => Ok(text(StatusCode::SERVICE_UNAVAILABLE, &self.not_ready())),
             Named::Metrics => {
-                self.metrics.revocations.set(i64::try_from(self.sessions.revocations()).unwrap_or(i64::MAX));
-                self.metrics.store_silent.set(i64::from(self.sessions.store_is_silent()));
-                self.metrics.keys_to_delete.set(i64::try_from((self.keys_to_delete)()).unwrap_or(i64::MAX));
+                self.measure();
                 let mut metrics = text(StatusCode::OK, &self.metrics.render());
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 metrics.headers_mut().insert(CONTENT_TYPE, format);
@@ -187,10 +190,49 @@ impl Admin {
             Named::Page => self.show_page(asked).await,
             Named::Sessions => self.list(asked).await,
             Named::Session(id) if *asked.method == Method::DELETE => self.end_session(id, asked).await,
-            Named::Session(id) => self.one(id).await,
+            Named::Session(id) => self.one(id, asked).await,
             Named::PersonSessions(subject) => self.end_person(subject, asked).await,
         };
         answer.unwrap_or_else(|failure| refused(named, &failure))
+    }
+
+    /// The site that is meant: the only one, or the one that is named.
+    fn site(&self, asked: Option<&str>) -> Result<&SeenSite, Failure> {
+        let named = self.sites.iter().find(|site| site.name.as_deref() == asked);
+        named.ok_or_else(|| {
+            let all = self.site_names();
+            let hint = format!("the sites are {}", all.join(", "));
+            Failure::BadRequest(match asked {
+                Some(asked) if all.is_empty() => {
+                    format!("no site is named {asked:?}: this instance has one, without a name")
+                }
+                Some(asked) => format!("no site is named {asked:?}; {hint}"),
+                None => format!("say which site is meant, once, as `site`; {hint}"),
+            })
+        })
+    }
+
+    /// The names of the sites, where they have some.
+    fn site_names(&self) -> Vec<&str> {
+        self.sites.iter().filter_map(|site| site.name.as_deref()).collect()
+    }
+
+    fn not_ready(&self) -> String {
+        let waiting = self.sites.iter().filter(|site| !(site.is_ready)()).filter_map(|site| site.name.as_deref());
+        let waiting: Vec<&str> = waiting.collect();
+        let whose = if waiting.is_empty() { String::new() } else { format!(" ({})", waiting.join(", ")) };
+        format!("not ready: the provider's metadata and keys have not been had yet{whose}; the log says why\n")
+    }
+
+    /// Measures what is counted by looking.
+    fn measure(&self) {
+        let sum = |count: &dyn Fn(&SeenSite) -> usize| {
+            i64::try_from(self.sites.iter().map(count).sum::<usize>()).unwrap_or(i64::MAX)
+        };
+        self.metrics.revocations.set(sum(&|site| site.sessions.revocations()));
+        let is_silent = self.sites.iter().any(|site| site.sessions.store_is_silent());
+        self.metrics.store_silent.set(i64::from(is_silent));
+        self.metrics.keys_to_delete.set(sum(&|site| (site.keys_to_delete)()));
     }
 
     fn file(&self, name: &str) -> Response<Vec<u8>> {

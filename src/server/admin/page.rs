@@ -19,7 +19,12 @@ impl Admin {
         let email = field(asked.query, "email").unwrap_or_default();
         let email = email.trim();
         let looked_for = Some(email).filter(|email| !email.is_empty()).map(str::to_owned);
-        let (found, more) = self.found(&Filter { email: looked_for, ..Filter::default() }).await?;
+        let (sites, site) = (self.site_names(), field(asked.query, "site"));
+        if let (None, Some(first)) = (&site, sites.first()) {
+            return Ok(leads_to(Some(first), email));
+        }
+        let filter = Filter { email: looked_for, site: site.clone(), ..Filter::default() };
+        let (found, more) = self.found(&filter).await?;
         let ids: Vec<String> = found.iter().map(|listed| listed.id.to_string()).collect();
         let row = |(listed, id)| {
             let listed: &crate::session::Listed = listed;
@@ -40,7 +45,8 @@ impl Admin {
         };
         let rows: Vec<OwnedRow<'_>> = found.iter().zip(ids.iter().map(String::as_str)).map(row).collect();
         let language = language_of(asked.headers);
-        let page = AdminPage { rows: &rows, email, more, now: self.clock.now() };
+        let site = site.as_deref().unwrap_or_default();
+        let page = AdminPage { rows: &rows, email, more, site, sites: &sites, now: self.clock.now() };
         let mut answer = text(StatusCode::OK, &self.pages.render_admin(page, language));
         set_headers(&mut answer, self.pages.headers(language));
         Ok(answer)
@@ -50,26 +56,33 @@ impl Admin {
         if !is_from_own_page(asked.headers) {
             return Err(Failure::OtherSite);
         }
+        let named = field(asked.form, "site");
+        let site = self.site(named.as_deref())?;
         match (field(asked.form, "end"), field(asked.form, "person")) {
-            (Some(id), None) => match self.end_one(session_id(&id)?, asked).await {
+            (Some(id), None) => match self.end_one(site, session_id(&id)?, asked).await {
                 // Ended by somebody else meanwhile: the page then shows it.
                 Ok(()) | Err(Failure::NotFound) => {}
                 Err(failure) => return Err(failure),
             },
             (None, Some(subject)) => {
                 let provider = field(asked.form, "provider");
-                self.end_everything_of(self.provider(provider.as_deref())?, &subject, asked).await?;
+                self.end_everything_of(site, site.provider(provider.as_deref())?, &subject, asked).await?;
             }
             _ => return Err(Failure::BadRequest("the form names a session or a person".to_owned())),
         }
-        let mut back = "/".to_owned();
-        if let Some(email) = field(asked.form, "email").filter(|email| !email.is_empty()) {
-            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("email", &email).finish();
-            back = format!("/?{query}");
-        }
-        let mut answer = text(StatusCode::SEE_OTHER, "");
-        let location = HeaderValue::from_str(&back).unwrap_or_else(|_| HeaderValue::from_static("/"));
-        answer.headers_mut().insert(LOCATION, location);
-        Ok(answer)
+        Ok(leads_to(named.as_deref(), &field(asked.form, "email").unwrap_or_default()))
     }
+}
+
+/// To the page of a site, or of the only one, with what was looked for.
+fn leads_to(site: Option<&str>, email: &str) -> Response<Vec<u8>> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(site.map(|site| ("site", site)));
+    query.extend_pairs(Some(email).filter(|email| !email.is_empty()).map(|email| ("email", email)));
+    let query = query.finish();
+    let back = if query.is_empty() { "/".to_owned() } else { format!("/?{query}") };
+    let mut answer = text(StatusCode::SEE_OTHER, "");
+    let location = HeaderValue::from_str(&back).unwrap_or_else(|_| HeaderValue::from_static("/"));
+    answer.headers_mut().insert(LOCATION, location);
+    answer
 }

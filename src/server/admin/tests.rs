@@ -92,10 +92,13 @@ impl Bench {
         let (is_ready, clock) = (Arc::clone(&ready), ManualClock::starting_at(START));
         let admin = Admin {
             metrics: Arc::new(Metrics::new().unwrap()),
-            is_ready: Arc::new(move || is_ready.load(Ordering::Relaxed)),
-            keys_to_delete: Arc::new(|| 0),
-            sessions: Arc::new(sessions),
-            provider: "proconnect".to_owned(),
+            sites: vec![SeenSite {
+                name: None,
+                is_ready: Arc::new(move || is_ready.load(Ordering::Relaxed)),
+                keys_to_delete: Arc::new(|| 0),
+                sessions: Arc::new(sessions),
+                provider: "proconnect".to_owned(),
+            }],
             token: token.map(SecretString::from),
             pages: Pages::new(&Branding::default(), "", ProviderKind::Other, true),
             clock: Clock::Manual(clock.clone()),
@@ -108,7 +111,7 @@ impl Bench {
         let claims = json!({"sub": subject, "email": email, "organization_label": organization, "siret": siret});
         let identity = Identity::for_tests("proconnect", claims.as_object().unwrap());
         let place = Place { agent: AGENT.to_owned(), address: Some(IpAddr::from([192, 0, 2, 7])) };
-        let sessions = &self.admin.sessions;
+        let sessions = &self.admin.sites[0].sessions;
         let random = SystemRandom::new();
         let now = self.admin.clock.now();
         sessions.begin(&identity, &tokens(10), &HeaderMap::new(), &place, now, &random).await.unwrap().id
@@ -323,7 +326,7 @@ async fn what_cannot_be_announced_yet_holds_here_and_says_so() {
         assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("not_announced_yet")), "{target}");
         assert!(answer.json()["message"].as_str().unwrap().starts_with("ended on this replica"), "{}", answer.body);
     }
-    assert!(bench.admin.sessions.has_ended(id));
+    assert!(bench.admin.sites[0].sessions.has_ended(id));
     bench.store_is_down(false);
     assert_eq!(bench.may("GET", "/sessions").await.each("id"), Vec::<String>::new(), "{other}");
 }
@@ -333,7 +336,7 @@ async fn an_identifier_that_nothing_is_listed_under_is_ended_all_the_same() {
     let bench = Bench::new(Some(TOKEN));
     let id = SessionId::parse(&"ab".repeat(16)).unwrap();
     assert_eq!(bench.may("DELETE", &format!("/sessions/{id}")).await.status, 404);
-    assert!(bench.admin.sessions.has_ended(id));
+    assert!(bench.admin.sites[0].sessions.has_ended(id));
 }
 
 #[tokio::test]
@@ -384,14 +387,14 @@ async fn the_page_takes_the_token_as_a_password_and_forms_of_its_own_only() {
     ] {
         let refused = bench.ask("POST", "/", &foreign, &end).await;
         assert!(matches!(refused.status, 401 | 403), "{foreign:?}");
-        assert!(!bench.admin.sessions.has_ended(id));
+        assert!(!bench.admin.sites[0].sessions.has_ended(id));
     }
     for form in ["", "end=7", "end=a&person=b", "person=s-2&provider=other"] {
         assert_eq!(bench.ask("POST", "/", &own, form).await.status, 400, "{form}");
     }
     let done = bench.ask("POST", "/", &own, &end).await;
     assert_eq!((done.status, done.headers["location"].to_str().unwrap()), (303, "/?email=one%40example.gouv.fr"));
-    assert!(bench.admin.sessions.has_ended(id) && !bench.admin.sessions.has_ended(other));
+    assert!(bench.admin.sites[0].sessions.has_ended(id) && !bench.admin.sites[0].sessions.has_ended(other));
     let done = bench.ask("POST", "/", &own, "person=s-2&provider=proconnect").await;
     assert_eq!((done.status, done.headers["location"].to_str().unwrap()), (303, "/"));
     assert_eq!(bench.may("GET", "/sessions").await.each("id"), Vec::<String>::new());

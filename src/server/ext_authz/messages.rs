@@ -145,6 +145,12 @@ pub(super) struct OkHttpResponse {
 }
 
 impl CheckRequest {
+    /// The host of the request that this asks about; nothing where it says none.
+    pub(super) fn host(&self) -> &str {
+        let request = self.attributes.as_ref().and_then(|attributes| attributes.request.as_ref());
+        request.and_then(|request| request.http.as_ref()).map_or("", |http| &http.host)
+    }
+
     /// The request that this asks about.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! A browser-like client: a cookie jar, no redirect followed unless asked, and nothing sent that
 //! the test did not say.
 //!
-//! Every address on `https://app.example` goes to the sidecar's port, under that name.
+//! Every address on `https://app.example`, or another host below `.example`, goes to the sidecar's port,
+//! under that name.
 
 use super::log_watch;
 use super::site::ORIGIN;
@@ -21,6 +22,8 @@ pub(crate) const NAVIGATION: [(&str, &str); 4] = [
 pub(crate) struct Client {
     http: reqwest::Client,
     sidecar: SocketAddr,
+    /// Where addresses begin that are paths.
+    origin: String,
     /// Cookies by the host that set them, `app.example` or the provider's `127.0.0.1:port`.
     jar: Mutex<BTreeMap<(String, String), String>>,
 }
@@ -58,6 +61,11 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(sidecar: SocketAddr) -> Self {
+        Self::at(sidecar, ORIGIN)
+    }
+
+    /// A client whose paths are those of another site of the sidecar's: `https://front.example`.
+    pub(crate) fn at(sidecar: SocketAddr, origin: &str) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the test's own client, not the sidecar's")]
         let builder = reqwest::Client::builder();
         let http = builder
@@ -66,7 +74,7 @@ impl Client {
             .tls_backend_preconfigured(no_tls())
             .build()
             .unwrap();
-        Self { http, sidecar, jar: Mutex::default() }
+        Self { http, sidecar, origin: origin.to_owned(), jar: Mutex::default() }
     }
 
     /// A request with our cookies and these headers; no redirect is followed.
@@ -82,16 +90,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, reqwest::Error> {
-        let url = if url.starts_with('/') { format!("{ORIGIN}{url}") } else { url.to_owned() };
-        let (target, site) = if let Some(path) = url.strip_prefix(ORIGIN) {
-            (format!("http://{}{path}", self.sidecar), "app.example".to_owned())
+        let url = if url.starts_with('/') { format!("{}{url}", self.origin) } else { url.to_owned() };
+        let at_sidecar = url.strip_prefix("https://").map(|rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
+        let at_sidecar = at_sidecar.filter(|(host, _)| host.ends_with(".example"));
+        let (target, site) = if let Some((host, path)) = at_sidecar {
+            (format!("http://{}{path}", self.sidecar), host.to_owned())
         } else {
             let parsed = url::Url::parse(&url).unwrap();
             (url.clone(), format!("{}:{}", parsed.host_str().unwrap(), parsed.port_or_known_default().unwrap()))
         };
+        let is_ours = at_sidecar.is_some();
         let mut request = self.http.request(method.clone(), target).body(body);
-        if site == "app.example" && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            request = request.header("host", "app.example");
+        if is_ours && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header("host", &site);
         }
         if let Some(cookies) = self.cookie_header(&site)
             && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie"))
@@ -101,8 +112,8 @@ impl Client {
         // As browsers do with whatever changes something (Fetch §3.2).
         let says_whose = |(name, _): &(&str, &str)| ["origin", "sec-fetch-site"].contains(&&*name.to_ascii_lowercase());
         // Our own endpoints are asked as the test says.
-        if site == "app.example" && !url.contains("/oauth2/") && !method.is_safe() && !headers.iter().any(says_whose) {
-            request = request.header("origin", ORIGIN);
+        if is_ours && !url.contains("/oauth2/") && !method.is_safe() && !headers.iter().any(says_whose) {
+            request = request.header("origin", &self.origin);
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -154,7 +165,7 @@ impl Client {
     /// A form of ours that a person sends from our own page.
     pub(crate) async fn submit(&self, path: &str, form: &str) -> Answer {
         let headers = [
-            ("origin", ORIGIN),
+            ("origin", &*self.origin),
             ("sec-fetch-site", "same-origin"),
             ("sec-fetch-mode", "navigate"),
             ("accept", "text/html"),
@@ -163,27 +174,25 @@ impl Client {
         self.send(Method::POST, path, &headers, form.as_bytes().to_vec()).await
     }
 
+    fn host(&self) -> String {
+        self.origin.trim_start_matches("https://").to_owned()
+    }
+
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
-        self.jar.lock().unwrap().get(&("app.example".to_owned(), name.to_owned())).cloned()
+        self.jar.lock().unwrap().get(&(self.host(), name.to_owned())).cloned()
     }
 
     pub(crate) fn set_cookie(&self, name: &str, value: &str) {
-        self.jar.lock().unwrap().insert(("app.example".to_owned(), name.to_owned()), value.to_owned());
+        self.jar.lock().unwrap().insert((self.host(), name.to_owned()), value.to_owned());
     }
 
     pub(crate) fn drop_cookie(&self, name: &str) {
-        self.jar.lock().unwrap().remove(&("app.example".to_owned(), name.to_owned()));
+        self.jar.lock().unwrap().remove(&(self.host(), name.to_owned()));
     }
 
     /// The names of the cookies that the site has set.
     pub(crate) fn cookie_names(&self) -> Vec<String> {
-        self.jar
-            .lock()
-            .unwrap()
-            .keys()
-            .filter(|(site, _)| site == "app.example")
-            .map(|(_, name)| name.clone())
-            .collect()
+        self.jar.lock().unwrap().keys().filter(|(site, _)| *site == self.host()).map(|(_, name)| name.clone()).collect()
     }
 
     /// The `Cookie` header that goes to the site.
@@ -206,7 +215,7 @@ impl Client {
             if gone {
                 jar.remove(&key);
             } else {
-                if site == "app.example" && cookie.name().contains("vestibule") {
+                if cookie.name().contains("vestibule") {
                     log_watch::never_logged(cookie.value());
                 }
                 jar.insert(key, cookie.value().to_owned());

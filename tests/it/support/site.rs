@@ -97,7 +97,7 @@ pub(crate) struct Site {
 }
 
 /// The test suite's secrets.
-struct Secrets;
+pub(crate) struct Secrets;
 
 impl Environment for Secrets {
     fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
