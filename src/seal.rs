@@ -55,11 +55,33 @@ pub enum Purpose {
     Credentials,
     /// What an app shows to learn whose session it is: the proof cookie.
     Proof,
+    /// A form that is kept over a sign-in, in the store.
+    Form,
+    /// What shows that a page of ours sent a request: the cookie that scripts repeat in a header.
+    RequestToken,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] =
-        [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials, Self::Proof];
+    const ALL: [Self; 9] = [
+        Self::Session,
+        Self::Tokens,
+        Self::SignIn,
+        Self::SignOut,
+        Self::Listing,
+        Self::Credentials,
+        Self::Proof,
+        Self::Form,
+        Self::RequestToken,
+    ];
+
+    /// Longer texts are refused before any work is done on them.
+    const fn max_sealed_len(self) -> usize {
+        match self {
+            // 64 kB of a form, in base64, with the names of what is around it.
+            Self::Form => 128 * 1024,
+            _ => MAX_SEALED_LEN,
+        }
+    }
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -70,6 +92,8 @@ impl Purpose {
             Self::Listing => b"vestibule 1 listing",
             Self::Credentials => b"vestibule 1 credentials",
             Self::Proof => b"vestibule 1 proof",
+            Self::Form => b"vestibule 1 form",
+            Self::RequestToken => b"vestibule 1 request token",
         }
     }
 }
@@ -211,7 +235,7 @@ impl KeyRing {
     /// the same purpose and associated bytes. Anything else (foreign, altered, truncated,
     /// oversized) is `None`.
     pub fn open(&self, purpose: Purpose, sealed: &[u8], associated: &[u8], now: Timestamp) -> Option<Opened> {
-        if sealed.len() > MAX_SEALED_LEN {
+        if sealed.len() > purpose.max_sealed_len() {
             return None;
         }
         let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
@@ -263,7 +287,7 @@ impl Key {
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [session, tokens, sign_in, sign_out, listing, credentials, proof] = &self.ciphers;
+        let [session, tokens, sign_in, sign_out, listing, credentials, proof, form, request_token] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
             Purpose::Tokens => tokens,
@@ -272,6 +296,8 @@ impl Key {
             Purpose::Listing => listing,
             Purpose::Credentials => credentials,
             Purpose::Proof => proof,
+            Purpose::Form => form,
+            Purpose::RequestToken => request_token,
         }
     }
 }

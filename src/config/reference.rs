@@ -123,6 +123,7 @@ const ORDER: &[&str] = &[
     "timeout",
     "return_to",
     "after",
+    "keep_forms",
     "store",
     "file",
     "redis",

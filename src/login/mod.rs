@@ -3,7 +3,8 @@
 //! Called by `server` for our own endpoints and for navigations that the gate sends to sign in.
 //! The files in the order in which a browser meets them: [`start`] → (provider) → [`callback`],
 //! which opens the [`attempt`] first of all → session; later [`logout`], or the provider's own word
-//! that it is over: [`backchannel`], [`frontchannel`].
+//! that it is over: [`backchannel`], [`frontchannel`]. A form that met the end of a session waits in
+//! [`kept_form`].
 //!
 //! No state is kept between the two ends of a sign-in: what is needed travels sealed in `state`,
 //! which opens only together with the [`browser`]'s cookie. Any number of tabs may be under way,
@@ -14,6 +15,7 @@ pub mod backchannel;
 pub mod browser;
 pub mod callback;
 pub mod frontchannel;
+pub mod kept_form;
 pub mod logout;
 mod query;
 pub mod start;
@@ -56,6 +58,8 @@ pub struct Settings {
     pub after: ReturnTo,
     /// The origins besides our own whose pages may sign people out.
     pub origins: Vec<PublicUrl>,
+    /// Whether a form that met a session which is over is kept over the sign-in.
+    pub keep_forms: bool,
 }
 
 impl Default for Settings {
@@ -67,6 +71,7 @@ impl Default for Settings {
             return_hosts: ReturnHosts::default(),
             after: ReturnTo::root(),
             origins: Vec::new(),
+            keep_forms: true,
         }
     }
 }

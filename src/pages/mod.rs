@@ -4,13 +4,14 @@
 //! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
 //! It must never show a token, a claim or a message that came from outside; what does come from
 //! outside (a return address) stands in one hidden field, escaped, and is judged anew when the
-//! form comes back. The one exception is the administrators' page, which says whose sessions it
-//! lists ([`Pages::render_admin`]).
+//! form comes back. The exceptions are the administrators' page, which says whose sessions it
+//! lists ([`Pages::render_admin`]), and that of a form that was kept, which holds what the reader wrote.
 
 mod assets;
 mod contact;
 mod device;
 mod error_kind;
+mod kept_form;
 mod language;
 mod messages;
 mod moment;
@@ -28,6 +29,7 @@ pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, 
 pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
 use crate::clock::Timestamp;
+use crate::web::submitted::Submitted;
 use askama::Template;
 use assets::Assets;
 use contact::Contact;
@@ -79,6 +81,23 @@ pub enum Page<'a> {
         return_to: Option<&'a str>,
         /// Why the reader is here.
         notice: Option<Notice>,
+    },
+    /// The same, for somebody whose form is kept meanwhile.
+    SignInForForm {
+        /// The page of the form, where to go afterwards.
+        return_to: &'a str,
+        /// The form's name, for the button that discards it.
+        form: &'a str,
+    },
+    /// Offers to send a form that was kept over the sign-in. Shows the names in it and no value; the
+    /// values stand in its hidden fields.
+    KeptForm {
+        /// Its name.
+        id: &'a str,
+        /// The path that it was sent to.
+        to: &'a str,
+        /// What is in it.
+        form: &'a Submitted,
     },
     /// Asks before signing out somebody who was sent here by a link.
     ConfirmSignOut {
@@ -144,18 +163,13 @@ impl Pages {
         let words = Wording::of(language);
         match page {
             Page::SignIn { return_to, notice } => {
-                let heading = match &self.application {
-                    Some(application) => format!("{} {application}", words.sign_in_to),
-                    None => words.sign_in.to_owned(),
-                };
-                html(&SignInPage {
-                    frame: self.frame(language, words.sign_in),
-                    heading: &heading,
-                    lead: words.sign_in_lead(self.provider),
-                    notice: notice.map(|notice| words.notice(notice)),
-                    return_to,
-                    proconnect: self.provider == ProviderKind::ProConnect,
-                })
+                self.sign_in(return_to, notice.map(|notice| words.notice(notice)), None, language)
+            }
+            Page::SignInForForm { return_to, form } => {
+                self.sign_in(Some(return_to), Some(words.form_kept), Some(form), language)
+            }
+            Page::KeptForm { id, to, form } => {
+                kept_form::page(self.frame(language, words.kept_form), id, to, form)
             }
             Page::ConfirmSignOut { return_to } => html(&ConfirmSignOutPage {
                 frame: self.frame(language, words.confirm_sign_out),
@@ -202,6 +216,29 @@ impl Pages {
         self.assets.find(name)
     }
 
+    fn sign_in(
+        &self,
+        return_to: Option<&str>,
+        notice: Option<&str>,
+        kept_form: Option<&str>,
+        language: Language,
+    ) -> String {
+        let words = Wording::of(language);
+        let heading = match &self.application {
+            Some(application) => format!("{} {application}", words.sign_in_to),
+            None => words.sign_in.to_owned(),
+        };
+        html(&SignInPage {
+            frame: self.frame(language, words.sign_in),
+            heading: &heading,
+            lead: words.sign_in_lead(self.provider),
+            notice,
+            return_to,
+            kept_form,
+            proconnect: self.provider == ProviderKind::ProConnect,
+        })
+    }
+
     fn error(&self, kind: ErrorKind, who_may_enter: Option<&str>, id: &str, language: Language) -> String {
         let text = text(kind, language);
         let action = kind.action();
@@ -241,6 +278,7 @@ struct SignInPage<'a> {
     lead: &'a str,
     notice: Option<&'a str>,
     return_to: Option<&'a str>,
+    kept_form: Option<&'a str>,
     proconnect: bool,
 }
 

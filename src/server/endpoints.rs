@@ -20,8 +20,8 @@ use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
-use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
-use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
+use crate::web::return_to::{FORM_PAGE, Prefix, ReturnTo, SESSIONS_PAGE};
+use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
@@ -95,6 +95,10 @@ impl Endpoints {
                 exchange.decision = "sessions";
                 self.my_sessions(form, parts, exchange).await
             }
+            FORM_PAGE if get || post => {
+                exchange.decision = "form";
+                self.kept_form(query, parts, exchange).await
+            }
             "signed_out" if get => {
                 exchange.decision = "signed_out";
                 self.signed_out(query, parts)
@@ -124,7 +128,7 @@ impl Endpoints {
                 exchange.decision = "robots";
                 plain(StatusCode::OK, "User-agent: *\nDisallow: /\n")
             }
-            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
             "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
@@ -277,8 +281,7 @@ impl Endpoints {
             (Denial::FormWithoutSession(_), None) => {
                 exchange.because(denial);
                 // The page that the form was on; not the address that it was sent to.
-                let from = parts.headers.get(REFERER).and_then(|referer| referer.to_str().ok());
-                let return_to = from.and_then(|from| ReturnTo::parse(from, &self.public_url, &self.prefix).ok());
+                let return_to = self.login.page_of_form(&parts.headers);
                 self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts)
             }
             (Denial::Bearer(fault), None) => self.refuse_bearer(fault, parts, exchange),
@@ -317,7 +320,7 @@ impl Endpoints {
 
     /// Says what to do: RFC 9110 §11.6.1 wants a challenge with every 401. The scheme is our own,
     /// so that no browser asks for a password.
-    fn challenge(&self) -> HeaderValue {
+    pub(super) fn challenge(&self) -> HeaderValue {
         let challenge = format!(
             r#"Vestibule realm="{host}", sign_in="{origin}{prefix}/sign_in""#,
             host = self.public_url.host(),
@@ -365,7 +368,7 @@ impl Endpoints {
         }
     }
 
-    fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
+    pub(super) fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
         let language = language_of(&parts.headers);
         Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(language))
     }

@@ -22,6 +22,7 @@ use crate::session::{NoSession, Refresher, Sessions};
 use crate::web::cookies::{self, ForApp};
 use crate::web::cors::{self, Cors};
 use crate::web::forwarded::TrustedProxies;
+use crate::web::return_to::FORM_PAGE;
 use crate::web::shared_cache;
 use async_trait::async_trait;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
@@ -137,9 +138,11 @@ impl ProxyHttp for Proxy {
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
             Step::ForwardAuth { below } => self.forward_auth(&below, session.req_header().as_ref(), exchange).await,
+            Step::FormWithoutSession(reason) => self.endpoints.form_without_session(reason, session, exchange).await?,
             Step::Endpoint { name, query } => {
-                let form =
-                    if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
+                // What is sent to the page of a kept form goes on to its app, and may be long.
+                let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
+                let form = if is_ours { read_form(session).await? } else { String::new() };
                 self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
             }
             Step::Playground { endpoint, query } => {

@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 mod follow;
 mod identity_cookie;
 mod kept;
+mod kept_forms;
 mod limits;
 mod presence;
 mod proof;
@@ -25,6 +26,7 @@ mod tokens_cookie;
 
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
+pub use kept_forms::{FoundForm, SentForm};
 pub use limits::{Keep, RefreshSettings, Settings};
 pub use presence::Held;
 pub use provider_logout::NotEnded;

@@ -231,7 +231,8 @@ impl Resolver<'_> {
         if attempt_lifetime > LONG_SIGN_IN {
             self.finding(&at, "a sign-in that was begun stays open for more than two hours");
         }
-        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new() }
+        let keep_forms = written.and_then(|sign_in| sign_in.keep_forms).unwrap_or(true);
+        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new(), keep_forms }
     }
 }
 
