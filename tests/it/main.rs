@@ -37,6 +37,7 @@ mod hygiene;
 mod image;
 mod import_albert;
 mod import_oauth2_proxy;
+mod kept_forms;
 mod keys;
 mod kubernetes;
 mod life;
