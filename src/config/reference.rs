@@ -182,6 +182,7 @@ const ORDER: &[&str] = &[
     "cors",
     "csrf",
     "origins",
+    "cookie",
     "preflight",
     "max_age",
     "expose",

@@ -19,7 +19,7 @@ use crate::bearer::Bearers;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::session::{NoSession, Refresher, Sessions};
-use crate::web::cookies::{self, ForApp};
+use crate::web::cookies::{self, ForApp, RequestToken};
 use crate::web::cors::{self, Cors};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::return_to::FORM_PAGE;
@@ -187,7 +187,11 @@ impl ProxyHttp for Proxy {
         for name in &stripped {
             request.remove_header(name);
         }
-        match cookies::for_app(&session.req_header().headers) {
+        let token = self.sessions.request_token();
+        if let Some(token) = token {
+            request.remove_header(&token.header);
+        }
+        match cookies::for_app(&session.req_header().headers, token) {
             ForApp::Unchanged => {}
             ForApp::Nothing => drop(request.remove_header(&COOKIE)),
             ForApp::Others(others) => request.insert_header(COOKIE, others)?,
@@ -262,7 +266,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        keep_our_cookies_ours(response)?;
+        keep_our_cookies_ours(response, self.sessions.request_token())?;
         // Hints that come before the answer are not the answer; the switch to a WebSocket is.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
@@ -388,12 +392,13 @@ fn is_event_stream(response: &ResponseHeader) -> bool {
 
 /// Takes out what would set a cookie of ours: an app, or whoever can make it write a header, could
 /// else sign a person out, or in as somebody else.
-fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
+fn keep_our_cookies_ours(response: &mut ResponseHeader, token: Option<&RequestToken>) -> pingora::Result<()> {
     let lines = response.headers.get_all(SET_COOKIE);
-    if !lines.iter().any(cookies::sets_ours) {
+    let sets_ours = |line: &&HeaderValue| cookies::sets_ours(line, token);
+    if !lines.iter().any(|line| sets_ours(&line)) {
         return Ok(());
     }
-    let others: Vec<HeaderValue> = lines.iter().filter(|line| !cookies::sets_ours(line)).cloned().collect();
+    let others: Vec<HeaderValue> = lines.iter().filter(|line| !sets_ours(line)).cloned().collect();
     response.remove_header(&SET_COOKIE);
     others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
 }

@@ -19,6 +19,7 @@ mod presence;
 mod proof;
 mod provider_logout;
 mod refresh;
+mod request_token;
 mod revoked;
 #[cfg(test)]
 mod tests;
@@ -352,6 +353,7 @@ impl Sessions {
     /// `Set-Cookie` values that remove every session cookie that the request shows.
     pub fn clear(&self, request: &HeaderMap) -> Vec<HeaderValue> {
         let identity = self.cookies.clear(&self.cookies.session);
-        identity.into_iter().chain(self.clear_tokens_from(request, 0)).chain(self.clear_attached(request)).collect()
+        let others = self.clear_tokens_from(request, 0).into_iter().chain(self.clear_attached(request));
+        identity.into_iter().chain(others).chain(self.clear_token(request)).collect()
     }
 }

@@ -67,3 +67,4 @@ mod streaming;
 mod support;
 mod upstream;
 mod without_discovery;
+mod xsrf;

@@ -178,7 +178,7 @@ impl Resolver<'_> {
             self.fault(&at.key("same_site"), "needs https in public_url: browsers drop such a cookie over http");
         }
         let Some(domain) = written.and_then(|cookies| cookies.domain.as_deref()) else {
-            return Some(web::cookies::Settings { domain: None, same_site });
+            return Some(web::cookies::Settings { domain: None, same_site, request_token: None });
         };
         let at = at.key("domain");
         let host = public_url?.host();
@@ -203,7 +203,7 @@ impl Resolver<'_> {
             return None;
         }
         self.finding(&at, format!("every host below {domain} gets the session cookie and can set one of its own"));
-        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site })
+        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site, request_token: None })
     }
 
     /// `ours` is the address and the prefix, where they are known.

@@ -62,6 +62,8 @@ pub(in crate::config) mod defaults {
     pub(in crate::config) const BEARER_TIMEOUT: Duration = Duration::from_secs(5);
     /// What the playgrounds have written in their code.
     pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
+    pub(in crate::config) const CSRF_COOKIE: &str = "XSRF-TOKEN";
+    pub(in crate::config) const CSRF_HEADER: &str = "X-XSRF-TOKEN";
     pub(in crate::config) const CORS_MAX_AGE: Duration = Duration::from_secs(600);
     pub(in crate::config) const HEADERS: &str = "x-auth-request";
     pub(in crate::config) const LEVEL: &str = "info";
