@@ -17,7 +17,8 @@ const SHOWN_LEN: usize = 60;
 #[template(path = "kept_form.html")]
 struct KeptFormPage<'a> {
     frame: Frame<'a>,
-    id: &'a str,
+    send: String,
+    discard: String,
     to: &'a str,
     form: &'a Submitted,
     names: String,
@@ -35,7 +36,13 @@ pub(super) fn page(frame: Frame<'_>, id: &str, to: &str, form: &Submitted) -> St
     let shown = names.iter().take(SHOWN_NAMES).map(|name| shortened(name));
     let names = shown.chain((!more.is_empty()).then(|| more.to_owned())).collect::<Vec<_>>().join(", ");
     let files = form.fields.iter().any(|field| matches!(&field.content, Content::File(file) if !file.is_empty()));
-    html(&KeptFormPage { frame, id, to, form, names, files })
+    let send = format!("form?id={id}");
+    html(&KeptFormPage { frame, send, discard: discard(id), to, form, names, files })
+}
+
+/// Below the prefix, what discards a form.
+pub(super) fn discard(id: &str) -> String {
+    format!("form?discard={id}")
 }
 
 /// As much of a name as helps to know it.

@@ -1,4 +1,5 @@
-//! The pages that people see: made from templates, in French and English, without a script.
+//! The pages that people see: made from templates, in French and English. They need no script; the
+//! sign-in page has one of three lines, which keeps the fragment of an address.
 //!
 //! `server` makes [`Pages`] once at load, and asks it for each page's text and for the headers
 //! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
@@ -25,7 +26,9 @@ pub use assets::Asset;
 pub use error_kind::ErrorKind;
 pub use language::Language;
 pub use messages::{Text, text};
-pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by};
+pub use response_headers::{
+    ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by, sign_in_policy,
+};
 pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
 use crate::clock::Timestamp;
@@ -132,6 +135,14 @@ pub enum Page<'a> {
     },
 }
 
+impl Page<'_> {
+    /// Whether a script on it takes the fragment of its address along to where the sign-in returns: the
+    /// page stands in the place of what was asked for, and no server hears of fragments.
+    const fn keeps_fragment(&self) -> bool {
+        matches!(self, Self::SignIn { return_to: Some(_), notice: None })
+    }
+}
+
 /// All pages of one instance.
 #[derive(Clone, Debug)]
 pub struct Pages {
@@ -163,14 +174,12 @@ impl Pages {
         let words = Wording::of(language);
         match page {
             Page::SignIn { return_to, notice } => {
-                self.sign_in(return_to, notice.map(|notice| words.notice(notice)), None, language)
+                self.sign_in(page, return_to, notice.map(|notice| words.notice(notice)), None, language)
             }
             Page::SignInForForm { return_to, form } => {
-                self.sign_in(Some(return_to), Some(words.form_kept), Some(form), language)
+                self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
             }
-            Page::KeptForm { id, to, form } => {
-                kept_form::page(self.frame(language, words.kept_form), id, to, form)
-            }
+            Page::KeptForm { id, to, form } => kept_form::page(self.frame(language, words.kept_form), id, to, form),
             Page::ConfirmSignOut { return_to } => html(&ConfirmSignOutPage {
                 frame: self.frame(language, words.confirm_sign_out),
                 lead: words.confirm_sign_out_lead(self.provider),
@@ -201,11 +210,21 @@ impl Pages {
 
     /// The headers that go with a page, `content-type` and the content security policy included.
     /// `Retry-After` goes with the cause: [`ErrorKind::retry_after`].
-    pub fn headers(&self, language: Language) -> impl Iterator<Item = Header> + use<> {
+    pub fn headers(&self, page: Page<'_>, language: Language) -> impl Iterator<Item = Header> + use<> {
+        let policy = if page.keeps_fragment() { sign_in_policy } else { content_security_policy };
+        self.headers_under(policy(self.over_https), language)
+    }
+
+    /// The same for the administrators' page.
+    pub fn admin_headers(&self, language: Language) -> impl Iterator<Item = Header> + use<> {
+        self.headers_under(content_security_policy(self.over_https), language)
+    }
+
+    fn headers_under(&self, policy: &'static str, language: Language) -> impl Iterator<Item = Header> + use<> {
         let varying = [
             ("content-type", "text/html; charset=utf-8"),
             ("content-language", language.tag()),
-            ("content-security-policy", content_security_policy(self.over_https)),
+            ("content-security-policy", policy),
         ];
         varying.into_iter().chain(PAGE_HEADERS)
     }
@@ -218,9 +237,10 @@ impl Pages {
 
     fn sign_in(
         &self,
+        page: Page<'_>,
         return_to: Option<&str>,
         notice: Option<&str>,
-        kept_form: Option<&str>,
+        form: Option<&str>,
         language: Language,
     ) -> String {
         let words = Wording::of(language);
@@ -234,7 +254,8 @@ impl Pages {
             lead: words.sign_in_lead(self.provider),
             notice,
             return_to,
-            kept_form,
+            keeps_fragment: page.keeps_fragment(),
+            discard: form.map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
         })
     }
@@ -278,7 +299,8 @@ struct SignInPage<'a> {
     lead: &'a str,
     notice: Option<&'a str>,
     return_to: Option<&'a str>,
-    kept_form: Option<&'a str>,
+    keeps_fragment: bool,
+    discard: Option<String>,
     proconnect: bool,
 }
 

@@ -84,7 +84,7 @@ const FRENCH: Wording = Wording {
     kept_form_lead: "Votre session était terminée quand vous l’avez envoyé. Il a été gardé, et n’a pas encore été \
                      transmis. Il ne sera envoyé qu’une fois.",
     sent_to: "Destination",
-    fields_in_it: "Champs remplis",
+    fields_in_it: "Champs",
     choose_files_again: "Les fichiers n’ont pas été gardés\u{a0}: choisissez-les à nouveau avant l’envoi.",
     send_form: "Envoyer le formulaire",
     discard_form: "Abandonner le formulaire",

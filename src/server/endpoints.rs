@@ -128,7 +128,9 @@ impl Endpoints {
                 exchange.decision = "robots";
                 plain(StatusCode::OK, "User-agent: *\nDisallow: /\n")
             }
-            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => {
+                method_not_allowed("GET, HEAD, POST", exchange)
+            }
             "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
@@ -370,7 +372,7 @@ impl Endpoints {
 
     pub(super) fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
         let language = language_of(&parts.headers);
-        Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(language))
+        Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(page, language))
     }
 }
 

@@ -33,6 +33,12 @@ pub(super) async fn read_body(session: &mut Session, most: usize) -> pingora::Re
     tokio::time::timeout(FORM_WITHIN, read_whole(session, most)).await.map_err(|_| late())?
 }
 
+/// Reads a body to its end and keeps nothing of it: a browser reads no answer before it has sent all.
+pub(super) async fn discard_body(session: &mut Session) -> pingora::Result<()> {
+    while session.as_downstream_mut().read_request_body().await?.is_some() {}
+    Ok(())
+}
+
 async fn read_whole(session: &mut Session, most: usize) -> pingora::Result<Option<Vec<u8>>> {
     let mut body: Vec<u8> = Vec::new();
     while let Some(piece) = session.as_downstream_mut().read_request_body().await? {

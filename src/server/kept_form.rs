@@ -17,7 +17,7 @@
 
 use super::endpoints::Endpoints;
 use super::exchange::Exchange;
-use super::form::{field, read_body};
+use super::form::{discard_body, field, read_body};
 use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::clock::Timestamp;
@@ -63,6 +63,7 @@ impl Endpoints {
             Some(form_type) => read_body(session, MAX_LEN).await?.and_then(|body| form_type.read(&body)),
             None => None,
         };
+        discard_body(session).await?;
         let parts = session.req_header().as_ref();
         let denial = Denial::FormWithoutSession(reason);
         let Some(form) = form else { return Ok(self.deny(denial, parts, exchange)) };
@@ -127,9 +128,7 @@ impl Endpoints {
             Err(reason) => {
                 exchange.because(reason);
                 return match Kind::of(parts) {
-                    Kind::Navigation => {
-                        self.enter(ReturnTo::form_page(&self.prefix, id), parts, exchange).await
-                    }
+                    Kind::Navigation => self.enter(ReturnTo::form_page(&self.prefix, id), parts, exchange).await,
                     Kind::Submission => self.sign_in_for_form(id, parts),
                     Kind::Program | Kind::Preflight => self.deny(Denial::NotSignedIn(reason), parts, exchange),
                 };

@@ -124,8 +124,7 @@ impl Proxy {
         }
         match verdict {
             Verdict::Forward(forward) => {
-                if let Some(reply) =
-                    self.endpoints.form_arrives(request, forward.opened.as_ref(), exchange, now).await
+                if let Some(reply) = self.endpoints.form_arrives(request, forward.opened.as_ref(), exchange, now).await
                 {
                     exchange.decision = "deny";
                     return Step::Reply(reply);

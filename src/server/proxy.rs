@@ -5,7 +5,7 @@
 
 use super::endpoints::Endpoints;
 use super::exchange::{AccessLine, Again, Exchange};
-use super::form::read_form;
+use super::form::{discard_body, read_form};
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
 use super::look::Step;
@@ -143,7 +143,11 @@ impl ProxyHttp for Proxy {
                 // What is sent to the page of a kept form goes on to its app, and may be long.
                 let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
                 let form = if is_ours { read_form(session).await? } else { String::new() };
-                self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
+                let reply = self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await;
+                if name == FORM_PAGE && exchange.session.is_some() {
+                    discard_body(session).await?;
+                }
+                reply
             }
             Step::Playground { endpoint, query } => {
                 let form =

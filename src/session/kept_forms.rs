@@ -110,12 +110,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store cannot be had.
-    pub async fn kept_form(
-        &self,
-        id: FormId,
-        key: &[u8; 32],
-        now: Timestamp,
-    ) -> Result<Option<FoundForm>, StoreError> {
+    pub async fn kept_form(&self, id: FormId, key: &[u8; 32], now: Timestamp) -> Result<Option<FoundForm>, StoreError> {
         let Some(sealed) = self.store.get(&key_of(id), now).await? else { return Ok(None) };
         let opened = own_ring(key).and_then(|ring| ring.open(Purpose::Form, &sealed, id.bytes(), now));
         let written = opened.and_then(|opened| postcard::from_bytes(opened.plaintext()).ok());

@@ -347,12 +347,12 @@ mod tests {
             " = vestibule=x",
             "__Host-vestibule",
         ] {
-            assert!(sets_ours(&HeaderValue::from_str(line).unwrap()), "{line}");
+            assert!(sets_ours(&HeaderValue::from_str(line).unwrap(), None), "{line}");
         }
         for line in
             ["vestibules=x", "a=vestibule", "session=x; vestibule=y", "__Secure-vestibule=x", "", "=", "theme=dark"]
         {
-            assert!(!sets_ours(&HeaderValue::from_str(line).unwrap()), "{line}");
+            assert!(!sets_ours(&HeaderValue::from_str(line).unwrap(), None), "{line}");
         }
     }
 

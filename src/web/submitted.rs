@@ -84,7 +84,8 @@ impl FormType {
         let (name, value) = parameter.trim().split_once('=').unwrap_or((parameter.trim(), ""));
         let is = |encoding: Encoding| media_type.trim().eq_ignore_ascii_case(encoding.media_type());
         if is(Encoding::UrlEncoded) {
-            let plain = name.is_empty() || (name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8"));
+            let plain =
+                name.is_empty() || (name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8"));
             return plain.then(|| Self { encoding: Encoding::UrlEncoded, boundary: String::new() });
         }
         // As browsers write it: without quotes, and nothing behind it.
@@ -209,11 +210,26 @@ mod tests {
     fn what_a_page_could_not_send_again_to_the_letter_is_not_kept() {
         for body in [
             // Not as browsers write it.
-            "a", "a=b c", "a=b&", "&a=b", "a=%c3%a9", "a=~", "a=é", "a=b=c", "a=%20",
+            "a",
+            "a=b c",
+            "a=b&",
+            "&a=b",
+            "a=%c3%a9",
+            "a=~",
+            "a=é",
+            "a=b=c",
+            "a=%20",
             // Not UTF-8.
-            "a=%E9", "a=%C3",
+            "a=%E9",
+            "a=%C3",
             // Half of an end of a line, NUL, no name, another encoding.
-            "a=x%0Ay", "a=x%0Dy", "a=x%0A%0Dy", "a=%00", "=x", "_charset_=ISO-8859-1", "_CHARSET_=",
+            "a=x%0Ay",
+            "a=x%0Dy",
+            "a=x%0A%0Dy",
+            "a=%00",
+            "=x",
+            "_charset_=ISO-8859-1",
+            "_CHARSET_=",
         ] {
             assert_eq!(read(URLENCODED, body.as_bytes()), None, "{body}");
         }

@@ -17,7 +17,8 @@ use vestibule::pages::{ErrorKind, Language};
 
 const IDLE: Duration = Duration::from_secs(3600);
 const URLENCODED: &str = "application/x-www-form-urlencoded";
-const BODY: &str = "title=%C3%89t%C3%A9+%26+hiver&text=a%0D%0Ab&tag=1&tag=2&empty=&password=hunter2hunter2&q=%22%3E%3Cscript%3E";
+const BODY: &str =
+    "title=%C3%89t%C3%A9+%26+hiver&text=a%0D%0Ab&tag=1&tag=2&empty=&password=hunter2hunter2&q=%22%3E%3Cscript%3E";
 
 /// What reached the app by POST: the target, the `Content-Type` and the body.
 type Posted = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
@@ -149,9 +150,14 @@ async fn a_form_is_kept_over_the_sign_in_and_arrives_once_as_it_was() {
 
     let offer = signs_in_to(&person, &page).await;
     assert_eq!((offer.status, offer.url.as_str()), (200, format!("{ORIGIN}{page}").as_str()));
-    assert_page_headers(&person.get(&page, &[("accept", "text/html"), ("accept-language", "en")]).await, Language::English);
+    assert_page_headers(
+        &person.get(&page, &[("accept", "text/html"), ("accept-language", "en")]).await,
+        Language::English,
+    );
     let visible: String = offer.text().split("<form").next().unwrap().to_owned();
-    for (shown, is) in [("<code>/save</code>", true), ("7 (title, text, tag, empty, password, q)", true), ("hunter2", false)] {
+    for (shown, is) in
+        [("<code>/save</code>", true), ("7 (title, text, tag, empty, password, q)", true), ("hunter2", false)]
+    {
         assert_eq!(visible.contains(shown), is, "{shown}: {visible}");
     }
     assert_eq!(scene.arrived(), 0, "nothing is sent before a button is pressed");
@@ -189,10 +195,8 @@ async fn whoever_presses_twice_sends_once_and_loses_nothing() {
     for _ in 0..2 {
         assert_eq!(presses(&person, &page, "", &page, BODY).await.status, 307);
     }
-    let (one, other) = tokio::join!(
-        presses(&person, &page, "/save", &page, BODY),
-        presses(&person, &page, "/save", &page, BODY)
-    );
+    let (one, other) =
+        tokio::join!(presses(&person, &page, "/save", &page, BODY), presses(&person, &page, "/save", &page, BODY));
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!((statuses, scene.arrived()), ([200, 410], 1));
@@ -205,10 +209,8 @@ async fn from_a_browser_that_does_not_say_where_it_comes_from_a_form_goes_on_onc
     for referer in ["", "/"] {
         let page = form_page(&send(&person, "/save", URLENCODED, BODY).await);
         signs_in_to(&person, &page).await;
-        let (one, other) = tokio::join!(
-            presses(&person, &page, "", referer, BODY),
-            presses(&person, &page, "", referer, BODY)
-        );
+        let (one, other) =
+            tokio::join!(presses(&person, &page, "", referer, BODY), presses(&person, &page, "", referer, BODY));
         let mut statuses = [one.status, other.status];
         statuses.sort_unstable();
         assert_eq!(statuses, [307, 410]);
@@ -347,7 +349,10 @@ async fn what_cannot_be_kept_is_said_to_be_lost() {
     // What a script sends gets what it always got.
     let by_script = [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("content-type", URLENCODED)];
     let answer = person.send(Method::POST, "/save", &by_script, b"a=b".to_vec()).await;
-    assert_eq!((answer.status, answer.json()["error"].as_str(), answer.set_cookies().len()), (401, Some("not_signed_in"), 0));
+    assert_eq!(
+        (answer.status, answer.json()["error"].as_str(), answer.set_cookies().len()),
+        (401, Some("not_signed_in"), 0)
+    );
     let mut kept = 0;
     while !send(&person, "/save", URLENCODED, "a=b").await.text().contains("fill it in again") {
         kept += 1;
@@ -414,7 +419,11 @@ async fn a_session_that_was_ended_keeps_its_form_too() {
 async fn twenty_calls_after_the_end_cost_no_cookie_no_question_and_nothing_in_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.db");
-    let scene = Scene::with(&format!("store: {{file: {}}}\nsession: {{refresh: never, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n", file.display())).await;
+    let scene = Scene::with(&format!(
+        "store: {{file: {}}}\nsession: {{refresh: never, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n",
+        file.display()
+    ))
+    .await;
     let person = scene.idle_person().await;
     let (asked, stored) = (scene.site.provider.counters(), std::fs::metadata(&file).unwrap().len());
     let calls = (0..20).map(async |number| {

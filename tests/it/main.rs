@@ -38,6 +38,7 @@ mod image;
 mod import_albert;
 mod import_oauth2_proxy;
 mod kept_forms;
+mod kept_forms_browser;
 mod keys;
 mod kubernetes;
 mod life;

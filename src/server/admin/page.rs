@@ -42,7 +42,7 @@ impl Admin {
         let language = language_of(asked.headers);
         let page = AdminPage { rows: &rows, email, more, now: self.clock.now() };
         let mut answer = text(StatusCode::OK, &self.pages.render_admin(page, language));
-        set_headers(&mut answer, self.pages.headers(language));
+        set_headers(&mut answer, self.pages.admin_headers(language));
         Ok(answer)
     }
 
