@@ -112,6 +112,27 @@ impl Login {
         Ok(None)
     }
 
+    /// Whether a form of this person arrives with a request to `target`, or goes on there from where it
+    /// has arrived. Of two such requests one is told so.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    pub async fn form_arrives(
+        &self,
+        session: &Session<'_>,
+        id: FormId,
+        target: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let until = now.plus(self.settings.attempt_lifetime);
+        match self.kept_form_of(session, id, headers, now).await? {
+            Some(found) if found.sent().target == target => self.sessions.form_arrives(&found, until, now).await,
+            Some(_) => Ok(false),
+            None => self.sessions.form_goes_on(id, target, until, now).await,
+        }
+    }
+
     /// Where a form was going, or the page that it was on.
     pub fn address_of(&self, text: Option<&str>) -> ReturnTo {
         // We sealed it, and still: there is one way to make a return target.

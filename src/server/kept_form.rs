@@ -10,7 +10,8 @@
 //! Called by `proxy` for the form that met no session, by `endpoints` for the two of ours, and by
 //! `look` when it arrives. It is deleted where it arrives and not a step before, so that whoever
 //! presses twice, or whose line breaks in between, has it still; and what arrives without having been
-//! there is refused, so that no press, reload or step back has it sent twice. By `Referer` we know it
+//! there is refused, so that no press, reload or step back has it sent twice; but for where its app
+//! sends it on by a redirect that keeps the method. By `Referer` we know it
 //! again; from a browser that sends none it is deleted before the redirect instead.
 //!
 //! Must never send anything that the person did not press a button for, nor show it to another one.
@@ -205,10 +206,9 @@ impl Endpoints {
         let parts = request.parts();
         let id = self.login.form_page_in(&parts.headers).filter(|_| parts.method == Method::POST)?;
         let arrived = async {
-            let Some(opened) = opened else { return Ok(false) };
-            let found = self.form_of(opened, id, parts, exchange, now).await?;
-            let Some(found) = found.filter(|found| found.sent().target == request.target()) else { return Ok(false) };
-            self.sessions.take_form(&found, now).await
+            let session = opened.and_then(|opened| self.sessions.read(opened, now).ok());
+            let Some(session) = session else { return Ok(false) };
+            self.login.form_arrives(&session, id, request.target(), &parts.headers, now).await
         };
         match arrived.await {
             Ok(true) => None,

@@ -20,6 +20,9 @@ use zeroize::Zeroizing;
 
 /// How many forms a person has at once.
 const SLOTS: u8 = 4;
+/// At how many addresses a form arrives, redirects of its app included.
+const MAX_STEPS: usize = 4;
+const STEP_LEN: usize = 16;
 /// How many bytes of a name say whose form it is, and in which slot it lies; the rest is random.
 const PLACE_LEN: usize = 17;
 
@@ -117,6 +120,46 @@ impl Sessions {
         Ok(written.map(|written| FoundForm { id, sealed, written }))
     }
 
+    /// Takes a form away because it arrives where it was going; says whether it still was there.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    pub async fn form_arrives(
+        &self,
+        found: &FoundForm,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let is_there = self.take_form(found, now).await?;
+        if is_there {
+            let mark = [found.id.bytes().as_slice(), &step(&found.sent().target)].concat();
+            self.store.put(&mark_of(found.id), &mark, until, now).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Whether a form that has arrived may go on to `target`: its app may send it there by a redirect
+    /// that keeps the method (a final slash, say). To each address once, and not to many.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    pub async fn form_goes_on(
+        &self,
+        id: FormId,
+        target: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(mark) = self.store.get(&mark_of(id), now).await? else { return Ok(false) };
+        let Some(steps) = mark.strip_prefix(id.bytes()) else { return Ok(false) };
+        let next = step(target);
+        if steps.len() >= MAX_STEPS * STEP_LEN || steps.chunks(STEP_LEN).any(|taken| taken == next) {
+            return Ok(false);
+        }
+        self.store.put(&mark_of(id), &[mark.as_slice(), &next].concat(), until, now).await?;
+        Ok(true)
+    }
+
     /// Deletes a form; says whether it still was there. Of two who ask, one is told so.
     ///
     /// # Errors
@@ -128,7 +171,22 @@ impl Sessions {
 
 /// Without what is random: so a person's forms lie in as many places as there are slots.
 fn key_of(id: FormId) -> Key {
-    Key::new("form", id.bytes().get(..PLACE_LEN).unwrap_or_default())
+    Key::new("form", place(&id))
+}
+
+/// Where it is written which form has arrived from that place, and at which addresses.
+fn mark_of(id: FormId) -> Key {
+    Key::new("form-sent", place(&id))
+}
+
+fn place(id: &FormId) -> &[u8] {
+    id.bytes().get(..PLACE_LEN).unwrap_or_default()
+}
+
+/// An address, as far as it takes to know it again.
+fn step(target: &str) -> Vec<u8> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, target.as_bytes());
+    digest.as_ref().iter().take(STEP_LEN).copied().collect()
 }
 
 #[cfg(test)]
@@ -173,6 +231,28 @@ mod tests {
         let taken = [sessions.take_form(&found, now).await, sessions.take_form(&found, now).await];
         assert_eq!(taken, [Ok(true), Ok(false)]);
         assert!(sessions.kept_form(id, &mine, now).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_form_that_has_arrived_goes_on_where_its_app_sends_it_and_nowhere_twice() {
+        let (sessions, random) = (sessions(&[[1; 32]]), SystemRandom::new());
+        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &random);
+        let request = request_after(&HeaderMap::new(), &begun.cookies);
+        let until = START.plus(HOUR);
+        let id = sessions.keep_form(&request, sent("a=1"), &[7; 32], until, START, &random).await.unwrap().unwrap();
+        let goes_on = async |target: &str| sessions.form_goes_on(id, target, until, START).await.unwrap();
+        assert!(!goes_on("/send/?a=b").await, "it has not arrived");
+        let found = sessions.kept_form(id, &[7; 32], START).await.unwrap().unwrap();
+        let arrives = async || sessions.form_arrives(&found, until, START).await.unwrap();
+        assert_eq!((arrives().await, arrives().await), (true, false));
+        let mut passed = Vec::new();
+        for target in ["/send?a=b", "/1", "/1", "/2", "/send?a=b", "/3", "/4", "/5"] {
+            passed.push(goes_on(target).await);
+        }
+        assert_eq!(passed, [false, true, false, true, false, true, false, false]);
+        // Of the next form in its place nothing is known.
+        let next = sessions.keep_form(&request, sent("a=1"), &[7; 32], until, START, &random).await.unwrap().unwrap();
+        assert!(!sessions.form_goes_on(next, "/1", until, START).await.unwrap());
     }
 
     #[tokio::test]

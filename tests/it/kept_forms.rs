@@ -8,6 +8,7 @@ use super::support::shown::{LOGIN, SESSION, assert_error, assert_page_headers};
 use super::support::site::{ORIGIN, Setup, Site};
 use axum::Router;
 use axum::body::Bytes;
+use axum::response::{IntoResponse, Redirect};
 use http::Method;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,7 +33,7 @@ async fn app() -> (String, Posted) {
             let content_type = headers.get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
             writes.lock().unwrap().push((uri.to_string(), content_type, body.to_vec()));
         }
-        "the app"
+        if uri.path() == "/slash" { Redirect::temporary("/slash/").into_response() } else { "the app".into_response() }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -200,6 +201,20 @@ async fn whoever_presses_twice_sends_once_and_loses_nothing() {
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!((statuses, scene.arrived()), ([200, 410], 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_its_app_sends_on_arrives_there_once_too() {
+    let scene = Scene::start().await;
+    let person = scene.idle_person().await;
+    let page = form_page(&send(&person, "/slash", URLENCODED, BODY).await);
+    signs_in_to(&person, &page).await;
+    assert_eq!(presses(&person, &page, "/slash/", &page, BODY).await.status, 410, "not before it has arrived");
+    let mut statuses = Vec::new();
+    for to in ["", "/slash", "/slash/", "/slash", "/slash/"] {
+        statuses.push(presses(&person, &page, to, &page, BODY).await.status);
+    }
+    assert_eq!((statuses, scene.arrived()), (vec![307, 307, 200, 410, 410], 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
