@@ -9,6 +9,7 @@ pub mod decide;
 pub mod headers;
 pub mod policy;
 pub mod route;
+pub mod rules;
 pub mod template;
 
 pub use decide::Denial;
@@ -30,6 +31,7 @@ use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
+use rules::{Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -228,7 +230,21 @@ impl Gate {
         self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
-    /// Judges a request with what came of verifying its bearer token.
+    /// The rules by which the client certificate of its connection may let a request pass: those of
+    /// its route. None where it shows a token, which counts alone; where it asks for nothing, as a
+    /// preflight does; and where a page of another site made a browser send it, for a certificate
+    /// comes along by itself as a cookie does.
+    pub fn rules_for_certificate(&self, request: &CleanRequest<'_>) -> Option<&[usize]> {
+        let case = self.case(request);
+        let Found::Route(_, route) = case.found else { return None };
+        let counts = case.kind != Kind::Preflight && matches!(presented(case.headers), Ok(None));
+        let asks = case.changes_something() || origin::is_handshake(case.headers);
+        let is_borrowed = asks && self.origins.initiator(case.headers) == Initiator::Foreign;
+        (counts && !is_borrowed && !route.bearer.is_empty()).then_some(route.bearer.as_slice())
+    }
+
+    /// Judges a request with what came of verifying its bearer token, or with the holder of its
+    /// certificate.
     pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
         self.case(request).by_bearer(caller)
     }
@@ -432,6 +448,11 @@ impl Gate {
     /// What is stripped from requests, for the last moment before they leave.
     pub fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// Why a rule of the route at `index` kept somebody out.
+    pub fn explain(&self, index: usize, refusal: Refusal) -> Option<Explanation<'_>> {
+        self.routes.get(index)?.rules.explain(refusal)
     }
 
     /// The route at `index`.

@@ -11,6 +11,7 @@ use super::rescue::Rescue;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Denial;
+use crate::gate::rules::Explanation;
 use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
@@ -343,11 +344,29 @@ impl Endpoints {
         self.error(rescue.kind, rescue.level, error, parts, exchange)
     }
 
+    /// Answers whom the rules of a route keep out: with who may enter, and, for programs, the rule.
+    pub(super) fn keep_out(&self, why: Option<&Explanation<'_>>, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let cause = why.map_or("the rules of the route keep them out", |why| why.cause.as_str());
+        self.answer_error(ErrorKind::NotAdmitted, Level::INFO, cause, why, parts, exchange)
+    }
+
     fn error(
         &self,
         kind: ErrorKind,
         level: Level,
         error: impl std::fmt::Display,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        self.answer_error(kind, level, error, None, parts, exchange)
+    }
+
+    fn answer_error(
+        &self,
+        kind: ErrorKind,
+        level: Level,
+        error: impl std::fmt::Display,
+        why: Option<&Explanation<'_>>,
         parts: &Parts,
         exchange: &mut Exchange,
     ) -> Reply {
@@ -357,10 +376,19 @@ impl Endpoints {
         exchange.because(error);
         exchange.level = level;
         let reply = if Kind::of(parts).shows_pages() {
-            self.page(kind.status(), Page::Error { kind, id: &id }, parts)
+            let who_may_enter = why.and_then(|why| who_may_enter(why, language_of(&parts.headers)));
+            let page = match &who_may_enter {
+                Some(who) => Page::Refused { who_may_enter: Some(who), id: &id },
+                None => Page::Error { kind, id: &id },
+            };
+            self.page(kind.status(), page, parts)
         } else {
             let message = text(kind, Language::English);
-            let body = serde_json::json!({ "error": snake_case(kind), "message": message.explanation, "id": id });
+            let (error, message) = (snake_case(kind), message.explanation);
+            let body = match why {
+                Some(why) => serde_json::json!({ "error": error, "message": message, "rule": why.rule, "id": id }),
+                None => serde_json::json!({ "error": error, "message": message, "id": id }),
+            };
             Reply::json(kind.status(), &body)
         };
         exchange.error_id = Some(id);
@@ -374,6 +402,19 @@ impl Endpoints {
         let language = language_of(&parts.headers);
         Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(page, language))
     }
+}
+
+/// Who may enter, in the operator's words.
+fn who_may_enter(why: &Explanation<'_>, language: Language) -> Option<String> {
+    let words: Vec<&str> = why
+        .who
+        .iter()
+        .map(|who| match language {
+            Language::French => who.fr.as_str(),
+            Language::English => who.en.as_str(),
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Reply {

@@ -6,6 +6,7 @@
 
 use super::endpoints::MAX_FORM_LEN;
 use bytes::Bytes;
+use http::header::EXPECT;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr};
 use std::time::Duration;
@@ -30,11 +31,23 @@ pub(super) async fn read_form(session: &mut Session) -> pingora::Result<String> 
 /// A body of so many bytes at most, which has to be there soon; none where it is longer.
 pub(super) async fn read_body(session: &mut Session, most: usize) -> pingora::Result<Option<Vec<u8>>> {
     let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
+    if asks_first(session) {
+        session.as_downstream_mut().write_continue_response().await?;
+    }
     tokio::time::timeout(FORM_WITHIN, read_whole(session, most)).await.map_err(|_| late())?
+}
+
+/// Who asks first waits for the answer (RFC 9110 §10.1.1).
+fn asks_first(session: &Session) -> bool {
+    session.req_header().headers.get(EXPECT).is_some_and(|expected| expected.as_bytes() == b"100-continue")
 }
 
 /// Reads a body to its end and keeps nothing of it: a browser reads no answer before it has sent all.
 pub(super) async fn discard_body(session: &mut Session) -> pingora::Result<()> {
+    if asks_first(session) {
+        // It does: and was perhaps not told to go on.
+        return Ok(());
+    }
     while session.as_downstream_mut().read_request_body().await?.is_some() {}
     Ok(())
 }

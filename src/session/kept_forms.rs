@@ -124,12 +124,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store cannot be had.
-    pub async fn form_arrives(
-        &self,
-        found: &FoundForm,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub async fn form_arrives(&self, found: &FoundForm, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         let is_there = self.take_form(found, now).await?;
         if is_there {
             let mark = [found.id.bytes().as_slice(), &step(&found.sent().target)].concat();

@@ -39,7 +39,9 @@ pub(crate) fn assert_page_headers(answer: &Answer, language: Language) {
     // The provider of these tests is on plain loopback.
     let csp = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; \
                form-action 'self' https: http:";
-    let has_script = answer.text().contains(SCRIPT);
+    // The answer to HEAD has the headers of the page.
+    let is_sign_in = answer.url.contains("/oauth2/sign_in") && answer.body.is_empty();
+    let has_script = is_sign_in || answer.text().contains(SCRIPT);
     let expected = [
         ("content-type", "text/html; charset=utf-8"),
         ("content-language", language.tag()),
