@@ -212,21 +212,12 @@ impl Pages {
     /// `Retry-After` goes with the cause: [`ErrorKind::retry_after`].
     pub fn headers(&self, page: Page<'_>, language: Language) -> impl Iterator<Item = Header> + use<> {
         let policy = if page.keeps_fragment() { sign_in_policy } else { content_security_policy };
-        self.headers_under(policy(self.over_https), language)
+        headers_under(policy(self.over_https), language)
     }
 
     /// The same for the administrators' page.
     pub fn admin_headers(&self, language: Language) -> impl Iterator<Item = Header> + use<> {
-        self.headers_under(content_security_policy(self.over_https), language)
-    }
-
-    fn headers_under(&self, policy: &'static str, language: Language) -> impl Iterator<Item = Header> + use<> {
-        let varying = [
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-language", language.tag()),
-            ("content-security-policy", policy),
-        ];
-        varying.into_iter().chain(PAGE_HEADERS)
+        headers_under(content_security_policy(self.over_https), language)
     }
 
     /// The static file at `{prefix}/static/{name}`. It goes with [`ASSET_HEADERS`] and its own
@@ -328,6 +319,16 @@ struct ErrorPage<'a> {
     action: Action,
     label: &'a str,
     id: &'a str,
+}
+
+/// The headers of a page under this content security policy.
+fn headers_under(policy: &'static str, language: Language) -> impl Iterator<Item = Header> + use<> {
+    let varying = [
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-language", language.tag()),
+        ("content-security-policy", policy),
+    ];
+    varying.into_iter().chain(PAGE_HEADERS)
 }
 
 fn html(page: &impl Template) -> String {
