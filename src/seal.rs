@@ -59,10 +59,14 @@ pub enum Purpose {
     AccessToken,
     /// What such an app gets new ones with.
     Handle,
+    /// A form that is kept over a sign-in, in the store.
+    Form,
+    /// What shows that a page of ours sent a request: the cookie that scripts repeat in a header.
+    RequestToken,
 }
 
 impl Purpose {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Session,
         Self::Tokens,
         Self::SignIn,
@@ -72,7 +76,18 @@ impl Purpose {
         Self::Proof,
         Self::AccessToken,
         Self::Handle,
+        Self::Form,
+        Self::RequestToken,
     ];
+
+    /// Longer texts are refused before any work is done on them.
+    const fn max_sealed_len(self) -> usize {
+        match self {
+            // 64 kB of a form, in base64, with the names of what is around it.
+            Self::Form => 128 * 1024,
+            _ => MAX_SEALED_LEN,
+        }
+    }
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -85,6 +100,8 @@ impl Purpose {
             Self::Proof => b"vestibule 1 proof",
             Self::AccessToken => b"vestibule 1 access token",
             Self::Handle => b"vestibule 1 handle",
+            Self::Form => b"vestibule 1 form",
+            Self::RequestToken => b"vestibule 1 request token",
         }
     }
 }
@@ -226,7 +243,7 @@ impl KeyRing {
     /// the same purpose and associated bytes. Anything else (foreign, altered, truncated,
     /// oversized) is `None`.
     pub fn open(&self, purpose: Purpose, sealed: &[u8], associated: &[u8], now: Timestamp) -> Option<Opened> {
-        if sealed.len() > MAX_SEALED_LEN {
+        if sealed.len() > purpose.max_sealed_len() {
             return None;
         }
         let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
@@ -278,7 +295,19 @@ impl Key {
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [session, tokens, sign_in, sign_out, listing, credentials, proof, access_token, handle] = &self.ciphers;
+        let [
+            session,
+            tokens,
+            sign_in,
+            sign_out,
+            listing,
+            credentials,
+            proof,
+            access_token,
+            handle,
+            form,
+            request_token,
+        ] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
             Purpose::Tokens => tokens,
@@ -289,6 +318,8 @@ impl Key {
             Purpose::Proof => proof,
             Purpose::AccessToken => access_token,
             Purpose::Handle => handle,
+            Purpose::Form => form,
+            Purpose::RequestToken => request_token,
         }
     }
 }

@@ -128,10 +128,12 @@ fn browser(config: &Config) -> String {
     let guarded: Vec<_> = config.routes.iter().map(|route| route.csrf).collect();
     let trusted: Vec<&str> = config.login.origins.iter().map(PublicUrl::origin).collect();
     format!(
-        "{cors:?}\nsame-site {:?} after {}\ntrusts {trusted:?} csrf {guarded:?} sign-out {}\n",
+        "{cors:?}\nsame-site {:?} after {}\ntrusts {trusted:?} csrf {guarded:?} sign-out {}\nkeeps forms {} {:?}\n",
         config.cookies.same_site,
         config.login.after.as_str(),
-        config.sign_out_answer
+        config.sign_out_answer,
+        config.login.keep_forms,
+        config.cookies.request_token
     )
 }
 

@@ -228,7 +228,7 @@ impl Gate {
         if let Some(verdict) = case.asks_about_bearer() {
             return verdict;
         }
-        let opened = self.sessions.open(case.headers, now).and_then(|opened| self.unless_borrowed(&case, opened));
+        let opened = self.sessions.open(case.headers, now).and_then(|opened| self.unless_borrowed(&case, opened, now));
         self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
@@ -276,7 +276,7 @@ impl Gate {
             About::Session(headers) => self.sessions.open_shown(headers, now),
             About::Request { .. } => self.sessions.open(case.headers, now),
         };
-        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened));
+        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, now));
         self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
@@ -304,7 +304,12 @@ impl Gate {
 
     /// A session does not count for what a page of another site may have made the browser send:
     /// a request that changes something, or a WebSocket.
-    fn unless_borrowed(&self, case: &Case<'_, '_>, opened: OpenedSession) -> Result<OpenedSession, NoSession> {
+    fn unless_borrowed(
+        &self,
+        case: &Case<'_, '_>,
+        opened: OpenedSession,
+        now: Timestamp,
+    ) -> Result<OpenedSession, NoSession> {
         if opened.by_token() {
             // A token does not come along by itself: whoever sends it was told it.
             return Ok(opened);
@@ -312,8 +317,15 @@ impl Gate {
         let is_borrowed = if origin::is_handshake(case.headers) {
             // Browsers always say whose page opens one (RFC 6455 §4.1).
             self.origins.initiator(case.headers) == Initiator::Foreign
+        } else if case.is_guarded() && case.changes_something() {
+            match self.origins.initiator(case.headers) {
+                Initiator::Trusted => false,
+                // The token is for browsers that do not say it; what they say is never outweighed.
+                Initiator::Unsaid => !self.sessions.repeats_token(case.headers, &opened, now),
+                Initiator::Foreign => true,
+            }
         } else {
-            case.is_guarded() && case.changes_something() && self.origins.initiator(case.headers) != Initiator::Trusted
+            false
         };
         if is_borrowed { Err(NoSession::OtherSite) } else { Ok(opened) }
     }
@@ -395,10 +407,12 @@ impl Gate {
         // worked out first.
         let (index, identity, id, renewal) = match decide(case.kind, case.found, case.constraints, held, asks) {
             Decision::Forward(index, permit) => {
-                let renewal = match (permit.person(), &opened) {
+                let mut renewal = match (permit.person(), &opened) {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
                     _ => Vec::new(),
                 };
+                let person = permit.person().filter(|_| !case.changes_something());
+                renewal.extend(person.and_then(|person| self.sessions.token_cookie(person, case.headers, now, random)));
                 (index, case.says.identity(permit), permit.person().map(Session::id), renewal)
             }
             Decision::Refresh => {

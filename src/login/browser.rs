@@ -79,11 +79,24 @@ impl Browser {
     /// A value that only this browser and attempt have: HMAC-SHA256 under the browser's secret.
     /// It never travels with the authorization request, not even sealed.
     pub fn derive(&self, purpose: &str, attempt: &[u8]) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.mac(purpose, attempt)))
+    }
+
+    /// The key that the forms of this browser are kept under: whoever has the store and not this
+    /// cookie reads none of them.
+    pub fn form_key(&self) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        // As long as a SHA-256.
+        key.iter_mut().zip(self.mac("form", &[]).as_ref()).for_each(|(to, from)| *to = *from);
+        key
+    }
+
+    fn mac(&self, purpose: &str, of: &[u8]) -> ring::hmac::Tag {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.secret.as_slice());
         let mut context = ring::hmac::Context::with_key(&key);
         context.update(purpose.as_bytes());
         context.update(&[0]);
-        context.update(attempt);
-        Zeroizing::new(URL_SAFE_NO_PAD.encode(context.sign()))
+        context.update(of);
+        context.sign()
     }
 }

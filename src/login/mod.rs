@@ -4,7 +4,7 @@
 //! The files in the order in which a browser meets them: [`start`] → (provider) → [`callback`],
 //! which opens the [`attempt`] first of all → session; later [`logout`], or the provider's own word
 //! that it is over: [`backchannel`], [`frontchannel`]. An app that keeps a token itself has both ends
-//! in its own hands: [`by_app`].
+//! in its own hands: [`by_app`]. A form that met the end of a session waits in [`kept_form`].
 //!
 //! No state is kept between the two ends of a sign-in: what is needed travels sealed in `state`,
 //! which opens only together with the [`browser`]'s cookie. Any number of tabs may be under way,
@@ -16,6 +16,7 @@ pub mod browser;
 pub mod by_app;
 pub mod callback;
 pub mod frontchannel;
+pub mod kept_form;
 pub mod logout;
 mod query;
 pub mod start;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub after: ReturnTo,
     /// The origins besides our own whose pages may sign people out.
     pub origins: Vec<PublicUrl>,
+    /// Whether a form that met a session which is over is kept over the sign-in.
+    pub keep_forms: bool,
     /// The sign-ins whose two ends are in an app that keeps a token itself; none where there is no
     /// such app.
     pub by_app: Option<ByApp>,
@@ -84,6 +87,7 @@ impl Default for Settings {
             after: ReturnTo::root(),
             origins: Vec::new(),
             by_app: None,
+            keep_forms: true,
         }
     }
 }

@@ -110,6 +110,8 @@ causes! {
     BadRequest,
     /// Another site's page made the browser send it.
     OtherSite,
+    /// A form that was kept is no longer there: sent, discarded, too old, or another person's.
+    FormGone,
     /// No route, or nothing under our own prefix.
     NotFound,
     /// The app cannot be reached.
@@ -212,6 +214,7 @@ impl ErrorKind {
             | Self::ApiBudgetGone
             | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::FormGone => StatusCode::GONE,
             // The provider says that we are set up wrongly: an operator has to act.
             Self::InvalidRequest
             | Self::InvalidScope
@@ -260,7 +263,7 @@ impl ErrorKind {
             | Self::ApiAdminRefused
             | Self::ApiMisconfigured
             | Self::ApiUnavailable => Action::Retry,
-            Self::BadRequest | Self::OtherSite | Self::NotFound | Self::Internal => Action::Home,
+            Self::BadRequest | Self::OtherSite | Self::FormGone | Self::NotFound | Self::Internal => Action::Home,
             Self::AccessDenied
             | Self::LoginRequired
             | Self::InteractionRequired

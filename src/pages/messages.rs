@@ -226,6 +226,12 @@ const fn french(kind: ErrorKind) -> Words {
             "Votre navigateur a envoyé cette demande depuis la page d’un autre site. Par sécurité, rien n’a été fait.",
             "Revenez à l’accueil et recommencez depuis l’application.",
         ),
+        ErrorKind::FormGone => (
+            "Ce formulaire n’est plus là",
+            "Il a déjà été envoyé ou abandonné, il a été gardé trop longtemps, ou une autre personne est connectée à \
+             présent.",
+            "Vérifiez dans l’application s’il a été pris en compte avant de le remplir à nouveau.",
+        ),
         ErrorKind::NotFound => {
             ("Page introuvable", "Il n’y a rien à cette adresse.", "Vérifiez l’adresse, ou revenez à l’accueil.")
         }
@@ -439,6 +445,11 @@ const fn english(kind: ErrorKind) -> Words {
             "Request from another site",
             "Your browser sent this request from a page of another site. For your safety nothing was done.",
             "Go to the home page and start again from the application.",
+        ),
+        ErrorKind::FormGone => (
+            "This form is no longer here",
+            "It was sent or discarded already, it was kept for too long, or somebody else is signed in now.",
+            "Check in the application whether it has arrived before you fill it in again.",
         ),
         ErrorKind::NotFound => {
             ("Page not found", "There is nothing at this address.", "Check the address, or go to the home page.")

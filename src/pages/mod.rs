@@ -1,16 +1,18 @@
-//! The pages that people see: made from templates, in French and English, without a script.
+//! The pages that people see: made from templates, in French and English. They need no script; the
+//! sign-in page has one of three lines, which keeps the fragment of an address.
 //!
 //! `server` makes [`Pages`] once at load, and asks it for each page's text and for the headers
 //! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
 //! It must never show a token, a claim or a message that came from outside; what does come from
 //! outside (a return address) stands in one hidden field, escaped, and is judged anew when the
-//! form comes back. The one exception is the administrators' page, which says whose sessions it
-//! lists ([`Pages::render_admin`]).
+//! form comes back. The exceptions are the administrators' page, which says whose sessions it
+//! lists ([`Pages::render_admin`]), and that of a form that was kept, which holds what the reader wrote.
 
 mod assets;
 mod contact;
 mod device;
 mod error_kind;
+mod kept_form;
 mod language;
 mod messages;
 mod moment;
@@ -24,10 +26,13 @@ pub use assets::Asset;
 pub use error_kind::ErrorKind;
 pub use language::Language;
 pub use messages::{Text, text};
-pub use response_headers::{ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by};
+pub use response_headers::{
+    ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by, sign_in_policy,
+};
 pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
 use crate::clock::Timestamp;
+use crate::web::submitted::Submitted;
 use askama::Template;
 use assets::Assets;
 use contact::Contact;
@@ -80,6 +85,23 @@ pub enum Page<'a> {
         /// Why the reader is here.
         notice: Option<Notice>,
     },
+    /// The same, for somebody whose form is kept meanwhile.
+    SignInForForm {
+        /// The page of the form, where to go afterwards.
+        return_to: &'a str,
+        /// The form's name, for the button that discards it.
+        form: &'a str,
+    },
+    /// Offers to send a form that was kept over the sign-in. Shows the names in it and no value; the
+    /// values stand in its hidden fields.
+    KeptForm {
+        /// Its name.
+        id: &'a str,
+        /// The path that it was sent to.
+        to: &'a str,
+        /// What is in it.
+        form: &'a Submitted,
+    },
     /// Asks before signing out somebody who was sent here by a link.
     ConfirmSignOut {
         /// As for [`Page::SignIn`].
@@ -113,6 +135,14 @@ pub enum Page<'a> {
     },
 }
 
+impl Page<'_> {
+    /// Whether a script on it takes the fragment of its address along to where the sign-in returns: the
+    /// page stands in the place of what was asked for, and no server hears of fragments.
+    const fn keeps_fragment(&self) -> bool {
+        matches!(self, Self::SignIn { return_to: Some(_), notice: None })
+    }
+}
+
 /// All pages of one instance.
 #[derive(Clone, Debug)]
 pub struct Pages {
@@ -144,19 +174,12 @@ impl Pages {
         let words = Wording::of(language);
         match page {
             Page::SignIn { return_to, notice } => {
-                let heading = match &self.application {
-                    Some(application) => format!("{} {application}", words.sign_in_to),
-                    None => words.sign_in.to_owned(),
-                };
-                html(&SignInPage {
-                    frame: self.frame(language, words.sign_in),
-                    heading: &heading,
-                    lead: words.sign_in_lead(self.provider),
-                    notice: notice.map(|notice| words.notice(notice)),
-                    return_to,
-                    proconnect: self.provider == ProviderKind::ProConnect,
-                })
+                self.sign_in(page, return_to, notice.map(|notice| words.notice(notice)), None, language)
             }
+            Page::SignInForForm { return_to, form } => {
+                self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
+            }
+            Page::KeptForm { id, to, form } => kept_form::page(self.frame(language, words.kept_form), id, to, form),
             Page::ConfirmSignOut { return_to } => html(&ConfirmSignOutPage {
                 frame: self.frame(language, words.confirm_sign_out),
                 lead: words.confirm_sign_out_lead(self.provider),
@@ -187,19 +210,45 @@ impl Pages {
 
     /// The headers that go with a page, `content-type` and the content security policy included.
     /// `Retry-After` goes with the cause: [`ErrorKind::retry_after`].
-    pub fn headers(&self, language: Language) -> impl Iterator<Item = Header> + use<> {
-        let varying = [
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-language", language.tag()),
-            ("content-security-policy", content_security_policy(self.over_https)),
-        ];
-        varying.into_iter().chain(PAGE_HEADERS)
+    pub fn headers(&self, page: Page<'_>, language: Language) -> impl Iterator<Item = Header> + use<> {
+        let policy = if page.keeps_fragment() { sign_in_policy } else { content_security_policy };
+        headers_under(policy(self.over_https), language)
+    }
+
+    /// The same for the administrators' page.
+    pub fn admin_headers(&self, language: Language) -> impl Iterator<Item = Header> + use<> {
+        headers_under(content_security_policy(self.over_https), language)
     }
 
     /// The static file at `{prefix}/static/{name}`. It goes with [`ASSET_HEADERS`] and its own
     /// `content-type`.
     pub fn asset(&self, name: &str) -> Option<&Asset> {
         self.assets.find(name)
+    }
+
+    fn sign_in(
+        &self,
+        page: Page<'_>,
+        return_to: Option<&str>,
+        notice: Option<&str>,
+        form: Option<&str>,
+        language: Language,
+    ) -> String {
+        let words = Wording::of(language);
+        let heading = match &self.application {
+            Some(application) => format!("{} {application}", words.sign_in_to),
+            None => words.sign_in.to_owned(),
+        };
+        html(&SignInPage {
+            frame: self.frame(language, words.sign_in),
+            heading: &heading,
+            lead: words.sign_in_lead(self.provider),
+            notice,
+            return_to,
+            keeps_fragment: page.keeps_fragment(),
+            discard: form.map(kept_form::discard),
+            proconnect: self.provider == ProviderKind::ProConnect,
+        })
     }
 
     fn error(&self, kind: ErrorKind, who_may_enter: Option<&str>, id: &str, language: Language) -> String {
@@ -241,6 +290,8 @@ struct SignInPage<'a> {
     lead: &'a str,
     notice: Option<&'a str>,
     return_to: Option<&'a str>,
+    keeps_fragment: bool,
+    discard: Option<String>,
     proconnect: bool,
 }
 
@@ -268,6 +319,16 @@ struct ErrorPage<'a> {
     action: Action,
     label: &'a str,
     id: &'a str,
+}
+
+/// The headers of a page under this content security policy.
+fn headers_under(policy: &'static str, language: Language) -> impl Iterator<Item = Header> + use<> {
+    let varying = [
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-language", language.tag()),
+        ("content-security-policy", policy),
+    ];
+    varying.into_iter().chain(PAGE_HEADERS)
 }
 
 fn html(page: &impl Template) -> String {

@@ -53,27 +53,48 @@ pub fn framed_by(origin: Option<&str>) -> String {
     format!("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {}", origin.unwrap_or("'none'"))
 }
 
+/// The policy with something about scripts, or nothing, and more that a form may lead to.
+macro_rules! policy {
+    ($script:literal, $more:literal) => {
+        concat!(
+            "default-src 'none'; ",
+            $script,
+            "style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' https:",
+            $more
+        )
+    };
+}
+
 /// The policy of pages where the site and its provider are on `https`.
 ///
 /// No script, no frame, nothing from elsewhere. `form-action` cannot be `'self'` alone: Chromium
 /// applies it to every redirect that follows a form, and ours lead to the provider, from there
 /// to the identity provider of the person's organisation, which we cannot know, and back.
 /// Whatever the form carries (a return address) is ours to redirect, and stays with us.
-const OVER_HTTPS: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
-                          frame-ancestors 'none'; form-action 'self' https:";
+const OVER_HTTPS: &str = policy!("", "");
 
 /// The same where one of them is on `http`, which is so on loopback only.
-const OVER_HTTP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
-                         frame-ancestors 'none'; form-action 'self' https: http:";
+const OVER_HTTP: &str = policy!("", " http:");
+
+/// The same for the sign-in page, whose one script runs by its hash, and no other does.
+const SIGN_IN_OVER_HTTPS: &str = policy!("script-src 'sha256-7b7DF/Jt5bjRc52jfx1CxQmRaFh3ImGwsgQ0B6bpXiI='; ", "");
+const SIGN_IN_OVER_HTTP: &str = policy!("script-src 'sha256-7b7DF/Jt5bjRc52jfx1CxQmRaFh3ImGwsgQ0B6bpXiI='; ", " http:");
 
 /// The content security policy of pages; `over_https` where the site and its provider are on `https`.
 pub const fn content_security_policy(over_https: bool) -> &'static str {
     if over_https { OVER_HTTPS } else { OVER_HTTP }
 }
 
+/// The content security policy of the sign-in page, which keeps the fragment of an address.
+pub const fn sign_in_policy(over_https: bool) -> &'static str {
+    if over_https { SIGN_IN_OVER_HTTPS } else { SIGN_IN_OVER_HTTP }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn no_policy_lets_a_script_or_a_frame_in() {
@@ -83,6 +104,18 @@ mod tests {
             for word in ["script-src", "unsafe", "*", "data:", "  ", "connect-src", "frame-src"] {
                 assert!(!policy.contains(word), "{word} in {policy}");
             }
+        }
+    }
+
+    #[test]
+    fn on_the_sign_in_page_its_own_script_runs_and_no_other() {
+        let page = include_str!("templates/sign_in.html");
+        let script = page.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
+        let hash = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, script.as_bytes()));
+        for over_https in [true, false] {
+            let only = format!("script-src 'sha256-{hash}'; ");
+            assert_eq!(sign_in_policy(over_https).replace(&only, ""), content_security_policy(over_https));
+            assert!(sign_in_policy(over_https).contains(&only), "the script is another one: {hash}");
         }
     }
 

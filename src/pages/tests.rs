@@ -1,6 +1,7 @@
 //! What holds for every page in every language, and for every string that someone else chose.
 
 use super::*;
+use crate::web::submitted::{Content, Encoding, Field};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -36,12 +37,21 @@ fn row(outside: &str, current: bool) -> SessionRow<'_> {
     SessionRow { id: outside, agent: outside, address, started: NOW, last_seen: NOW, current }
 }
 
+/// A form whose every text is `outside`.
+fn form(outside: &str) -> Submitted {
+    let field = |content| Field { name: outside.to_owned(), content };
+    let contents = [Content::Text(outside.to_owned()), Content::File(outside.to_owned()), Content::File(String::new())];
+    Submitted { encoding: Encoding::Multipart, fields: contents.map(field).into() }
+}
+
 /// One of each page and variant, with `outside` wherever a string comes from elsewhere.
 fn all_pages(outside: &str) -> Vec<Page<'_>> {
     let mut pages = vec![
         Page::SignIn { return_to: None, notice: None },
+        Page::SignIn { return_to: Some(outside), notice: None },
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::SessionEnded) },
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::FormNotSent) },
+        Page::SignInForForm { return_to: outside, form: outside },
         Page::ConfirmSignOut { return_to: None },
         Page::ConfirmSignOut { return_to: Some(outside) },
         Page::Sessions { sessions: &[], now: NOW },
@@ -63,6 +73,11 @@ fn rendered(outside: &str, application: Option<&str>, contact: Option<&str>) -> 
             for language in Language::ALL {
                 all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
             }
+        }
+        let form = form(outside);
+        for language in Language::ALL {
+            let page = Page::KeptForm { id: outside, to: outside, form: &form };
+            all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
         }
         let sessions = [row(outside, true), row(outside, false)];
         for (count, language) in [1, 2].into_iter().flat_map(|count| Language::ALL.map(|language| (count, language))) {
@@ -116,6 +131,13 @@ fn tags(html: &str) -> Vec<Tag> {
         found.push(Tag { name, attributes });
     }
     found
+}
+
+/// A page without the one script that there is.
+fn without_script(html: &str) -> String {
+    let template = include_str!("templates/sign_in.html");
+    let script = template.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
+    html.replace(&format!("<script>{script}</script>"), "")
 }
 
 /// A page's skeleton: names of tags and attributes, without values and text.
@@ -177,7 +199,7 @@ fn elements_are_closed_in_order() {
 #[test]
 fn no_page_holds_a_script_a_style_or_anything_from_elsewhere() {
     for (name, _, html) in rendered("id-1", Some("Assistant"), None) {
-        for tag in tags(&html) {
+        for tag in tags(&without_script(&html)) {
             assert!(!["script", "style", "iframe", "object", "embed", "base"].contains(&tag.name.as_str()), "{name}");
             for (attribute, value) in &tag.attributes {
                 assert!(!attribute.starts_with("on") && attribute != "style", "{attribute} in {name}");
@@ -187,6 +209,18 @@ fn no_page_holds_a_script_a_style_or_anything_from_elsewhere() {
             }
             assert_ne!(tag.get("http-equiv"), Some("refresh"), "{name}");
         }
+    }
+}
+
+#[test]
+fn the_sign_in_page_alone_has_a_script_and_the_policy_that_lets_it_run() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    for page in all_pages("id-1") {
+        let has_one = matches!(page, Page::SignIn { return_to: Some(_), notice: None });
+        let html = pages.render(page, Language::French);
+        assert_eq!(html.contains("<script>"), has_one, "{page:?}");
+        let policy = pages.headers(page, Language::French).find(|(name, _)| *name == "content-security-policy");
+        assert_eq!(policy.unwrap().1.contains("script-src"), has_one, "{page:?}");
     }
 }
 
@@ -219,7 +253,12 @@ fn every_control_is_labelled() {
             }
         }
         let tags = tags(&html);
-        assert!(named(&tags, "input").iter().all(|input| input.get("type") == Some("hidden")), "{name}");
+        let labels: Vec<_> = named(&tags, "label").iter().filter_map(|label| label.get("for")).collect();
+        for input in named(&tags, "input").iter().filter(|input| input.get("type") != Some("hidden")) {
+            assert_eq!(input.get("type"), Some("file"), "{name}");
+            let labelled = input.get("id").is_some_and(|id| labels.contains(&id));
+            assert!(labelled || input.get("hidden").is_some(), "{name}");
+        }
         assert!(named(&tags, "button").iter().all(|button| button.get("type") == Some("submit")), "{name}");
         assert!(named(&tags, "img").iter().all(|image| image.get("alt") == Some("")), "{name}");
         assert!(named(&tags, "form").iter().all(|form| form.get("method") == Some("post")), "{name}");
@@ -231,6 +270,7 @@ fn the_official_button_is_a_button_with_the_official_text_and_link() {
     let pages = pages_of(ProviderKind::ProConnect, None, None);
     for language in Language::ALL {
         let html = pages.render(Page::SignIn { return_to: Some("/chat?a=1&b=2"), notice: None }, language);
+        let html = without_script(&html);
         let form = html.split_once("<form method=\"post\" action=\"/oauth2/start\">").unwrap().1;
         let (form, after) = form.split_once("</form>").unwrap();
         assert!(form.contains("<input type=\"hidden\" name=\"rd\" value=\"/chat?a=1&#38;b=2\">"));
@@ -327,6 +367,36 @@ fn the_page_of_sessions_names_them_and_ends_one_or_all_others() {
 }
 
 #[test]
+fn the_page_of_a_form_shows_names_holds_values_and_asks_for_files() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    let text = |name: &str, value: &str| Field { name: name.to_owned(), content: Content::Text(value.to_owned()) };
+    let file = |name: &str, file: &str| Field { name: name.to_owned(), content: Content::File(file.to_owned()) };
+    let fields = vec![text("title", "Été"), text("password", "hunter2"), text("title", "<b>"), file("f", "été.pdf")];
+    let form = Submitted { encoding: Encoding::Multipart, fields };
+    let html = pages.render(Page::KeptForm { id: "id-1", to: "/save", form: &form }, Language::English);
+    let (shown, sent) = html.split_once("<form method=\"post\" action=\"/oauth2/form?id=id-1\"").unwrap();
+    let (sent, after) = sent.split_once("</form>").unwrap();
+    assert!(shown.contains("<code>/save</code>") && shown.contains("4 (title, password, f)"), "{shown}");
+    assert!(shown.contains("Files were not kept") && !shown.contains("hunter2"), "{shown}");
+    assert!(sent.contains("enctype=\"multipart/form-data\" accept-charset=\"UTF-8\""), "{sent}");
+    let values: Vec<_> = tags(sent).iter().filter(|tag| tag.get("type") == Some("hidden")).cloned().collect();
+    let values: Vec<_> = values.iter().map(|tag| (tag.get("name").unwrap(), tag.get("value").unwrap())).collect();
+    assert_eq!(values, [("title", "Été"), ("password", "hunter2"), ("title", "&#60;b&#62;")]);
+    assert!(visible_text(sent).contains("f (été.pdf)"), "{sent}");
+    assert!(after.contains("action=\"/oauth2/form?discard=id-1\"") && !after.contains("<input"), "{after}");
+
+    let fields = (0..25).map(|number| text(&format!("field-{number}-{}", "x".repeat(100)), "")).collect();
+    let form = Submitted { encoding: Encoding::UrlEncoded, fields };
+    let html = pages.render(Page::KeptForm { id: "id-1", to: "/save", form: &form }, Language::French);
+    let shown = html.split("<form").next().unwrap();
+    assert!(shown.contains("field-19") && !shown.contains("field-20") && shown.contains("…)"), "{shown}");
+    assert!(!shown.contains(&"x".repeat(60)) && !shown.contains("fichiers"), "{shown}");
+    let none = Submitted { encoding: Encoding::UrlEncoded, fields: Vec::new() };
+    let html = pages.render(Page::KeptForm { id: "id-1", to: "/save", form: &none }, Language::French);
+    assert!(html.contains("<dd>0</dd>"), "{html}");
+}
+
+#[test]
 fn nothing_outside_changes_the_administrators_page() {
     let pages = pages_of(ProviderKind::Other, None, None).at("");
     let of = |outside: &str, language| {
@@ -378,6 +448,7 @@ fn templates_trust_nothing() {
     let templates = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
+        include_str!("templates/kept_form.html"),
         include_str!("templates/confirm_sign_out.html"),
         include_str!("templates/signed_out.html"),
         include_str!("templates/error.html"),
@@ -385,6 +456,7 @@ fn templates_trust_nothing() {
         include_str!("templates/admin.html"),
     ];
     for template in templates {
+        let template = without_script(template);
         for word in ["safe", "escape", "<script", "<style", " style=", " on"] {
             assert!(!template.contains(word), "{word}");
         }
@@ -397,7 +469,7 @@ fn templates_trust_nothing() {
 fn headers_are_complete_and_none_comes_twice() {
     let pages = pages_of(ProviderKind::ProConnect, None, None);
     for language in Language::ALL {
-        let headers: Vec<_> = pages.headers(language).collect();
+        let headers: Vec<_> = pages.headers(Page::ConfirmSignOut { return_to: None }, language).collect();
         let value = |name| headers.iter().find(|(held, _)| *held == name).map(|(_, value)| *value);
         assert_eq!(value("content-language"), Some(language.tag()));
         assert_eq!(value("content-type"), Some("text/html; charset=utf-8"));
@@ -430,7 +502,7 @@ proptest! {
             for (plain_page, hostile_page) in all_pages("plain").into_iter().zip(all_pages(&outside)) {
                 let html = hostile.render(hostile_page, Language::English);
                 prop_assert_eq!(skeleton(&html), skeleton(&plain.render(plain_page, Language::English)));
-                prop_assert!(!html.contains("<script"));
+                prop_assert!(!without_script(&html).contains("<script"));
             }
         }
     }

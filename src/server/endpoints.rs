@@ -22,8 +22,8 @@ use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
-use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
-use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
+use crate::web::return_to::{FORM_PAGE, Prefix, ReturnTo, SESSIONS_PAGE};
+use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
@@ -97,6 +97,10 @@ impl Endpoints {
                 exchange.decision = "sessions";
                 self.my_sessions(form, parts, exchange).await
             }
+            FORM_PAGE if get || post => {
+                exchange.decision = "form";
+                self.kept_form(query, parts, exchange).await
+            }
             "signed_out" if get => {
                 exchange.decision = "signed_out";
                 self.signed_out(query, parts)
@@ -129,7 +133,9 @@ impl Endpoints {
             AUTHORIZE | TOKEN | REFRESH | LOGOUT if self.login.by_app().is_some() => {
                 self.token_endpoint(name, query, form, parts, exchange).await
             }
-            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => {
+                method_not_allowed("GET, HEAD, POST", exchange)
+            }
             "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
@@ -282,8 +288,7 @@ impl Endpoints {
             (Denial::FormWithoutSession(_), None) => {
                 exchange.because(denial);
                 // The page that the form was on; not the address that it was sent to.
-                let from = parts.headers.get(REFERER).and_then(|referer| referer.to_str().ok());
-                let return_to = from.and_then(|from| ReturnTo::parse(from, &self.public_url, &self.prefix).ok());
+                let return_to = self.login.page_of_form(&parts.headers);
                 self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts)
             }
             (Denial::NotSignedIn(reason) | Denial::NeitherSessionNorBearer(reason), None)
@@ -408,9 +413,9 @@ impl Endpoints {
         id
     }
 
-    fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
+    pub(super) fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
         let language = language_of(&parts.headers);
-        Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(language))
+        Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(page, language))
     }
 }
 

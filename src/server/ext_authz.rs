@@ -222,7 +222,9 @@ impl OfSite {
         let brought = headers.keys().filter(|name| stripped(name) || replaced(name));
         let mut remove: Vec<HeaderName> = self.proxy.not_set(&identity).chain(brought).cloned().collect();
         remove.extend(takes_token_away.then_some(AUTHORIZATION));
-        match cookies::for_app(headers) {
+        let token = self.proxy.sessions.request_token();
+        remove.extend(token.map(|token| token.header.clone()).filter(|name| headers.contains_key(name)));
+        match cookies::for_app(headers, token) {
             ForApp::Unchanged => {}
             ForApp::Nothing => remove.push(COOKIE),
             // A message holds UTF-8 alone. An app without cookies is safe, and with ours it is not.

@@ -1,7 +1,8 @@
 //! Forms that are sent to our own endpoints: read within a time and a length, and their fields, of
 //! which each counts where it is there once.
 //!
-//! Called by `server/proxy` for the body, by endpoints for its fields and for those of a query.
+//! Called by `server/proxy` and `kept_form` for the body, by endpoints for its fields and for those of
+//! a query.
 
 use super::endpoints::MAX_FORM_LEN;
 use bytes::Bytes;
@@ -22,25 +23,45 @@ pub(super) fn field(form: &str, name: &str) -> Option<String> {
 
 /// The body of a form of ours, which has to be there soon: it is a few bytes.
 pub(super) async fn read_form(session: &mut Session) -> pingora::Result<String> {
-    let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
-    // Who asks first waits for the answer (RFC 9110 §10.1.1).
-    let asks = session.req_header().headers.get(EXPECT).is_some_and(|expected| expected.as_bytes() == b"100-continue");
-    if asks {
-        session.as_downstream_mut().write_continue_response().await?;
-    }
-    tokio::time::timeout(FORM_WITHIN, read_whole(session)).await.map_err(|_| late())?
+    let too_long = || Error::explain(ErrorType::HTTPStatus(413), "the form is too long");
+    let form = read_body(session, MAX_FORM_LEN).await?.ok_or_else(too_long)?;
+    String::from_utf8(form).or_err(ErrorType::HTTPStatus(400), "the form is not UTF-8")
 }
 
-async fn read_whole(session: &mut Session) -> pingora::Result<String> {
-    let mut form: Vec<u8> = Vec::new();
+/// A body of so many bytes at most, which has to be there soon; none where it is longer.
+pub(super) async fn read_body(session: &mut Session, most: usize) -> pingora::Result<Option<Vec<u8>>> {
+    let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
+    if asks_first(session) {
+        session.as_downstream_mut().write_continue_response().await?;
+    }
+    tokio::time::timeout(FORM_WITHIN, read_whole(session, most)).await.map_err(|_| late())?
+}
+
+/// Who asks first waits for the answer (RFC 9110 §10.1.1).
+fn asks_first(session: &Session) -> bool {
+    session.req_header().headers.get(EXPECT).is_some_and(|expected| expected.as_bytes() == b"100-continue")
+}
+
+/// Reads a body to its end and keeps nothing of it: a browser reads no answer before it has sent all.
+pub(super) async fn discard_body(session: &mut Session) -> pingora::Result<()> {
+    if asks_first(session) {
+        // It does: and was perhaps not told to go on.
+        return Ok(());
+    }
+    while session.as_downstream_mut().read_request_body().await?.is_some() {}
+    Ok(())
+}
+
+async fn read_whole(session: &mut Session, most: usize) -> pingora::Result<Option<Vec<u8>>> {
+    let mut body: Vec<u8> = Vec::new();
     while let Some(piece) = session.as_downstream_mut().read_request_body().await? {
         let piece: Bytes = piece;
-        if form.len() + piece.len() > MAX_FORM_LEN {
-            return Err(Error::explain(ErrorType::HTTPStatus(413), "the form is too long"));
+        if body.len() + piece.len() > most {
+            return Ok(None);
         }
-        form.extend_from_slice(&piece);
+        body.extend_from_slice(&piece);
     }
-    String::from_utf8(form).or_err(ErrorType::HTTPStatus(400), "the form is not UTF-8")
+    Ok(Some(body))
 }
 
 #[cfg(test)]

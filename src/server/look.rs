@@ -33,6 +33,7 @@ use std::time::Instant;
 pub(super) enum Step {
     Forward,
     SignIn(ReturnTo),
+    FormWithoutSession(NoSession),
     Endpoint { name: String, query: String },
     ForwardAuth { below: String },
     Playground { endpoint: PlaygroundEndpoint, query: String },
@@ -137,7 +138,14 @@ impl Proxy {
             verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault));
         }
         match verdict {
-            Verdict::Forward(forward) => self.to_app(forward, request, line, exchange, now).await,
+            Verdict::Forward(forward) => {
+                if let Some(reply) = self.endpoints.form_arrives(request, forward.opened.as_ref(), exchange, now).await
+                {
+                    exchange.decision = "deny";
+                    return Step::Reply(reply);
+                }
+                self.to_app(forward, request, line, exchange, now).await
+            }
             Verdict::SignIn { return_to, reason } => {
                 exchange.because(reason);
                 if let Some(reply) = self.close_at_provider(request.parts(), exchange, now).await {
@@ -155,6 +163,13 @@ impl Proxy {
                 exchange.decision = "unavailable";
                 let reason = NoSession::ProviderDown;
                 Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
+            }
+            // Kept for a session at the address that sign-ins return to.
+            Verdict::Deny(Denial::FormWithoutSession(reason))
+                if reason.is_over() && request.host() == self.endpoints.public_url.host() =>
+            {
+                exchange.decision = "deny";
+                Step::FormWithoutSession(reason)
             }
             Verdict::Deny(denial) => {
                 exchange.decision = "deny";

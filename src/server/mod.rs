@@ -15,6 +15,7 @@ mod farewell;
 mod form;
 mod forward_auth;
 mod held;
+mod kept_form;
 mod line;
 mod listen;
 mod live;

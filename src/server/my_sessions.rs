@@ -4,7 +4,7 @@
 //! alone, and only what the store lists of that person can be named: an identifier from elsewhere
 //! names nothing. Ending is a change of state and takes what signing out takes, our own origin.
 
-use super::endpoints::{Endpoints, language_of};
+use super::endpoints::Endpoints;
 use super::exchange::Exchange;
 use super::form::field;
 use super::reply::Reply;
@@ -128,9 +128,7 @@ impl Endpoints {
             current: listed.id == mine.current,
         });
         let rows: Vec<SessionRow<'_>> = rows.collect();
-        let language = language_of(&parts.headers);
-        Reply::new(StatusCode::OK, self.pages.render(Page::Sessions { sessions: &rows, now }, language))
-            .fixed_headers(self.pages.headers(language))
+        self.page(StatusCode::OK, Page::Sessions { sessions: &rows, now }, parts)
     }
 
     async fn end_mine(&self, form: &str, mine: &Mine, parts: &Parts, exchange: &mut Exchange, now: Timestamp) -> Reply {

@@ -5,7 +5,7 @@
 
 use super::endpoints::Endpoints;
 use super::exchange::{AccessLine, Again, Exchange};
-use super::form::read_form;
+use super::form::{discard_body, read_form};
 use super::held::ConnectHeld;
 use super::line::{Answer, Cut, Line};
 use super::look::Step;
@@ -19,9 +19,10 @@ use crate::bearer::Bearers;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::session::{NoSession, Refresher, Sessions, is_our_token};
-use crate::web::cookies::{self, ForApp};
+use crate::web::cookies::{self, ForApp, RequestToken};
 use crate::web::cors::{self, Cors};
 use crate::web::forwarded::TrustedProxies;
+use crate::web::return_to::FORM_PAGE;
 use crate::web::shared_cache;
 use crate::web::site_hosts::SiteHosts;
 use async_trait::async_trait;
@@ -142,10 +143,16 @@ impl ProxyHttp for Proxy {
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
             Step::ForwardAuth { below } => self.forward_auth(&below, session.req_header().as_ref(), exchange).await,
+            Step::FormWithoutSession(reason) => self.endpoints.form_without_session(reason, session, exchange).await?,
             Step::Endpoint { name, query } => {
-                let form =
-                    if session.req_header().method == Method::POST { read_form(session).await? } else { String::new() };
-                self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
+                // What is sent to the page of a kept form goes on to its app, and may be long.
+                let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
+                let form = if is_ours { read_form(session).await? } else { String::new() };
+                let reply = self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await;
+                if name == FORM_PAGE && exchange.session.is_some() {
+                    discard_body(session).await?;
+                }
+                reply
             }
             Step::Playground { endpoint, query } => {
                 let form =
@@ -189,7 +196,11 @@ impl ProxyHttp for Proxy {
         for name in &stripped {
             request.remove_header(name);
         }
-        match cookies::for_app(&session.req_header().headers) {
+        let token = self.sessions.request_token();
+        if let Some(token) = token {
+            request.remove_header(&token.header);
+        }
+        match cookies::for_app(&session.req_header().headers, token) {
             ForApp::Unchanged => {}
             ForApp::Nothing => drop(request.remove_header(&COOKIE)),
             ForApp::Others(others) => request.insert_header(COOKIE, others)?,
@@ -271,7 +282,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        keep_our_cookies_ours(response)?;
+        keep_our_cookies_ours(response, self.sessions.request_token())?;
         // Hints that come before the answer are not the answer; the switch to a WebSocket is.
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
@@ -397,12 +408,13 @@ fn is_event_stream(response: &ResponseHeader) -> bool {
 
 /// Takes out what would set a cookie of ours: an app, or whoever can make it write a header, could
 /// else sign a person out, or in as somebody else.
-fn keep_our_cookies_ours(response: &mut ResponseHeader) -> pingora::Result<()> {
+fn keep_our_cookies_ours(response: &mut ResponseHeader, token: Option<&RequestToken>) -> pingora::Result<()> {
     let lines = response.headers.get_all(SET_COOKIE);
-    if !lines.iter().any(cookies::sets_ours) {
+    let sets_ours = |line: &&HeaderValue| cookies::sets_ours(line, token);
+    if !lines.iter().any(|line| sets_ours(&line)) {
         return Ok(());
     }
-    let others: Vec<HeaderValue> = lines.iter().filter(|line| !cookies::sets_ours(line)).cloned().collect();
+    let others: Vec<HeaderValue> = lines.iter().filter(|line| !sets_ours(line)).cloned().collect();
     response.remove_header(&SET_COOKIE);
     others.into_iter().try_for_each(|line| response.append_header(SET_COOKIE, line).map(|_| ()))
 }

@@ -32,18 +32,27 @@ impl Random for Counting {
 
 /// Cookies of a site on https.
 pub(crate) fn cookies() -> Cookies {
+    cookies_set(&cookies::Settings::default())
+}
+
+fn cookies_set(settings: &cookies::Settings) -> Cookies {
     let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
-    Cookies::new(&url, &cookies::Settings::default())
+    Cookies::new(&url, settings)
 }
 
 /// Sessions under these keys, with the claims that the default configuration keeps.
 pub(crate) fn sessions(secrets: &[[u8; 32]]) -> Sessions {
+    sessions_with(secrets, &cookies::Settings::default())
+}
+
+/// The same with cookies that are set like this.
+pub(crate) fn sessions_with(secrets: &[[u8; 32]], cookies: &cookies::Settings) -> Sessions {
     let key = |secret: &[u8; 32]| KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new(*secret), until: None };
     let keys: Vec<KeyMaterial> = secrets.iter().map(key).collect();
     let kept = ["email", "preferred_username", "groups", "roles"].map(str::to_owned);
     let store = crate::store::open(&crate::store::Settings::Memory).unwrap();
     let ring = Arc::new(KeyRing::new(&keys).unwrap());
-    Sessions::new(ring, cookies(), Settings::default(), kept, store, OnDown::default())
+    Sessions::new(ring, cookies_set(cookies), Settings::default(), kept, store, OnDown::default())
 }
 
 /// Begins a session of [`agent`]'s at [`START`].

@@ -105,6 +105,20 @@ impl NoSession {
     pub fn is_outage(self) -> bool {
         matches!(self, Self::ProviderDown | Self::StoreDown)
     }
+
+    /// Whether there was a session, and it is over: its cookie opened.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed => true,
+            Self::Absent
+            | Self::Unreadable
+            | Self::ProviderDown
+            | Self::StoreDown
+            | Self::OtherSite
+            | Self::TokenUnreadable
+            | Self::TokenExpired => false,
+        }
+    }
 }
 
 /// An identity cookie that opened; [`Session`]s borrow from it.

@@ -15,11 +15,13 @@ mod follow;
 mod handle;
 mod identity_cookie;
 mod kept;
+mod kept_forms;
 mod limits;
 mod presence;
 mod proof;
 mod provider_logout;
 mod refresh;
+mod request_token;
 mod revoked;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ pub use access_token::{AccessToken, NoAccessToken, is_ours as is_our_token};
 pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
+pub use kept_forms::{FoundForm, SentForm};
 pub use limits::{Keep, RefreshSettings, Settings};
 pub use presence::Held;
 pub use provider_logout::NotEnded;
@@ -372,6 +375,7 @@ impl Sessions {
     /// `Set-Cookie` values that remove every session cookie that the request shows.
     pub fn clear(&self, request: &HeaderMap) -> Vec<HeaderValue> {
         let identity = self.cookies.clear(&self.cookies.session);
-        identity.into_iter().chain(self.clear_tokens_from(request, 0)).chain(self.clear_attached(request)).collect()
+        let others = self.clear_tokens_from(request, 0).into_iter().chain(self.clear_attached(request));
+        identity.into_iter().chain(others).chain(self.clear_token(request)).collect()
     }
 }

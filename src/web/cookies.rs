@@ -6,7 +6,7 @@
 use super::public_url::PublicUrl;
 use cookie::Cookie;
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
 /// The largest value put into one cookie. Browsers take 4096 bytes for name, value and
@@ -22,6 +22,25 @@ pub struct Settings {
     pub same_site: SameSite,
     /// Whether pages sign in by their scripts, with which the login cookie has to come as well.
     pub scripts_sign_in: bool,
+    /// The token that scripts repeat in a header, where there is one.
+    pub request_token: Option<RequestToken>,
+}
+
+/// The one cookie of ours that scripts read, under a name that front-ends know, and the header in
+/// which they repeat it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestToken {
+    /// The cookie.
+    pub cookie: CookieName,
+    /// The header.
+    pub header: HeaderName,
+}
+
+impl RequestToken {
+    /// `cookie` as written in headers.
+    pub fn named(cookie: &str, header: HeaderName) -> Self {
+        Self { cookie: CookieName(cookie.to_owned()), header }
+    }
 }
 
 /// With which requests of other sites' pages a browser sends a cookie (RFC 6265bis §4.1.2.7).
@@ -48,6 +67,8 @@ pub struct Cookies {
     pub proof: CookieName,
     /// What binds sign-ins to this browser.
     pub login: CookieName,
+    /// What scripts repeat in a header, where that is wanted.
+    pub request_token: Option<RequestToken>,
     domain: Option<String>,
     same_site: SameSite,
     scripts_sign_in: bool,
@@ -83,6 +104,7 @@ impl Cookies {
             credentials: name("-credentials"),
             proof: name("-proof"),
             login: name("-login"),
+            request_token: settings.request_token.clone(),
             domain: settings.domain.clone(),
             same_site: settings.same_site,
             scripts_sign_in: settings.scripts_sign_in,
@@ -108,9 +130,10 @@ impl Cookies {
             SameSite::None if *name != self.login || self.scripts_sign_in => cookie::SameSite::None,
             SameSite::None | SameSite::Lax => cookie::SameSite::Lax,
         };
+        let is_for_scripts = self.request_token.as_ref().is_some_and(|token| token.cookie == *name);
         let mut cookie = Cookie::build((name.as_str(), value))
             .path("/")
-            .http_only(true)
+            .http_only(!is_for_scripts)
             .secure(self.secure)
             .same_site(same_site)
             .max_age(max_age);
@@ -142,6 +165,13 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &CookieName) -> Option<&'a [u8]> {
     found
 }
 
+/// Whether the request holds a cookie of this name, once or more often.
+pub fn is_named(headers: &HeaderMap, name: &CookieName) -> bool {
+    headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).any(|pair| {
+        pair.trim_ascii_start().strip_prefix(name.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+    })
+}
+
 /// What becomes of the `Cookie` headers on their way to the app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForApp {
@@ -153,8 +183,10 @@ pub enum ForApp {
     Others(HeaderValue),
 }
 
-/// The client's cookies without ours, whichever way they are named.
-pub fn for_app(headers: &HeaderMap) -> ForApp {
+/// The client's cookies without ours, whichever way they are named, and without that of the `token`
+/// where there is one.
+pub fn for_app(headers: &HeaderMap, token: Option<&RequestToken>) -> ForApp {
+    let is_ours = |pair: &[u8]| is_ours(pair, token);
     let mut values = headers.get_all(COOKIE).iter();
     let (first, second) = (values.next(), values.next());
     let Some(first) = first else { return ForApp::Unchanged };
@@ -194,17 +226,20 @@ pub fn with_ours(pair: &str, others: Option<&HeaderValue>) -> Option<HeaderValue
 }
 
 /// Whether a `Set-Cookie` line of an app's sets one of ours.
-pub fn sets_ours(line: &HeaderValue) -> bool {
-    line.as_bytes().split(|byte| *byte == b';').next().is_some_and(is_ours)
+pub fn sets_ours(line: &HeaderValue, token: Option<&RequestToken>) -> bool {
+    line.as_bytes().split(|byte| *byte == b';').next().is_some_and(|pair| is_ours(pair, token))
 }
 
 /// Whether a `name=value` pair is one of ours, with or without the `__Host-` prefix: after a
 /// change of settings browsers may still hold the other kind.
-fn is_ours(pair: &[u8]) -> bool {
+fn is_ours(pair: &[u8], token: Option<&RequestToken>) -> bool {
     // A cookie without a name comes back without its `=`: `=vestibule=x` is `vestibule=x` then.
     let start = pair.iter().position(|byte| *byte != b'=' && !byte.is_ascii_whitespace());
     let pair = start.and_then(|start| pair.get(start..)).unwrap_or_default();
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii_end();
+    if token.is_some_and(|token| name == token.cookie.as_str().as_bytes()) {
+        return true;
+    }
     let name = name.strip_prefix(b"__Host-").unwrap_or(name);
     name.strip_prefix(b"vestibule").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
 }
@@ -273,8 +308,24 @@ mod tests {
             (&["a=b", "__Host-vestibule =x"], others("a=b")),
         ];
         for (values, expected) in cases {
-            assert_eq!(for_app(&headers(values)), expected, "{values:?}");
+            assert_eq!(for_app(&headers(values), None), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn the_token_of_scripts_is_ours_where_there_is_one_and_only_under_its_name() {
+        let token = RequestToken::named("XSRF-TOKEN", HeaderName::from_static("x-xsrf-token"));
+        let held = headers(&["a=b; XSRF-TOKEN=x; XSRF-TOKEN-2=y"]);
+        assert_eq!(for_app(&held, None), ForApp::Unchanged);
+        assert_eq!(for_app(&held, Some(&token)), ForApp::Others(HeaderValue::from_static("a=b; XSRF-TOKEN-2=y")));
+        assert!(is_named(&held, &token.cookie) && !is_named(&headers(&["a=XSRF-TOKEN=x"]), &token.cookie));
+        let line = HeaderValue::from_static("XSRF-TOKEN=app; Path=/");
+        assert_eq!((sets_ours(&line, None), sets_ours(&line, Some(&token))), (false, true));
+        let settings = Settings { request_token: Some(token.clone()), ..Settings::default() };
+        let cookies = Cookies::new(&PublicUrl::parse("https://a.example").unwrap(), &settings);
+        let set = cookies.set(&token.cookie, "abc", Duration::from_secs(60)).unwrap();
+        assert_eq!(set, "XSRF-TOKEN=abc; SameSite=Lax; Secure; Path=/; Max-Age=60");
+        assert!(cookies.set(&cookies.session, "abc", Duration::ZERO).unwrap().to_str().unwrap().contains("HttpOnly"));
     }
 
     #[test]
@@ -284,7 +335,7 @@ mod tests {
         let alone = with_ours("vestibule-proof=x", None).unwrap();
         assert!(alone == "vestibule-proof=x" && alone.is_sensitive());
         // And what a client sends under that name does not get there.
-        assert_eq!(for_app(&headers(&["__Host-vestibule-proof=forged; vestibule-proof=too"])), ForApp::Nothing);
+        assert_eq!(for_app(&headers(&["__Host-vestibule-proof=forged; vestibule-proof=too"]), None), ForApp::Nothing);
     }
 
     #[test]
@@ -300,12 +351,12 @@ mod tests {
             " = vestibule=x",
             "__Host-vestibule",
         ] {
-            assert!(sets_ours(&HeaderValue::from_str(line).unwrap()), "{line}");
+            assert!(sets_ours(&HeaderValue::from_str(line).unwrap(), None), "{line}");
         }
         for line in
             ["vestibules=x", "a=vestibule", "session=x; vestibule=y", "__Secure-vestibule=x", "", "=", "theme=dark"]
         {
-            assert!(!sets_ours(&HeaderValue::from_str(line).unwrap()), "{line}");
+            assert!(!sets_ours(&HeaderValue::from_str(line).unwrap(), None), "{line}");
         }
     }
 
@@ -324,12 +375,12 @@ mod tests {
         #[test]
         fn nothing_of_ours_ever_reaches_the_app(header in "[ ;]{0,2}((__Host-)?vestibule(-tokens|-login|-tokens-1)?|a)[ ]?=?[a-z]{0,3}([; ]{1,3}(a|vestibule)=[a-z]{0,3}){0,3}") {
             let headers = headers(&[&header]);
-            let after = match for_app(&headers) {
+            let after = match for_app(&headers, None) {
                 ForApp::Unchanged => header,
                 ForApp::Nothing => String::new(),
                 ForApp::Others(value) => value.to_str().unwrap().to_owned(),
             };
-            prop_assert!(!after.split(';').any(|pair| is_ours(pair.as_bytes())), "{after}");
+            prop_assert!(!after.split(';').any(|pair| is_ours(pair.as_bytes(), None)), "{after}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! list of `sign_in.return_to`; the `Location` made of it starts with an origin that we wrote
 //! ourselves, so there is no spelling that leaves it.
 
+use super::form_id::FormId;
 use super::path::RequestPath;
 use super::public_url::PublicUrl;
 use super::return_hosts::ReturnHosts;
@@ -17,8 +18,11 @@ pub const MAX_LEN: usize = 2048;
 /// The name of the page of one's own sessions, below the prefix.
 pub const SESSIONS_PAGE: &str = "sessions";
 
+/// The name of the page of a form that was kept, below the prefix.
+pub const FORM_PAGE: &str = "form";
+
 /// A path and query on our own origin, or on a listed one, outside our own prefix but for the page
-/// of one's sessions.
+/// of one's sessions and that of a form that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo {
     /// As it was written: a path, or the whole URL where that is on another site.
@@ -37,7 +41,7 @@ pub enum BadReturnTo {
     #[error("the return address is malformed")]
     Malformed,
     /// Below our own prefix: would sign out, or start over for ever. Not the page of one's sessions,
-    /// which changes nothing by being opened.
+    /// nor that of a form, which send and change nothing by being opened.
     #[error("the return address is one of the sign-in's own")]
     OwnPath,
     /// Over [`MAX_LEN`].
@@ -54,6 +58,11 @@ impl ReturnTo {
     /// The page of one's own sessions.
     pub fn sessions_page(prefix: &Prefix) -> Self {
         Self::here(format!("{}/{SESSIONS_PAGE}", prefix.as_str()))
+    }
+
+    /// The page of a form that was kept.
+    pub fn form_page(prefix: &Prefix, id: FormId) -> Self {
+        Self::here(format!("{}/{FORM_PAGE}?id={id}", prefix.as_str()))
     }
 
     fn here(text: String) -> Self {
@@ -122,10 +131,21 @@ fn check(local: &str, prefix: &Prefix) -> Result<(), BadReturnTo> {
     let path = without_fragment.split('?').next().unwrap_or_default();
     let path = RequestPath::parse(path).map_err(|_| BadReturnTo::Malformed)?;
     // In its one plain spelling.
-    if prefix.below(local) != Some(SESSIONS_PAGE) && path.any(|reading| prefix.holds(reading)) {
+    let is_page = prefix.below(local).is_some_and(|below| below == SESSIONS_PAGE || form_of(below).is_some());
+    if !is_page && path.any(|reading| prefix.holds(reading)) {
         return Err(BadReturnTo::OwnPath);
     }
     Ok(())
+}
+
+/// The form whose page this is, by what stands below the prefix.
+fn form_of(below: &str) -> Option<FormId> {
+    below.strip_prefix(FORM_PAGE)?.strip_prefix("?id=").and_then(FormId::parse)
+}
+
+/// The form from whose page a request comes, by its `Referer`.
+pub fn form_in(referer: &str, public_url: &PublicUrl, prefix: &Prefix) -> Option<FormId> {
+    prefix.below(referer.strip_prefix(public_url.origin())?).and_then(form_of)
 }
 
 /// The prefix of our own paths: `/oauth2`, without a final slash.
@@ -280,6 +300,38 @@ mod tests {
             "/oauth2/sessions/../sign_out",
         ] {
             assert!(parse(own).is_err(), "{own}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_a_form_is_taken_in_one_spelling_and_known_again_in_a_referer() {
+        let id = FormId::from_bytes([7; 32]);
+        let page = ReturnTo::form_page(&Prefix::default(), id);
+        let text = page.as_str();
+        assert_eq!(parse(text), Ok(page.clone()));
+        let url = format!("https://app.example{text}");
+        assert_eq!(parse(&url), Ok(page.clone()));
+        let form_in = |referer: &str| form_in(referer, &site(), &Prefix::default());
+        assert_eq!(form_in(&url), Some(id));
+        for other in [
+            "/oauth2/form".to_owned(),
+            "/oauth2/form?id=".to_owned(),
+            "/oauth2/form?id=x".to_owned(),
+            text.replace("?id=", "?discard="),
+            text.replace("/form", "/forms"),
+            text.replace("/form", "/%66orm"),
+            text.replace("/oauth2", "/OAuth2"),
+            text.replace("?id=", "/?id="),
+            text.replace("?id=", "?id=x&id="),
+            format!("{text}&x"),
+            format!("{text}#x"),
+            format!("{text}A"),
+        ] {
+            assert!(parse(&other).is_err(), "{other}");
+            assert_eq!(form_in(&format!("https://app.example{other}")), None, "{other}");
+        }
+        for referer in [text, "https://app.example", &url.replace("example", "example.org"), &format!("x{url}")] {
+            assert_eq!(form_in(referer), None, "{referer}");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Resolver;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, List, defaults};
+use crate::web::cookies::RequestToken;
 use crate::web::cors;
 use crate::web::public_url::PublicUrl;
 use http::HeaderName;
@@ -40,6 +41,24 @@ impl Resolver<'_> {
         let mut origins = self.origins(&at.key("origins"), written.and_then(|csrf| csrf.origins.as_ref()));
         origins.extend(cors.into_iter().flat_map(|cors| cors.origins.iter().cloned()));
         origins
+    }
+
+    /// The names of the token that scripts repeat, where one is wanted.
+    pub(super) fn request_token(&mut self, at: &KeyPath, written: Option<&written::Csrf>) -> Option<RequestToken> {
+        let written = written?.token.as_ref()?;
+        let cookie = written.cookie.as_deref().unwrap_or(defaults::CSRF_COOKIE);
+        let header = written.header.as_deref().unwrap_or(defaults::CSRF_HEADER);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        // `__Host-` and `__Secure-` are promises, and `vestibule…` are the session's.
+        let is_name = (1..=64).contains(&cookie.len()) && cookie.chars().all(plain) && !cookie.starts_with('_');
+        if !is_name || cookie.starts_with("vestibule") {
+            self.fault(&at.key("cookie"), "must be a name of letters, digits, `-`, `_` and `.`, such as XSRF-TOKEN");
+        }
+        let name = HeaderName::from_bytes(header.as_bytes()).ok().filter(|name| name.as_str().starts_with("x-"));
+        if name.is_none() {
+            self.fault(&at.key("header"), "must be a header's name that begins with X-, such as X-XSRF-TOKEN");
+        }
+        Some(RequestToken::named(cookie, name?))
     }
 
     fn origins(&mut self, at: &KeyPath, written: Option<&List<String>>) -> Vec<PublicUrl> {

@@ -37,6 +37,7 @@ use crate::gate::route::Table;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
+use crate::web;
 use crate::web::cookies::SameSite;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
@@ -157,7 +158,9 @@ impl Resolver<'_> {
         let ours = public_url.as_ref().zip(prefix.as_ref());
         let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
         let (mut session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
-        let mut cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
+        let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
+        let request_token = self.request_token(&root.key("csrf").key("token"), written.csrf.as_ref());
+        let mut cookies = cookies.map(|cookies| web::cookies::Settings { request_token, ..cookies });
         let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());

@@ -203,7 +203,7 @@ impl Resolver<'_> {
             return None;
         }
         self.finding(&at, format!("every host below {domain} gets the session cookie and can set one of its own"));
-        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site, scripts_sign_in: false })
+        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site, ..web::cookies::Settings::default() })
     }
 
     /// `ours` is the address and the prefix, where they are known.
@@ -231,7 +231,8 @@ impl Resolver<'_> {
         if attempt_lifetime > LONG_SIGN_IN {
             self.finding(&at, "a sign-in that was begun stays open for more than two hours");
         }
-        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new(), by_app: None }
+        let keep_forms = written.and_then(|sign_in| sign_in.keep_forms).unwrap_or(true);
+        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new(), by_app: None, keep_forms }
     }
 }
 

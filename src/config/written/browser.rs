@@ -28,10 +28,26 @@ pub(in crate::config) struct Cors {
 
 /// Whose pages may change something with a person's session.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping such as {origins: [https://other.example.gouv.fr]}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {origins, token}")]
 pub(in crate::config) struct Csrf {
     /// The origins besides that of `public_url` and those of `cors` whose pages may: send forms, for
     /// instance. Hosts of the same site are among them only where they are written here.
     #[schemars(extend("default" = [] as [&str; 0], "examples" = [["https://portal.example.gouv.fr"]]))]
     pub(in crate::config) origins: Option<List<String>>,
+    /// A token in a cookie that scripts of our pages read and repeat in a header, for browsers that say
+    /// with neither `Sec-Fetch-Site` nor `Origin` whose page sent a request. `{}` for the names that
+    /// Angular knows. The cookie and the header are Vestibule's then, and do not reach the app.
+    pub(in crate::config) token: Option<CsrfToken>,
+}
+
+/// The names of that token.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping {cookie, header}, or {} for the usual names")]
+pub(in crate::config) struct CsrfToken {
+    /// The cookie.
+    #[schemars(extend("default" = defaults::CSRF_COOKIE))]
+    pub(in crate::config) cookie: Option<String>,
+    /// The header. Begins with `X-`.
+    #[schemars(extend("default" = defaults::CSRF_HEADER))]
+    pub(in crate::config) header: Option<String>,
 }

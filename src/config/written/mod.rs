@@ -66,6 +66,8 @@ pub(in crate::config) mod defaults {
     pub(in crate::config) const BEARER_TIMEOUT: Duration = Duration::from_secs(5);
     /// What the playgrounds have written in their code.
     pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
+    pub(in crate::config) const CSRF_COOKIE: &str = "XSRF-TOKEN";
+    pub(in crate::config) const CSRF_HEADER: &str = "X-XSRF-TOKEN";
     pub(in crate::config) const CORS_MAX_AGE: Duration = Duration::from_secs(600);
     /// Short, for a page that was taken over can copy it; long enough for a page to be read.
     pub(in crate::config) const ACCESS_TOKEN: Duration = Duration::from_secs(300);
@@ -251,7 +253,7 @@ pub(in crate::config) struct Cookies {
 
 /// How sign-in goes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {entry, timeout, return_to, after}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {entry, timeout, return_to, after, keep_forms}")]
 pub(in crate::config) struct SignIn {
     /// How people are led to the provider.
     #[schemars(extend("default" = login::Entry::default()))]
@@ -268,6 +270,11 @@ pub(in crate::config) struct SignIn {
     /// of `return_to`.
     #[schemars(extend("default" = "/", "examples" = ["/chat"]))]
     pub(in crate::config) after: Option<String>,
+    /// Whether a form that a page of ours sends with a session that is over is kept over the sign-in,
+    /// for the same person in the same browser to send: in the store, sealed under the browser's own
+    /// key, for `timeout` at most. Fields up to 64 kB, no files. Otherwise it has to be filled in again.
+    #[schemars(extend("default" = true))]
+    pub(in crate::config) keep_forms: Option<bool>,
 }
 
 /// How people sign out.

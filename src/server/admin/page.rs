@@ -48,7 +48,7 @@ impl Admin {
         let site = site.as_deref().unwrap_or_default();
         let page = AdminPage { rows: &rows, email, more, site, sites: &sites, now: self.clock.now() };
         let mut answer = text(StatusCode::OK, &self.pages.render_admin(page, language));
-        set_headers(&mut answer, self.pages.headers(language));
+        set_headers(&mut answer, self.pages.admin_headers(language));
         Ok(answer)
     }
 

@@ -1,0 +1,223 @@
+//! A form that met a session which is over: kept, offered again after the sign-in, and sent once.
+//!
+//! ```text
+//! POST /send            no session  →  kept; the sign-in page, 401
+//! (sign-in)                         →  GET /oauth2/form?id=…     offers it: shows names, holds values
+//! POST /oauth2/form?id=…            →  307 to /send, with the body that the browser has in its hand
+//! POST /send                        →  the form is deleted; the app gets it
+//! ```
+//!
+//! Called by `proxy` for the form that met no session, by `endpoints` for the two of ours, and by
+//! `look` when it arrives. It is deleted where it arrives and not a step before, so that whoever
+//! presses twice, or whose line breaks in between, has it still; and what arrives without having been
+//! there is refused, so that no press, reload or step back has it sent twice; but for where its app
+//! sends it on by a redirect that keeps the method. By `Referer` we know it
+//! again; from a browser that sends none it is deleted before the redirect instead.
+//!
+//! Must never send anything that the person did not press a button for, nor show it to another one.
+
+use super::endpoints::Endpoints;
+use super::exchange::Exchange;
+use super::form::{discard_body, field, read_body};
+use super::reply::Reply;
+use super::rescue::Rescue;
+use crate::clock::Timestamp;
+use crate::gate::Denial;
+use crate::pages::{ErrorKind, Page};
+use crate::session::{FoundForm, NoSession, OpenedSession};
+use crate::store::StoreError;
+use crate::web::form_id::FormId;
+use crate::web::hygiene::CleanRequest;
+use crate::web::kind::Kind;
+use crate::web::return_to::ReturnTo;
+use crate::web::submitted::{FormType, MAX_LEN};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use pingora::proxy::Session;
+use tracing::Level;
+
+/// The parameter that names a form to be offered and sent, and the one to be discarded.
+const ID: &str = "id";
+const DISCARD: &str = "discard";
+
+/// Why there is nothing to be sent.
+#[derive(Debug, thiserror::Error)]
+enum Gone {
+    #[error("the address names no form")]
+    NoName,
+    #[error("no form of this name is kept for this person in this browser")]
+    NotThere,
+    #[error("a form was sent again that has arrived already, or is not the one that was kept")]
+    Arrived,
+}
+
+impl Endpoints {
+    /// Answers a form that was sent with a session which is over; keeps it where it can be kept.
+    pub(super) async fn form_without_session(
+        &self,
+        reason: NoSession,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Reply> {
+        let form = match self.form_type(session.req_header().as_ref()) {
+            Some(form_type) => read_body(session, MAX_LEN).await?.and_then(|body| form_type.read(&body)),
+            None => None,
+        };
+        discard_body(session).await?;
+        let parts = session.req_header().as_ref();
+        let denial = Denial::FormWithoutSession(reason);
+        let Some(form) = form else { return Ok(self.deny(denial, parts, exchange)) };
+        if let Some(id) = self.login.form_page_in(&parts.headers) {
+            // It is on its way from our own page, and kept already.
+            exchange.because(denial);
+            return Ok(self.sign_in_for_form(id, parts));
+        }
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let kept = self.login.keep_form(&parts.headers, target, form, self.clock.now(), &*self.random).await;
+        Ok(match kept {
+            Ok(kept) => {
+                exchange.because(format_args!("{denial}; the form is kept"));
+                self.sign_in_for_form(kept.id, parts).cookies(kept.cookie)
+            }
+            Err(error) => {
+                let reply = self.deny(denial, parts, exchange);
+                exchange.because(format_args!("{denial}; the form is not kept: {error}"));
+                reply
+            }
+        })
+    }
+
+    /// What the body has to be read as; none where it is not to be read.
+    fn form_type(&self, parts: &Parts) -> Option<FormType> {
+        let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
+        let (one, None) = (types.next()?, types.next()) else { return None };
+        let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let may_be_kept = parts.method == Method::POST
+            && length.is_none_or(|length| length <= MAX_LEN)
+            && self.login.may_keep_form(&parts.headers);
+        FormType::parse(one.to_str().ok()?).filter(|_| may_be_kept)
+    }
+
+    /// The sign-in page that leads to the page of a form.
+    fn sign_in_for_form(&self, id: FormId, parts: &Parts) -> Reply {
+        let return_to = ReturnTo::form_page(&self.prefix, id);
+        let page = Page::SignInForForm { return_to: return_to.as_str(), form: &id.to_string() };
+        self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
+    }
+
+    /// `/oauth2/form`: the page that offers a form, and what its two buttons do.
+    pub(super) async fn kept_form(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let now = self.clock.now();
+        let is_post = parts.method == Method::POST;
+        if is_post && !self.login.is_from_our_page(&parts.headers) {
+            let refused = Rescue { kind: ErrorKind::OtherSite, level: Level::WARN };
+            return self.rescue(refused, &"the form was not sent by a page of this site", parts, exchange);
+        }
+        let named = |name| field(query, name).as_deref().and_then(FormId::parse);
+        match (named(ID), named(DISCARD)) {
+            (Some(id), None) => self.offer_or_send(id, parts, exchange, now).await,
+            (None, Some(id)) if is_post => self.discard(id, parts, exchange, now).await,
+            _ => self.gone(&Gone::NoName, parts, exchange),
+        }
+    }
+
+    async fn offer_or_send(&self, id: FormId, parts: &Parts, exchange: &mut Exchange, now: Timestamp) -> Reply {
+        let (opened, cookies) = match self.own_session(parts, now).await {
+            Ok(found) => found,
+            Err(reason) if reason.is_outage() => return self.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
+            Err(reason) => {
+                exchange.because(reason);
+                return match Kind::of(parts) {
+                    Kind::Navigation => self.enter(ReturnTo::form_page(&self.prefix, id), parts, exchange).await,
+                    Kind::Submission => self.sign_in_for_form(id, parts),
+                    Kind::Program | Kind::Preflight => self.deny(Denial::NotSignedIn(reason), parts, exchange),
+                };
+            }
+        };
+        let found = match self.form_of(&opened, id, parts, exchange, now).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.gone(&Gone::NotThere, parts, exchange).cookies(cookies),
+            Err(error) => return self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange),
+        };
+        if parts.method != Method::POST {
+            let (to, form) = (found.sent().target.as_str(), &found.sent().form);
+            let page = Page::KeptForm { id: &id.to_string(), to: to.split('?').next().unwrap_or(to), form };
+            return self.page(StatusCode::OK, page, parts).cookies(cookies);
+        }
+        exchange.decision = "form_sent";
+        if self.login.form_page_in(&parts.headers) != Some(id) {
+            match self.sessions.take_form(&found, now).await {
+                Ok(true) => {}
+                Ok(false) => return self.gone(&Gone::NotThere, parts, exchange),
+                Err(error) => return self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange),
+            }
+        }
+        let location = self.login.address_of(Some(&found.sent().target)).location(&self.public_url);
+        // Method and body stay as they are (RFC 9110 §15.4.8). They are not read here.
+        let location = HeaderValue::from_str(&location).unwrap_or_else(|_| HeaderValue::from_static("/"));
+        Reply::new(StatusCode::TEMPORARY_REDIRECT, "")
+            .header(LOCATION, location)
+            .header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .cookies(cookies)
+    }
+
+    /// A form of the person whose session this is.
+    async fn form_of(
+        &self,
+        opened: &OpenedSession,
+        id: FormId,
+        parts: &Parts,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Result<Option<FoundForm>, StoreError> {
+        let Ok(session) = self.sessions.read(opened, now) else { return Ok(None) };
+        exchange.session = Some(session.id());
+        self.login.kept_form_of(&session, id, &parts.headers, now).await
+    }
+
+    /// Deletes a form. The browser that sent it may, whether anybody is signed in there or not.
+    async fn discard(&self, id: FormId, parts: &Parts, exchange: &mut Exchange, now: Timestamp) -> Reply {
+        exchange.decision = "form_discarded";
+        let discarded = async {
+            let Some(found) = self.login.kept_form(id, &parts.headers, now).await? else { return Ok(None) };
+            let is_taken = self.sessions.take_form(&found, now).await?;
+            Ok::<_, StoreError>(is_taken.then_some(found))
+        };
+        match discarded.await {
+            Ok(Some(found)) => {
+                let page = self.login.address_of(found.sent().page.as_deref());
+                Reply::redirect(&parts.method, &page.location(&self.public_url))
+            }
+            Ok(None) => self.gone(&Gone::NotThere, parts, exchange),
+            Err(error) => self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange),
+        }
+    }
+
+    /// Looks whether a request that may pass to its app is a form of ours that arrives, and deletes
+    /// it then. The answer where it must not pass: it was there before.
+    pub(super) async fn form_arrives(
+        &self,
+        request: &CleanRequest<'_>,
+        opened: Option<&OpenedSession>,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Option<Reply> {
+        let parts = request.parts();
+        let id = self.login.form_page_in(&parts.headers).filter(|_| parts.method == Method::POST)?;
+        let arrived = async {
+            let session = opened.and_then(|opened| self.sessions.read(opened, now).ok());
+            let Some(session) = session else { return Ok(false) };
+            self.login.form_arrives(&session, id, request.target(), &parts.headers, now).await
+        };
+        match arrived.await {
+            Ok(true) => None,
+            Ok(false) => Some(self.gone(&Gone::Arrived, parts, exchange)),
+            Err(error) => Some(self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange)),
+        }
+    }
+
+    fn gone(&self, why: &Gone, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        self.rescue(Rescue { kind: ErrorKind::FormGone, level: Level::INFO }, why, parts, exchange)
+    }
+}
