@@ -14,6 +14,7 @@ mod albert_life;
 mod albert_model;
 mod albert_restart;
 mod albert_secrets;
+mod angular_bff;
 mod architecture;
 mod attacks;
 mod bad_input;

@@ -1,0 +1,9 @@
+import { HttpInterceptorFn } from '@angular/common/http';
+import { catchError } from 'rxjs';
+import { API } from './api';
+
+export const signIn: HttpInterceptorFn = (request, next) =>
+  next(request).pipe(catchError((error) => {
+    if (error.status === 401) location.assign(API + '/login?rd=' + encodeURIComponent(location.href));
+    throw error;
+  }));
