@@ -38,7 +38,26 @@ pub(crate) struct Stage {
     pub(crate) vestibule: Vestibule,
     pub(crate) provider: OidcProvider,
     _apps: Vec<Running>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
+}
+
+/// What a stage is set with; `..Play::default()` for the session's front-end, closed.
+pub(crate) struct Play<'a> {
+    pub(crate) upstream: &'a str,
+    pub(crate) upstreams: &'a str,
+    pub(crate) routes: &'a str,
+    pub(crate) more: &'a str,
+    /// Where the provider comes back to.
+    pub(crate) callback: &'a str,
+    pub(crate) apps: Vec<Running>,
+    pub(crate) folder: Option<TempDir>,
+}
+
+impl Default for Play<'_> {
+    fn default() -> Self {
+        let (apps, folder) = (Vec::new(), None);
+        Self { upstream: "", upstreams: "", routes: CLOSED, more: NAMES, callback: "/api/callback", apps, folder }
+    }
 }
 
 impl Stage {
@@ -48,7 +67,8 @@ impl Stage {
         let front = built("bff");
         let variables = [&[("FRONT", front.to_str().unwrap())], variables].concat();
         let Application { address, process } = start_browser_app(&variables).await;
-        Self::with(&address, CLOSED, NAMES, "/api/callback", vec![process], tempfile::tempdir().unwrap()).await
+        let play = Play { upstream: &address, apps: vec![process], ..Play::default() };
+        Self::of(play).await
     }
 
     /// nginx behind the program: it has the files, and strips `/api` toward FastAPI. The front-end is
@@ -66,21 +86,14 @@ impl Stage {
         );
         let nginx = nginx(folder.path(), port, &server).await;
         let address = format!("http://127.0.0.1:{port}");
-        Self::with(&address, OPEN_FRONT, NAMES, "/api/callback", vec![nginx, api.process], folder).await
+        let apps = vec![nginx, api.process];
+        Self::of(Play { upstream: &address, routes: OPEN_FRONT, apps, folder: Some(folder), ..Play::default() }).await
     }
 
-    /// Whatever listens at `upstream` behind the program, with a provider that comes back to `callback`.
-    pub(crate) async fn with(
-        upstream: &str,
-        routes: &str,
-        more: &str,
-        callback: &str,
-        apps: Vec<Running>,
-        folder: TempDir,
-    ) -> Self {
+    pub(crate) async fn of(play: Play<'_>) -> Self {
         let port = free_port();
         let provider = OidcProvider::start(serde_json::json!({
-            "redirect_uris": [format!("http://localhost:{port}{callback}")],
+            "redirect_uris": [format!("http://localhost:{port}{}", play.callback)],
             "post_logout_redirect_uris": [format!("http://localhost:{port}/oauth2/signed_out")],
         }))
         .await;
@@ -91,13 +104,13 @@ impl Stage {
             client_id: &client.id,
             client_secret: &client.secret,
             provider: "",
-            upstream,
-            upstreams: "",
-            routes: Some(routes),
-            more,
+            upstream: play.upstream,
+            upstreams: play.upstreams,
+            routes: Some(play.routes),
+            more: play.more,
         })
         .await;
-        Self { vestibule, provider, _apps: apps, _folder: folder }
+        Self { vestibule, provider, _apps: play.apps, _folder: play.folder }
     }
 
     /// The address of `path`.
@@ -121,6 +134,40 @@ impl Stage {
         browser.goto(&self.at(path)).await;
         self.sign_in(&browser, path).await;
         browser
+    }
+}
+
+/// `ng serve` in a copy of the workspace, whose sources may change.
+pub(crate) struct DevServer {
+    pub(crate) address: String,
+    pub(crate) process: Running,
+    pub(crate) folder: TempDir,
+}
+
+impl DevServer {
+    /// Starts it, and takes requests for `host` as well.
+    pub(crate) async fn start(host: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["bff", "spa"] {
+            std::fs::create_dir(folder.path().join(part)).unwrap();
+            for file in std::fs::read_dir(workspace().join(part)).unwrap() {
+                let file = file.unwrap();
+                std::fs::copy(file.path(), folder.path().join(part).join(file.file_name())).unwrap();
+            }
+        }
+        for file in ["angular.json", "tsconfig.json", "package.json"] {
+            std::fs::copy(workspace().join(file), folder.path().join(file)).unwrap();
+        }
+        std::os::unix::fs::symlink(workspace().join("node_modules"), folder.path().join("node_modules")).unwrap();
+        let mut command = Command::new("node");
+        command
+            .args(["node_modules/@angular/cli/bin/ng.js", "serve", "bff", "--host", "127.0.0.1", "--port", "0"])
+            .args(["--allowed-hosts", host])
+            .current_dir(folder.path());
+        let mut process = Running::start("ng serve", &command);
+        let address =
+            process.ready(|line| Some(line.split_once("Local:")?.1.trim().trim_end_matches('/').to_owned())).await;
+        Self { address, process, folder }
     }
 }
 

@@ -1,0 +1,52 @@
+//! The back button after a sign-out. Chromium keeps the pages that were left as they were (the
+//! back/forward cache) and shows them again without asking anybody.
+
+use super::support::angular::Stage;
+use super::support::browser::Browser;
+use super::support::counterparts::require;
+use super::support::scene::EMAIL;
+use serde_json::json;
+
+/// What is shown after going back, once it is: as it was left, or loaded anew.
+async fn back(browser: &Browser) -> (bool, String) {
+    browser.execute("setTimeout(() => history.back())", json!([])).await;
+    let shown = "return [document.readyState, location.pathname, window.kept === true, document.querySelector('#user')?.textContent ?? '']";
+    let settled = async || {
+        let now = browser.execute(shown, json!([])).await;
+        now[0] == "complete" && now[1] != "/oauth2/signed_out" && now[1] != "/"
+    };
+    browser.wait_until("another page is shown", settled).await;
+    let now = browser.execute(shown, json!([])).await;
+    (now[2] == true, now[3].as_str().unwrap().to_owned())
+}
+
+/// The page `/chat` of a person who has signed in, marked.
+async fn chat(stage: &Stage) -> Browser {
+    let browser = stage.signed_in("/chat").await;
+    browser.wait_for_text("#user", EMAIL).await;
+    browser.execute("window.kept = true", json!([])).await;
+    browser
+}
+
+#[tokio::test]
+async fn a_page_of_the_signed_in_does_not_come_back_after_signing_out() {
+    require!(Chromium, OidcProvider, FastApi, Angular);
+    for caching in ["", "no-cache", "private, max-age=600", "no-store"] {
+        let stage = Stage::direct(&[("CACHING", caching)]).await;
+        // What a browser does otherwise.
+        let browser = chat(&stage).await;
+        browser.goto(&stage.at("/oauth2/nothing")).await;
+        let (as_it_was, user) = back(&browser).await;
+        assert_eq!(as_it_was, caching != "no-store", "{caching:?}");
+        if as_it_was {
+            assert_eq!(user, EMAIL, "{caching:?}");
+        }
+        browser.execute("window.kept = true", json!([])).await;
+        browser.click("#leave").await;
+        let signed_out = stage.at("/oauth2/signed_out");
+        browser.wait_for_url(|url| url.starts_with(&signed_out)).await;
+        browser.wait_for("h1").await;
+        let (as_it_was, user) = back(&browser).await;
+        assert_eq!((as_it_was, user.as_str()), (false, ""), "{caching:?}");
+    }
+}
