@@ -55,11 +55,24 @@ pub enum Purpose {
     Credentials,
     /// What an app shows to learn whose session it is: the proof cookie.
     Proof,
+    /// The access token of an app that holds one in its memory.
+    AccessToken,
+    /// What such an app gets new ones with.
+    Handle,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] =
-        [Self::Session, Self::Tokens, Self::SignIn, Self::SignOut, Self::Listing, Self::Credentials, Self::Proof];
+    const ALL: [Self; 9] = [
+        Self::Session,
+        Self::Tokens,
+        Self::SignIn,
+        Self::SignOut,
+        Self::Listing,
+        Self::Credentials,
+        Self::Proof,
+        Self::AccessToken,
+        Self::Handle,
+    ];
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -70,6 +83,8 @@ impl Purpose {
             Self::Listing => b"vestibule 1 listing",
             Self::Credentials => b"vestibule 1 credentials",
             Self::Proof => b"vestibule 1 proof",
+            Self::AccessToken => b"vestibule 1 access token",
+            Self::Handle => b"vestibule 1 handle",
         }
     }
 }
@@ -263,7 +278,7 @@ impl Key {
     }
 
     fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [session, tokens, sign_in, sign_out, listing, credentials, proof] = &self.ciphers;
+        let [session, tokens, sign_in, sign_out, listing, credentials, proof, access_token, handle] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
             Purpose::Tokens => tokens,
@@ -272,6 +287,8 @@ impl Key {
             Purpose::Listing => listing,
             Purpose::Credentials => credentials,
             Purpose::Proof => proof,
+            Purpose::AccessToken => access_token,
+            Purpose::Handle => handle,
         }
     }
 }

@@ -205,6 +205,12 @@ fn summary(config: &Config) -> String {
     .unwrap();
     writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
     out += &browser(config);
+    if let Some(by_app) = &config.login.by_app {
+        let (uri, lifetime) = (by_app.redirect_uri.as_str(), config.session.access_token);
+        let (is_cookieless, login_cookie) = (by_app.is_cookieless, config.cookies.scripts_sign_in);
+        writeln!(out, "tokens back at {uri} {lifetime:?} cookieless {is_cookieless} by scripts {login_cookie}")
+            .unwrap();
+    }
     let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
     writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
     writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();

@@ -61,7 +61,9 @@ pub enum CredentialError {
     #[error(transparent)]
     KeyBook(#[from] KeyBookError),
     /// The session's tokens are not there any more.
-    #[error("the session's tokens are not there any more")]
+    #[error(
+        "the session's tokens are not there any more, or not with a request that shows no cookie (session.keep: store)"
+    )]
     NoTokens,
     /// The tokens are in the store, which cannot be had.
     #[error(transparent)]

@@ -148,7 +148,7 @@ mod tests {
     use http::HeaderMap;
 
     const KINDS: [Kind; 3] = [Kind::Navigation, Kind::Submission, Kind::Program];
-    const REASONS: [NoSession; 10] = [
+    const REASONS: [NoSession; 12] = [
         NoSession::Absent,
         NoSession::Unreadable,
         NoSession::Idle,
@@ -159,6 +159,8 @@ mod tests {
         NoSession::ProviderDown,
         NoSession::StoreDown,
         NoSession::OtherSite,
+        NoSession::TokenUnreadable,
+        NoSession::TokenExpired,
     ];
 
     fn route(access: Access) -> Route {

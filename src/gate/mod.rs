@@ -80,6 +80,8 @@ struct Case<'g, 'r> {
     headers: &'r HeaderMap,
     method: &'r Method,
     kind: Kind,
+    /// Whether it shows an access token of ours, which is what says whose session it is then.
+    shows_token: bool,
     found: Found<'g>,
     /// Where a browser would come back to.
     target: Cow<'r, str>,
@@ -286,6 +288,10 @@ impl Gate {
     /// A session does not count for what a page of another site may have made the browser send:
     /// a request that changes something, or a WebSocket.
     fn unless_borrowed(&self, case: &Case<'_, '_>, opened: OpenedSession) -> Result<OpenedSession, NoSession> {
+        if opened.by_token() {
+            // A token does not come along by itself: whoever sends it was told it.
+            return Ok(opened);
+        }
         let is_borrowed = if origin::is_handshake(case.headers) {
             // Browsers always say whose page opens one (RFC 6455 §4.1).
             self.origins.initiator(case.headers) == Initiator::Foreign
@@ -302,6 +308,7 @@ impl Gate {
                 headers,
                 method: &Method::GET,
                 kind: Kind::Program,
+                shows_token: self.sessions.shows_token(headers),
                 found: Found::Route(usize::MAX, &self.asked),
                 target: Cow::Borrowed("/"),
                 says: &self.told,
@@ -331,10 +338,17 @@ impl Gate {
         // It passes without a session: in it no other method may be hidden.
         let is_plain = || overriding_methods(&parts.headers).next().is_none() && !origin::is_handshake(&parts.headers);
         let preflight = cors::preflight_for(parts).filter(|_| self.passes_preflights && is_plain());
+        let shows_token = self.sessions.shows_token(&parts.headers);
         Case {
             headers: &parts.headers,
             method: &parts.method,
-            kind: if preflight.is_some() { Kind::Preflight } else { Kind::of(parts) },
+            kind: match preflight {
+                Some(_) => Kind::Preflight,
+                // Nothing that a person looks at can show one, whatever it says that it understands.
+                None if shows_token => Kind::Program,
+                None => Kind::of(parts),
+            },
+            shows_token,
             found: match &preflight {
                 Some(method) => self.routes.find(request.host(), method, request.path()),
                 None => self.find(request),
@@ -358,7 +372,8 @@ impl Gate {
             Err(reason) => Err(*reason),
         };
         let held = session.as_ref().map_err(|reason| *reason);
-        let asks = asked == Asked::NotYet && self.sessions.wants_refresh(held, now);
+        let wants_refresh = |opened| self.sessions.wants_refresh(opened, held, now);
+        let asks = asked == Asked::NotYet && opened.as_ref().is_ok_and(wants_refresh);
         // `session` borrows from `opened`, which leaves with the verdict: what is needed of it is
         // worked out first.
         let (index, identity, id, renewal) = match decide(case.kind, case.found, case.constraints, held, asks) {
@@ -439,6 +454,10 @@ impl<'g> Case<'g, '_> {
         // A preflight asks, and is nobody's.
         if route.bearer.is_empty() || self.kind == Kind::Preflight {
             return None;
+        }
+        if self.shows_token {
+            // A person's, and no rule's to verify: no issuer is shown one.
+            return (route.access == Access::Bearer).then(|| self.by_bearer(Err(Fault::Token)));
         }
         match presented(self.headers) {
             Ok(None) => None,

@@ -20,14 +20,16 @@ pub enum Access {
     Bearer,
 }
 
-/// What becomes of an `Authorization` of the client's on a route with a credential.
+/// What becomes of an `Authorization` of the client's on a route with a credential, and of our own
+/// access token in it on every route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuthorization {
-    /// The credential takes its place.
+    /// The credential takes its place; our access token is taken away.
     #[default]
     Replace,
-    /// It stays, and the credential does not come in.
+    /// It stays, and the credential does not come in, except for our access token: that is nobody's
+    /// own credential.
     Keep,
 }
 

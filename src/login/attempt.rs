@@ -1,6 +1,6 @@
 //! One attempt to sign in: what `state` carries through the provider and back.
 //!
-//! Made by `start`, opened by `callback` before it looks at anything else. `state` is sealed under
+//! Made by `start` and `by_app`, opened by `callback` and `by_app` before they look at anything else. `state` is sealed under
 //! our keys, holds 32 random bytes that no other attempt has, and a proof of the browser's cookie:
 //! it is an attempt only in the browser that began. `nonce` and the PKCE verifier are derived
 //! from those bytes and the browser's secret: both are as long as a SHA-256 and neither can be
@@ -37,8 +37,27 @@ pub struct Wish {
     pub again: bool,
 }
 
-/// The place that a sealed `state` belongs to.
-const PLACE: &[u8] = b"state";
+/// Who takes the answer to an attempt. A `state` for one is nothing to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// Our own callback, from the browser that began.
+    Callback,
+    /// The app's own page, which hands it on in the browser that began.
+    App,
+    /// An app that has no cookies: whoever shows the `state` is taken for who began. What stands
+    /// for the browser is in it, sealed.
+    Cookieless,
+}
+
+impl Taker {
+    const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Callback => b"state",
+            Self::App => b"state of an app",
+            Self::Cookieless => b"state of an app without cookies",
+        }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Written<'a> {
@@ -75,11 +94,17 @@ impl Attempt {
         Ok(Self { id: random::bytes(random)?, started: now, wish })
     }
 
-    /// The `state` that carries it.
+    /// The `state` that carries it, for this one to take.
     ///
     /// # Errors
     /// When there is no randomness.
-    pub fn seal(&self, browser: &Browser, ring: &KeyRing, random: &dyn Random) -> Result<String, NoRandomness> {
+    pub fn seal(
+        &self,
+        taker: Taker,
+        browser: &Browser,
+        ring: &KeyRing,
+        random: &dyn Random,
+    ) -> Result<String, NoRandomness> {
         let written = Written {
             id: self.id,
             proof: &proof(browser, &self.id),
@@ -88,24 +113,58 @@ impl Attempt {
             again: self.wish.again,
             return_to: self.wish.return_to.as_str(),
         };
-        let plaintext = postcard::to_stdvec(&written).map_err(|_| NoRandomness)?;
-        ring.seal(Purpose::SignIn, &plaintext, PLACE, random)
+        let mut plaintext = Zeroizing::new(postcard::to_stdvec(&written).map_err(|_| NoRandomness)?);
+        if taker == Taker::Cookieless {
+            plaintext.extend_from_slice(browser.binding());
+        }
+        ring.seal(Purpose::SignIn, &plaintext, taker.bytes(), random)
     }
 
-    /// Opens a `state`.
+    /// Opens a `state` that was sealed for one of those to whom the browser brings its cookie.
     ///
     /// # Errors
     /// [`NoAttempt`], by cause.
     pub fn open(
         state: &str,
+        taker: Taker,
         browser: &Browser,
         ring: &KeyRing,
         lifetime: Duration,
         now: Timestamp,
         return_to: impl Fn(&str) -> Option<ReturnTo>,
     ) -> Result<Self, NoAttempt> {
-        let opened = ring.open(Purpose::SignIn, state.as_bytes(), PLACE, now).ok_or(NoAttempt::Unreadable)?;
-        let written: Written<'_> = postcard::from_bytes(opened.plaintext()).map_err(|_| NoAttempt::Unreadable)?;
+        if taker == Taker::Cookieless {
+            return Err(NoAttempt::Unreadable);
+        }
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), taker.bytes(), now).ok_or(NoAttempt::Unreadable)?;
+        Self::read(opened.plaintext(), browser, lifetime, now, return_to)
+    }
+
+    /// Opens a `state` of an app without cookies, with what stands for its browser.
+    ///
+    /// # Errors
+    /// [`NoAttempt`], by cause.
+    pub fn open_cookieless(
+        state: &str,
+        ring: &KeyRing,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<(Self, Browser), NoAttempt> {
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), Taker::Cookieless.bytes(), now);
+        let opened = opened.ok_or(NoAttempt::Unreadable)?;
+        let (written, secret) = opened.plaintext().split_last_chunk::<32>().ok_or(NoAttempt::Unreadable)?;
+        let browser = Browser::of_secret(*secret);
+        Ok((Self::read(written, &browser, lifetime, now, |_| None)?, browser))
+    }
+
+    fn read(
+        plaintext: &[u8],
+        browser: &Browser,
+        lifetime: Duration,
+        now: Timestamp,
+        return_to: impl Fn(&str) -> Option<ReturnTo>,
+    ) -> Result<Self, NoAttempt> {
+        let written: Written<'_> = postcard::from_bytes(plaintext).map_err(|_| NoAttempt::Unreadable)?;
         if now.since(written.started) >= lifetime {
             return Err(NoAttempt::Expired);
         }
@@ -199,8 +258,11 @@ mod tests {
         let here = |text: &str| ReturnTo::parse(text, &url, &prefix).ok();
         let return_to = here("/a?b=c").unwrap();
         let wish = Wish { return_to, silent: true, again: false };
-        let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap().seal(&mine, &ring, &random).unwrap();
-        let open = |browser: &Browser, state: &str, now| Attempt::open(state, browser, &ring, HOUR, at(now), here);
+        let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap();
+        let state = state.seal(Taker::Callback, &mine, &ring, &random).unwrap();
+        let open = |browser: &Browser, state: &str, now| {
+            Attempt::open(state, Taker::Callback, browser, &ring, HOUR, at(now), here)
+        };
         assert_eq!(open(&mine, &state, 4599).unwrap().wish, wish);
         assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);
         assert_eq!(open(&other, &state, 4600).unwrap_err(), NoAttempt::Expired);
@@ -220,6 +282,29 @@ mod tests {
         for (index, value) in all.iter().enumerate() {
             assert_eq!(value.len(), 43);
             assert!(!all[..index].contains(value));
+        }
+    }
+
+    #[test]
+    fn a_state_for_one_taker_is_nothing_to_another() {
+        let (_, _, cookies, ring) = site();
+        let (browser, random) = (new_browser(&cookies), SystemRandom::new());
+        let attempt = Attempt::begin(wish(), at(0), &random).unwrap();
+        let takers = [Taker::Callback, Taker::App, Taker::Cookieless];
+        for made in takers {
+            let state = attempt.seal(made, &browser, &ring, &random).unwrap();
+            for shown in takers {
+                let opened = Attempt::open(&state, shown, &browser, &ring, HOUR, at(0), |_| None);
+                assert_eq!(opened.is_ok(), made == shown && made != Taker::Cookieless, "{made:?} {shown:?}");
+            }
+            let opened = Attempt::open_cookieless(&state, &ring, HOUR, at(0));
+            assert_eq!(opened.is_ok(), made == Taker::Cookieless, "{made:?}");
+            if let Ok((opened, stands_for)) = opened {
+                assert_eq!(opened.nonce(&stands_for), attempt.nonce(&browser));
+                assert_eq!(opened.pkce_verifier(&stands_for), attempt.pkce_verifier(&browser));
+                let late = Attempt::open_cookieless(&state, &ring, HOUR, at(3600));
+                assert_eq!(late.err(), Some(NoAttempt::Expired));
+            }
         }
     }
 

@@ -44,6 +44,11 @@ impl Browser {
         }
     }
 
+    /// What stands for a browser that has no cookie.
+    pub(super) fn of_secret(secret: [u8; 32]) -> Self {
+        Self { secret: Zeroizing::new(secret), silent_failed: None }
+    }
+
     /// Remembers that a silent attempt found nobody.
     #[must_use]
     pub fn with_silent_failure(mut self, now: Timestamp) -> Self {

@@ -9,12 +9,12 @@
 //! code is left alone and they go to the provider once more, under the cookie that stayed.
 
 use super::Login;
-use super::attempt::{Attempt, NoAttempt, Wish};
+use super::attempt::{Attempt, NoAttempt, Taker, Wish};
 use super::browser::Browser;
 use super::query::{Parameters, Repeated};
 use super::start::StartError;
 use crate::clock::Timestamp;
-use crate::oidc::{RedeemError, Unreachable};
+use crate::oidc::{Code, RedeemError, Unreachable};
 use crate::random::Random;
 use crate::session::{BeginError, Begun, OpenedSession, Place, SessionId};
 use http::{HeaderMap, HeaderValue};
@@ -105,6 +105,15 @@ impl From<Repeated> for CallbackError {
     }
 }
 
+/// An attempt that has come back with a code.
+pub(super) struct Answered<'a> {
+    pub(super) code: &'a str,
+    pub(super) attempt: &'a Attempt,
+    pub(super) browser: &'a Browser,
+    /// Who takes its answer.
+    pub(super) taker: Taker,
+}
+
 impl Login {
     /// Takes the provider's answer.
     ///
@@ -122,7 +131,8 @@ impl Login {
         let state = parameters.get("state")?.ok_or(CallbackError::NoState)?;
         let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
         let lifetime = self.settings.attempt_lifetime;
-        let opened = Attempt::open(state, &browser, &self.ring, lifetime, now, |text| self.return_to(text));
+        let (taker, return_to) = (Taker::Callback, |text: &str| self.return_to(text));
+        let opened = Attempt::open(state, taker, &browser, &self.ring, lifetime, now, return_to);
         let attempt = match opened {
             Err(NoAttempt::OtherCookie(wish)) => return self.begin_again(wish, headers, now, random).await,
             opened => opened?,
@@ -144,16 +154,37 @@ impl Login {
             return self.refused(error, description, &attempt, browser, now);
         }
         let code = code.ok_or(CallbackError::NoCode)?;
-        let signed_in =
-            self.provider.redeem(code, &attempt.pkce_verifier(&browser), &attempt.nonce(&browser), now).await?;
+        let answered = Answered { code, attempt: &attempt, browser: &browser, taker };
+        let Begun { id, opened, cookies } = self.arrive(&answered, headers, place, now, random).await?;
+        let location = attempt.wish.return_to.location(&self.public_url);
+        Ok(Arrival::SignedIn { location, cookies, session: id, opened })
+    }
+
+    /// Redeems the code of an attempt that has been found good and unused, and begins the session of
+    /// whom it names.
+    pub(super) async fn arrive(
+        &self,
+        answered: &Answered<'_>,
+        headers: &HeaderMap,
+        place: &Place,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Begun, CallbackError> {
+        let Answered { code, attempt, browser, taker } = *answered;
+        let code = Code {
+            code,
+            pkce_verifier: &attempt.pkce_verifier(browser),
+            nonce: &attempt.nonce(browser),
+            redirect_uri: self.redirect_uri(taker),
+        };
+        let signed_in = self.provider.redeem(&code, now).await?;
         let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
-        let Begun { id, opened, cookies } = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
+        let begun = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
         // The session that the browser had is over, wherever a copy of its cookie is.
         if let Some(previous) = self.sessions.named(headers, now) {
             self.end(previous, now).await;
         }
-        let location = attempt.wish.return_to.location(&self.public_url);
-        Ok(Arrival::SignedIn { location, cookies, session: id, opened })
+        Ok(begun)
     }
 
     /// Begins once more what was begun under another cookie; nothing of the answer counts. Whoever

@@ -134,7 +134,7 @@ impl Login {
 
     /// Ends the session that the request shows, idle ones too: a copy of the cookie may be in use.
     /// Its tokens, to be given back.
-    async fn end_of(&self, headers: &HeaderMap, now: Timestamp) -> Option<Tokens> {
+    pub(super) async fn end_of(&self, headers: &HeaderMap, now: Timestamp) -> Option<Tokens> {
         let opened = self.sessions.open(headers, now).ok()?;
         let tokens = match self.sessions.read(&opened, now) {
             // A store that cannot be had must not keep a person signed in.

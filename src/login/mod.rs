@@ -3,7 +3,8 @@
 //! Called by `server` for our own endpoints and for navigations that the gate sends to sign in.
 //! The files in the order in which a browser meets them: [`start`] → (provider) → [`callback`],
 //! which opens the [`attempt`] first of all → session; later [`logout`], or the provider's own word
-//! that it is over: [`backchannel`], [`frontchannel`].
+//! that it is over: [`backchannel`], [`frontchannel`]. An app that keeps a token itself has both ends
+//! in its own hands: [`by_app`].
 //!
 //! No state is kept between the two ends of a sign-in: what is needed travels sealed in `state`,
 //! which opens only together with the [`browser`]'s cookie. Any number of tabs may be under way,
@@ -12,6 +13,7 @@
 pub mod attempt;
 pub mod backchannel;
 pub mod browser;
+pub mod by_app;
 pub mod callback;
 pub mod frontchannel;
 pub mod logout;
@@ -22,13 +24,15 @@ use crate::oidc::Provider;
 use crate::seal::KeyRing;
 use crate::session::Sessions;
 use crate::web::cookies::Cookies;
-use crate::web::origin::Origins;
+use crate::web::origin::{Initiator, Origins};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
 use attempt::UsedAttempts;
+use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// How people are led to the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -56,6 +60,18 @@ pub struct Settings {
     pub after: ReturnTo,
     /// The origins besides our own whose pages may sign people out.
     pub origins: Vec<PublicUrl>,
+    /// The sign-ins whose two ends are in an app that keeps a token itself; none where there is no
+    /// such app.
+    pub by_app: Option<ByApp>,
+}
+
+/// How an app signs people in that keeps a token itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByApp {
+    /// The app's own route to which the provider returns.
+    pub redirect_uri: Url,
+    /// Whether it does without any cookie.
+    pub is_cookieless: bool,
 }
 
 impl Default for Settings {
@@ -67,6 +83,7 @@ impl Default for Settings {
             return_hosts: ReturnHosts::default(),
             after: ReturnTo::root(),
             origins: Vec::new(),
+            by_app: None,
         }
     }
 }
@@ -98,6 +115,17 @@ impl Login {
         let used = UsedAttempts::new(settings.attempt_lifetime);
         let origins = Origins::new(public_url.clone(), settings.origins.clone());
         Self { settings, provider, sessions, ring, cookies, public_url, prefix, origins, used }
+    }
+
+    /// Whether a page of ours or of a listed origin sent a request; a program that does not say is
+    /// none.
+    pub fn is_sent_by_us(&self, headers: &HeaderMap) -> bool {
+        self.origins.initiator(headers) == Initiator::Trusted
+    }
+
+    /// How an app signs people in that keeps a token itself, where there is one.
+    pub fn by_app(&self) -> Option<&ByApp> {
+        self.settings.by_app.as_ref()
     }
 
     /// The provider.

@@ -3,7 +3,7 @@
 //! Called by `server` for `/oauth2/start` and `/oauth2/sign_in`, and for navigations that the
 //! gate sends to sign in.
 
-use super::attempt::{Attempt, Wish};
+use super::attempt::{Attempt, Taker, Wish};
 use super::browser::Browser;
 use super::query::Parameters;
 use super::{Entry, Login};
@@ -13,6 +13,7 @@ use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue};
+use url::Url;
 
 /// How the browser goes on.
 #[derive(Debug)]
@@ -60,10 +61,9 @@ impl Login {
         let rd = parameters.get("rd").ok().flatten();
         let told = || single(headers, &RETURN_TO).and_then(|told| self.return_to(told));
         let return_to = rd.and_then(|rd| self.return_to(rd)).or_else(told);
-        let hint = parameters.get("login_hint").ok().flatten().filter(|hint| looks_like_email(hint));
         Asked {
             return_to: return_to.unwrap_or_else(|| self.settings.after.clone()),
-            login_hint: hint.map(str::to_owned),
+            login_hint: login_hint(&parameters),
         }
     }
 
@@ -126,20 +126,48 @@ impl Login {
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let silent = wish.silent;
-        let attempt = Attempt::begin(wish, now, random)?;
-        let state = attempt.seal(&browser, &self.ring, random)?;
-        let request = AuthorizationRequest {
-            state: &state,
-            nonce: &attempt.nonce(&browser),
-            pkce_verifier: &attempt.pkce_verifier(&browser),
-            silent,
-            login_hint,
-        };
-        let location = self.provider.authorization_url(&request, now).await?.to_string();
+        let (location, _) = self.authorization(Taker::Callback, &browser, wish, login_hint, now, random).await?;
         // Set anew each time, so that it outlives the youngest attempt.
         Ok((location, browser.cookie(&self.cookies, self.settings.attempt_lifetime)))
     }
+
+    /// A new attempt whose answer `taker` takes: its authorization request, and its `state`.
+    pub(super) async fn authorization(
+        &self,
+        taker: Taker,
+        browser: &Browser,
+        wish: Wish,
+        login_hint: Option<&str>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<(String, String), StartError> {
+        let silent = wish.silent;
+        let attempt = Attempt::begin(wish, now, random)?;
+        let state = attempt.seal(taker, browser, &self.ring, random)?;
+        let request = AuthorizationRequest {
+            state: &state,
+            nonce: &attempt.nonce(browser),
+            pkce_verifier: &attempt.pkce_verifier(browser),
+            silent,
+            login_hint,
+            redirect_uri: self.redirect_uri(taker),
+        };
+        let location = self.provider.authorization_url(&request, now).await?.to_string();
+        Ok((location, state))
+    }
+
+    /// Where the provider returns to with the answer to such an attempt, where that is not our own
+    /// callback.
+    pub(super) fn redirect_uri(&self, taker: Taker) -> Option<&Url> {
+        let by_app = self.settings.by_app.as_ref().filter(|_| taker != Taker::Callback)?;
+        Some(&by_app.redirect_uri)
+    }
+}
+
+/// Whom a query or form suggests to the provider.
+pub(super) fn login_hint(parameters: &Parameters<'_>) -> Option<String> {
+    let hint = parameters.get("login_hint").ok().flatten().filter(|hint| looks_like_email(hint));
+    hint.map(str::to_owned)
 }
 
 /// Providers answer a malformed hint with an error page of their own (ProConnect: Y000400).

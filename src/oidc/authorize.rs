@@ -37,7 +37,7 @@ pub(super) fn url(endpoint: &Url, settings: &Settings, request: &AuthorizationRe
     let mut parameters: Vec<Parameter<'_>> = vec![
         ("response_type", "code".into()),
         ("client_id", settings.client_id.as_str().into()),
-        ("redirect_uri", settings.redirect_uri.as_str().into()),
+        ("redirect_uri", request.redirect_uri.unwrap_or(&settings.redirect_uri).as_str().into()),
         ("scope", settings.scopes.join(" ").into()),
         ("state", request.state.into()),
         ("nonce", request.nonce.into()),
@@ -100,6 +100,7 @@ mod tests {
             pkce_verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
             silent,
             login_hint,
+            redirect_uri: None,
         };
         let pairs: Vec<(String, String)> = url(&endpoint, settings, &request).query_pairs().into_owned().collect();
         let by_name: HashMap<_, _> = pairs.iter().cloned().collect();

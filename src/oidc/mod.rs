@@ -78,6 +78,22 @@ pub struct AuthorizationRequest<'a> {
     pub silent: bool,
     /// Whom to suggest.
     pub login_hint: Option<&'a str>,
+    /// Where the provider returns to, where that is not [`Settings::redirect_uri`]. The code is then
+    /// redeemed with the same one (RFC 6749 §4.1.3).
+    pub redirect_uri: Option<&'a Url>,
+}
+
+/// A code that came back, and what only whoever asked for it knows.
+#[derive(Debug)]
+pub struct Code<'a> {
+    /// As the provider gave it.
+    pub code: &'a str,
+    /// The PKCE verifier of its authorization request.
+    pub pkce_verifier: &'a str,
+    /// The nonce of its authorization request.
+    pub nonce: &'a str,
+    /// The redirect URI of its authorization request, where that is not [`Settings::redirect_uri`].
+    pub redirect_uri: Option<&'a Url>,
 }
 
 /// What a sign-in brings.
@@ -235,17 +251,11 @@ impl Provider {
     ///
     /// # Errors
     /// [`RedeemError`], one variant per cause.
-    pub async fn redeem(
-        &self,
-        code: &str,
-        pkce_verifier: &str,
-        nonce: &str,
-        now: Timestamp,
-    ) -> Result<SignedIn, RedeemError> {
+    pub async fn redeem(&self, code: &Code<'_>, now: Timestamp) -> Result<SignedIn, RedeemError> {
         let mut known = self.known(now).await?;
         let endpoint = &known.metadata.token_endpoint;
-        let (answer, raw) = token::exchange(endpoint, &self.settings, &self.fetch, code, pkce_verifier).await?;
-        let nonce = ExpectedNonce::Sent(nonce);
+        let (answer, raw) = token::exchange(endpoint, &self.settings, &self.fetch, code).await?;
+        let nonce = ExpectedNonce::Sent(code.nonce);
         let expected = Expected { nonce, access_token: answer.access_token.expose_secret() };
         let id_token = self.verified_id_token(&mut known, &raw, &expected, now).await?;
         let userinfo = self.verified_userinfo(&mut known, &answer.access_token, &id_token.subject, now).await?;

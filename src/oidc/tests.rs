@@ -44,7 +44,8 @@ fn client(settings: Settings) -> Provider {
 }
 
 async fn redeem(provider: &Provider) -> Result<SignedIn, RedeemError> {
-    provider.redeem("the-code", "the-verifier", NONCE, NOW).await
+    let code = Code { code: "the-code", pkce_verifier: "the-verifier", nonce: NONCE, redirect_uri: None };
+    provider.redeem(&code, NOW).await
 }
 
 #[tokio::test]
@@ -247,8 +248,14 @@ async fn a_callback_must_come_from_the_issuer_that_says_it_names_itself() {
 async fn the_browser_is_sent_to_the_providers_own_addresses() {
     let stub = provider(&Signer::new(Algorithm::ES256, "k")).await;
     let client = client(stub.settings());
-    let request =
-        AuthorizationRequest { state: "st", nonce: NONCE, pkce_verifier: "v", silent: false, login_hint: None };
+    let request = AuthorizationRequest {
+        state: "st",
+        nonce: NONCE,
+        pkce_verifier: "v",
+        silent: false,
+        login_hint: None,
+        redirect_uri: None,
+    };
     let url = client.authorization_url(&request, NOW).await.unwrap();
     assert!(url.as_str().starts_with(&format!("{}/authorize?response_type=code&", stub.issuer)));
     let url = client.end_session_url(Some(&"a.b.c".into()), "st", NOW).await.unwrap().unwrap();

@@ -5,6 +5,7 @@
 //! sent once, never again: a second attempt would look like theft and could end what the first one
 //! brought. The ID token that comes out is only text here; `id_token` verifies it.
 
+use super::Code;
 use super::client_request::{self, Refusal};
 use super::settings::Settings;
 use crate::fetch::{Fetch, FetchError};
@@ -57,19 +58,18 @@ struct Tokens {
     expires_in: Option<serde_json::Value>,
 }
 
-/// Exchanges `code` for tokens, an ID token among them.
+/// Exchanges a code for tokens, an ID token among them.
 pub(super) async fn exchange(
     endpoint: &Url,
     settings: &Settings,
     fetch: &Fetch,
-    code: &str,
-    pkce_verifier: &str,
+    code: &Code<'_>,
 ) -> Result<(Answer, SecretString), TokenError> {
     let parameters = [
         ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", settings.redirect_uri.as_str()),
-        ("code_verifier", pkce_verifier),
+        ("code", code.code),
+        ("redirect_uri", code.redirect_uri.unwrap_or(&settings.redirect_uri).as_str()),
+        ("code_verifier", code.pkce_verifier),
     ];
     let mut answer = ask(endpoint, settings, fetch, &parameters).await?;
     let id_token = answer.id_token.take().ok_or(TokenError::Malformed("no id_token"))?;

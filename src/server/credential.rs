@@ -11,7 +11,8 @@ use crate::clock::Timestamp;
 use crate::credentials::CredentialError;
 use crate::gate::route::{ClientAuthorization, Route};
 use crate::web::hygiene::CleanRequest;
-use http::StatusCode;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
 use pingora::proxy::Session;
 
 impl Proxy {
@@ -26,7 +27,7 @@ impl Proxy {
     ) -> Result<(), Reply> {
         let Some(index) = route.credential else { return Ok(()) };
         let headers = &request.parts().headers;
-        if route.client_authorization == ClientAuthorization::Keep && self.credentials.is_brought(index, headers) {
+        if route.client_authorization == ClientAuthorization::Keep && self.brings_its_own(index, headers) {
             return Ok(());
         }
         exchange.replaces = Some(index);
@@ -38,6 +39,23 @@ impl Proxy {
             }
             Err(failed) => Err(self.without_credential(index, &failed, request.parts(), exchange)),
         }
+    }
+
+    /// Whether a client brings a credential of its own. Our access token is none: it says whose
+    /// session it is.
+    fn brings_its_own(&self, index: usize, headers: &HeaderMap) -> bool {
+        if !self.sessions.shows_token(headers) {
+            return self.credentials.is_brought(index, headers);
+        }
+        let mut others = headers.clone();
+        others.remove(AUTHORIZATION);
+        self.credentials.is_brought(index, &others)
+    }
+
+    /// Whether our own access token is taken out of a request on this route before its app gets it.
+    pub(super) fn takes_token_away(&self, route: Option<&Route>, headers: &HeaderMap) -> bool {
+        self.sessions.shows_token(headers)
+            && route.is_none_or(|route| route.client_authorization != ClientAuthorization::Keep)
     }
 
     /// Answers a request that cannot go on for want of a credential.

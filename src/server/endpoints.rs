@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::token_endpoints::{AUTHORIZE, LOGOUT, REFRESH, TOKEN};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Denial;
@@ -123,6 +124,9 @@ impl Endpoints {
             "robots.txt" if get => {
                 exchange.decision = "robots";
                 plain(StatusCode::OK, "User-agent: *\nDisallow: /\n")
+            }
+            AUTHORIZE | TOKEN | REFRESH | LOGOUT if self.login.by_app().is_some() => {
+                self.token_endpoint(name, query, form, parts, exchange).await
             }
             "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => method_not_allowed("GET, HEAD, POST", exchange),
             "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
@@ -284,6 +288,11 @@ impl Endpoints {
                 let return_to = from.and_then(|from| ReturnTo::parse(from, &self.public_url, &self.prefix).ok());
                 self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts)
             }
+            (Denial::NotSignedIn(reason) | Denial::NeitherSessionNorBearer(reason), None)
+                if self.sessions.shows_token(&parts.headers) =>
+            {
+                self.refuse_token(reason, exchange)
+            }
             (Denial::Bearer(fault), None) => self.refuse_bearer(fault, parts, exchange),
             (Denial::NoBearer, None) => {
                 exchange.because(denial);
@@ -320,7 +329,7 @@ impl Endpoints {
 
     /// Says what to do: RFC 9110 §11.6.1 wants a challenge with every 401. The scheme is our own,
     /// so that no browser asks for a password.
-    fn challenge(&self) -> HeaderValue {
+    pub(super) fn challenge(&self) -> HeaderValue {
         let challenge = format!(
             r#"Vestibule realm="{host}", sign_in="{origin}{prefix}/sign_in""#,
             host = self.public_url.host(),
@@ -349,23 +358,36 @@ impl Endpoints {
         parts: &Parts,
         exchange: &mut Exchange,
     ) -> Reply {
+        if !Kind::of(parts).shows_pages() {
+            return self.error_as_json(Rescue { kind, level }, &error, exchange);
+        }
+        let id = self.note_error(level, &error, exchange);
+        with_retry(kind, self.page(kind.status(), Page::Error { kind, id: &id }, parts))
+    }
+
+    /// The same for those that read no page.
+    pub(super) fn error_as_json(
+        &self,
+        rescue: Rescue,
+        error: &dyn std::fmt::Display,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        let Rescue { kind, level } = rescue;
+        let id = self.note_error(level, error, exchange);
+        let message = text(kind, Language::English);
+        let body = serde_json::json!({ "error": snake_case(kind), "message": message.explanation, "id": id });
+        with_retry(kind, Reply::json(kind.status(), &body))
+    }
+
+    /// Notes an error for the log, under an id that the answer has too.
+    fn note_error(&self, level: Level, error: &dyn std::fmt::Display, exchange: &mut Exchange) -> String {
         // Enough to find a line; made even where randomness fails, for the line is found by time then.
         let id = random::bytes::<8>(&*self.random).map_or(0, u64::from_be_bytes);
         let id = format!("{id:016x}");
         exchange.because(error);
         exchange.level = level;
-        let reply = if Kind::of(parts).shows_pages() {
-            self.page(kind.status(), Page::Error { kind, id: &id }, parts)
-        } else {
-            let message = text(kind, Language::English);
-            let body = serde_json::json!({ "error": snake_case(kind), "message": message.explanation, "id": id });
-            Reply::json(kind.status(), &body)
-        };
-        exchange.error_id = Some(id);
-        match kind.retry_after() {
-            Some(seconds) => reply.header(RETRY_AFTER, HeaderValue::from_static(seconds)),
-            None => reply,
-        }
+        exchange.error_id = Some(id.clone());
+        id
     }
 
     fn page(&self, status: StatusCode, page: Page<'_>, parts: &Parts) -> Reply {
@@ -378,14 +400,22 @@ impl Endpoints {
 /// they were, and shows them again by its back button without asking anybody: whoever comes next would
 /// see them. Nobody but who has just signed out is answered with it, for it takes the cached files of
 /// the site along.
-const FORGET: [(&str, &str); 1] = [("clear-site-data", "\"cache\"")];
+pub(super) const FORGET: [(&str, &str); 1] = [("clear-site-data", "\"cache\"")];
+
+/// Says when to try again, with an error that passes.
+fn with_retry(kind: ErrorKind, reply: Reply) -> Reply {
+    match kind.retry_after() {
+        Some(seconds) => reply.header(RETRY_AFTER, HeaderValue::from_static(seconds)),
+        None => reply,
+    }
+}
 
 fn plain(status: StatusCode, text: &'static str) -> Reply {
     Reply::new(status, text)
         .fixed_headers([("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-store")])
 }
 
-fn method_not_allowed(allow: &'static str, exchange: &mut Exchange) -> Reply {
+pub(super) fn method_not_allowed(allow: &'static str, exchange: &mut Exchange) -> Reply {
     exchange.decision = "method_not_allowed";
     Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").fixed_headers([("allow", allow), ("cache-control", "no-store")])
 }

@@ -108,9 +108,12 @@ impl Exchange {
         }
     }
 
-    /// What the upstream gets from now on; its cookies go to the browser.
+    /// What the upstream gets from now on; its cookies go to the browser, unless a token shows the
+    /// session.
     pub(super) fn take(&mut self, mut provided: Provided) {
-        self.renewal.append(&mut provided.cookies);
+        if !self.opened.as_deref().is_some_and(OpenedSession::by_token) {
+            self.renewal.append(&mut provided.cookies);
+        }
         self.credential = provided;
     }
 

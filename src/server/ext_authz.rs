@@ -23,7 +23,7 @@ use crate::gate::constraints::Constraints;
 use crate::web::cookies::{self, ForApp};
 use crate::web::original::OriginalRequest;
 use futures_util::stream::{Stream, unfold};
-use http::header::{COOKIE, HOST, SET_COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use messages::{
     CheckRequest, CheckResponse, DeniedHttpResponse, HeaderAppendAction, HeaderValueOption, HttpResponse, HttpStatus,
@@ -170,7 +170,7 @@ impl ExtAuthz {
     /// `None` where what it has to set is no text.
     fn granted(&self, granted: Granted, headers: &HeaderMap, exchange: &Exchange) -> Option<CheckResponse> {
         use HeaderAppendAction::{AppendIfExistsOrAdd, OverwriteIfExistsOrAdd};
-        let Granted { identity, credential, cookies, .. } = granted;
+        let Granted { identity, credential, cookies, takes_token_away, .. } = granted;
         let ours = self.proxy.gate.headers();
         // What is told to front proxies of oauth2-proxy's contract is nothing for the app.
         let for_app = |name: &HeaderName| name != GAP_AUTH || ours.all().iter().any(|(known, _)| known == name);
@@ -185,6 +185,7 @@ impl ExtAuthz {
         };
         let brought = headers.keys().filter(|name| stripped(name) || replaced(name));
         let mut remove: Vec<HeaderName> = self.proxy.not_set(&identity).chain(brought).cloned().collect();
+        remove.extend(takes_token_away.then_some(AUTHORIZATION));
         match cookies::for_app(headers) {
             ForApp::Unchanged => {}
             ForApp::Nothing => remove.push(COOKIE),

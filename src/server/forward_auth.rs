@@ -24,11 +24,11 @@ use crate::gate::constraints::Constraints;
 use crate::gate::headers::IdentityHeaders;
 use crate::gate::{About, Forward, Question, Verdict, changes_something};
 use crate::pages::ErrorKind;
-use crate::session::NoSession;
+use crate::session::{NoSession, OpenedSession};
 use crate::web::hygiene::Ambiguous;
 use crate::web::origin::is_handshake;
 use crate::web::original::{FrontProxy, NotRebuilt, OriginalRequest};
-use http::header::CACHE_CONTROL;
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
@@ -65,6 +65,9 @@ pub(super) struct Granted {
     pub(super) cookies: Vec<HeaderValue>,
     /// Whether the same request may be answered so again: not where it depends on whose page sent it.
     may_last: bool,
+    /// Whether what the client sent as `Authorization` is an access token of ours, which is not for
+    /// the app.
+    pub(super) takes_token_away: bool,
 }
 
 /// Why a question is not answered.
@@ -192,12 +195,13 @@ impl Proxy {
         exchange.session = forward.session;
         let mut cookies = std::mem::take(&mut exchange.renewal);
         cookies.extend(forward.renewal);
+        let by_token = forward.opened.as_ref().is_some_and(OpenedSession::by_token);
         if self.sessions.is_by_proof(&parts.headers) || forward.session.is_none() {
             // An app asks, which must never get a cookie of ours. What was renewed is in the store,
             // where the browser's next request finds it. Or it is over.
             cookies.clear();
         } else if let Some(id) = forward.session
-            && !cookies.is_empty()
+            && (by_token || !cookies.is_empty())
             && self.sessions.was_present(id, now)
         {
             self.list(forward.opened.as_ref(), &parts.headers, exchange, now);
@@ -219,7 +223,10 @@ impl Proxy {
             cookies.append(&mut exchange.renewal);
             credential = std::mem::take(&mut exchange.credential.headers);
         }
-        Answer::Granted(Granted { identity: forward.identity, credential, cookies, may_last })
+        let takes_token_away = matches!(question.about, About::Request { .. })
+            && self.takes_token_away(Some(forward.route), &parts.headers)
+            && !credential.iter().any(|(name, _)| *name == AUTHORIZATION);
+        Answer::Granted(Granted { identity: forward.identity, credential, cookies, may_last, takes_token_away })
     }
 
     /// Tells a front proxy that the request may pass.
@@ -230,7 +237,8 @@ impl Proxy {
             cache_seconds > 0 && granted.may_last && granted.cookies.is_empty() && granted.credential.is_empty();
         let mut reply = Reply::new(status, "").headers(granted.identity.iter().cloned());
         if from == FrontProxy::Envoy {
-            let names: Vec<&str> = self.not_set(&granted.identity).map(HeaderName::as_str).collect();
+            let token = granted.takes_token_away.then_some(&AUTHORIZATION);
+            let names: Vec<&str> = self.not_set(&granted.identity).chain(token).map(HeaderName::as_str).collect();
             if let Ok(names) = HeaderValue::from_str(&names.join(",")) {
                 reply = reply.header(TO_REMOVE, names);
             }

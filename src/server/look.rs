@@ -173,8 +173,10 @@ impl Proxy {
             exchange.renewal.clear();
         }
         exchange.renewal.extend(forward.renewal);
+        let by_token = forward.opened.as_ref().is_some_and(OpenedSession::by_token);
+        // No cookie says of a token when its session was seen.
         if let Some(id) = exchange.session
-            && !exchange.renewal.is_empty()
+            && (by_token || !exchange.renewal.is_empty())
             && self.sessions.was_present(id, now)
         {
             self.list(forward.opened.as_ref(), &parts.headers, exchange, now);

@@ -27,6 +27,7 @@ mod proxy;
 mod reply;
 mod rescue;
 mod settings;
+mod token_endpoints;
 mod upstream;
 
 pub use endpoints::Endpoints;

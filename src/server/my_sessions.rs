@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::web::kind::Kind;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tracing::Level;
 
 /// The field of the form: a session's identifier, or [`OTHERS`].
@@ -56,12 +56,22 @@ impl Endpoints {
         now: Timestamp,
     ) -> Result<(OpenedSession, Vec<HeaderValue>), NoSession> {
         let opened = self.sessions.open(&parts.headers, now)?;
+        self.going_on(opened, &parts.headers, now).await
+    }
+
+    /// A session that opened, as the gate would take it: renewed first where that is due.
+    pub(super) async fn going_on(
+        &self,
+        opened: OpenedSession,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<(OpenedSession, Vec<HeaderValue>), NoSession> {
         let asks = {
             let session = self.sessions.read(&opened, now);
-            self.sessions.wants_refresh(session.as_ref().map_err(|reason| *reason), now)
+            self.sessions.wants_refresh(&opened, session.as_ref().map_err(|reason| *reason), now)
         };
         let (opened, cookies) = if asks {
-            match self.refresher.refresh(opened, &parts.headers, now).await {
+            match self.refresher.refresh(opened, headers, now).await {
                 Refreshed::Anew(opened, cookies) => (opened, cookies),
                 Refreshed::Unchanged(opened) => (opened, Vec::new()),
                 Refreshed::Over(reason) => return Err(reason),

@@ -18,13 +18,13 @@ use super::upstream::Upstreams;
 use crate::bearer::Bearers;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
-use crate::session::{NoSession, Refresher, Sessions};
+use crate::session::{NoSession, Refresher, Sessions, is_our_token};
 use crate::web::cookies::{self, ForApp};
 use crate::web::cors::{self, Cors};
 use crate::web::forwarded::TrustedProxies;
 use crate::web::shared_cache;
 use async_trait::async_trait;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -196,6 +196,13 @@ impl ProxyHttp for Proxy {
         }
         for (name, value) in exchange.identity.iter() {
             request.insert_header(name.clone(), value.clone())?;
+        }
+        let route = exchange.route.and_then(|index| self.gate.route(index));
+        if self.takes_token_away(route, &session.req_header().headers) {
+            let others: Vec<HeaderValue> =
+                request.headers.get_all(AUTHORIZATION).iter().filter(|value| !is_our_token(value)).cloned().collect();
+            request.remove_header(&AUTHORIZATION);
+            others.into_iter().try_for_each(|value| request.append_header(AUTHORIZATION, value).map(|_| ()))?;
         }
         if let Some(index) = exchange.replaces {
             let clients: Vec<HeaderName> =

@@ -1,9 +1,9 @@
 //! The identity cookie: small, on every request, sealed.
 //!
 //! The only maker of a [`Session`]. Part of the security perimeter: a `Session` exists only for a
-//! verified identity (`begun`) or out of a cookie that opened under our keys (`read`).
+//! verified identity (`begun`) or out of a cookie or an access token that opened under our keys (`read`).
 
-use super::{BeginError, SessionId, Sessions};
+use super::{BeginError, SessionId, Sessions, access_token};
 use crate::claims::ClaimsView;
 use crate::clock::Timestamp;
 use crate::oidc::Identity;
@@ -81,6 +81,13 @@ pub enum NoSession {
     /// person does not count.
     #[error("the provider no longer vouches for the session")]
     NotRenewed,
+    /// An access token of ours that is altered, foreign, or under a key that left the ring; or one
+    /// that is not alone. Whatever cookie came with it.
+    #[error("the access token does not open under any key of the ring, or does not stand alone")]
+    TokenUnreadable,
+    /// An access token past its end.
+    #[error("the access token has expired")]
+    TokenExpired,
     /// Outage: the provider could not be asked to renew the tokens for longer than allowed.
     #[error("the provider has been out of reach for too long to go on without it")]
     ProviderDown,
@@ -107,6 +114,8 @@ pub struct OpenedSession(Plain);
 enum Plain {
     /// Out of a cookie.
     Opened(Opened),
+    /// Out of an access token.
+    Token(Opened),
     /// Renewed just now.
     Renewed(Zeroizing<Vec<u8>>),
 }
@@ -128,9 +137,21 @@ impl OpenedSession {
         Self(Plain::Opened(opened))
     }
 
+    /// Out of an access token.
+    pub(super) fn of_token(opened: Opened) -> Self {
+        Self(Plain::Token(opened))
+    }
+
+    /// Whether an access token shows it, which does not come along by itself and which no cookie
+    /// need stand beside.
+    pub fn by_token(&self) -> bool {
+        matches!(self.0, Plain::Token(_))
+    }
+
     pub(super) fn read(&self) -> Result<Session<'_>, NoSession> {
         let bytes = match &self.0 {
             Plain::Opened(opened) => opened.plaintext(),
+            Plain::Token(opened) => access_token::session_in(opened),
             Plain::Renewed(bytes) => bytes,
         };
         let session: Session<'_> = postcard::from_bytes(bytes).map_err(|_| NoSession::Unreadable)?;
@@ -140,7 +161,7 @@ impl OpenedSession {
 
     pub(super) fn by_current_key(&self) -> bool {
         match &self.0 {
-            Plain::Opened(opened) => opened.by_current_key,
+            Plain::Opened(opened) | Plain::Token(opened) => opened.by_current_key,
             Plain::Renewed(_) => true,
         }
     }

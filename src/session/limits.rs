@@ -21,6 +21,9 @@ pub struct Settings {
     pub keep: Keep,
     /// How the provider is asked whether it still vouches; never where `None`.
     pub refresh: Option<RefreshSettings>,
+    /// How long an access token of an app that keeps one counts at most; where `None` there are
+    /// none, and none is looked for.
+    pub access_token: Option<Duration>,
 }
 
 /// Where the tokens of a session are kept.
@@ -59,6 +62,7 @@ impl Default for Settings {
             sign_in_age: None,
             keep: Keep::default(),
             refresh: Some(RefreshSettings::default()),
+            access_token: None,
         }
     }
 }

@@ -6,11 +6,13 @@
 //! and what has ended (`follow`); the everyday request does not ask it. Must never hand out
 //! anything of a cookie that did not open, or of a session that is over.
 
+mod access_token;
 mod attached;
 mod closing;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod follow;
+mod handle;
 mod identity_cookie;
 mod kept;
 mod limits;
@@ -23,6 +25,8 @@ mod revoked;
 mod tests;
 mod tokens_cookie;
 
+pub use access_token::{AccessToken, NoAccessToken, is_ours as is_our_token};
+pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use limits::{Keep, RefreshSettings, Settings};
@@ -252,13 +256,18 @@ impl Sessions {
         self.settings.refresh.is_some() && session.vouched().is_some_and(|vouched| now >= vouched.due_at)
     }
 
-    /// Opens the identity cookie. The result is read with [`Self::read`], in two steps
-    /// because a [`Session`] borrows from what was opened.
+    /// Opens what says whose session it is: an access token where the request shows one of ours,
+    /// else the identity cookie. The result is read with [`Self::read`], in two steps because a
+    /// [`Session`] borrows from what was opened.
     ///
     /// # Errors
+    /// [`NoSession::TokenUnreadable`] or [`NoSession::TokenExpired`], whatever cookie there is;
     /// [`NoSession::Absent`] or [`NoSession::Unreadable`].
     pub fn open(&self, request: &HeaderMap, now: Timestamp) -> Result<OpenedSession, NoSession> {
-        self.open_identity(request, now)
+        match self.open_token(request, now) {
+            Some(by_token) => by_token,
+            None => self.open_identity(request, now),
+        }
     }
 
     /// Reads an opened cookie and checks that the session is not over.
@@ -284,8 +293,17 @@ impl Sessions {
     }
 
     /// Whether there is something to be asked of the provider or the store before this session
-    /// may go on, or may be taken for over.
-    pub fn wants_refresh(&self, session: Result<&Session<'_>, NoSession>, now: Timestamp) -> bool {
+    /// may go on, or may be taken for over. Not where a token shows it: whoever holds that asks
+    /// itself, and takes what comes of it along.
+    pub fn wants_refresh(
+        &self,
+        opened: &OpenedSession,
+        session: Result<&Session<'_>, NoSession>,
+        now: Timestamp,
+    ) -> bool {
+        if opened.by_token() {
+            return false;
+        }
         match session {
             Ok(session) => self.is_due(session, now),
             // The cookie knows only of requests; a WebSocket may have been in use all the time.
@@ -304,6 +322,10 @@ impl Sessions {
         random: &dyn Random,
     ) -> Vec<HeaderValue> {
         let by_current_key = opened.by_current_key();
+        if opened.by_token() {
+            // What shows a token need not have a cookie, and gets none.
+            return Vec::new();
+        }
         if by_current_key && now.since(session.last_seen()) < self.settings.renewal_interval() {
             return Vec::new();
         }

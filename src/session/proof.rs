@@ -26,8 +26,8 @@ impl Sessions {
         (sealed.len() <= MAX_VALUE_LEN).then(|| format!("{name}={sealed}"))
     }
 
-    /// Opens what a request to `/oauth2/auth` shows: the browser's own cookie or, where there is
-    /// none, a proof.
+    /// Opens what a request to `/oauth2/auth` shows: an access token, the browser's own cookie or,
+    /// where there is neither, a proof.
     ///
     /// # Errors
     /// [`NoSession::Absent`] or [`NoSession::Unreadable`].
@@ -41,10 +41,12 @@ impl Sessions {
         opened.map(OpenedSession::of).ok_or(NoSession::Unreadable)
     }
 
-    /// Whether a request shows a proof and no browser's cookie. Its answer must set none, and the
+    /// Whether a request shows a proof, and neither an access token nor a browser's cookie. Its answer must set none, and the
     /// provider cannot be asked with it where the tokens are in the browser's cookies.
     pub fn is_by_proof(&self, request: &HeaderMap) -> bool {
-        cookies::find(request, &self.cookies.session).is_none() && cookies::find(request, &self.cookies.proof).is_some()
+        !self.shows_token(request)
+            && cookies::find(request, &self.cookies.session).is_none()
+            && cookies::find(request, &self.cookies.proof).is_some()
     }
 }
 

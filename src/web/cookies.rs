@@ -20,6 +20,8 @@ pub struct Settings {
     pub domain: Option<String>,
     /// With which requests of other sites' pages browsers send those of a session.
     pub same_site: SameSite,
+    /// Whether pages sign in by their scripts, with which the login cookie has to come as well.
+    pub scripts_sign_in: bool,
 }
 
 /// With which requests of other sites' pages a browser sends a cookie (RFC 6265bis §4.1.2.7).
@@ -48,6 +50,7 @@ pub struct Cookies {
     pub login: CookieName,
     domain: Option<String>,
     same_site: SameSite,
+    scripts_sign_in: bool,
     secure: bool,
 }
 
@@ -82,6 +85,7 @@ impl Cookies {
             login: name("-login"),
             domain: settings.domain.clone(),
             same_site: settings.same_site,
+            scripts_sign_in: settings.scripts_sign_in,
             secure: public_url.is_secure(),
         }
     }
@@ -100,8 +104,8 @@ impl Cookies {
 
     fn render(&self, name: &CookieName, value: &str, max_age: cookie::time::Duration) -> Option<HeaderValue> {
         let same_site = match self.same_site {
-            // Sign-ins begin and end with links that are followed.
-            SameSite::None if *name != self.login => cookie::SameSite::None,
+            // Sign-ins begin and end with links that are followed, unless a script hands them over.
+            SameSite::None if *name != self.login || self.scripts_sign_in => cookie::SameSite::None,
             SameSite::None | SameSite::Lax => cookie::SameSite::Lax,
         };
         let mut cookie = Cookie::build((name.as_str(), value))

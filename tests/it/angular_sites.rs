@@ -24,7 +24,7 @@ struct Hosts {
     front: &'static str,
     vestibule: Process,
     front_address: SocketAddr,
-    provider: OidcProvider,
+    _provider: OidcProvider,
     _apps: [Running; 2],
     _folder: TempDir,
 }
@@ -77,7 +77,7 @@ impl Hosts {
         );
         let vestibule = Process::serve_with(&configuration, &[("CLIENT_SECRET", &client.secret)]).await;
         let front_address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self { front, vestibule, front_address, provider, _apps: [nginx, api.process], _folder: folder }
+        Self { front, vestibule, front_address, _provider: provider, _apps: [nginx, api.process], _folder: folder }
     }
 
     async fn browser(&self, cookies: ThirdPartyCookies) -> Browser {

@@ -9,7 +9,7 @@ use url::Url;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::fetch::Fetch;
 use vestibule::oidc::{
-    AuthorizationRequest, ClientAuthentication, Endpoints, Held, IdTokenError, LogoutTokenError, Provider,
+    AuthorizationRequest, ClientAuthentication, Code, Endpoints, Held, IdTokenError, LogoutTokenError, Provider,
     RefreshError, Revocation, Settings, SignedIn, TokenError, Userinfo,
 };
 use vestibule::secret::ExposeSecret;
@@ -91,10 +91,12 @@ impl Browser {
             pkce_verifier: VERIFIER,
             silent: false,
             login_hint: Some("agent@exemple.gouv.fr"),
+            redirect_uri: None,
         };
         let back = self.go(relying_party.authorization_url(&request, now()).await.unwrap()).await;
         let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1;
-        relying_party.redeem(&code, VERIFIER, NONCE, now()).await.unwrap()
+        let code = Code { code: &code, pkce_verifier: VERIFIER, nonce: NONCE, redirect_uri: None };
+        relying_party.redeem(&code, now()).await.unwrap()
     }
 
     /// Signs out at the provider, pressing the button of its form.

@@ -61,28 +61,36 @@ impl Resolver<'_> {
     }
 
     /// Further paths of our own endpoints, with the endpoint's name.
-    pub(super) fn aliases(
-        &mut self,
-        at: &KeyPath,
-        written: &Written,
-        prefix: Option<&Prefix>,
-    ) -> Vec<(String, &'static str)> {
-        let Some(aliases) = &written.aliases else { return Vec::new() };
-        let each = [
-            ("callback", "callback", &aliases.callback),
-            ("sign_in", "sign_in", &aliases.sign_in),
-            ("start", "start", &aliases.start),
-            ("sign_out", "sign_out", &aliases.sign_out),
-            ("auth", "auth", &aliases.auth),
-            ("userinfo", "userinfo", &aliases.userinfo),
-            ("ping", "ping", &aliases.ping),
-            ("ready", "ready", &aliases.ready),
-            ("robots", "robots.txt", &aliases.robots),
-        ];
+    pub(super) fn aliases(&mut self, written: &Written, prefix: Option<&Prefix>) -> Vec<(String, &'static str)> {
+        let root = KeyPath::root();
+        let aliases = written.aliases.iter().flat_map(|aliases| {
+            [
+                ("callback", "callback", &aliases.callback),
+                ("sign_in", "sign_in", &aliases.sign_in),
+                ("start", "start", &aliases.start),
+                ("sign_out", "sign_out", &aliases.sign_out),
+                ("auth", "auth", &aliases.auth),
+                ("userinfo", "userinfo", &aliases.userinfo),
+                ("ping", "ping", &aliases.ping),
+                ("ready", "ready", &aliases.ready),
+                ("robots", "robots.txt", &aliases.robots),
+            ]
+            .map(|(key, endpoint, path)| (root.key("aliases").key(key), key, endpoint, path))
+        });
+        // Paths of the same kind, written beside what else is to be said of these endpoints.
+        let token_endpoints = written.token_endpoints.iter().flat_map(|endpoints| {
+            [
+                ("authorize", &endpoints.authorize),
+                ("token", &endpoints.token),
+                ("refresh", &endpoints.refresh),
+                ("logout", &endpoints.logout),
+            ]
+            .map(|(key, path)| (root.key("token_endpoints").key(key), key, key, path))
+        });
+        let each: Vec<_> = aliases.chain(token_endpoints).collect();
         let mut resolved: Vec<(String, &'static str)> = Vec::new();
-        for (key, endpoint, path) in each {
+        for (at, key, endpoint, path) in each {
             let Some(path) = path else { continue };
-            let at = at.key(key);
             if !super::is_plain_path(path) {
                 self.fault(&at, format!("{path:?} is no plain path; write such as /v1/auth/{key}"));
             } else if prefix.is_some_and(|prefix| prefix.holds(path)) {

@@ -19,6 +19,7 @@ mod routes;
 mod secrets;
 mod session;
 mod store;
+mod token_endpoints;
 
 pub use session::is_key_name;
 
@@ -141,12 +142,12 @@ impl Resolver<'_> {
         let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
-        let aliases = self.aliases(&root.key("aliases"), written, prefix.as_ref());
+        let aliases = self.aliases(written, prefix.as_ref());
         let callback = aliases.iter().find(|(_, endpoint)| *endpoint == "callback").map(|(path, _)| path.clone());
         let ours = public_url.as_ref().zip(prefix.as_ref());
         let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
-        let (session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
-        let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
+        let (mut session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
+        let mut cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
@@ -163,6 +164,21 @@ impl Resolver<'_> {
         let mut book = self.credentials(&root.key("credentials"), written);
         let bearers = self.bearers(&root.key("bearer"), written);
         let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book, &bearers);
+        let surroundings = token_endpoints::Surroundings {
+            public_url: public_url.as_ref(),
+            prefix: prefix.as_ref(),
+            cors: cors.as_ref(),
+            aliases: &aliases,
+            routes: routes.as_ref(),
+            keep: session.keep,
+        };
+        if let Some((by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings) {
+            session.access_token = Some(lifetime);
+            if let Some(cookies) = &mut cookies {
+                cookies.scripts_sign_in = !by_app.is_cookieless;
+            }
+            login.by_app = Some(by_app);
+        }
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         self.credentials_beside(identity.as_ref(), &book);

@@ -79,10 +79,11 @@ impl Resolver<'_> {
                         .is_some_and(|written| written.credentials.is_some())
                 }),
             };
-            if !has_some && !self.is_excused(&at.key("credentials")) && route.client_authorization.is_some() {
+            let says_something = has_some || written.token_endpoints.is_some();
+            if !says_something && !self.is_excused(&at.key("credentials")) && route.client_authorization.is_some() {
                 self.fault(
                     &at.key("client_authorization"),
-                    "says nothing where the route has no credentials; remove it",
+                    "says nothing where the route has no credentials, and there are no token_endpoints; remove it",
                 );
             }
             let kind = credential.and_then(|index| book.kind_of(index));

@@ -62,7 +62,7 @@ impl Resolver<'_> {
         let sign_in_age = sign_in_age.map(|age| self.span(&at.key("sign_in_age"), Some(age), lifetime, LEAST));
         let keep = written.and_then(|s| s.keep).unwrap_or_default();
         let refresh = self.refresh(&at.key("refresh"), written.and_then(|s| s.refresh.as_ref()));
-        (session::Settings { idle, lifetime, sign_in_age, keep, refresh }, keys, key_files)
+        (session::Settings { idle, lifetime, sign_in_age, keep, refresh, access_token: None }, keys, key_files)
     }
 
     fn refresh(&mut self, at: &KeyPath, written: Option<&written::Refresh>) -> Option<session::RefreshSettings> {
@@ -178,7 +178,7 @@ impl Resolver<'_> {
             self.fault(&at.key("same_site"), "needs https in public_url: browsers drop such a cookie over http");
         }
         let Some(domain) = written.and_then(|cookies| cookies.domain.as_deref()) else {
-            return Some(web::cookies::Settings { domain: None, same_site });
+            return Some(web::cookies::Settings { same_site, ..web::cookies::Settings::default() });
         };
         let at = at.key("domain");
         let host = public_url?.host();
@@ -203,7 +203,7 @@ impl Resolver<'_> {
             return None;
         }
         self.finding(&at, format!("every host below {domain} gets the session cookie and can set one of its own"));
-        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site })
+        Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site, scripts_sign_in: false })
     }
 
     /// `ours` is the address and the prefix, where they are known.
@@ -231,7 +231,7 @@ impl Resolver<'_> {
         if attempt_lifetime > LONG_SIGN_IN {
             self.finding(&at, "a sign-in that was begun stays open for more than two hours");
         }
-        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new() }
+        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new(), by_app: None }
     }
 }
 

@@ -13,6 +13,7 @@ mod listeners;
 mod provider;
 mod session;
 mod store;
+mod token_endpoints;
 
 pub(in crate::config) use bearer::{Bearer, BearerKind, ServiceKey};
 pub(in crate::config) use browser::{Cors, Csrf};
@@ -24,6 +25,7 @@ pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
+pub(in crate::config) use token_endpoints::TokenEndpoints;
 
 use super::scalar::{Span, UpstreamUrl, written_span};
 use crate::gate::route::{self, Access, SessionCookie};
@@ -63,6 +65,8 @@ pub(in crate::config) mod defaults {
     /// What the playgrounds have written in their code.
     pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
     pub(in crate::config) const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+    /// Short, for a page that was taken over can copy it; long enough for a page to be read.
+    pub(in crate::config) const ACCESS_TOKEN: Duration = Duration::from_secs(300);
     pub(in crate::config) const HEADERS: &str = "x-auth-request";
     pub(in crate::config) const LEVEL: &str = "info";
     /// What ProConnect grants to every service (and nothing else asked for by default).
@@ -181,6 +185,10 @@ pub(in crate::config) struct Written {
 
     /// Further paths of Vestibule's own endpoints, for apps that link to others already.
     pub(in crate::config) aliases: Option<Aliases>,
+
+    /// What an app is offered that keeps an access token in its page's memory. Nothing by default: a
+    /// cookie that no script reads is the better place.
+    pub(in crate::config) token_endpoints: Option<TokenEndpoints>,
 
     /// Which pages of other origins may send requests here and read the answers (CORS). None by default.
     pub(in crate::config) cors: Option<Cors>,
@@ -322,7 +330,9 @@ pub(in crate::config) struct Route {
     pub(in crate::config) credentials: Option<Chosen>,
     /// What becomes of the header that the credentials go into, `Authorization` mostly, where the
     /// client sends one itself: `replace` takes it away, `keep` lets it through in the place of the
-    /// credentials, for API clients that bring a key of their own.
+    /// credentials, for API clients that bring a key of their own. An access token of
+    /// `token_endpoints` is taken away on every route but those that `keep`, and there too where the
+    /// credentials go into its place.
     #[schemars(extend("default" = "replace"))]
     pub(in crate::config) client_authorization: Option<ClientAuthorization>,
     /// Opens the playgrounds of 2025: a page that is asked for without `?encrypted_token=` is

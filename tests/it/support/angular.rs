@@ -140,8 +140,8 @@ impl Stage {
 /// `ng serve` in a copy of the workspace, whose sources may change.
 pub(crate) struct DevServer {
     pub(crate) address: String,
-    pub(crate) process: Running,
     pub(crate) folder: TempDir,
+    _process: Running,
 }
 
 impl DevServer {
@@ -162,12 +162,12 @@ impl DevServer {
         let mut command = Command::new("node");
         command
             .args(["node_modules/@angular/cli/bin/ng.js", "serve", "bff", "--host", "127.0.0.1", "--port", "0"])
-            .args(["--allowed-hosts", host])
+            .arg(format!("--allowed-hosts={host}"))
             .current_dir(folder.path());
         let mut process = Running::start("ng serve", &command);
         let address =
             process.ready(|line| Some(line.split_once("Local:")?.1.trim().trim_end_matches('/').to_owned())).await;
-        Self { address, process, folder }
+        Self { address, folder, _process: process }
     }
 }
 

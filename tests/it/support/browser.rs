@@ -154,11 +154,6 @@ impl Browser {
         self.ask("POST", "/refresh", Some(json!({}))).await;
     }
 
-    /// Goes back, as the button does, and waits until the page is there.
-    pub(crate) async fn back(&self) {
-        self.ask("POST", "/back", Some(json!({}))).await;
-    }
-
     /// Where the browser is.
     pub(crate) async fn url(&self) -> String {
         text_of(&self.ask("GET", "/url", None).await)

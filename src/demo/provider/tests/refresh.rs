@@ -36,7 +36,8 @@ impl Stage {
     pub(super) async fn signed_in(&mut self, relying_party: &oidc::Provider) -> oidc::SignedIn {
         self.provider.sign_in_as(agent());
         let code = self.code(&[]).await;
-        relying_party.redeem(&code, VERIFIER, NONCE, self.now()).await.unwrap()
+        let code = oidc::Code { code: &code, pkce_verifier: VERIFIER, nonce: NONCE, redirect_uri: None };
+        relying_party.redeem(&code, self.now()).await.unwrap()
     }
 }
 
