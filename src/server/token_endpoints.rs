@@ -222,7 +222,7 @@ impl Endpoints {
         };
         let state = match next {
             Next::BesideACookie => self.sessions.handle(&session, &*self.random),
-            Next::Rotating(number) => self.sessions.rotating_handle(&session, *number, &*self.random),
+            Next::Rotating(number) => self.sessions.rotating_handle(&session, *number, now, &*self.random),
         };
         let state = match state {
             Ok(state) => state,

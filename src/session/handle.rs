@@ -127,7 +127,8 @@ impl Sessions {
         Some(postcard::from_bytes::<Rotating<'_>>(opened.plaintext()).ok()?.session.id())
     }
 
-    /// The handle of this number for a session without a cookie. The first is 0.
+    /// The handle of this number for a session without a cookie, which is seen at this moment. The
+    /// first is 0.
     ///
     /// # Errors
     /// When there is no randomness.
@@ -135,9 +136,10 @@ impl Sessions {
         &self,
         session: &Session<'_>,
         number: u64,
+        now: Timestamp,
         random: &dyn Random,
     ) -> Result<String, NoRandomness> {
-        let rotating = Rotating { number, session: session.clone() };
+        let rotating = Rotating { number, session: session.seen(now) };
         let plaintext = Zeroizing::new(postcard::to_stdvec(&rotating).map_err(|_| NoRandomness)?);
         self.ring.seal(Purpose::Handle, &plaintext, ROTATING, random)
     }
@@ -239,7 +241,7 @@ mod tests {
         let (sessions, random) = (sessions(&[[1; 32]]), SystemRandom::new());
         let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &random);
         let session = begun.opened.read().unwrap();
-        let handle = |number| sessions.rotating_handle(&session, number, &random).unwrap();
+        let handle = |number| sessions.rotating_handle(&session, number, START, &random).unwrap();
         let use_it = |number, now| now_or_never(sessions.use_handle(&handle(number), at(now))).map(|(_, next)| next);
         assert_eq!(use_it(0, 0).unwrap(), 1);
         assert_eq!(use_it(0, 29).unwrap(), 1);
@@ -261,7 +263,7 @@ mod tests {
         );
         assert_eq!(sessions.named_by_handle(&handle, START), Some(one.id));
         assert!(now_or_never(sessions.use_handle(&handle, START)).is_err());
-        let rotating = sessions.rotating_handle(&session, 0, &random).unwrap();
+        let rotating = sessions.rotating_handle(&session, 0, START, &random).unwrap();
         assert_eq!(sessions.named_by_handle(&rotating, START), Some(one.id));
         assert!(!sessions.is_handle_of(&rotating, &one.opened, START));
         for other in ["", "x", &handle[1..]] {
