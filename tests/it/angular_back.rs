@@ -8,8 +8,8 @@ use super::support::scene::EMAIL;
 use serde_json::json;
 
 /// What is shown after going back, once it is: as it was left, or loaded anew.
-async fn back(browser: &Browser) -> (bool, String) {
-    browser.execute("setTimeout(() => history.back())", json!([])).await;
+async fn back(browser: &Browser, steps: i32) -> (bool, String) {
+    browser.execute("const [steps] = arguments; setTimeout(() => history.go(steps))", json!([steps])).await;
     let shown = "return [document.readyState, location.pathname, window.kept === true, document.querySelector('#user')?.textContent ?? '']";
     let settled = async || {
         let now = browser.execute(shown, json!([])).await;
@@ -36,7 +36,7 @@ async fn a_page_of_the_signed_in_does_not_come_back_after_signing_out() {
         // What a browser does otherwise.
         let browser = chat(&stage).await;
         browser.goto(&stage.at("/oauth2/nothing")).await;
-        let (as_it_was, user) = back(&browser).await;
+        let (as_it_was, user) = back(&browser, -1).await;
         assert_eq!(as_it_was, caching != "no-store", "{caching:?}");
         if as_it_was {
             assert_eq!(user, EMAIL, "{caching:?}");
@@ -46,7 +46,22 @@ async fn a_page_of_the_signed_in_does_not_come_back_after_signing_out() {
         let signed_out = stage.at("/oauth2/signed_out");
         browser.wait_for_url(|url| url.starts_with(&signed_out)).await;
         browser.wait_for("h1").await;
-        let (as_it_was, user) = back(&browser).await;
+        let (as_it_was, user) = back(&browser, -1).await;
         assert_eq!((as_it_was, user.as_str()), (false, ""), "{caching:?}");
     }
+}
+
+#[tokio::test]
+async fn nor_does_one_that_was_left_before_a_script_signed_out() {
+    require!(Chromium, OidcProvider, FastApi, Angular);
+    let stage = Stage::direct(&[]).await;
+    let browser = chat(&stage).await;
+    browser.goto(&stage.at("/chat?topic=another")).await;
+    browser.wait_for_text("#user", EMAIL).await;
+    browser.click("#sign-out").await;
+    browser.wait_for_text("#signed-out", r#"{"logout":"ok"}"#).await;
+    // What the page itself showed is gone with the view, and behind it is what must be loaded again.
+    assert!(browser.find("#user").await.is_none());
+    let (as_it_was, _) = back(&browser, -2).await;
+    assert!(!as_it_was);
 }

@@ -56,6 +56,14 @@ async fn the_whole_way(stage: &Stage) {
     browser.wait_for_text("#user", EMAIL).await;
 }
 
+#[test]
+fn the_documented_code_is_what_the_front_end_does() {
+    let (file, page) =
+        (include_str!("../counterparts/angular/bff/sign-in.ts"), include_str!("../../docs/browser-apps.md"));
+    let code = &file[file.find("export const signIn").unwrap()..];
+    assert!(page.contains(code), "docs/browser-apps.md does not have:\n{code}");
+}
+
 #[tokio::test]
 async fn fastapi_with_its_front_end() {
     require!(Chromium, OidcProvider, FastApi, Angular);

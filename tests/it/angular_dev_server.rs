@@ -8,6 +8,7 @@ use super::support::scene::EMAIL;
 use serde_json::json;
 use std::path::Path;
 
+/// What `angular.json` says besides `localhost`.
 const HOST: &str = "app.example.gouv.fr";
 
 /// Changes a source file, as an editor does.
@@ -20,7 +21,7 @@ fn edit(file: &Path, from: &str, to: &str) {
 #[tokio::test]
 async fn a_changed_source_file_arrives_in_the_open_page() {
     require!(Chromium, OidcProvider, FastApi, Angular);
-    let (dev, api) = tokio::join!(DevServer::start(HOST), start_browser_app(&[]));
+    let (dev, api) = tokio::join!(DevServer::start(), start_browser_app(&[]));
     let stage = Stage::of(Play {
         upstream: &dev.address,
         upstreams: &format!("  api: {{url: \"{}\"}}", api.address),
@@ -56,7 +57,7 @@ async fn a_changed_source_file_arrives_in_the_open_page() {
 #[tokio::test]
 async fn the_dev_server_answers_for_the_hosts_that_it_is_told() {
     require!(Angular);
-    let dev = DevServer::start(HOST).await;
+    let dev = DevServer::start().await;
     let client = Client::new(dev.address.trim_start_matches("http://").parse().unwrap());
     for (host, status) in [(HOST, 200), ("other.example.gouv.fr", 403)] {
         let answer = client.get(&format!("{}/", dev.address), &[("host", host)]).await;

@@ -9,7 +9,7 @@ use super::support::ports::free_port;
 use super::support::process::Process;
 use super::support::running::Running;
 use super::support::scene::EMAIL;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use tempfile::TempDir;
 
@@ -30,8 +30,47 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// `more` further keys of the configuration.
+    /// With ProConnect's provider; `more` further keys of the configuration.
     async fn start(front: &'static str, more: &str) -> Self {
+        Self::signing_in_at(front, json!({}), more, |provider| {
+            let client = provider.client("ES256");
+            format!(
+                "proconnect: {{preset: proconnect, issuer: \"{}\", client_id: {}, client_secret: {{env: CLIENT_SECRET}}, timeout: 3m}}",
+                provider.issuer, client.id
+            )
+        })
+        .await
+    }
+
+    /// With an enterprise's single sign-on: a realm in its path, no discovery, no client secret.
+    async fn with_an_enterprise(front: &'static str) -> Self {
+        let settings = json!({ "realm": "/realms/agents", "public_client": true });
+        Self::signing_in_at(front, settings, "", |provider| {
+            let at = |name: &str, path: &str| format!("{name}: \"{}{path}\"", provider.issuer);
+            let endpoints = [
+                at("authorization", "/authorize"),
+                at("token", "/token"),
+                at("jwks_uri", "/jwks"),
+                at("userinfo", "/userinfo"),
+                at("end_session", "/session/end"),
+            ];
+            format!(
+                "sso: {{issuer: \"{}\", client_id: vestibule-public, client_authentication: none, scopes: [openid, email], \
+                 id_token_algorithms: [ES256], timeout: 3m, endpoints: {{{}, callback_iss: true}}}}",
+                provider.issuer,
+                endpoints.join(", ")
+            )
+        })
+        .await
+    }
+
+    /// `provider_as_described` is how the configuration describes it.
+    async fn signing_in_at(
+        front: &'static str,
+        mut settings: Value,
+        more: &str,
+        provider_as_described: impl Fn(&OidcProvider) -> String,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tls = [front, API].map(|host| certificates::for_name(folder.path(), host));
         let files = folder.path().join("files");
@@ -48,21 +87,20 @@ impl Hosts {
             tls[0].key.display(),
             files.display()
         );
-        let provider = OidcProvider::start(json!({
-            "redirect_uris": [format!("https://{API}/api/callback")],
-            "post_logout_redirect_uris": [format!("https://{API}/oauth2/signed_out")],
-        }));
+        settings["redirect_uris"] = json!([format!("https://{API}/api/callback")]);
+        settings["post_logout_redirect_uris"] = json!([format!("https://{API}/oauth2/signed_out")]);
+        let provider = OidcProvider::start(settings);
         let (nginx, api, provider) = tokio::join!(
             nginx(folder.path(), port, &server),
             // Its pair of cookie and header is for pages of its own host.
             start_browser_app(&[("XSRF", "off")]),
             provider
         );
-        let client = provider.client("ES256");
+        let secret = provider.client("ES256").secret.clone();
         let configuration = format!(
             "public_url: https://{API}\n\
              listeners: {{proxy: {{address: \"127.0.0.1:0\", tls: {{certificate: {}, key: {}}}}}, admin: \"127.0.0.2:0\"}}\n\
-             providers: {{proconnect: {{preset: proconnect, issuer: \"{}\", client_id: {}, client_secret: {{env: CLIENT_SECRET}}, timeout: 3m}}}}\n\
+             providers: {{{}}}\n\
              session: {{keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
              upstreams: {{app: {{url: \"{}\"}}}}\nroutes: [{{path: /api/**, upstream: app}}]\n\
              aliases: {{start: /api/login, callback: /api/callback, sign_out: /api/logout}}\n\
@@ -71,11 +109,10 @@ impl Hosts {
              cors: {{origins: [\"https://{front}\"]}}\n{more}",
             tls[1].certificate.display(),
             tls[1].key.display(),
-            provider.issuer,
-            client.id,
+            provider_as_described(&provider),
             api.address,
         );
-        let vestibule = Process::serve_with(&configuration, &[("CLIENT_SECRET", &client.secret)]).await;
+        let vestibule = Process::serve_with(&configuration, &[("CLIENT_SECRET", &secret)]).await;
         let front_address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self { front, vestibule, front_address, _provider: provider, _apps: [nginx, api.process], _folder: folder }
     }
@@ -135,8 +172,8 @@ async fn two_sites_do_not_work_without_same_site_none() {
 }
 
 #[tokio::test]
-async fn two_hosts_below_one_domain_work_in_every_browser() {
+async fn two_hosts_below_one_domain_work_in_every_browser_with_an_enterprise_s_sign_on() {
     require!(Chromium, OidcProvider, FastApi, Nginx, Angular);
-    let hosts = Hosts::start("front.example.fr", "").await;
+    let hosts = Hosts::with_an_enterprise("front.example.fr").await;
     hosts.works(ThirdPartyCookies::Blocked).await;
 }

@@ -145,8 +145,8 @@ pub(crate) struct DevServer {
 }
 
 impl DevServer {
-    /// Starts it, and takes requests for `host` as well.
-    pub(crate) async fn start(host: &str) -> Self {
+    /// Starts it.
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for part in ["bff", "spa"] {
             std::fs::create_dir(folder.path().join(part)).unwrap();
@@ -162,7 +162,6 @@ impl DevServer {
         let mut command = Command::new("node");
         command
             .args(["node_modules/@angular/cli/bin/ng.js", "serve", "bff", "--host", "127.0.0.1", "--port", "0"])
-            .arg(format!("--allowed-hosts={host}"))
             .current_dir(folder.path());
         let mut process = Running::start("ng serve", &command);
         let address =
