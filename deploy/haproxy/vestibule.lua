@@ -16,6 +16,7 @@ local identity = {
     "x-auth-request-preferred-username",
     "x-auth-request-groups",
     "x-vestibule-session",
+    "x-vestibule-bearer",
 }
 
 -- Headers of the request that are not those of the question.

@@ -1,12 +1,12 @@
-//! Who calls with a bearer token, after every check.
+//! Who calls with a bearer token or a certificate, after every check.
 
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 
-/// Whom a bearer token names, and by which rule it was verified.
+/// Whom a bearer token or a client certificate names, and by which rule it was verified.
 ///
 /// Part of the security perimeter: its fields are private to `bearer`, which makes one only at the
-/// end of `Bearers::verify`. It is no session: it lasts for one request.
+/// end of `Bearers::verify` and `Bearers::holder`. It is no session: it lasts for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub(in crate::bearer) rule: usize,
@@ -27,7 +27,7 @@ impl Caller {
         &self.name
     }
 
-    /// What the log calls it: the rule, and the service key's own name. Nothing of a person.
+    /// What the log calls it: the rule, and the name of a service key or certificate. Nothing of a person.
     pub fn label(&self) -> String {
         match &self.key {
             Some(key) => format!("{}/{key}", self.name),

@@ -1,8 +1,8 @@
-//! Bearer tokens of API clients: access tokens of configured issuers, and service keys.
+//! What API clients show: access tokens of configured issuers, service keys, client certificates.
 //!
 //! The gate finds the token of a request ([`presented()`]) and says that it has to be verified;
 //! `server` asks [`Bearers::verify`], which may ask an issuer, and the gate is asked again with the
-//! [`Caller`] that came of it. Knows nothing of sessions and of requests. Must never hand out
+//! [`Caller`] that came of it. For the certificate of a connection it asks [`Bearers::holder`]. Knows nothing of sessions and of requests. Must never hand out
 //! anything of a token that was not verified, show a token to anybody but the one endpoint that the
 //! route names, or believe what one rule has found where another is asked for.
 //!
@@ -11,8 +11,10 @@
 //! | `keys` | a service key | its hash |
 //! | `jwt` | a JWT access token | the issuer's keys ([`crate::oidc::TokenIssuer`]) |
 //! | `introspection` | any access token | asking the issuer ([`crate::oidc::Introspection`]) |
+//! | `certificates` | a client certificate | TLS, before the request; here is whose it is |
 
 mod caller;
+mod certificates;
 mod presented;
 mod remembered;
 mod service_keys;
@@ -21,14 +23,17 @@ mod settings;
 mod tests;
 
 pub use caller::Caller;
+pub use certificates::{KnownBy, KnownCertificate};
 pub use presented::{Malformed, Presented, presented};
 pub use service_keys::{MIN_LEN, PREFIX, ServiceKey, hash_of};
 pub use settings::{CACHE, Kind, Settings};
 
+use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::fetch::Fetch;
 use crate::oidc::{AccessToken, AccessTokenError, Introspection, IntrospectionError, TokenIssuer, Unreachable};
 use crate::secret::{ExposeSecret, SecretString};
+use crate::web::client_certificate::ClientCertificate;
 use remembered::Remembered;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -113,6 +118,7 @@ struct Rule {
 
 enum Source {
     Keys(Vec<ServiceKey>),
+    Certificates(Vec<KnownCertificate>),
     Jwt { issuer: Box<TokenIssuer>, cache: Duration },
     Introspection { endpoint: Box<Introspection>, cache: Duration, at_once: Semaphore, timeout: Duration },
 }
@@ -126,6 +132,7 @@ impl Bearers {
             let scope = kind.scopes().join(" ");
             let source = match kind {
                 Kind::Keys(keys) => Source::Keys(keys),
+                Kind::Certificates(known) => Source::Certificates(known),
                 Kind::Jwt { issuer, cache } => {
                     longest = longest.max(cache);
                     Source::Jwt { issuer: Box::new(TokenIssuer::new(*issuer, fetch.clone())), cache }
@@ -162,7 +169,7 @@ impl Bearers {
                 if key.is_over(now) {
                     return Err(NotVerified::Refused(rule.says(&format_args!("the key {} has ended", key.name))));
                 }
-                return Ok(Arc::new(self.holder_of(index, rule, key)));
+                return Ok(Arc::new(self.known(index, rule, &key.name, &key.claims, key.until)));
             }
         }
         if token.expose_secret().starts_with(PREFIX) {
@@ -256,13 +263,26 @@ impl Bearers {
         }
     }
 
-    fn holder_of(&self, index: usize, rule: &Rule, key: &ServiceKey) -> Caller {
+    /// Who has a certificate that TLS has verified, by the first of these rules that knows it; none
+    /// where it says nothing to them.
+    pub fn holder(&self, rules: &[usize], certificate: &ClientCertificate, now: Timestamp) -> Option<Caller> {
+        rules.iter().find_map(|index| {
+            let rule = self.rules.get(*index)?;
+            let Source::Certificates(known) = &rule.source else { return None };
+            let known = certificates::find(known, certificate, now)?;
+            let ends_at = Some(known.ends_at(certificate));
+            Some(self.known(*index, rule, &known.name, &known.claims, ends_at))
+        })
+    }
+
+    /// A program of the configuration.
+    fn known(&self, index: usize, rule: &Rule, name: &str, claims: &Claims, ends_at: Option<Timestamp>) -> Caller {
         Caller {
             rule: index,
             name: rule.name.clone(),
-            key: Some(key.name.clone()),
-            claims: key.claims.clone().retaining(|name| self.kept_claims.contains(name)),
-            ends_at: key.until,
+            key: Some(name.to_owned()),
+            claims: claims.clone().retaining(|name| self.kept_claims.contains(name)),
+            ends_at,
         }
     }
 

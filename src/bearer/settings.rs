@@ -1,5 +1,6 @@
 //! Which bearer tokens count: what `config` makes of `bearer` at the top of the file.
 
+use super::certificates::KnownCertificate;
 use super::service_keys::ServiceKey;
 use crate::oidc::{IntrospectionSettings, IssuerSettings};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub enum Kind {
     },
     /// Static keys of programs.
     Keys(Vec<ServiceKey>),
+    /// The certificates of programs, where we end TLS ourselves.
+    Certificates(Vec<KnownCertificate>),
 }
 
 impl Kind {
@@ -43,7 +46,7 @@ impl Kind {
         match self {
             Self::Jwt { issuer, .. } => &issuer.scopes,
             Self::Introspection { endpoint, .. } => &endpoint.scopes,
-            Self::Keys(_) => &[],
+            Self::Keys(_) | Self::Certificates(_) => &[],
         }
     }
 }

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_said_with_its_key_and_what_to_give() {
         let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
-        let tls = TlsFiles { certificate: "a.crt".into(), key: "a.key".into() };
+        let tls = TlsFiles { certificate: "a.crt".into(), key: "a.key".into(), client_ca: None };
         for (address, tls, why) in [
             (tcp("127.0.0.1:4181"), Some(tls), "speaks TLS"),
             (tcp("127.0.0.1:0"), None, "has whatever port"),

@@ -230,7 +230,22 @@ impl Gate {
         self.verdict(&case, opened, Asked::NotYet, now, random)
     }
 
-    /// Judges a request with what came of verifying its bearer token.
+    /// The rules by which the client certificate of its connection may let a request pass: those of
+    /// its route. None where it shows a token, which counts alone; where it asks for nothing, as a
+    /// preflight does; and where a page of another site made a browser send it, for a certificate
+    /// comes along by itself as a cookie does.
+    pub fn rules_for_certificate(&self, request: &CleanRequest<'_>) -> Option<&[usize]> {
+        let case = self.case(request);
+        let Found::Route(_, route) = case.found else { return None };
+        let shows_none = !case.shows_token && matches!(presented(case.headers), Ok(None));
+        let counts = case.kind != Kind::Preflight && shows_none;
+        let asks = case.changes_something() || origin::is_handshake(case.headers);
+        let is_borrowed = asks && self.origins.initiator(case.headers) == Initiator::Foreign;
+        (counts && !is_borrowed && !route.bearer.is_empty()).then_some(route.bearer.as_slice())
+    }
+
+    /// Judges a request with what came of verifying its bearer token, or with the holder of its
+    /// certificate.
     pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
         self.case(request).by_bearer(caller)
     }

@@ -126,8 +126,11 @@ impl CallbackError {
     /// Whether it is the `state` that does not count, whatever the reason.
     pub fn is_about_state(&self) -> bool {
         match self {
-            Self::NoState | Self::NoLoginCookie | Self::AlreadyUsed | Self::RepeatedParameter => true,
-            Self::Attempt(NoAttempt::Unreadable | NoAttempt::OtherCookie(_) | NoAttempt::Expired) => true,
+            Self::NoState
+            | Self::NoLoginCookie
+            | Self::AlreadyUsed
+            | Self::RepeatedParameter
+            | Self::Attempt(NoAttempt::Unreadable | NoAttempt::OtherCookie(_) | NoAttempt::Expired) => true,
             Self::Issuer
             | Self::Refused { .. }
             | Self::NoCode

@@ -32,6 +32,8 @@ pub(super) struct Exchange {
     pub(super) identity: IdentityHeaders,
     /// What the log calls whoever shows its bearer token: the rule, and the name of a service key.
     pub(super) bearer: Option<String>,
+    /// The beginning of the fingerprint of the client certificate of its connection.
+    pub(super) certificate: Option<String>,
     /// When that token ends.
     pub(super) bearer_ends_at: Option<Timestamp>,
     /// Why the token does not count.
@@ -85,6 +87,7 @@ impl Exchange {
             session: None,
             identity: IdentityHeaders::default(),
             bearer: None,
+            certificate: None,
             bearer_ends_at: None,
             not_verified: None,
             opened: None,
@@ -174,6 +177,7 @@ impl Exchange {
                     upstream = line.upstream,
                     session = self.session.map(|id| id.short()),
                     bearer = self.bearer.as_deref(),
+                    certificate = self.certificate.as_deref(),
                     client = self.forwarded.as_ref().map(|forwarded| tracing::field::display(forwarded.client)),
                     ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
                     bytes = line.bytes,

@@ -5,6 +5,7 @@
 
 use super::endpoints::MAX_FORM_LEN;
 use bytes::Bytes;
+use http::header::EXPECT;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr};
 use std::time::Duration;
@@ -22,6 +23,11 @@ pub(super) fn field(form: &str, name: &str) -> Option<String> {
 /// The body of a form of ours, which has to be there soon: it is a few bytes.
 pub(super) async fn read_form(session: &mut Session) -> pingora::Result<String> {
     let late = || Error::explain(ErrorType::HTTPStatus(408), "the form took too long");
+    // Who asks first waits for the answer (RFC 9110 §10.1.1).
+    let asks = session.req_header().headers.get(EXPECT).is_some_and(|expected| expected.as_bytes() == b"100-continue");
+    if asks {
+        session.as_downstream_mut().write_continue_response().await?;
+    }
     tokio::time::timeout(FORM_WITHIN, read_whole(session)).await.map_err(|_| late())?
 }
 

@@ -4,6 +4,7 @@
 //! for what follows from a renewed session. What is found out is noted in the [`Exchange`]; what is
 //! to be done is the [`Step`]. The decision itself is in `gate/decide`.
 
+use super::client_certificates::certificate_of;
 use super::exchange::Exchange;
 use super::forward_auth::AUTH;
 use super::line::Line;
@@ -11,10 +12,12 @@ use super::playground_endpoints::PlaygroundEndpoint;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use crate::bearer::Caller;
 use crate::clock::Timestamp;
 use crate::gate::route::{Route, SessionCookie};
 use crate::gate::{Denial, Forward, Verdict};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed};
+use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::original::FrontProxy;
@@ -85,7 +88,8 @@ impl Proxy {
                 return Step::Playground { endpoint, query: query.to_owned() };
             }
         }
-        self.judge(&request, Line::of(session.as_downstream()), exchange).await
+        let certificate = certificate_of(session);
+        self.judge(&request, certificate, Line::of(session.as_downstream()), exchange).await
     }
 
     /// What a preflight is answered with that is ours to answer.
@@ -107,11 +111,21 @@ impl Proxy {
         (below.is_empty() || below.starts_with('?') || (asks_by_path && below.starts_with('/'))).then_some(below)
     }
 
-    async fn judge(&self, request: &CleanRequest<'_>, line: Option<&Line>, exchange: &mut Exchange) -> Step {
+    async fn judge(
+        &self,
+        request: &CleanRequest<'_>,
+        certificate: Option<&ClientCertificate>,
+        line: Option<&Line>,
+        exchange: &mut Exchange,
+    ) -> Step {
         #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
         let began = Instant::now();
         let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
-        let mut verdict = self.gate.judge(request, now, random);
+        let holder = certificate.and_then(|shown| self.holder(request, shown, exchange, now));
+        let mut verdict = match &holder {
+            Some(holder) => self.gate.judge_bearer(request, Ok(holder)),
+            None => self.gate.judge(request, now, random),
+        };
         self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
         if let Verdict::Refresh(opened) = verdict {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
@@ -146,6 +160,20 @@ impl Proxy {
                 Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
             }
         }
+    }
+
+    /// Who has the certificate of the connection, where that says something on the request's route.
+    fn holder(
+        &self,
+        request: &CleanRequest<'_>,
+        shown: &ClientCertificate,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Option<Caller> {
+        exchange.certificate = Some(shown.to_string());
+        let holder = self.bearers.holder(self.gate.rules_for_certificate(request)?, shown, now)?;
+        exchange.bearer = Some(holder.label());
+        Some(holder)
     }
 
     /// Makes a request ready for its app.

@@ -6,6 +6,7 @@
 
 mod admin;
 mod bearer;
+mod client_certificates;
 mod credential;
 mod endpoints;
 mod exchange;

@@ -87,6 +87,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The authorities whose client certificates are asked for.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// An app.

@@ -5,6 +5,7 @@
 
 pub mod allowed_domains;
 pub(crate) mod chunks;
+pub mod client_certificate;
 pub mod cookies;
 pub mod cors;
 pub mod domain;

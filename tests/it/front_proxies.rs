@@ -17,13 +17,17 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use std::net::Ipv4Addr;
+use vestibule::bearer::hash_of;
 
 pub(crate) const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 /// Whom nobody can sign in as.
 const FORGED: &str = "admin@forged.example";
 
+/// What a program shows.
+const SERVICE_KEY: &str = "vsk_the-service-key-of-the-front-proxies";
+
 /// Names under which an app could take a client's word for who it is.
-const FORGED_NAMES: [&str; 24] = [
+const FORGED_NAMES: [&str; 25] = [
     "X-Auth-Request-Email",
     "x-auth-request-email",
     "X-Auth-Request-User",
@@ -48,6 +52,7 @@ const FORGED_NAMES: [&str; 24] = [
     "SCRIPT_NAME",
     "PATH_INFO",
     "X-Vestibule-Session",
+    "X-Vestibule-Bearer",
 ];
 
 /// What a client could say of its request, to have another one judged.
@@ -89,7 +94,10 @@ const TRICKS: [&str; 20] = [
 
 /// The site as `deploy/{which}/vestibule.yaml` has it.
 pub(crate) async fn site_of(which: &str) -> Site {
-    site_with(which, "", "").await
+    let route = "{path: /programs/**, access: bearer, bearer: services}, ";
+    let hash = hash_of(SERVICE_KEY);
+    let rule = format!("bearer: {{services: {{kind: keys, keys: [{{name: export, sha256: {hash}}}]}}}}\n");
+    site_with(which, route, &rule).await
 }
 
 /// The same with routes before its own, and further keys.
@@ -164,6 +172,7 @@ async fn scenario_in(scene: &Scene) {
     who_it_is_cannot_be_forged(scene, &person).await;
     who_it_is_cannot_be_taken_away(scene, &person).await;
     another_request_cannot_be_judged(scene).await;
+    a_program_passes_by_its_key_and_is_known_as_one(scene, &person).await;
     bodies_and_websockets_pass(scene, &person).await;
     what_is_renewed_reaches_the_browser(scene, &person).await;
     nothing_passes_while_vestibule_is_down(scene, &person).await;
@@ -233,6 +242,19 @@ async fn who_it_is_cannot_be_forged(scene: &Scene, person: &Client) {
 }
 
 /// A client that calls our headers its connection's own (RFC 9110 §7.6.1), to have them taken off.
+async fn a_program_passes_by_its_key_and_is_known_as_one(scene: &Scene, person: &Client) {
+    let key = format!("Bearer {SERVICE_KEY}");
+    let answer = scene.client().get("/programs/x", &[("authorization", &key)]).await;
+    assert_eq!(answer.status, 200, "{:?}: {}", scene.which, answer.text());
+    assert_eq!(header_at_app(&answer, "x-vestibule-bearer").as_deref(), Some("services"), "{:?}", scene.which);
+    assert_eq!(header_at_app(&answer, "x-auth-request-user").as_deref(), Some("export"), "{:?}", scene.which);
+    assert_eq!(header_at_app(&answer, "x-vestibule-session"), None, "{:?}", scene.which);
+    for authorization in [&[][..], &[("authorization", "Bearer bad")]] {
+        let answer = scene.out_of_reach(async || person.get("/programs/x", authorization).await).await;
+        assert_eq!(answer.status, 401, "{:?}", scene.which);
+    }
+}
+
 async fn who_it_is_cannot_be_taken_away(scene: &Scene, person: &Client) {
     let cookies = person.cookie_header("app.example").unwrap();
     for listed in ["X-Auth-Request-Email", "x-vestibule-session, x-auth-request-email", "Cookie, X-Forwarded-Uri"] {
@@ -497,12 +519,13 @@ fn documents(path: &str) -> Vec<Value> {
 }
 
 /// The headers that a session has by the shipped configuration, and its name.
-const IDENTITY: [&str; 5] = [
+const IDENTITY: [&str; 6] = [
     "X-Auth-Request-User",
     "X-Auth-Request-Email",
     "X-Auth-Request-Preferred-Username",
     "X-Auth-Request-Groups",
     "X-Vestibule-Session",
+    "X-Vestibule-Bearer",
 ];
 
 #[test]

@@ -25,6 +25,7 @@ mod bad_input;
 mod bearer;
 mod browser_apps;
 mod callback;
+mod client_certificates;
 mod counterparts;
 mod credentials;
 mod demo;

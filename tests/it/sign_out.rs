@@ -1,6 +1,7 @@
 //! Signing out: who may cause it, how far it goes, and that it is final.
 
 use crate::support::client::NAVIGATION;
+use crate::support::raw::Raw;
 use crate::support::shown::{LOGIN, SESSION, TOKENS, assert_page_headers, parameter};
 use crate::support::site::{ORIGIN, Setup, Site};
 use crate::support::waiting::until;
@@ -264,4 +265,20 @@ async fn the_tokens_are_given_back_and_nobody_waits_for_it() {
     site.client().submit("/oauth2/sign_out", "").await;
     assert_eq!(site.provider.counters().revocation, 3);
     hold.release();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_before_it_sends_a_form_is_told_to_go_on() {
+    let site = Site::start().await;
+    let mut raw = Raw::connect(site.address).await;
+    let form = "rd=%2Fx";
+    let head = format!(
+        "POST /oauth2/sign_out HTTP/1.1\r\nHost: app.example\r\nOrigin: {ORIGIN}\r\nSec-Fetch-Site: same-origin\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    );
+    raw.send(head).await;
+    assert_eq!(raw.head().await.status, 100);
+    raw.send(form).await;
+    assert_eq!(raw.answer().await.status, 200);
 }

@@ -2,8 +2,7 @@
 
 use super::Resolver;
 use super::credentials::InTheClear;
-use crate::bearer::{CACHE, Kind, ServiceKey, Settings};
-use crate::claims::Claims;
+use crate::bearer::{CACHE, Kind, Settings};
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Bearer, BearerKind, OneOrMore, Written, defaults};
@@ -50,6 +49,7 @@ fn keys_of(kind: BearerKind) -> &'static [&'static str] {
             "timeout",
         ],
         BearerKind::Keys => &["keys"],
+        BearerKind::Certificates => &["certificates"],
     }
 }
 
@@ -68,6 +68,7 @@ fn written_keys(written: &Bearer) -> Vec<&'static str> {
         ("client_authentication", written.client_authentication.is_some()),
         ("signed", written.signed.is_some()),
         ("keys", written.keys.is_some()),
+        ("certificates", written.certificates.is_some()),
         ("cache", written.cache.is_some()),
         ("clock_leeway", written.clock_leeway.is_some()),
         ("timeout", written.timeout.is_some()),
@@ -80,11 +81,20 @@ impl Resolver<'_> {
         let mut bearers = Bearers::default();
         let providers = written.providers.iter().flat_map(|named| named.values().flatten());
         let client_ids: Vec<String> = providers.filter_map(|provider| provider.client_id.clone()).collect();
+        let tls = written.listeners.as_ref().and_then(|listeners| listeners.proxy.as_ref()?.tls.as_ref());
+        let asks_for_certificates = tls.is_some_and(|tls| tls.client_ca.is_some());
+        let mut takes_certificates = false;
         for (name, rule) in written.bearer.iter().flatten() {
             let at = at.key(name);
             self.name(&at, name);
             if rule.is_none() {
                 self.fault(&at, "is empty; write its kind, such as {kind: jwt, issuer: https://…, audience: …}");
+            }
+            if rule.as_ref().is_some_and(|rule| rule.kind == Some(BearerKind::Certificates)) {
+                takes_certificates = true;
+                if !asks_for_certificates {
+                    self.fault(&at, "needs listeners.proxy.tls.client_ca: clients show their certificates where Vestibule ends TLS itself, and where they are asked for one");
+                }
             }
             let kind = rule.as_ref().and_then(|rule| self.bearer(&at, name, rule, &client_ids));
             let index = kind.map(|kind| {
@@ -97,17 +107,25 @@ impl Resolver<'_> {
                 self.finding(&at, "no route names it");
             }
         }
+        if asks_for_certificates && !takes_certificates {
+            let at = KeyPath::root().key("listeners").key("proxy").key("tls").key("client_ca");
+            self.finding(&at, "clients are asked for certificates that say nothing here; write a rule of kind: certificates under bearer, or remove it");
+        }
         bearers
     }
 
     fn bearer(&mut self, at: &KeyPath, name: &str, written: &Bearer, client_ids: &[String]) -> Option<Kind> {
-        let kind = *self.required(&at.key("kind"), written.kind.as_ref(), "one of jwt, introspection, keys")?;
+        let kind =
+            *self.required(&at.key("kind"), written.kind.as_ref(), "one of jwt, introspection, keys, certificates")?;
         for key in written_keys(written).into_iter().filter(|key| !keys_of(kind).contains(key)) {
             let word = format!("{kind:?}").to_ascii_lowercase();
             self.fault(&at.key(key), format!("is not for kind: {word}; remove it"));
         }
         if kind == BearerKind::Keys {
             return self.service_keys(&at.key("keys"), written).map(Kind::Keys);
+        }
+        if kind == BearerKind::Certificates {
+            return self.known_certificates(&at.key("certificates"), written).map(Kind::Certificates);
         }
         let scopes = self.words(&at.key("scopes"), written.scopes.as_ref());
         let cache = written.cache.map_or(CACHE, |span| span.0);
@@ -245,62 +263,6 @@ impl Resolver<'_> {
         algorithms
     }
 
-    fn service_keys(&mut self, at: &KeyPath, written: &Bearer) -> Option<Vec<ServiceKey>> {
-        let list = self.required(at, written.keys.as_ref(), "[{name: NAME, sha256: HASH}]")?;
-        if list.is_empty() {
-            self.fault(at, "is empty; write [{name: NAME, sha256: HASH}], as `vestibule keys service` prints it");
-        }
-        let mut keys: Vec<ServiceKey> = Vec::new();
-        for (at, key) in self.items(at, Some(list)) {
-            let name_at = at.key("name");
-            let name = self.required_text(&name_at, key.name.as_ref(), "who has the key");
-            if let Some(name) = name {
-                self.name(&name_at, name);
-                if keys.iter().any(|other| other.name == name) {
-                    self.fault(&name_at, "is there twice; the log could not tell the two apart");
-                }
-            }
-            let hash_at = at.key("sha256");
-            let hash = self.required(&hash_at, key.sha256.as_ref(), "the hash that `vestibule keys service` prints");
-            let sha256 = hash.and_then(|hash| digest(hash));
-            if hash.is_some() && sha256.is_none() {
-                // Not repeated: somebody may have typed the key.
-                self.fault(&hash_at, "is no SHA-256; write its 64 hexadecimal digits, as `vestibule keys service` prints them, and never the key itself");
-            }
-            if sha256.is_some_and(|sha256| keys.iter().any(|other| other.sha256 == sha256)) {
-                self.fault(&hash_at, "is there twice; give each program a key of its own");
-            }
-            if let Some(until) = key.until
-                && self.environment.now() >= until.0
-            {
-                self.finding(&at.key("until"), "this key has ended; remove it from the list");
-            }
-            let claims = name.map(|name| self.service_claims(&at.key("claims"), name, key));
-            if let (Some(name), Some(sha256), Some(claims)) = (name, sha256, claims) {
-                keys.push(ServiceKey { name: name.to_owned(), sha256, claims, until: key.until.map(|until| until.0) });
-            }
-        }
-        Some(keys)
-    }
-
-    fn service_claims(&mut self, at: &KeyPath, name: &str, key: &written::ServiceKey) -> Claims {
-        let mut claims = serde_json::Map::new();
-        claims.insert("sub".to_owned(), name.into());
-        for (claim, value) in key.claims.iter().flatten() {
-            match value {
-                Some(OneOrMore(values)) => {
-                    let value = match values.as_slice() {
-                        [one] => one.as_str().into(),
-                        several => several.to_vec().into(),
-                    };
-                    claims.insert(claim.clone(), value);
-                }
-                None => self.fault(&at.key(claim), "is empty; write a text, or a list of them"),
-            }
-        }
-        Claims::from_json(&claims)
-    }
-
     /// The rules of a route, by their index, and whether all that the route says fits to them.
     pub(super) fn route_bearer(
         &mut self,
@@ -368,13 +330,4 @@ fn goes_where_bearers_are(kind: &credentials::Kind) -> bool {
             placement.header == AUTHORIZATION
         }
     }
-}
-
-fn digest(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let byte = |at: usize| text.get(2 * at..2 * at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
-    bytes?.try_into().ok()
 }

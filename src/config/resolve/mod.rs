@@ -14,6 +14,7 @@ mod forward_auth;
 mod identity;
 mod network;
 mod playground;
+mod programs;
 mod provider;
 mod routes;
 mod secrets;

@@ -22,6 +22,18 @@ impl Resolver<'_> {
         let listeners = written.listeners.as_ref();
         let proxy = self.listener(&proxy_at, listeners.and_then(|l| l.proxy.as_ref()), defaults::PROXY);
         let admin = self.listener(&admin_at, listeners.and_then(|l| l.admin.as_ref()), defaults::ADMIN);
+        let others = [
+            ("admin", listeners.and_then(|l| l.admin.as_ref())),
+            ("forward_auth", listeners.and_then(|l| l.forward_auth.as_ref())),
+        ];
+        for (name, other) in others {
+            if other.and_then(|other| other.tls.as_ref()).is_some_and(|tls| tls.client_ca.is_some()) {
+                self.fault(
+                    &at.key(name).key("tls").key("client_ca"),
+                    "is for listeners.proxy, whose routes say what certificates are for; remove it",
+                );
+            }
+        }
         if let (Some(proxy), Some(admin)) = (&proxy, &admin) {
             if same_address(&proxy.address, &admin.address) {
                 self.fault(&admin_at, "is also the address of listeners.proxy; health and metrics have their own");
@@ -144,7 +156,10 @@ impl Resolver<'_> {
         let certificate =
             pem("certificate", written.certificate.as_ref(), "a certificate", "-----BEGIN CERTIFICATE-----");
         let key = pem("key", written.key.as_ref(), "a private key", "PRIVATE KEY-----");
-        Some(TlsFiles { certificate: certificate?, key: key? })
+        if written.client_ca.is_some() {
+            pem("client_ca", written.client_ca.as_ref(), "a certificate", "-----BEGIN CERTIFICATE-----");
+        }
+        Some(TlsFiles { certificate: certificate?, key: key?, client_ca: written.client_ca.clone() })
     }
 
     fn trusted_proxies(&mut self, at: &KeyPath, written: Option<&written::List<String>>) -> Vec<IpNet> {

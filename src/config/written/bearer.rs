@@ -69,6 +69,9 @@ pub(in crate::config) struct Bearer {
     /// `keys`: the keys of programs, by their hashes.
     pub(in crate::config) keys: Option<List<ServiceKey>>,
 
+    /// `certificates`: the client certificates of programs. Asked for by `listeners.proxy.tls.client_ca`.
+    pub(in crate::config) certificates: Option<List<KnownCertificate>>,
+
     /// `jwt`, `introspection`: for how long a token that was verified counts without being verified
     /// again, its own end aside. One that is revoked at the issuer counts for so long.
     #[schemars(extend("default" = written_span(bearer::CACHE)))]
@@ -93,6 +96,8 @@ pub(in crate::config) enum BearerKind {
     Introspection,
     /// Static keys of programs.
     Keys,
+    /// Client certificates, where Vestibule ends TLS itself.
+    Certificates,
 }
 
 /// A service key.
@@ -106,6 +111,29 @@ pub(in crate::config) struct ServiceKey {
     /// itself is never in this file.
     #[schemars(required, pattern(r"^[0-9A-Fa-f]{64}$"))]
     pub(in crate::config) sha256: Option<String>,
+    /// What is said of who has it, for identity headers.
+    #[schemars(extend("x-name" = "CLAIM", "examples" = [{"email": "export@example.gouv.fr", "groups": ["robots"]}]))]
+    pub(in crate::config) claims: Option<BTreeMap<String, Option<OneOrMore>>>,
+    /// Until when it counts: a date, to the end of its day in UTC, or a moment.
+    #[schemars(extend("examples" = ["2027-01-31"]))]
+    pub(in crate::config) until: Option<Until>,
+}
+
+/// A client certificate: by its fingerprint or by a name in it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping {name: NAME, sha256: FINGERPRINT}")]
+pub(in crate::config) struct KnownCertificate {
+    /// Who has it: for the log, and the `sub` of its claims unless they have one.
+    #[schemars(required, extend("examples" = ["nightly-export"]))]
+    pub(in crate::config) name: Option<String>,
+    /// The SHA-256 fingerprint, as `openssl x509 -noout -fingerprint -sha256` prints it, with colons
+    /// or without: this certificate and no other.
+    #[schemars(extend("examples" = ["6B:8E:1C:…"]))]
+    pub(in crate::config) sha256: Option<String>,
+    /// A name in the certificate, as `openssl x509 -noout -ext subjectAltName` prints it (`DNS:`,
+    /// `URI:` or `email:`): every certificate of `client_ca` that has it.
+    #[schemars(extend("examples" = ["DNS:export.example.gouv.fr", "URI:spiffe://example.gouv.fr/export"]))]
+    pub(in crate::config) san: Option<String>,
     /// What is said of who has it, for identity headers.
     #[schemars(extend("x-name" = "CLAIM", "examples" = [{"email": "export@example.gouv.fr", "groups": ["robots"]}]))]
     pub(in crate::config) claims: Option<BTreeMap<String, Option<OneOrMore>>>,

@@ -75,6 +75,11 @@ pub(in crate::config) struct Tls {
     /// The PEM file of the private key.
     #[schemars(required)]
     pub(in crate::config) key: Option<PathBuf>,
+    /// `proxy` alone: the PEM file of the authorities whose client certificates are asked for, for
+    /// `bearer` rules of `kind: certificates`. Who has none gets in as before; who shows one of
+    /// another authority gets no connection.
+    #[schemars(extend("examples" = ["/etc/vestibule/programs-ca.crt"]))]
+    pub(in crate::config) client_ca: Option<PathBuf>,
 }
 
 impl<'de> Deserialize<'de> for Listener {

@@ -15,7 +15,7 @@ mod session;
 mod store;
 mod token_endpoints;
 
-pub(in crate::config) use bearer::{Bearer, BearerKind, ServiceKey};
+pub(in crate::config) use bearer::{Bearer, BearerKind, KnownCertificate};
 pub(in crate::config) use browser::{Cors, Csrf};
 pub(in crate::config) use credentials::{
     AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, OneOrMore, Reference,
