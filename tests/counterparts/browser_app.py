@@ -3,7 +3,7 @@
     FRONT=tests/counterparts/angular/dist/bff uvicorn --app-dir tests/counterparts browser_app:app
 
 Its API is below `PREFIX` (`/api` by default; empty where somebody in front strips it), and with `FRONT`
-it hands out the files of that folder, and its `index.html` for every other path. Who is asking is in
+it hands out the files of that folder, and its `index.html` for every other path, with `?caching=` as their `Cache-Control`. Who is asking is in
 the identity headers; without them it answers 401. What changes something it takes with the pair
 `XSRF-TOKEN` and `X-XSRF-TOKEN` alone, which Angular knows, unless `XSRF=off`.
 """
@@ -77,9 +77,9 @@ app.include_router(api)
 if front := os.environ.get("FRONT"):
 
     @app.get("/{path:path}")
-    async def file(path: str) -> FileResponse:
+    async def file(path: str, caching: str = "") -> FileResponse:
         root = Path(front).resolve()
         found = (root / path).resolve()
-        headers = {"cache-control": caching} if (caching := os.environ.get("CACHING")) else None
         is_there = found.is_relative_to(root) and found.is_file()
+        headers = {"cache-control": caching} if caching else None
         return FileResponse(found if is_there else root / "index.html", headers=headers)

@@ -15,7 +15,10 @@ async fn the_whole_way(stage: &Stage) {
     let browser = stage.signed_in(deep).await;
     browser.wait_for_text("#user", EMAIL).await;
     assert_eq!(browser.text("#topic").await, "café");
-    // The app's own pair of cookie and header is nothing to us.
+    // The app's own pair of cookie and header is nothing to us: with it the app takes a message, and
+    // without it the app itself refuses.
+    let bare = "return fetch('/api/chat', { method: 'POST', body: '{}' }).then(async (answer) => [answer.status, await answer.json()])";
+    assert_eq!(browser.execute(bare, json!([])).await, json!([403, { "detail": "Forbidden" }]));
     browser.click("#send").await;
     browser.wait_for_text("#sent", "Bonjour").await;
     assert_eq!(browser.execute(SEEN, json!([])).await, json!(["XSRF-TOKEN", 0, 0]));
@@ -67,7 +70,7 @@ fn the_documented_code_is_what_the_front_end_does() {
 #[tokio::test]
 async fn fastapi_with_its_front_end() {
     require!(Chromium, OidcProvider, FastApi, Angular);
-    let stage = Stage::direct(&[]).await;
+    let stage = Stage::direct().await;
     the_whole_way(&stage).await;
 }
 

@@ -63,10 +63,9 @@ impl Default for Play<'_> {
 impl Stage {
     /// FastAPI directly behind the program, with the files of the front-end; every page is for the
     /// signed in.
-    pub(crate) async fn direct(variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn direct() -> Self {
         let front = built("bff");
-        let variables = [&[("FRONT", front.to_str().unwrap())], variables].concat();
-        let Application { address, process } = start_browser_app(&variables).await;
+        let Application { address, process } = start_browser_app(&[("FRONT", front.to_str().unwrap())]).await;
         let play = Play { upstream: &address, apps: vec![process], ..Play::default() };
         Self::of(play).await
     }
