@@ -36,12 +36,12 @@ async fn a_page_of_the_signed_in_does_not_come_back_after_signing_out() {
         browser.goto(&stage.at(&page)).await;
         stage.sign_in(&browser, &page).await;
         mark(&browser).await;
-        // What the browser does otherwise.
-        browser.goto(&stage.at("/oauth2/nothing")).await;
-        let (as_it_was, _) = back(&browser, -1).await;
-        assert_eq!(as_it_was, caching != "no-store", "{caching:?}");
-
-        mark(&browser).await;
+        if caching != "no-store" {
+            // What the browser does otherwise; of pages that are not to be stored it keeps some.
+            browser.goto(&stage.at("/oauth2/nothing")).await;
+            let (as_it_was, _) = back(&browser, -1).await;
+            assert!(as_it_was, "{caching:?}");
+        }
         browser.click("#leave").await;
         let signed_out = stage.at("/oauth2/signed_out");
         browser.wait_for_url(|url| url.starts_with(&signed_out)).await;

@@ -1,6 +1,6 @@
 import { HttpInterceptorFn, HttpRequest } from '@angular/common/http';
 import { inject } from '@angular/core';
-import { catchError, EMPTY, switchMap } from 'rxjs';
+import { catchError, EMPTY, of, switchMap } from 'rxjs';
 import { Auth } from './auth';
 
 /** What the token is got with is asked without one. */
@@ -12,9 +12,12 @@ const signed = (request: HttpRequest<unknown>, token?: string) =>
 export const bearer: HttpInterceptorFn = (request, next) => {
   const auth = inject(Auth);
   if (OWN.includes(request.url)) return next(request);
-  return next(signed(request, auth.token)).pipe(catchError((error) => {
+  const sent = auth.token;
+  return next(signed(request, sent)).pipe(catchError((error) => {
     if (error.status !== 401) throw error;
-    return auth.refresh().pipe(
+    // Another request may have been quicker: then there is a new one already.
+    const token = auth.token === sent ? auth.refresh() : of(auth.token);
+    return token.pipe(
       catchError(() => {
         auth.signIn();
         return EMPTY;
