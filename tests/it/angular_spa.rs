@@ -5,7 +5,7 @@ use super::support::angular::{OPEN_FRONT, Play, Stage, built};
 use super::support::browser::Browser;
 use super::support::counterparts::{require, start_browser_app};
 use super::support::scene::EMAIL;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const ENDPOINTS: &str = "token_endpoints: {authorize: /api/authorize, token: /api/token, refresh: /api/refresh, \
                          logout: /api/logout, callback: /auth/callback}\nsign_out: {answer: {logout: ok}}\n";
@@ -115,8 +115,6 @@ async fn signing_out_in_another_tab_ends_the_token_of_this_one() {
     answered(&stage, &browser, "/api/refresh", 401, 1).await;
     answered(&stage, &browser, "/api/authorize", 200, 3).await;
     let anew = "return window.kept !== true && document.querySelector('#user')?.textContent";
-    browser
-        .wait_until("it is signed in anew", async || browser.execute(anew, json!([])).await == Value::from(EMAIL))
-        .await;
+    browser.wait_until("it is signed in anew", async || browser.execute(anew, json!([])).await == EMAIL).await;
     assert_eq!(browser.url().await, stage.at("/chat"));
 }

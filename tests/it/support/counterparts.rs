@@ -73,7 +73,10 @@ impl Counterpart {
             Self::Chromium => answers("chromedriver") && answers("chromium"),
             Self::OidcProvider => directory().join("node_modules/.installed").is_file() && answers("node"),
             Self::FastApi | Self::Streamlit => directory().join(".venv/.installed").is_file(),
-            Self::Angular => directory().join("angular/dist/.built").is_file() && answers("node"),
+            Self::Angular => {
+                let is_there = |stamp| directory().join("angular").join(stamp).is_file();
+                is_there("node_modules/.installed") && is_there("dist/.built") && answers("node")
+            }
             Self::Redis => answers("redis-server") && answers("redis-cli"),
             Self::Nginx | Self::Haproxy => runs(self.program(), "-v"),
             Self::Caddy => runs(self.program(), "version"),
