@@ -548,3 +548,44 @@ proptest! {
         }
     }
 }
+
+/// Who passes where: what is above the dashes is laid over a small configuration, below them stand
+/// people with their claims, and below the line what becomes of each on each route.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a developer asks for the cases to be written anew")]
+fn who_passes_where_is_as_the_tables_of_policies_say() {
+    const BASE: &str = "public_url: https://app.example.fr\n\
+        providers: {p: {issuer: https://login.example.org, client_id: c, client_secret: {env: CLIENT_SECRET}}}\n\
+        session: {keys: [{id: a, secret: {env: SESSION_KEY}}]}\n\
+        upstreams: {app: {url: \"http://127.0.0.1:8501\"}}\n";
+    for path in files("tests/policy", "case") {
+        let case = std::fs::read_to_string(&path).unwrap();
+        let (input, expected) = case.split_once("======\n").unwrap();
+        let (rules, people) = input.split_once("------\n").unwrap();
+        let config = from_text("v.yaml", &format!("{BASE}{rules}"), &World)
+            .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+        let mut out = String::new();
+        for route in config.routes.iter() {
+            writeln!(out, "{}", route.path.as_str()).unwrap();
+            for person in people.lines() {
+                let (name, claims) = person.split_once(' ').unwrap();
+                let claims: serde_json::Value = serde_json::from_str(claims).unwrap();
+                let kept = |claim: &str| {
+                    claim == "sub" || claim == "acr" || config.kept_claims.iter().any(|kept| kept == claim)
+                };
+                // As a session has them: rules see nothing that is not kept.
+                let claims = crate::claims::Claims::from_json(claims.as_object().unwrap()).retaining(kept);
+                let outcome = match route.rules.judge(&claims.view()) {
+                    Ok(()) => "passes".to_owned(),
+                    Err(refusal) => route.rules.explain(refusal).unwrap().cause,
+                };
+                writeln!(out, "  {name}: {outcome}").unwrap();
+            }
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, format!("{input}======\n{out}")).unwrap();
+        } else {
+            assert_eq!(out, expected, "{}", path.display());
+        }
+    }
+}

@@ -19,6 +19,7 @@
 use super::constraints::Constraints;
 use super::policy::{NotAdmitted, Permit, admit, admit_caller};
 use super::route::Found;
+use super::rules::Refusal;
 use crate::bearer::{Caller, Fault};
 use crate::session::{NoSession, Session};
 use crate::web::kind::Kind;
@@ -65,6 +66,9 @@ pub enum Denial {
     /// 403: somebody else's page made the browser send it.
     #[error("it would change something with a session, and comes from another site, or does not say from which")]
     OtherSite,
+    /// 403: a rule of this route (by its index) keeps them out; [`super::Gate::explain`] has the words.
+    #[error("the rules of the route keep them out")]
+    NotAdmitted(usize, Refusal),
     /// 403 for front proxies: it is not one of those that they asked for.
     #[error("the session is not one that allowed_groups, allowed_emails and allowed_email_domains allow")]
     NotAllowed,
@@ -105,6 +109,7 @@ pub fn decide<'a>(
         Err(NotAdmitted::NoBearer) => return Decision::Deny(Denial::NoBearer),
         Err(_) if asks => return Decision::Refresh,
         Err(NotAdmitted::Constraints) => return Decision::Deny(Denial::NotAllowed),
+        Err(NotAdmitted::Rules(refusal)) => return Decision::Deny(Denial::NotAdmitted(index, refusal)),
         Err(NotAdmitted::NoSession(reason)) => reason,
     };
     match kind {
@@ -133,6 +138,7 @@ pub fn decide_by_bearer<'a>(
     match caller.map(|caller| admit_caller(route, constraints, caller)) {
         Ok(Ok(permit)) => Decision::Forward(index, permit),
         Ok(Err(NotAdmitted::Constraints)) => Decision::Deny(Denial::NotAllowed),
+        Ok(Err(NotAdmitted::Rules(refusal))) => Decision::Deny(Denial::NotAdmitted(index, refusal)),
         Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_))) => Decision::Deny(Denial::Bearer(Fault::Token)),
         Err(fault) => Decision::Deny(Denial::Bearer(fault)),
     }

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod headers;
 pub mod policy;
 pub mod route;
+pub mod rules;
 pub mod template;
 
 pub use decide::Denial;
@@ -30,6 +31,7 @@ use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
+use rules::{Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -448,6 +450,11 @@ impl Gate {
     /// What is stripped from requests, for the last moment before they leave.
     pub fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// Why a rule of the route at `index` kept somebody out.
+    pub fn explain(&self, index: usize, refusal: Refusal) -> Option<Explanation<'_>> {
+        self.routes.get(index)?.rules.explain(refusal)
     }
 
     /// The route at `index`.

@@ -5,6 +5,7 @@
 
 use super::constraints::Constraints;
 use super::route::{Access, Route};
+use super::rules::Refusal;
 use crate::bearer::Caller;
 use crate::session::{NoSession, Session};
 
@@ -57,6 +58,8 @@ pub enum NotAdmitted {
     NoBearer,
     /// Whoever it is, it is not one that the front proxy asks for.
     Constraints,
+    /// Whoever it is, a rule of the route keeps them out.
+    Rules(Refusal),
 }
 
 /// Applies the rules of `route` to whoever shows a bearer token, and what the front proxy asks for
@@ -72,7 +75,9 @@ pub fn admit_caller<'s>(
     if !route.bearer.contains(&caller.rule()) {
         return Err(NotAdmitted::NoBearer);
     }
-    if constraints.admit(&caller.claims().view()) {
+    let claims = caller.claims().view();
+    route.rules.judge(&claims).map_err(NotAdmitted::Rules)?;
+    if constraints.admit(&claims) {
         Ok(Permit { holder: Holder::Caller(caller) })
     } else {
         Err(NotAdmitted::Constraints)
@@ -93,6 +98,7 @@ pub fn admit<'s>(
         Access::Bearer => Err(NotAdmitted::NoBearer),
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
+            route.rules.judge(session.claims()).map_err(NotAdmitted::Rules)?;
             if constraints.admit(session.claims()) {
                 Ok(Permit { holder: Holder::Person(session) })
             } else {

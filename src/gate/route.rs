@@ -4,6 +4,7 @@
 //! route wins: host before any host, then segment by segment a literal before `*` before `**`,
 //! then named methods before any method. What matches nothing is refused.
 
+use super::rules::Rules;
 use crate::web::path::RequestPath;
 use http::Method;
 
@@ -67,6 +68,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
+    /// What is asked of whoever passes besides.
+    pub rules: Rules,
     /// Which bearer tokens are taken: indices among the rules of `bearer::Bearers`.
     pub bearer: Vec<usize>,
     /// Index of the upstream among `server::Settings::upstreams`; none where the app is behind a
@@ -319,6 +322,7 @@ impl Route {
             host: None,
             methods: Vec::new(),
             access,
+            rules: Rules::default(),
             bearer: Vec::new(),
             upstream: None,
             strip_prefix: None,

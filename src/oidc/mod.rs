@@ -6,6 +6,7 @@
 //! before the token that carries it is verified.
 
 mod access_token;
+mod acr;
 mod algorithms;
 mod authorize;
 mod cache;
@@ -33,6 +34,7 @@ mod token;
 mod userinfo;
 
 pub use access_token::{AccessToken, AccessTokenError, AccessTokenType, IssuerSettings, TokenIssuer};
+pub use acr::at_least;
 pub use authorize::RESERVED_PARAMETERS;
 pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};

@@ -12,6 +12,7 @@ use super::token_endpoints::{AUTHORIZE, LOGOUT, REFRESH, TOKEN};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Denial;
+use crate::gate::rules::Explanation;
 use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
@@ -350,6 +351,12 @@ impl Endpoints {
         self.error(rescue.kind, rescue.level, error, parts, exchange)
     }
 
+    /// Answers whom the rules of a route keep out: with who may enter, and, for programs, the rule.
+    pub(super) fn keep_out(&self, why: Option<&Explanation<'_>>, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let cause = why.map_or("the rules of the route keep them out", |why| why.cause.as_str());
+        self.answer_error(ErrorKind::NotAdmitted, Level::INFO, cause, why, parts, exchange)
+    }
+
     fn error(
         &self,
         kind: ErrorKind,
@@ -358,11 +365,28 @@ impl Endpoints {
         parts: &Parts,
         exchange: &mut Exchange,
     ) -> Reply {
-        if !Kind::of(parts).shows_pages() {
-            return self.error_as_json(Rescue { kind, level }, &error, exchange);
-        }
+        self.answer_error(kind, level, error, None, parts, exchange)
+    }
+
+    fn answer_error(
+        &self,
+        kind: ErrorKind,
+        level: Level,
+        error: impl std::fmt::Display,
+        why: Option<&Explanation<'_>>,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
         let id = self.note_error(level, &error, exchange);
-        with_retry(kind, self.page(kind.status(), Page::Error { kind, id: &id }, parts))
+        if !Kind::of(parts).shows_pages() {
+            return json_of_error(kind, &id, why);
+        }
+        let who_may_enter = why.and_then(|why| who_may_enter(why, language_of(&parts.headers)));
+        let page = match &who_may_enter {
+            Some(who) => Page::Refused { who_may_enter: Some(who), id: &id },
+            None => Page::Error { kind, id: &id },
+        };
+        with_retry(kind, self.page(kind.status(), page, parts))
     }
 
     /// The same for those that read no page.
@@ -372,11 +396,8 @@ impl Endpoints {
         error: &dyn std::fmt::Display,
         exchange: &mut Exchange,
     ) -> Reply {
-        let Rescue { kind, level } = rescue;
-        let id = self.note_error(level, error, exchange);
-        let message = text(kind, Language::English);
-        let body = serde_json::json!({ "error": snake_case(kind), "message": message.explanation, "id": id });
-        with_retry(kind, Reply::json(kind.status(), &body))
+        let id = self.note_error(rescue.level, error, exchange);
+        json_of_error(rescue.kind, &id, None)
     }
 
     /// Notes an error for the log, under an id that the answer has too.
@@ -402,12 +423,35 @@ impl Endpoints {
 /// the site along.
 pub(super) const FORGET: [(&str, &str); 1] = [("clear-site-data", "\"cache\"")];
 
+/// An error for programs.
+fn json_of_error(kind: ErrorKind, id: &str, why: Option<&Explanation<'_>>) -> Reply {
+    let (error, message) = (snake_case(kind), text(kind, Language::English).explanation);
+    let body = match why {
+        Some(why) => serde_json::json!({ "error": error, "message": message, "rule": why.rule, "id": id }),
+        None => serde_json::json!({ "error": error, "message": message, "id": id }),
+    };
+    with_retry(kind, Reply::json(kind.status(), &body))
+}
+
 /// Says when to try again, with an error that passes.
 fn with_retry(kind: ErrorKind, reply: Reply) -> Reply {
     match kind.retry_after() {
         Some(seconds) => reply.header(RETRY_AFTER, HeaderValue::from_static(seconds)),
         None => reply,
     }
+}
+
+/// Who may enter, in the operator's words.
+fn who_may_enter(why: &Explanation<'_>, language: Language) -> Option<String> {
+    let words: Vec<&str> = why
+        .who
+        .iter()
+        .map(|who| match language {
+            Language::French => who.fr.as_str(),
+            Language::English => who.en.as_str(),
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Reply {

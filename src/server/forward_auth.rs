@@ -173,7 +173,7 @@ impl Proxy {
                     NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
                 }
             }
-            Verdict::Deny(denial) => refusal(self.endpoints.deny(denial, parts, exchange)),
+            Verdict::Deny(denial) => refusal(self.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
             Verdict::Refresh(_) | Verdict::Verify { .. } => {

@@ -22,6 +22,7 @@ use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::original::FrontProxy;
 use crate::web::return_to::ReturnTo;
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
@@ -157,7 +158,7 @@ impl Proxy {
             }
             Verdict::Deny(denial) => {
                 exchange.decision = "deny";
-                Step::Reply(self.endpoints.deny(denial, request.parts(), exchange))
+                Step::Reply(self.deny(denial, request.parts(), exchange))
             }
         }
     }
@@ -174,6 +175,18 @@ impl Proxy {
         let holder = self.bearers.holder(self.gate.rules_for_certificate(request)?, shown, now)?;
         exchange.bearer = Some(holder.label());
         Some(holder)
+    }
+
+    /// Answers what the gate denies; whom the rules of a route keep out is told who may enter.
+    pub(super) fn deny(&self, denial: Denial, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        match denial {
+            Denial::NotAdmitted(index, refusal) => {
+                exchange.route = Some(index);
+                let explanation = self.gate.explain(index, refusal);
+                self.endpoints.keep_out(explanation.as_ref(), parts, exchange)
+            }
+            denial => self.endpoints.deny(denial, parts, exchange),
+        }
     }
 
     /// Makes a request ready for its app.

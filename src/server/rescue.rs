@@ -53,7 +53,7 @@ impl Rescue {
             Denial::NoRoute | Denial::NoApp => Some(rescue(ErrorKind::NotFound, Level::INFO)),
             Denial::AmbiguousPath | Denial::ForgedIdentity => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
             Denial::OtherSite => Some(rescue(ErrorKind::OtherSite, Level::WARN)),
-            Denial::NotAllowed => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
+            Denial::NotAllowed | Denial::NotAdmitted(..) => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
             Denial::NotSignedIn(_)
             | Denial::FormWithoutSession(_)

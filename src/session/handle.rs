@@ -38,7 +38,7 @@ pub enum NotUsed {
     /// It does not open, or its session is over.
     #[error(transparent)]
     Session(#[from] NoSession),
-    /// It was used before, longer ago than [`GRACE`]: there is a copy, and the session has ended.
+    /// It was used before, longer ago than it is good for: there is a copy, and the session has ended.
     #[error("a handle was used again: somebody has a copy, and the session ends")]
     Reused(SessionId),
     /// Nobody knows whether it was.

@@ -6,9 +6,12 @@
 //! difference before you keep it.
 
 use crate::support::counterparts::skipped;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use vestibule::claims::Claims;
 use vestibule::config::{self, Environment, Unreadable};
+use vestibule::gate::route::Access;
 use vestibule::secret::SecretString;
 use zeroize::Zeroizing;
 
@@ -114,10 +117,14 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
     for (name, text, loads) in [
         ("everybody", open.clone(), true),
         ("everybody, with a file of addresses", format!("{open}authenticated_emails_file = \"/f\"\n"), true),
-        ("some domains", format!("{base}email_domains = [\"example.org\"]\n"), false),
+        (
+            "some domains and a file",
+            format!("{base}email_domains = [\"example.org\"]\nauthenticated_emails_file = \"/f\"\n"),
+            false,
+        ),
+        ("what is no domain", format!("{base}email_domains = [\"exa mple\"]\n"), false),
         ("a file of addresses", format!("{base}authenticated_emails_file = \"/f\"\n"), false),
         ("nothing about addresses", base.to_owned(), false),
-        ("groups", format!("{open}allowed_groups = [\"a\"]\n"), false),
         ("roles", format!("{open}allowed_roles = [\"a\"]\n"), false),
         ("no groups", format!("{open}allowed_groups = []\n"), true),
         ("groups that are levels", format!("{open}allowed_groups = [\"eidas2\"]\noidc_groups_claim = \"acr\"\n"), true),
@@ -141,6 +148,43 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
                 .replace("#   - {", "  - {")
                 .replace("#   # From", "# From");
             config::from_text(CONFIGURATION, &opened, &Plenty).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        }
+    }
+}
+
+#[test]
+fn whom_domains_and_groups_kept_out_a_policy_keeps_out_of_every_route() {
+    let base = "client_id = \"a\"\nredirect_url = \"https://a.example.org/oauth2/callback\"\nprovider = \"oidc\"\n\
+                oidc_issuer_url = \"https://login.example.org\"\nupstreams = [\"http://127.0.0.1:8501\", \"http://127.0.0.1:8502/api/\"]\n\
+                skip_auth_routes = [\"^/ping$\"]\nemail_domains = [\"example.org\", \".example.fr\"]\n";
+    for (settings, inside, outside) in [
+        ("", json!({"email": "a@Example.ORG"}), json!({"email": "a@b.example.org"})),
+        ("", json!({"email": "a@b.example.fr"}), json!({"email": "a@example.fr"})),
+        ("", json!({"email": "a@example.org"}), json!({"email": "a@badexample.org"})),
+        (
+            "allowed_groups = [\"x\"]\n",
+            json!({"email": "a@example.org", "groups": ["x"]}),
+            json!({"email": "a@example.org", "roles": ["x"]}),
+        ),
+        (
+            "allowed_groups = [\"x\"]\noidc_groups_claim = \"roles\"\n",
+            json!({"email": "a@example.org", "roles": "x"}),
+            json!({"email": "a@example.com", "roles": "x"}),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("o.cfg"), format!("{base}{settings}")).unwrap();
+        let (worked, configuration, said) = import(folder.path(), &["o.cfg".to_owned()]);
+        assert!(worked, "{said}");
+        let config = config::from_text(CONFIGURATION, &configuration, &Plenty)
+            .unwrap_or_else(|problems| panic!("{problems}\n{configuration}"));
+        let routes: Vec<_> = config.routes.iter().filter(|route| route.access != Access::Public).collect();
+        assert_eq!((routes.len(), config.routes.iter().count()), (2, 3), "{configuration}");
+        for route in routes {
+            let passes = |claims: &serde_json::Value| {
+                route.rules.judge(&Claims::from_json(claims.as_object().unwrap()).view()).is_ok()
+            };
+            assert!(passes(&inside) && !passes(&outside), "{settings} {inside} {outside}\n{configuration}");
         }
     }
 }

@@ -64,6 +64,7 @@ mod real_attacks;
 mod real_provider;
 mod refresh;
 mod replicas;
+mod rules;
 mod session;
 mod sign_in;
 mod sign_out;

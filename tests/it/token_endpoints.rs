@@ -540,6 +540,30 @@ async fn the_provider_s_token_takes_the_place_of_ours_where_a_route_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_beside_another_person_s_cookies_takes_nothing_of_them() {
+    for keep in ["cookie", "store"] {
+        let site = Site::with(setup("", &format!("keep: {keep}, "), "")).await;
+        let (page, other) = (site.client(), site.client());
+        let held = signed_in(&page).await;
+        site.provider.end_sessions();
+        site.provider.sign_in_as(Agent::new("Jean", "Autre", "jean.autre@test.proconnect.gouv.fr"));
+        signed_in(&other).await;
+        let theirs = header_at_app(&other.get("/theirs/x", &SCRIPT[1..]).await, "authorization").unwrap();
+        let before = other.cookie(SESSION);
+        site.clock.advance(Duration::from_secs(120));
+        let answer = get(&other, "/api/chat", &held.bearer()).await;
+        assert_eq!(email_at_app(&answer).as_deref(), Some(EMAIL));
+        assert!(answer.set_cookies().is_empty() && other.cookie(SESSION) == before);
+        let answer = get(&other, "/theirs/x", &held.bearer()).await;
+        if keep == "store" {
+            assert_ne!(header_at_app(&answer, "authorization").unwrap(), theirs);
+        } else {
+            assert_eq!(answer.status, 400, "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_setting_there_are_no_such_endpoints_and_no_such_tokens() {
     let site = Site::start().await;
     let client = site.signed_in().await;

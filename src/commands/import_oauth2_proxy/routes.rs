@@ -9,7 +9,7 @@ use super::headers::Told;
 use super::regex_paths::paths;
 use super::settings::{span, written};
 use super::translate::Import;
-use super::who_enters::Restriction;
+use super::who_enters::{POLICY, WhoEnters};
 use crate::commands::import::{list, scalar};
 use std::fmt::Write as _;
 use url::Url;
@@ -223,7 +223,8 @@ impl Import {
         }
     }
 
-    pub(super) fn upstreams_and_routes(&mut self, plan: &Plan, told: &Told, restrictions: &[Restriction]) {
+    pub(super) fn upstreams_and_routes(&mut self, plan: &Plan, told: &Told, enters: &WhoEnters) {
+        let restrictions = &enters.restrictions;
         if !plan.apps.is_empty() {
             self.line("\nupstreams:");
         }
@@ -254,14 +255,13 @@ impl Import {
                 }
             }
         }
+        self.policies(enters);
         self.line("");
         let closed = if restrictions.is_empty() { "" } else { "# " };
         if !restrictions.is_empty() {
             let names: Vec<&str> = restrictions.iter().map(|restriction| restriction.name.as_str()).collect();
-            self.line(
-                "# CLOSED. oauth2-proxy let in only some of those who can sign in, and this version of Vestibule has",
-            );
-            self.line("# no rule for that: everybody whom the provider signs in would enter. See at the end:");
+            self.line("# CLOSED. oauth2-proxy let in only some of those who can sign in, and what follows has");
+            self.line("# no rule for that: more people would enter. See at the end:");
             self.wrapped(&format!("- {}", names.join(", ")));
             if plan.is_forward_auth {
                 self.line("# The proxy in front can ask it: /oauth2/auth?allowed_groups=…&allowed_email_domains=…&allowed_emails=…");
@@ -295,6 +295,7 @@ impl Import {
             let app = route.app.and_then(|app| plan.apps.get(app));
             keys.extend(app.map(|app| format!("upstream: {}", app.name)));
             keys.extend(route.strip_prefix.as_ref().map(|prefix| format!("strip_prefix: {}", scalar(prefix))));
+            keys.extend((!route.is_public && !enters.policy.is_empty()).then(|| format!("require: {POLICY}")));
             keys.extend(told.credential.filter(|_| !route.is_public).map(|name| format!("credentials: {name}")));
             let _ = writeln!(self.out, "{closed}  - {{{}}}", keys.join(", "));
         }

@@ -48,7 +48,7 @@ impl Import {
         let prefix = self.prefix();
         let plan = self.plan();
         let told = self.headers(plan.is_forward_auth);
-        let restrictions = self.restrictions();
+        let enters = self.who_enters();
         let ours = self.public_url(prefix.as_deref());
         if let Some(prefix) = &prefix {
             let _ = writeln!(self.out, "# From proxy-prefix.\nprefix: {}", scalar(prefix));
@@ -61,7 +61,7 @@ impl Import {
         self.cookies(ours.host.as_deref());
         self.sign_in();
         self.store();
-        self.upstreams_and_routes(&plan, &told, &restrictions);
+        self.upstreams_and_routes(&plan, &told, &enters);
         self.credentials(&told);
         self.identity(&told, plan.is_forward_auth);
         self.aliases(ours.callback);

@@ -17,6 +17,7 @@ mod playground;
 mod programs;
 mod provider;
 mod routes;
+mod rules;
 mod secrets;
 mod session;
 mod store;
@@ -32,6 +33,7 @@ use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
 use crate::claims;
+use crate::gate::route::Table;
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::telemetry;
@@ -164,7 +166,9 @@ impl Resolver<'_> {
             routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
         let mut book = self.credentials(&root.key("credentials"), written);
         let bearers = self.bearers(&root.key("bearer"), written);
-        let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book, &bearers);
+        let mut policies = self.policies(&root.key("policies"), written);
+        let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book, &bearers, &mut policies);
+        self.idle_policies(&root.key("policies"), &policies);
         let surroundings = token_endpoints::Surroundings {
             public_url: public_url.as_ref(),
             prefix: prefix.as_ref(),
@@ -184,6 +188,9 @@ impl Resolver<'_> {
         let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
+        kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
+        // Every session has its subject apart.
+        kept_claims.retain(|claim| claim != "sub");
         if forward_auth.is_some() {
             // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
             kept_claims.extend(claims::GROUPS.into_iter().chain(["email"]).map(str::to_owned));

@@ -3,6 +3,7 @@
 use super::Resolver;
 use super::bearer::Bearers;
 use super::credentials::Book;
+use super::rules::Policies;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Chosen, Written};
@@ -27,6 +28,7 @@ impl Resolver<'_> {
         around: &Surroundings<'_>,
         book: &mut Book,
         bearers: &Bearers,
+        policies: &mut Policies,
     ) -> Option<Table> {
         let example = "[{path: /**, upstream: NAME}]";
         let list = self.required(at, written.routes.as_ref(), example)?;
@@ -88,9 +90,10 @@ impl Resolver<'_> {
             }
             let kind = credential.and_then(|index| book.kind_of(index));
             let bearer = self.route_bearer(&at, route, kind, bearers);
-            let Some(resolved) = self.route(&at, route, upstream, around) else { continue };
+            let rules = self.rules(&at, route, written, policies);
+            let (Some(resolved), Some(rules)) = (self.route(&at, route, upstream, around), rules) else { continue };
             let client_authorization = route.client_authorization.unwrap_or_default();
-            routes.push(Route { bearer, credential, client_authorization, envelope, ..resolved });
+            routes.push(Route { rules, bearer, credential, client_authorization, envelope, ..resolved });
             places.push(at);
         }
         for (index, name) in names.iter().enumerate() {

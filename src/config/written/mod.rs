@@ -11,6 +11,7 @@ mod credentials;
 mod forward_auth;
 mod listeners;
 mod provider;
+mod rules;
 mod session;
 mod store;
 mod token_endpoints;
@@ -23,6 +24,7 @@ pub(in crate::config) use credentials::{
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Who};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 pub(in crate::config) use token_endpoints::TokenEndpoints;
@@ -162,6 +164,10 @@ pub(in crate::config) struct Written {
     /// whatever the order; a request that matches none is refused.
     #[schemars(required)]
     pub(in crate::config) routes: Option<List<Route>>,
+
+    /// Conditions on who somebody is, each under a name that routes refer to (`docs/rules.md`).
+    #[schemars(extend("x-name" = "NAME", "examples" = [{"agents": {"roles": ["agent_public_etat", "agent_public_territorial"]}}]))]
+    pub(in crate::config) policies: Option<Named<Condition>>,
 
     /// What upstreams need to trust a request, each under a name that routes refer to.
     #[schemars(extend("x-name" = "NAME"))]
@@ -313,6 +319,16 @@ pub(in crate::config) struct Route {
     /// Who may pass.
     #[schemars(extend("default" = Access::default()))]
     pub(in crate::config) access: Option<Access>,
+    /// Conditions of which each must hold for whoever passes: names of `policies`, or conditions. The
+    /// same for people and for API clients.
+    #[schemars(extend("examples" = ["agents", [{"email_domain": ".gouv.fr"}, "agents"]]))]
+    pub(in crate::config) require: Option<Conditions>,
+    /// Conditions of which one must hold.
+    #[schemars(extend("examples" = [["agents", {"email": "helene.moreau@example.org"}]]))]
+    pub(in crate::config) allow: Option<Conditions>,
+    /// Conditions of which none may hold. It wins over the two others.
+    #[schemars(extend("examples" = [{"sub": "4f3e2d1c"}]))]
+    pub(in crate::config) deny: Option<Conditions>,
     /// The names of those of `bearer` whose tokens may pass, in the place of a session. A request that
     /// shows a bearer token is judged by that alone, whatever cookie it brings.
     #[schemars(extend("examples" = ["api", ["api", "services"]]))]
