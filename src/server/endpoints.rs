@@ -230,7 +230,9 @@ impl Endpoints {
             Ok(out) => {
                 self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();
                 if Kind::of(parts) == Kind::Program {
-                    return Reply::json(StatusCode::OK, &self.sign_out_answer).cookies(out.cookies);
+                    return Reply::json(StatusCode::OK, &self.sign_out_answer)
+                        .cookies(out.cookies)
+                        .fixed_headers(FORGET);
                 }
                 Reply::redirect(&parts.method, &out.location).cookies(out.cookies)
             }
@@ -243,15 +245,16 @@ impl Endpoints {
         if self.login.has_session(&parts.headers, now) {
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
         }
-        let reach = match self.login.signed_out(query, &parts.headers, now) {
+        let page = |reach| self.page(StatusCode::OK, Page::SignedOut { reach }, parts);
+        match self.login.signed_out(query, &parts.headers, now) {
             Outcome::GoOn(return_to) => {
-                return Reply::redirect(&parts.method, &return_to.location(&self.public_url));
+                Reply::redirect(&parts.method, &return_to.location(&self.public_url)).fixed_headers(FORGET)
             }
-            Outcome::Everywhere => SignOutReach::Provider,
+            Outcome::Everywhere => page(SignOutReach::Provider).fixed_headers(FORGET),
+            Outcome::HereOnly => page(SignOutReach::LocalOnly).fixed_headers(FORGET),
             // Without our `state` nothing is known of the provider: only what is true here is said.
-            Outcome::HereOnly | Outcome::NotSignedOut => SignOutReach::LocalOnly,
-        };
-        self.page(StatusCode::OK, Page::SignedOut { reach }, parts)
+            Outcome::NotSignedOut => page(SignOutReach::LocalOnly),
+        }
     }
 
     /// Who is signed in, for pages that want to show it: what was verified, and no token.
@@ -418,6 +421,12 @@ impl Endpoints {
         Reply::new(status, self.pages.render(page, language)).fixed_headers(self.pages.headers(page, language))
     }
 }
+
+/// With what the browser is told when somebody has signed out. The pages that it has left it keeps as
+/// they were, and shows them again by its back button without asking anybody: whoever comes next would
+/// see them. Nobody but who has just signed out is answered with it, for it takes the cached files of
+/// the site along.
+pub(super) const FORGET: [(&str, &str); 1] = [("clear-site-data", "\"cache\"")];
 
 /// An error for programs.
 fn json_of_error(kind: ErrorKind, id: &str, why: Option<&Explanation<'_>>) -> Reply {

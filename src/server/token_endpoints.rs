@@ -12,7 +12,7 @@
 //! | `POST refresh` | `{state}` | the same |
 //! | `POST logout` | `{state}` or nothing | `sign_out.answer` |
 
-use super::endpoints::{Endpoints, method_not_allowed};
+use super::endpoints::{Endpoints, FORGET, method_not_allowed};
 use super::exchange::Exchange;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -253,7 +253,7 @@ impl Endpoints {
         let has_cookie = self.sessions.open(&by_cookie, now).err() != Some(NoSession::Absent);
         let cookies =
             if has_cookie || !self.login.is_cookieless() { self.sessions.clear(&by_cookie) } else { Vec::new() };
-        Reply::json(StatusCode::OK, &self.sign_out_answer).cookies(cookies)
+        Reply::json(StatusCode::OK, &self.sign_out_answer).cookies(cookies).fixed_headers(FORGET)
     }
 
     /// Answers an access token that does not count, or not any more (RFC 6750 §3.1). Which it is, is

@@ -63,6 +63,7 @@ async fn an_app_signs_people_in_and_out_under_the_names_that_it_has() {
         let out = by_script(&person, ORIGIN, method.clone(), "/api/logout").await;
         assert_eq!((out.status, out.text().as_str()), (200, r#"{"logout":"ok"}"#), "{method}");
         assert_eq!(person.cookie("__Host-vestibule"), None);
+        assert_eq!(out.header("clear-site-data"), Some("\"cache\""));
         assert_eq!(by_script(&person, ORIGIN, Method::GET, "/api/chat").await.status, 401);
     }
     // By a link: the whole way round.

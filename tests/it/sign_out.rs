@@ -156,6 +156,9 @@ async fn the_page_afterwards_says_no_more_than_its_state_proves() {
         assert_eq!(page.status, 200);
         assert!(page.text().contains(words), "{query}: {}", page.text());
         assert!(page.set_cookies().is_empty() && page.header("location").is_none());
+        // Nobody else has the browser's cache emptied.
+        let forgets = (words == EVERYWHERE).then_some("\"cache\"");
+        assert_eq!(page.header("clear-site-data"), forgets, "{query}");
     }
     site.clock.advance(Duration::from_secs(3600));
     let late = client.navigate(&format!("/oauth2/signed_out?state={state}")).await;

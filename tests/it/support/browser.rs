@@ -53,6 +53,15 @@ pub(crate) struct Browser {
     profile: TempDir,
 }
 
+/// What a browser does with the cookies of a site in the pages of another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ThirdPartyCookies {
+    /// What Chromium does by itself: they are sent where the cookie says so.
+    Kept,
+    /// What its settings can be set to, and others do by themselves.
+    Blocked,
+}
+
 /// An element of the page as it is now; gone when the page changes.
 pub(crate) struct Element<'a> {
     browser: &'a Browser,
@@ -91,16 +100,29 @@ impl Browser {
     /// # Panics
     /// When Chromium does not start: `require!(Chromium)` comes first.
     pub(crate) async fn start_in(language: &str) -> Self {
-        Self::start_with(&[format!("--accept-lang={language}")]).await
+        Self::start_with(&[format!("--accept-lang={language}")], json!({})).await
     }
 
     /// A browser to which `host` is this address, whatever its certificate says.
     pub(crate) async fn start_reaching(host: &str, address: SocketAddr) -> Self {
-        let rules = format!("--host-resolver-rules=MAP {host} {address}");
-        Self::start_with(&["--accept-lang=en".to_owned(), "--ignore-certificate-errors".to_owned(), rules]).await
+        Self::start_reaching_all(&[(host, address)], ThirdPartyCookies::Kept).await
     }
 
-    async fn start_with(more: &[String]) -> Self {
+    /// The same for several hosts.
+    pub(crate) async fn start_reaching_all(hosts: &[(&str, SocketAddr)], cookies: ThirdPartyCookies) -> Self {
+        let rules: Vec<_> = hosts.iter().map(|(host, address)| format!("MAP {host} {address}")).collect();
+        let flags = [
+            "--accept-lang=en".to_owned(),
+            "--ignore-certificate-errors".to_owned(),
+            format!("--host-resolver-rules={}", rules.join(", ")),
+        ];
+        // As the browser's settings number it: 1 blocks them everywhere.
+        let mode = u8::from(matches!(cookies, ThirdPartyCookies::Blocked));
+        let settings = json!({ "profile": { "cookie_controls_mode": mode, "block_third_party_cookies": mode == 1 } });
+        Self::start_with(&flags, settings).await
+    }
+
+    async fn start_with(more: &[String], settings: Value) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let (process, port) = driver(profile.path()).await;
         let driver = format!("127.0.0.1:{port}");
@@ -112,7 +134,7 @@ impl Browser {
             "browserName": "chrome",
             // Milliseconds; they only end what hangs.
             "timeouts": { "script": HANGS.as_millis(), "pageLoad": HANGS.as_millis() },
-            "goog:chromeOptions": { "args": flags },
+            "goog:chromeOptions": { "args": flags, "prefs": settings },
         }});
 
         let mut browser = Self { http: client(), driver, session: String::new(), process, profile };

@@ -46,6 +46,8 @@ pub(crate) enum Counterpart {
     Envoy,
     /// What holds manifests to the schemas of Kubernetes.
     KubernetesValidate,
+    /// Angular's command line, and the front-ends that it built.
+    Angular,
 }
 
 impl Counterpart {
@@ -61,6 +63,7 @@ impl Counterpart {
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
             Self::KubernetesValidate => "kubernetes-validate",
+            Self::Angular => "angular",
         }
     }
 
@@ -70,6 +73,10 @@ impl Counterpart {
             Self::Chromium => answers("chromedriver") && answers("chromium"),
             Self::OidcProvider => directory().join("node_modules/.installed").is_file() && answers("node"),
             Self::FastApi | Self::Streamlit => directory().join(".venv/.installed").is_file(),
+            Self::Angular => {
+                let is_there = |stamp| directory().join("angular").join(stamp).is_file();
+                is_there("node_modules/.installed") && is_there("dist/.built") && answers("node")
+            }
             Self::Redis => answers("redis-server") && answers("redis-cli"),
             Self::Nginx | Self::Haproxy => runs(self.program(), "-v"),
             Self::Caddy => runs(self.program(), "version"),
@@ -243,21 +250,31 @@ pub(crate) struct Application {
 
 /// Starts the FastAPI application (`tests/counterparts/fastapi_app.py`) with uvicorn on a free port.
 pub(crate) async fn start_fastapi() -> Application {
-    let mut process = Running::start("fastapi", uvicorn().args(["--host", "127.0.0.1", "--port", "0"]));
+    on_a_port(&mut uvicorn("fastapi_app:app")).await
+}
+
+/// Starts the back-end of the Angular front-ends (`tests/counterparts/browser_app.py`) with these
+/// variables on a free port.
+pub(crate) async fn start_browser_app(variables: &[(&str, &str)]) -> Application {
+    on_a_port(uvicorn("browser_app:app").envs(variables.iter().copied())).await
+}
+
+async fn on_a_port(command: &mut Command) -> Application {
+    let mut process = Running::start("fastapi", command.args(["--host", "127.0.0.1", "--port", "0"]));
     let address = process.ready(|line| after(line, "Uvicorn running on ")).await;
     Application { address, process }
 }
 
 /// Starts the FastAPI application with uvicorn on the Unix socket `path`.
 pub(crate) async fn start_fastapi_on_socket(path: &Path) -> Application {
-    let mut process = Running::start("fastapi", uvicorn().arg("--uds").arg(path));
+    let mut process = Running::start("fastapi", uvicorn("fastapi_app:app").arg("--uds").arg(path));
     process.ready(|line| after(line, "Uvicorn running on unix socket ")).await;
     Application { address: format!("unix:{}", path.display()), process }
 }
 
-fn uvicorn() -> Command {
+fn uvicorn(app: &str) -> Command {
     let mut command = Command::new(directory().join(".venv/bin/uvicorn"));
-    command.args(["fastapi_app:app", "--app-dir"]).arg(directory());
+    command.args([app, "--app-dir"]).arg(directory());
     command
 }
 

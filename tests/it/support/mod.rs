@@ -3,6 +3,7 @@
 //! with the real binary between them, and a watch over everything that is logged.
 
 pub(crate) mod albert;
+pub(crate) mod angular;
 pub(crate) mod binary;
 pub(crate) mod browser;
 pub(crate) mod certificates;
