@@ -5,6 +5,7 @@ use super::support::client::{Answer, Client};
 use super::support::raw::{Raw, RawAnswer};
 use super::support::shown::{SESSION, header_at_app};
 use super::support::site::{ORIGIN, Setup, Site};
+use std::fmt::Write as _;
 
 const TOKEN: &str = "XSRF-TOKEN";
 
@@ -24,7 +25,7 @@ fn set(answer: &Answer) -> Option<&str> {
 async fn posted(site: &Site, cookies: &str, headers: &[(&str, &str)]) -> RawAnswer {
     let mut request = format!("POST /save HTTP/1.1\r\nHost: app.example\r\nCookie: {cookies}\r\nContent-Length: 3\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
     let mut line = Raw::connect(site.address).await;
     line.send(format!("{request}\r\na=b")).await;
@@ -84,7 +85,9 @@ async fn the_token_is_set_for_a_session_that_has_none_and_goes_with_it() {
     assert_eq!(answer.set_cookies(), Vec::<&str>::new());
     for held in [None, Some("planted")] {
         person.drop_cookie(TOKEN);
-        held.into_iter().for_each(|held| person.set_cookie(TOKEN, held));
+        if let Some(held) = held {
+            person.set_cookie(TOKEN, held);
+        }
         let answer = person.fetch("/").await;
         let line = set(&answer).unwrap();
         assert!(line.ends_with("; SameSite=Lax; Secure; Path=/; Max-Age=43200"), "{line}");
