@@ -179,6 +179,7 @@ impl Login {
         };
         let signed_in = self.provider.redeem(&code, now).await?;
         let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
+        let now = self.sessions.moment_to_begin(identity, now).await;
         let begun = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
         // The session that the browser had is over, wherever a copy of its cookie is.
         if let Some(previous) = self.sessions.named(headers, now) {

@@ -95,6 +95,8 @@ impl std::fmt::Display for SessionId {
 
 /// How long an access token counts whose provider does not say it.
 const UNSAID: Duration = Duration::from_secs(3600);
+/// How long a sign-in waits at most for the end of the second in which the person was signed out.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long what a provider says counts at least, however short its tokens last: or it would be
 /// asked at every request, and whom it refuses would be sent round between it and us.
 const AT_LEAST: Duration = Duration::from_secs(10);
@@ -181,6 +183,22 @@ impl Sessions {
     /// How sessions are kept and when they end by themselves.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The moment at which a session of this person may begin: now, or after the second in which
+    /// their others were ended, which is waited for. Moments are whole seconds, so one that began in
+    /// that second would be over as well, and its browser would be sent round between us and the
+    /// provider until it has passed.
+    pub async fn moment_to_begin(&self, identity: &Identity, now: Timestamp) -> Timestamp {
+        let person = (identity.provider(), identity.subject());
+        let moment = self.revoked.first_moment_after(person, identity.sid(), now);
+        let wait = moment.since(now);
+        if wait > LONGEST_WAIT {
+            // Another replica's clock is ahead; there is no end to wait for.
+            return now;
+        }
+        tokio::time::sleep(wait).await;
+        moment
     }
 
     /// Begins a session for a verified person, under a new name and a new key whatever cookies

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 /// What is over.
 ///
@@ -140,6 +141,15 @@ impl Revoked {
                 && sid.is_some_and(|sid| covers(&read(&self.provider_sessions), (provider, sid), started)))
     }
 
+    /// The first moment, from `now` on, at which a session of this person can begin that is covered by
+    /// none of the revocations that are known here.
+    pub(super) fn first_moment_after(&self, person: (&str, &str), sid: Option<&str>, now: Timestamp) -> Timestamp {
+        let of_person = begun_until(&read(&self.people), person);
+        let of_session = sid.and_then(|sid| begun_until(&read(&self.provider_sessions), (person.0, sid)));
+        let until = of_person.into_iter().chain(of_session).max();
+        until.map_or(now, |until| now.max(until.plus(Duration::from_secs(1))))
+    }
+
     /// Whether there is anything that is not by a session's own name.
     pub(super) fn any_by_name(&self) -> bool {
         self.any_person.load(Ordering::Acquire) > 0 || self.any_provider_session.load(Ordering::Acquire) > 0
@@ -198,10 +208,13 @@ fn insert(named: &mut Named, count: &AtomicUsize, (provider, name): (&str, &str)
     held.is_none_or(|held| held.begun_until < new.begun_until)
 }
 
-fn covers(named: &Named, (provider, name): (&str, &str), started: Timestamp) -> bool {
+fn covers(named: &Named, of: (&str, &str), started: Timestamp) -> bool {
+    begun_until(named, of).is_some_and(|until| started <= until)
+}
+
+fn begun_until(named: &Named, (provider, name): (&str, &str)) -> Option<Timestamp> {
     let of_provider = named.iter().find(|(held, _)| **held == *provider);
-    let held = of_provider.and_then(|(_, of_provider)| of_provider.get(name));
-    held.is_some_and(|held| started <= held.begun_until)
+    of_provider.and_then(|(_, of_provider)| of_provider.get(name)).map(|held| held.begun_until)
 }
 
 fn sweep(named: &mut Named, count: &AtomicUsize, now: Timestamp) {

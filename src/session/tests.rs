@@ -4,7 +4,7 @@
 use super::fixture::{
     self, Counting, START, agent, cookies, now_or_never, request, request_after, sessions, tokens, try_begin,
 };
-use super::{BeginError, NoSession, Revocation, SessionId, Sessions};
+use super::{BeginError, NoSession, Place, Revocation, SessionId, Sessions};
 use crate::claims::ClaimValue;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::oidc::{Identity, Tokens};
@@ -348,4 +348,27 @@ proptest! {
         prop_assert!(sessions.open_tokens(&held, SessionId([0; 16]), START).is_none());
         let _ = sessions.clear(&held);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_signs_in_again_in_the_second_in_which_they_were_signed_out_is_signed_in_after_it() {
+    let sessions = sessions(&[KEY]);
+    let person = agent();
+    assert_eq!(sessions.moment_to_begin(&person, START).await, START);
+    sessions.end_person(person.provider(), person.subject(), START, START).await.unwrap();
+    let moment = sessions.moment_to_begin(&person, START).await;
+    assert_eq!(moment, START.plus(Duration::from_secs(1)));
+    let begun = sessions
+        .begin(&person, &tokens(10), &HeaderMap::new(), &Place::default(), moment, &SystemRandom::new())
+        .await
+        .unwrap();
+    assert!(sessions.read(&begun.opened, moment).is_ok());
+    assert_eq!(sessions.moment_to_begin(&person, moment).await, moment);
+    // Ended again in that second it is over.
+    sessions.end_person(person.provider(), person.subject(), moment, moment).await.unwrap();
+    assert_eq!(sessions.read(&begun.opened, moment).unwrap_err(), NoSession::Ended);
+    // Nobody waits for a clock that is far ahead.
+    let ahead = START.plus(Duration::from_secs(60));
+    sessions.end_person(person.provider(), person.subject(), ahead, START).await.unwrap();
+    assert_eq!(sessions.moment_to_begin(&person, START).await, START);
 }
