@@ -299,7 +299,7 @@ fn refused(status: StatusCode, error: &'static str, message: &'static str, excha
 }
 
 /// The headers of a request without an access token.
-fn without_token(headers: &HeaderMap) -> HeaderMap {
+pub(super) fn without_token(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove(AUTHORIZATION);
     headers
