@@ -411,7 +411,9 @@ impl Gate {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
                     _ => Vec::new(),
                 };
-                let person = permit.person().filter(|_| !case.changes_something());
+                // What shows a token of its own need not repeat one, and gets no cookie.
+                let by_token = opened.as_ref().is_ok_and(OpenedSession::by_token);
+                let person = permit.person().filter(|_| !by_token && !case.changes_something());
                 renewal.extend(person.and_then(|person| self.sessions.token_cookie(person, case.headers, now, random)));
                 (index, case.says.identity(permit), permit.person().map(Session::id), renewal)
             }

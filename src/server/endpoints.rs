@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
-use super::token_endpoints::{AUTHORIZE, LOGOUT, REFRESH, TOKEN};
+use super::token_endpoints::{AUTHORIZE, LOGOUT, REFRESH, TOKEN, without_token};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Denial;
@@ -225,8 +225,16 @@ impl Endpoints {
             let return_to = return_to.as_ref().map(ReturnTo::as_str);
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to }, parts);
         }
-        self.credentials.note(&parts.headers, self.clock.now()).await;
-        match self.login.sign_out(&parts.headers, return_to.as_ref(), self.clock.now(), &*self.random).await {
+        let (now, by_cookie) = (self.clock.now(), without_token(&parts.headers));
+        self.credentials.note(&by_cookie, now).await;
+        let signed_out = self.login.sign_out(&by_cookie, return_to.as_ref(), now, &*self.random).await;
+        if self.sessions.shows_token(&parts.headers) {
+            // Scripts send theirs with every request, also one that has expired. So it must not stand in
+            // the cookie's place here; its own session ends as well.
+            self.credentials.note(&parts.headers, now).await;
+            self.login.sign_out_of_app(&[&parts.headers], None, now).await;
+        }
+        match signed_out {
             Ok(out) => {
                 self.metrics.sign_outs.with_label_values(&[if out.at_provider { "provider" } else { "local" }]).inc();
                 if Kind::of(parts) == Kind::Program {

@@ -128,6 +128,8 @@ impl Endpoints {
             Err(reason) if reason.is_outage() => return self.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             Err(reason) => {
                 exchange.because(reason);
+                // Whose body is read to its end, or their browser would show no answer.
+                exchange.session = self.sessions.named(&parts.headers, now);
                 return match Kind::of(parts) {
                     Kind::Navigation => self.enter(ReturnTo::form_page(&self.prefix, id), parts, exchange).await,
                     Kind::Submission => self.sign_in_for_form(id, parts),

@@ -139,12 +139,16 @@ impl Proxy {
         }
         match verdict {
             Verdict::Forward(forward) => {
-                if let Some(reply) = self.endpoints.form_arrives(request, forward.opened.as_ref(), exchange, now).await
+                let step = self.to_app(forward, request, line, exchange, now).await;
+                // What does not go on to its app, for want of a credential say, has not arrived.
+                let opened = exchange.opened.clone();
+                if matches!(step, Step::Forward)
+                    && let Some(reply) = self.endpoints.form_arrives(request, opened.as_deref(), exchange, now).await
                 {
                     exchange.decision = "deny";
                     return Step::Reply(reply);
                 }
-                self.to_app(forward, request, line, exchange, now).await
+                step
             }
             Verdict::SignIn { return_to, reason } => {
                 exchange.because(reason);

@@ -55,7 +55,7 @@ impl Asked {
 enum Next {
     /// With the session's cookie.
     BesideACookie,
-    /// With the handle of this number.
+    /// With the handle of this number: the one that is shown, and once it is used the next.
     Rotating(u64),
 }
 
@@ -156,22 +156,11 @@ impl Endpoints {
             return self.unauthorized("invalid_grant", "state is missing.", exchange);
         };
         let found = if self.login.is_cookieless() {
-            match self.sessions.use_handle(state, now).await {
-                Ok((opened, next)) => Ok((opened, Next::Rotating(next))),
-                Err(NotUsed::Session(reason)) => Err(reason),
-                Err(NotUsed::Store(error)) => return self.error_as_json(Rescue::OF_OUTAGE, &error, exchange),
-                Err(reused @ NotUsed::Reused(id)) => {
-                    exchange.session = Some(id);
-                    let reply = self.unauthorized("invalid_grant", "The session is over: sign in again.", exchange);
-                    exchange.level = Level::WARN;
-                    exchange.because(reused);
-                    return reply;
-                }
-            }
+            self.sessions.open_handle(state, now).map(|(opened, number)| (opened, Next::Rotating(number)))
         } else {
             self.sessions.open(&by_cookie, now).map(|opened| (opened, Next::BesideACookie))
         };
-        let (opened, next) = match found {
+        let (opened, mut next) = match found {
             Ok(found) => found,
             Err(reason) => return self.no_session(reason, exchange),
         };
@@ -184,21 +173,44 @@ impl Endpoints {
             Ok(going_on) => going_on,
             Err(reason) => return self.no_session(reason, exchange),
         };
-        if let Ok(session) = self.sessions.read(&opened, now) {
-            let id = session.id();
-            exchange.session = Some(id);
-            if cookies.is_empty() {
-                cookies = self.sessions.renewal(&session, &opened, &by_cookie, now, &*self.random);
+        let session = match self.sessions.read(&opened, now) {
+            Ok(session) => session,
+            Err(reason) => return self.no_session(reason, exchange),
+        };
+        let id = session.id();
+        exchange.session = Some(id);
+        // Not before it goes on: what is tried again after an outage must not look like a copy.
+        if let Next::Rotating(number) = &mut next {
+            match self.sessions.use_handle(&session, *number, now).await {
+                Ok(following) => *number = following,
+                Err(not_used) => return self.not_used(not_used, exchange),
             }
-            if self.sessions.was_present(id, now) {
-                let (sessions, random) = (Arc::clone(&self.sessions), Arc::clone(&self.random));
-                tokio::spawn(async move { sessions.share_presence(id, now, &*random).await });
-            }
+        }
+        if cookies.is_empty() {
+            cookies = self.sessions.renewal(&session, &opened, &by_cookie, now, &*self.random);
+        }
+        if self.sessions.was_present(id, now) {
+            let (sessions, random) = (Arc::clone(&self.sessions), Arc::clone(&self.random));
+            tokio::spawn(async move { sessions.share_presence(id, now, &*random).await });
         }
         if matches!(next, Next::Rotating(_)) {
             cookies.clear();
         }
         self.granted(&opened, &next, cookies, exchange, now)
+    }
+
+    /// Answers a handle that gives nothing.
+    fn not_used(&self, not_used: NotUsed, exchange: &mut Exchange) -> Reply {
+        match not_used {
+            NotUsed::Session(reason) => self.no_session(reason, exchange),
+            NotUsed::Store(error) => self.error_as_json(Rescue::OF_OUTAGE, &error, exchange),
+            reused @ NotUsed::Reused(_) => {
+                let reply = self.unauthorized("invalid_grant", "The session is over: sign in again.", exchange);
+                exchange.level = Level::WARN;
+                exchange.because(reused);
+                reply
+            }
+        }
     }
 
     /// A token for a session that goes on.
@@ -287,7 +299,7 @@ fn refused(status: StatusCode, error: &'static str, message: &'static str, excha
 }
 
 /// The headers of a request without an access token.
-fn without_token(headers: &HeaderMap) -> HeaderMap {
+pub(super) fn without_token(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     headers.remove(AUTHORIZATION);
     headers

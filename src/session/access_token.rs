@@ -64,7 +64,8 @@ impl Sessions {
     ) -> Result<AccessToken, NoAccessToken> {
         let lifetime = self.settings.access_token.ok_or(NoSession::Absent)?;
         let session = self.read(opened, now)?.seen(now);
-        let ends_at = now.plus(lifetime).min(self.ends_at(&session));
+        // Nor does it say when it was used: the session that is in it rests from now on.
+        let ends_at = now.plus(lifetime.min(self.settings.idle)).min(self.ends_at(&session));
         let ends_at = self.vouched_for_until(&session, now).map_or(ends_at, |until| ends_at.min(until));
         if ends_at <= now {
             return Err(NoSession::NotRenewed.into());
@@ -236,6 +237,15 @@ mod tests {
         let later = START.plus(Duration::from_secs(90));
         let token = sessions.access_token(&vouched.opened, later, &random).unwrap();
         assert_eq!(token.ends_at, later.plus(Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn a_token_says_no_later_end_than_that_of_its_session_s_rest() {
+        let (sessions, begun, _) = signed_in();
+        let settings = Settings { idle: Duration::from_secs(90), ..sessions.settings };
+        let sessions = Sessions { settings, ..sessions };
+        let token = sessions.access_token(&begun.opened, START, &SystemRandom::new()).unwrap();
+        assert_eq!(token.ends_at, START.plus(Duration::from_secs(90)));
     }
 
     #[test]

@@ -144,12 +144,12 @@ impl Sessions {
         self.ring.seal(Purpose::Handle, &plaintext, ROTATING, random)
     }
 
-    /// Uses a rotating handle: its session, to be renewed where that is due, and the next one's
-    /// number. One that was used before ends its session.
+    /// Opens a rotating handle: its session, to be renewed where that is due, and its number, to be
+    /// used by [`Self::use_handle`] once the session goes on. An outage in between uses nothing up.
     ///
     /// # Errors
-    /// [`NotUsed`], by cause.
-    pub async fn use_handle(&self, handle: &str, now: Timestamp) -> Result<(OpenedSession, u64), NotUsed> {
+    /// When it does not open, or its session is over.
+    pub fn open_handle(&self, handle: &str, now: Timestamp) -> Result<(OpenedSession, u64), NoSession> {
         let sealed = self.ring.open(Purpose::Handle, handle.as_bytes(), ROTATING, now);
         let sealed = sealed.ok_or(NoSession::Unreadable)?;
         let shown: Rotating<'_> = postcard::from_bytes(sealed.plaintext()).map_err(|_| NoSession::Unreadable)?;
@@ -157,13 +157,22 @@ impl Sessions {
         match self.read(&opened, now) {
             // It may have been in use by its tokens all the time, which whoever renews it knows.
             Ok(_) | Err(NoSession::Idle) => {}
-            Err(reason) => return Err(reason.into()),
+            Err(reason) => return Err(reason),
         }
-        let (id, until) = (shown.session.id(), self.ends_at(&shown.session));
+        Ok((opened, shown.number))
+    }
+
+    /// Uses the handle of this number of a session that goes on, and gives the next one's number.
+    /// One that was used before ends its session.
+    ///
+    /// # Errors
+    /// [`NotUsed`], by cause.
+    pub async fn use_handle(&self, session: &Session<'_>, shown: u64, now: Timestamp) -> Result<u64, NotUsed> {
+        let (id, until) = (session.id(), self.ends_at(session));
         let key = Key::new("handle", &id.0);
         for _ in 0..TRIES {
             let held = self.store.get(&key, now).await?;
-            let outcome = match (&held, shown.number) {
+            let outcome = match (&held, shown) {
                 (None, 0) => Use::First(InUse { number: 0, at: now, before: now }),
                 // Another request is between taking the number away and putting the next one there.
                 (None, _) => {
@@ -177,7 +186,7 @@ impl Sessions {
                 }
             };
             match outcome {
-                Use::Again(next) => return Ok((opened, next)),
+                Use::Again(next) => return Ok(next),
                 Use::Reuse => {
                     tracing::warn!(
                         session = id.short(),
@@ -196,7 +205,7 @@ impl Sessions {
                     };
                     let value = postcard::to_stdvec(&in_use).map_err(|cause| StoreError::Corrupt(cause.to_string()))?;
                     if is_mine && self.store.put_new(&key, &value, until, now).await? {
-                        return Ok((opened, in_use.number.saturating_add(1)));
+                        return Ok(in_use.number.saturating_add(1));
                     }
                 }
             }
@@ -242,7 +251,11 @@ mod tests {
         let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &random);
         let session = begun.opened.read().unwrap();
         let handle = |number| sessions.rotating_handle(&session, number, START, &random).unwrap();
-        let use_it = |number, now| now_or_never(sessions.use_handle(&handle(number), at(now))).map(|(_, next)| next);
+        let use_it = |number, now| {
+            let (opened, number) = sessions.open_handle(&handle(number), at(now))?;
+            let session = sessions.read(&opened, at(now))?;
+            now_or_never(sessions.use_handle(&session, number, at(now)))
+        };
         assert_eq!(use_it(0, 0).unwrap(), 1);
         assert_eq!(use_it(0, 29).unwrap(), 1);
         assert_eq!(use_it(1, 30).unwrap(), 2);
@@ -262,7 +275,7 @@ mod tests {
             sessions.is_handle_of(&handle, &one.opened, START) && sessions.is_handle_of(&handle, &same.opened, START)
         );
         assert_eq!(sessions.named_by_handle(&handle, START), Some(one.id));
-        assert!(now_or_never(sessions.use_handle(&handle, START)).is_err());
+        assert!(sessions.open_handle(&handle, START).is_err());
         let rotating = sessions.rotating_handle(&session, 0, START, &random).unwrap();
         assert_eq!(sessions.named_by_handle(&rotating, START), Some(one.id));
         assert!(!sessions.is_handle_of(&rotating, &one.opened, START));

@@ -6,6 +6,7 @@ use super::support::log_watch;
 use super::support::raw::Raw;
 use super::support::shown::{LOGIN, SESSION, assert_error, assert_page_headers};
 use super::support::site::{ORIGIN, Setup, Site};
+use super::support::waiting::until_well;
 use axum::Router;
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Redirect};
@@ -13,7 +14,7 @@ use http::Method;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use vestibule::demo::provider::Agent;
+use vestibule::demo::provider::{Agent, ExchangeFault};
 use vestibule::pages::{ErrorKind, Language};
 
 const IDLE: Duration = Duration::from_secs(3600);
@@ -201,6 +202,51 @@ async fn whoever_presses_twice_sends_once_and_loses_nothing() {
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!((statuses, scene.arrived()), ([200, 410], 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_whose_route_lacks_its_credential_is_kept_until_it_can_go_on() {
+    let (address, posted) = app().await;
+    let site = Site::with(Setup {
+        upstream: Some(address),
+        routes: "[{path: /**, upstream: app, credentials: {kind: exchange, audience: \"https://billing.internal\"}}]"
+            .to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    let person = site.signed_in().await;
+    site.clock.advance(IDLE);
+    let page = form_page(&send(&person, "/save", URLENCODED, BODY).await);
+    site.provider.faults().set(|faults| faults.exchange = Some(ExchangeFault::Failing));
+    signs_in_to(&person, &page).await;
+    let answer = presses(&person, &page, "/save", &page, BODY).await;
+    assert!(answer.status >= 500, "{}", answer.status);
+    site.provider.faults().clear();
+    // It is asked again some seconds later.
+    let arrives = async || presses(&person, &page, "/save", &page, BODY).await;
+    assert_eq!((until_well(&arrives).await.status, arrives().await.status), (200, 410));
+    assert_eq!(posted.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_form_that_meets_the_next_end_is_answered_all_the_same() {
+    let scene = Scene::start().await;
+    let person = scene.idle_person().await;
+    let page = form_page(&send(&person, "/save", URLENCODED, BODY).await);
+    signs_in_to(&person, &page).await;
+    scene.site.clock.advance(IDLE);
+    let cookies = person.cookie_header("app.example").unwrap();
+    // A file that was chosen again, say. A browser sends all of it before it reads.
+    let len = 16 * 1024 * 1024;
+    let mut line = Raw::connect(scene.site.address).await;
+    line.send(format!(
+        "POST {page} HTTP/1.1\r\nHost: app.example\r\nCookie: {cookies}\r\nOrigin: {ORIGIN}\r\nAccept: text/html\r\n\
+         Content-Type: {URLENCODED}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{}",
+        "x".repeat(len)
+    ))
+    .await;
+    let answer = line.answer().await;
+    assert!(answer.status == 401 && answer.text().contains(&page), "{}", answer.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -404,6 +404,51 @@ async fn what_ends_a_session_ends_its_tokens_and_what_they_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_does_not_keep_a_session_from_its_sign_out() {
+    let site = site().await;
+    for method in [Method::GET, Method::POST] {
+        for bearer in ["its own", "its own, expired", "nonsense", "another person's"] {
+            let (page, other) = (site.client(), site.client());
+            let held = signed_in(&page).await;
+            let bearer = match bearer {
+                "nonsense" => "Bearer vat_AAAA".to_owned(),
+                "another person's" => {
+                    site.provider.end_sessions();
+                    site.provider.sign_in_as(Agent::new("Jean", "Autre", "jean.autre@test.proconnect.gouv.fr"));
+                    signed_in(&other).await.bearer()
+                }
+                _ => held.bearer(),
+            };
+            if bearer == held.bearer() && method == Method::GET {
+                site.clock.advance(Duration::from_secs(301));
+            }
+            let cookies = page.cookie_header("app.example").unwrap();
+            let headers = [&SCRIPT[..], &[("authorization", &*bearer)]].concat();
+            let out = page.send(method.clone(), "/oauth2/sign_out", &headers, Vec::new()).await;
+            assert_eq!((out.status, out.json()), (200, json!({"signed_out": true})), "{method} {bearer}");
+            // A copy of the cookie counts for nothing, nor does the token that came along.
+            let copied = site.client().get("/api/chat", &[&SCRIPT[1..], &[("cookie", &*cookies)]].concat()).await;
+            refused(&copied, 401, "not_signed_in");
+            not_counted(&get(&site.client(), "/api/chat", &bearer).await);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_token_opens_is_not_given_the_token_that_scripts_repeat() {
+    let site = Site::with(setup("", "", "csrf: {token: {}}\n")).await;
+    let page = site.client();
+    let held = signed_in(&page).await;
+    for client in [&page, &site.client()] {
+        for path in ["/api/chat", "/oauth2/auth"] {
+            let answer = get(client, path, &held.bearer()).await;
+            assert!(answer.set_cookies().is_empty(), "{path}: {:?}", answer.set_cookies());
+        }
+    }
+    assert_eq!(page.get("/api/chat", &SCRIPT[1..]).await.set_cookies().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_connection_is_the_session_s_and_outlives_its_token() {
     let site = site().await;
     let page = site.client();

@@ -68,6 +68,22 @@ async fn a_state_that_is_used_again_later_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_met_an_outage_is_not_used_up() {
+    let site = bare_site("", None).await;
+    let held = signed_in(&site.client()).await;
+    site.provider.faults().set(|faults| faults.down = Some(Down::Unavailable));
+    // Longer than the session goes on without its provider.
+    site.clock.advance(Duration::from_secs(7201));
+    for _ in 0..3 {
+        assert_eq!(refresh(&site.client(), &held).await.status, 503);
+        site.clock.advance(Duration::from_secs(31));
+    }
+    site.provider.faults().clear();
+    let next = renewed(&site, &held).await;
+    assert_eq!(get(&site.client(), "/api/chat", &next.bearer()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thief_within_the_grace_is_found_out_later() {
     let site = bare_site("", None).await;
     let held = signed_in(&site.client()).await;
