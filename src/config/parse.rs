@@ -213,6 +213,7 @@ impl Complaint {
                     "a boolean" => "true or false",
                     "path string" => "a path",
                     "a Value::Tagged enum" => "one of the words that this key takes",
+                    "f64" => "a number",
                     "u16" => "a whole number between 1 and 65535",
                     other => other,
                 };

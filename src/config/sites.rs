@@ -190,12 +190,15 @@ impl Reading<'_> {
             if let Some(host) = routes.filter(|host| *host != config.public_url.host()).find(|host| is_theirs(host)) {
                 self.fault(at.key("routes"), format!("have one for {host:?}, which is a host of sites.{name}"));
             }
+            let theirs = std::iter::once(other.public_url.host())
+                .chain(other.routes.iter().filter_map(|route| route.host.as_deref()));
             if let Some(domain) = &config.cookies.domain
-                && domain::is_at_or_below(other.public_url.host(), domain)
+                && let Some(host) = theirs.into_iter().find(|host| domain::is_at_or_below(host, domain))
             {
+                let of_route = if host == other.public_url.host() { String::new() } else { format!(" {host:?}") };
                 self.fault(
                     at.key("cookies").key("domain"),
-                    format!("{domain:?} holds the host of sites.{name} too, which would get this site's cookies; leave the key out, or give that site a host elsewhere"),
+                    format!("{domain:?} holds the host{of_route} of sites.{name} too, which would get this site's cookies; leave the key out, or give that site a host elsewhere"),
                 );
             }
         }

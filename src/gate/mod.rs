@@ -473,6 +473,20 @@ impl Gate {
         self.routes.get(index)?.rules.explain(refusal)
     }
 
+    /// Why the rules keep a person from what only some routes give, where no request for one of those is
+    /// judged: each of the routes keeps them out by which the first of `gives` holds that is about any.
+    pub fn keeps_from(&self, session: &Session<'_>, gives: &[&dyn Fn(&Route) -> bool]) -> Option<Denial> {
+        let of_people = || self.routes.iter().enumerate().filter(|(_, route)| route.access != Access::Bearer);
+        let about = |gives: &&dyn Fn(&Route) -> bool| -> Vec<(usize, &Route)> {
+            of_people().filter(|(_, route)| gives(route)).collect()
+        };
+        let giving = gives.iter().map(about).find(|routes| !routes.is_empty())?;
+        let refused =
+            giving.into_iter().map(|(index, route)| Some((index, route.rules.judge(session.claims()).err()?)));
+        let refused: Vec<(usize, Refusal)> = refused.collect::<Option<_>>()?;
+        refused.first().map(|(index, refusal)| Denial::NotAdmitted(*index, *refusal))
+    }
+
     /// The route at `index`.
     pub fn route(&self, index: usize) -> Option<&Route> {
         self.routes.get(index)

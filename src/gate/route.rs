@@ -271,18 +271,16 @@ impl Table {
 
     /// Finds the route of a request, which every reading of its path must fall under.
     ///
-    /// A public route is given only where no app, however lenient, could take the path for one of
-    /// a route that is not public: whoever protects `/admin` in an otherwise public site means
-    /// `/Admin` and `/admin/` too.
+    /// A route is given only where no app, however lenient, could take the path for one of another
+    /// route that lets fewer pass: whoever protects `/admin` in an otherwise public site, or names
+    /// those who may go there, means `/Admin` and `/admin/` too.
     pub fn find(&self, host: &str, method: &Method, path: &RequestPath<'_>) -> Found<'_> {
         let literal = self.position(host, method, path.literal());
         if path.others().iter().any(|other| self.position(host, method, other) != literal) {
             return Found::Ambiguous;
         }
         match literal.and_then(|index| Some((index, self.0.get(index)?))) {
-            Some((_, route)) if route.access == Access::Public && path.any(|path| self.guards(host, method, path)) => {
-                Found::Ambiguous
-            }
+            Some((index, _)) if path.any(|path| self.is_guarded(index, host, method, path)) => Found::Ambiguous,
             Some((index, route)) => Found::Route(index, route),
             None => Found::Nothing,
         }
@@ -293,10 +291,14 @@ impl Table {
         self.0.iter().any(|route| !route.methods.is_empty())
     }
 
-    /// Whether a lenient app would take `path` for one that is not public.
-    fn guards(&self, host: &str, method: &Method, path: &str) -> bool {
-        let mut routes = self.0.iter().filter(|route| route.is_for(host, method));
-        routes.find(|route| route.path.matches_loosely(path)).is_some_and(|route| route.access != Access::Public)
+    /// Whether a lenient app would take `path`, which is of the route at `index`, for one of another
+    /// that keeps more out; to all of them HEAD is GET. Such a route is more specific, and stands before it.
+    fn is_guarded(&self, index: usize, host: &str, method: &Method, path: &str) -> bool {
+        let as_get = *method == Method::HEAD;
+        let is_for = |route: &&Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
+        let mut before = self.0.iter().take(index).filter(is_for);
+        let meant = before.find(|route| route.path.matches_loosely(path));
+        meant.zip(self.get(index)).is_some_and(|(meant, found)| meant.keeps_out_more_than(found))
     }
 
     /// The route at `index`.
@@ -350,6 +352,14 @@ impl Route {
         (!rest.starts_with("//")).then(|| Some(format!("{rest}{query}")))
     }
 
+    /// Whether somebody may pass on `other` who may not pass here.
+    fn keeps_out_more_than(&self, other: &Self) -> bool {
+        self.access != Access::Public
+            && (self.access != other.access
+                || other.bearer.iter().any(|rule| !self.bearer.contains(rule))
+                || (!self.rules.is_empty() && self.rules != other.rules))
+    }
+
     fn clashes_with(&self, other: &Self) -> bool {
         let methods = match (self.methods.is_empty(), other.methods.is_empty()) {
             (true, true) => true,
@@ -364,6 +374,8 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::rules::{Condition, Rule, Subject, Test};
+    use std::sync::Arc;
 
     fn route(text: &str) -> Route {
         // "GET,POST host/path", each part but the path optional
@@ -537,6 +549,55 @@ mod tests {
         ];
         for (path, route) in plain {
             assert_eq!(found(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_with_other_rules_is_given_only_where_no_lenient_app_sees_one_that_asks_more() {
+        let asking = |text: &str, who: &str| {
+            let condition =
+                Condition::Is(Subject::Claim("roles".to_owned()), Test::OneOf(Arc::new([who.to_owned()].into())));
+            let require = vec![Rule { name: who.into(), condition, who: None }];
+            Route { rules: Rules { require, ..Rules::default() }, ..route(text) }
+        };
+        let by = |text: &str, access, bearer: &[usize]| Route { bearer: bearer.to_vec(), access, ..route(text) };
+        let table = Table::new(vec![
+            asking("/**", "agents"),
+            asking("/admin/**", "chiefs"),
+            asking("/agents/**", "agents"),
+            route("/open/**"),
+            by("/public/**", Access::Public, &[]),
+            by("/api/**", Access::Bearer, &[1, 2]),
+            by("/api/more/**", Access::Bearer, &[1]),
+            by("/api/less/**", Access::Bearer, &[1, 2, 3]),
+        ])
+        .unwrap();
+        for (path, expected) in [
+            ("/admin/x", "/admin/**"),
+            ("/Admin/x", "ambiguous"),
+            ("/admin.", "ambiguous"),
+            ("/%61dmin%20/x", "ambiguous"),
+            ("/administration", "/**"),
+            // The same rules, or fewer: what was found keeps out enough.
+            ("/AGENTS/x", "/**"),
+            ("/Open/x", "/**"),
+            ("/Public/x", "/**"),
+            // What is for programs is not for people, nor for other programs.
+            ("/API/x", "ambiguous"),
+            ("/api/More/x", "ambiguous"),
+            ("/api/Less/x", "/api/**"),
+        ] {
+            let found = match table.find("x", &Method::GET, &RequestPath::parse(path).unwrap()) {
+                Found::Route(_, route) => route.path.as_str(),
+                Found::Nothing => "nothing",
+                Found::Ambiguous => "ambiguous",
+            };
+            assert_eq!(found, expected, "{path}");
+        }
+        let table = Table::new(vec![asking("/**", "agents"), asking("GET,POST /admin/**", "chiefs")]).unwrap();
+        for (method, expected) in [(Method::GET, true), (Method::HEAD, false), (Method::PUT, true)] {
+            let found = table.find("x", &method, &RequestPath::parse("/admin/x").unwrap());
+            assert_eq!(matches!(found, Found::Route(..)), expected, "{method}");
         }
     }
 

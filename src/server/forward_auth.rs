@@ -136,12 +136,11 @@ impl Proxy {
         self.about(&original, not_signed_in, constraints, exchange).await
     }
 
-    /// Whether a request names a host of another site. One that is no site's is judged by the site that
-    /// is asked, which may share its cookies with it.
+    /// Whether a request names a host of another site, at whatever port. One that is no site's is judged
+    /// by the site that is asked, which may share its cookies with it.
     fn is_for_another(&self, original: &OriginalRequest) -> bool {
         let host = host_header(original.parts()).ok();
-        let site = self.hosts.as_ref().zip(host).and_then(|(hosts, host)| hosts.find(host));
-        site.is_some_and(|site| site != self.site)
+        self.hosts.as_ref().zip(host).is_some_and(|(hosts, host)| hosts.is_of_another(self.site, host))
     }
 
     /// Judges a request that a trusted front proxy has.

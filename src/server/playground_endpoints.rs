@@ -19,6 +19,8 @@ use super::reply::Reply;
 use super::settings::{EnvelopeSettings, PlaygroundEndpoints};
 use crate::clock::Timestamp;
 use crate::credentials::hand_off::{NotTraded, TRADED_WITHIN};
+use crate::gate::Denial;
+use crate::gate::route::Access;
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{NoSession, OpenedSession};
 use crate::store::{Key, StoreError};
@@ -151,6 +153,10 @@ impl Proxy {
             let back = ReturnTo::parse(&format!("/v1/auth/proconnect?origin={origin}"), public_url, prefix);
             return self.endpoints.enter(back.unwrap_or_else(|_| ReturnTo::root()), parts, exchange).await;
         };
+        if let Some(denial) = self.keeps_from_the_pages(envelope, &opened, now) {
+            exchange.decision = "deny";
+            return self.deny(denial, parts, exchange).cookies(renewal);
+        }
         match self.envelope(envelope, &opened, &parts.headers, now).await {
             Ok((sealed, cookies)) => {
                 let location = format!("{}/?{PARAMETER}={sealed}", origin.as_str());
@@ -158,6 +164,26 @@ impl Proxy {
             }
             Err(failed) => self.without_credential(envelope.credential, &failed, parts, exchange),
         }
+    }
+
+    /// Why the rules of the routes keep a person from the key that an envelope holds: those of the pages
+    /// that are opened with one, else of what is sent on with the key, else of all that people open.
+    fn keeps_from_the_pages(
+        &self,
+        envelope: &EnvelopeSettings,
+        opened: &OpenedSession,
+        now: Timestamp,
+    ) -> Option<Denial> {
+        let session = self.sessions.read(opened, now).ok()?;
+        let holds_it = |index: usize| self.playground.settings.envelopes.get(index).map(|other| other.credential);
+        self.gate.keeps_from(
+            &session,
+            &[
+                &|route| route.envelope.and_then(holds_it) == Some(envelope.credential),
+                &|route| route.credential == Some(envelope.credential),
+                &|route| route.access == Access::SignedIn,
+            ],
+        )
     }
 
     async fn trade(&self, envelope: &EnvelopeSettings, query: &str, exchange: &mut Exchange) -> Reply {

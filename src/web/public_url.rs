@@ -1,5 +1,6 @@
 //! The address that browsers use for us, and the prefix of our own paths.
 
+use super::hygiene::split_host;
 use url::Url;
 
 /// The address that browsers use: an origin, with no path of its own.
@@ -22,6 +23,9 @@ pub enum BadPublicUrl {
     /// http where browsers would send our cookies in clear.
     #[error("must be https, except on loopback (localhost, 127.0.0.0/8, [::1])")]
     Insecure,
+    /// Its host is one that `web/hygiene` takes no request for as it is written.
+    #[error("has a host that no request is read to have, such as one with a dot at its end")]
+    Host,
 }
 
 impl PublicUrl {
@@ -51,7 +55,11 @@ impl PublicUrl {
         if !secure && !loopback {
             return Err(BadPublicUrl::Insecure);
         }
-        Ok(Self { origin: url.origin().ascii_serialization(), host: host.to_string(), secure })
+        let host = host.to_string();
+        if split_host(&host).is_none_or(|(name, _)| name != host) {
+            return Err(BadPublicUrl::Host);
+        }
+        Ok(Self { origin: url.origin().ascii_serialization(), host, secure })
     }
 
     /// `scheme://host[:port]`, as browsers write it in `Origin`.
@@ -67,5 +75,22 @@ impl PublicUrl {
     /// Whether it is https.
     pub fn is_secure(&self) -> bool {
         self.secure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_that_requests_are_read_to_have() {
+        for good in
+            ["https://app.example.fr", "https://app.example.fr:8443", "http://[::1]:4180", "https://a_b.example"]
+        {
+            assert!(PublicUrl::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["https://app.example.fr.", "https://a!b.example", "https://.example.fr"] {
+            assert_eq!(PublicUrl::parse(bad), Err(BadPublicUrl::Host), "{bad}");
+        }
     }
 }

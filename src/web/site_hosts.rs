@@ -43,6 +43,13 @@ impl SiteHosts {
             |host: &&Host| host.name == name && host.port.is_none_or(|own| own == port.unwrap_or(host.default_port));
         self.0.iter().find(is_it).map(|host| host.site)
     }
+
+    /// Whether this `host[:port]` has the name of another site's, at whatever port: browsers send the
+    /// cookies of one to the other.
+    pub fn is_of_another(&self, site: usize, host: &str) -> bool {
+        let Some((name, _)) = split_host(host) else { return false };
+        self.0.iter().any(|host| host.site != site && host.name == name)
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +90,18 @@ mod tests {
             ("front.example.fr@back.example.org:8443", None),
         ] {
             assert_eq!(hosts.find(host), site, "{host}");
+        }
+        for (site, host, expected) in [
+            (0, "front.example.fr:8443", false),
+            (0, "api.example.fr", false),
+            (1, "front.example.fr", true),
+            (1, "FRONT.example.fr.:8443", true),
+            (1, "api.example.fr:1", true),
+            (0, "back.example.org", true),
+            (0, "elsewhere.example.org", false),
+            (0, "", false),
+        ] {
+            assert_eq!(hosts.is_of_another(site, host), expected, "{site} {host}");
         }
     }
 }

@@ -123,6 +123,17 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
             false,
         ),
         ("what is no domain", format!("{base}email_domains = [\"exa mple\"]\n"), false),
+        (
+            "an address in another claim",
+            format!("{base}email_domains = [\"example.org\"]\noidc_email_claim = \"upn\"\n"),
+            false,
+        ),
+        ("another name", format!("{base}email_domains = [\"example.org\"]\nuser_id_claim = \"sub\"\n"), false),
+        (
+            "an address in its own claim",
+            format!("{base}email_domains = [\"example.org\"]\noidc_email_claim = \"email\"\n"),
+            true,
+        ),
         ("a file of addresses", format!("{base}authenticated_emails_file = \"/f\"\n"), false),
         ("nothing about addresses", base.to_owned(), false),
         ("roles", format!("{open}allowed_roles = [\"a\"]\n"), false),

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::Barrier;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::credentials::envelope::{Contents, Derivation, Envelope};
-use vestibule::demo::provider::RefreshFault;
+use vestibule::demo::provider::{Agent, RefreshFault};
 use vestibule::secret::{ExposeSecret, SecretString};
 
 const ENCRYPTION_KEY: &str = "the-encryption-key-of-the-test-suite";
@@ -35,12 +35,17 @@ impl Played {
 
     /// With further top-level keys.
     async fn with(version: Version, more: &str) -> Self {
+        Self::for_some(version, more, "").await
+    }
+
+    /// With rules for the pages.
+    async fn for_some(version: Version, more: &str, rules: &str) -> Self {
         log_watch::never_logged(ENCRYPTION_KEY);
         let key = secret_file(ENCRYPTION_KEY);
         let envelope = format!("{{credentials: albert, key: {{file: {}}}, derivation: sha256}}", key.path().display());
         let routes = format!(
             "[{{path: /v1/**, access: public, upstream: api}}, {{path: /public/**, access: public, upstream: app}}, \
-             {{path: /**, upstream: app, envelope: {envelope}}}]"
+             {{path: /help/**, upstream: app}}, {{path: /**, upstream: app, envelope: {envelope}{rules}}}]"
         );
         let api = FakeAlbert::start(version).await;
         let differing = Differing {
@@ -383,6 +388,28 @@ async fn a_sign_in_elsewhere_asks_the_provider_again_as_every_page_does() {
     played.keyed.site.clock.advance(Duration::from_secs(61 * 60));
     let refused = client.navigate(elsewhere).await;
     assert!(!refused.location().contains("encrypted_token="), "a key was handed out: {}", refused.location());
+}
+
+/// The key of the pages leaves by `albert_endpoints` for those alone who may open the pages.
+#[tokio::test]
+async fn whom_the_rules_of_the_pages_keep_out_gets_no_key_elsewhere_either() {
+    let played = Played::for_some(Version::V04, "", ", require: {email_domain: test.proconnect.gouv.fr}").await;
+    let elsewhere = "/v1/auth/proconnect?origin=https://playground.example";
+    let admitted = played.keyed.site.client();
+    opened(&admitted, "/chat").await;
+    let given = admitted.navigate(elsewhere).await;
+    assert!(given.location().starts_with("https://playground.example/?encrypted_token="), "{}", given.location());
+
+    played.keyed.site.provider.sign_in_as(Agent::new("Jean", "Autre", "jean.autre@example.org"));
+    let other = played.keyed.site.client();
+    assert_eq!(other.browse("/help/x").await.status, 200);
+    assert_eq!(other.navigate("/chat").await.status, 403);
+    for path in [elsewhere, "/v1/oauth2/login?origin=https://playground.example"] {
+        let refused = other.navigate(path).await;
+        assert_eq!((refused.status, refused.header("location")), (403, None), "{path}: {}", refused.text());
+    }
+    let line = log_watch::access_line_with("require routes[3].require: does not hold (by email_domain)").await;
+    assert_eq!((&line["decision"], &line["status"]), (&json!("deny"), &json!(403)), "{line}");
 }
 
 #[tokio::test]

@@ -81,6 +81,19 @@ async fn whom_a_rule_keeps_out_learns_who_may_enter_and_a_program_learns_the_rul
     assert_eq!(site.echo.seen.borrow().requests, before);
 }
 
+/// Apps that do not tell `/Staff` from `/staff` would else serve there whom the rule keeps out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_spelling_of_a_path_leads_around_its_rules() {
+    let site = site().await;
+    let other = signed_in_as(&site, stranger()).await;
+    let robot = format!("Bearer {SERVICE_KEY}");
+    for path in ["/Staff/x", "/STAFF", "/staff./x", "/staff%20/x", "/%53taff/x", "/Programs/x", "/LEVEL/"] {
+        assert_eq!(other.fetch(path).await.status, 400, "{path}");
+        assert_eq!(other.get(path, &[("authorization", &robot)]).await.status, 400, "{path}");
+    }
+    assert_eq!(other.fetch("/staffing/x").await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_what_allows_is_enough_and_what_denies_wins() {
     let site = site().await;

@@ -467,6 +467,10 @@ async fn a_front_proxy_is_answered_by_the_site_that_it_asks_about() {
         ("app.example", "back.example", &of_app, 403, None),
         ("app.example", "back.example", &of_back, 403, None),
         ("back.example", "app.example", &of_app, 403, None),
+        // Nor by a port that the site does not have: a front proxy may serve that all the same.
+        ("app.example", "back.example:8443", &of_app, 403, None),
+        ("app.example", "BACK.example.:8443", &of_app, 403, None),
+        ("app.example", "app.example:8443", &of_app, 202, Some(EMAIL)),
     ];
     for listener in [several.address, several.asked_at.unwrap()] {
         let client = Client::new(listener);

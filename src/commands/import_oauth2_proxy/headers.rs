@@ -5,6 +5,7 @@
 //! behind it.
 
 use super::alpha::{Alpha, Fixed, Header, HeaderValue};
+use super::settings::Text;
 use super::translate::Import;
 use crate::commands::import::scalar;
 use std::fmt::Write as _;
@@ -161,6 +162,12 @@ impl Import {
         }
     }
 
+    /// What says that the e-mail address is another claim than `email`.
+    pub(super) fn email_claim(&self) -> Option<Text> {
+        let other = |flag| self.settings.text(flag).filter(|text| text.value.as_deref() != Some("email"));
+        other("oidc-email-claim").or_else(|| other("user-id-claim"))
+    }
+
     /// Which claims hold what oauth2-proxy calls by this name.
     fn claims(&mut self, name: &str) -> String {
         let written = |flag, usual: &str| {
@@ -169,10 +176,7 @@ impl Import {
         };
         match name {
             "user" => "sub".to_owned(),
-            "email" => {
-                let older = written("user-id-claim", "email");
-                written("oidc-email-claim", "email").or(older).unwrap_or_else(|| "email".to_owned())
-            }
+            "email" => self.email_claim().and_then(|text| text.value).unwrap_or_else(|| "email".to_owned()),
             // ProConnect's name for it as well.
             "groups" => written("oidc-groups-claim", "groups").unwrap_or_else(|| "groups|roles".to_owned()),
             other => other.to_owned(),

@@ -4,6 +4,7 @@
 //! no equivalent would open the app to people who were kept out: then the configuration is printed
 //! without routes, and does not load until somebody has decided.
 
+use super::settings::Text;
 use super::translate::Import;
 use crate::commands::import::{list, scalar};
 
@@ -58,15 +59,22 @@ impl Import {
             }
         } else {
             let known: Option<Vec<&str>> = domains.iter().map(|domain| domain.value.as_deref()).collect();
-            let condition =
-                known.filter(|known| file.is_none() && !known.is_empty()).and_then(|known| of_domains(&known));
+            // A rule looks at `email`, and not at what was taken for an address in its place.
+            let email_claim = self.email_claim();
+            let has_rule = file.is_none() && email_claim.is_none();
+            let condition = known.filter(|known| has_rule && !known.is_empty()).and_then(|known| of_domains(&known));
             if let (Some(condition), Some(first)) = (condition, domains.first()) {
                 enters.from.push(first.name.clone());
                 enters.policy.push(condition);
             } else if let Some(first) = domains.first() {
                 let all: Option<Vec<&str>> = domains.iter().map(|domain| domain.value.as_deref()).collect();
                 let which = all.map(|all| format!(": {}", all.join(", "))).unwrap_or_default();
-                let says = format!("let in people whose e-mail address is below some domains{which}");
+                let read = email_claim.map(|Text { name, value, .. }| match value {
+                    Some(claim) => format!(" (the claim {claim}, as {name} says)"),
+                    None => format!(" (the claim that {name} names)"),
+                });
+                let read = read.unwrap_or_default();
+                let says = format!("let in people whose e-mail address{read} is below some domains{which}");
                 restrictions.push(Restriction { name: first.name.clone(), says });
             }
             if let Some(file) = &file {

@@ -293,8 +293,9 @@ impl Resolver<'_> {
         if let Some(values) = &tests.one_of {
             all.push(is(self.one_of(&at.key("one_of"), values)?));
         }
-        if let Some(OneOrMore(values)) = &tests.all_of {
-            all.push(is(Test::AllOf(values.clone())));
+        if let Some(values) = &tests.all_of {
+            self.one_of(&at.key("all_of"), values)?;
+            all.push(is(Test::AllOf(values.0.clone())));
         }
         if let Some(values) = &tests.none_of {
             // Of somebody who has no such claim nothing is known.
@@ -323,6 +324,10 @@ impl Resolver<'_> {
             Some(true) => all.push(is(Test::Present)),
             Some(false) => all.push(Condition::None(vec![is(Test::Present)])),
             None => {}
+        }
+        // What cannot be read is a mistake of its own.
+        if all.is_empty() && self.excused.iter().any(|faulty| at.covers(faulty)) {
+            return None;
         }
         if all.is_empty() {
             self.fault(at, "says nothing; write a value, or a test such as {at_least: 3} or {present: true}");
