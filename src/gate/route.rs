@@ -214,7 +214,11 @@ fn loose(segment: &str) -> impl Iterator<Item = char> {
 
 /// All routes, most specific first.
 #[derive(Clone, Debug)]
-pub struct Table(Vec<Route>);
+pub struct Table {
+    routes: Vec<Route>,
+    /// Of each, whether one before it keeps more out: for most nothing else need be looked at.
+    is_guarded: Vec<bool>,
+}
 
 /// Two routes (by index, as given) that would match the same requests with equal right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +270,12 @@ impl Table {
             let methods = || a.methods.is_empty().cmp(&b.methods.is_empty());
             host.then_with(path).then_with(methods)
         });
-        Ok(Self(routes))
+        let is_guarded = routes
+            .iter()
+            .enumerate()
+            .map(|(index, route)| routes.iter().take(index).any(|before| before.keeps_out_more_than(route)))
+            .collect();
+        Ok(Self { routes, is_guarded })
     }
 
     /// Finds the route of a request, which every reading of its path must fall under.
@@ -279,7 +288,7 @@ impl Table {
         if path.others().iter().any(|other| self.position(host, method, other) != literal) {
             return Found::Ambiguous;
         }
-        match literal.and_then(|index| Some((index, self.0.get(index)?))) {
+        match literal.and_then(|index| Some((index, self.routes.get(index)?))) {
             Some((index, _)) if path.any(|path| self.is_guarded(index, host, method, path)) => Found::Ambiguous,
             Some((index, route)) => Found::Route(index, route),
             None => Found::Nothing,
@@ -288,31 +297,34 @@ impl Table {
 
     /// Whether some route names its methods.
     pub fn tells_methods_apart(&self) -> bool {
-        self.0.iter().any(|route| !route.methods.is_empty())
+        self.routes.iter().any(|route| !route.methods.is_empty())
     }
 
     /// Whether a lenient app would take `path`, which is of the route at `index`, for one of another
     /// that keeps more out; to all of them HEAD is GET. Such a route is more specific, and stands before it.
     fn is_guarded(&self, index: usize, host: &str, method: &Method, path: &str) -> bool {
+        if !self.is_guarded.get(index).copied().unwrap_or(true) {
+            return false;
+        }
         let as_get = *method == Method::HEAD;
         let is_for = |route: &&Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
-        let mut before = self.0.iter().take(index).filter(is_for);
+        let mut before = self.routes.iter().take(index).filter(is_for);
         let meant = before.find(|route| route.path.matches_loosely(path));
         meant.zip(self.get(index)).is_some_and(|(meant, found)| meant.keeps_out_more_than(found))
     }
 
     /// The route at `index`.
     pub fn get(&self, index: usize) -> Option<&Route> {
-        self.0.get(index)
+        self.routes.get(index)
     }
 
     /// All routes in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.0.iter()
+        self.routes.iter()
     }
 
     fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
-        self.0.iter().position(|route| route.is_for(host, method) && route.path.matches(path))
+        self.routes.iter().position(|route| route.is_for(host, method) && route.path.matches(path))
     }
 }
 
