@@ -423,11 +423,11 @@ async fn want_of_a_credential_is_a_refusal_and_an_outage_is_one() {
     .await;
     let cookies = signed_in(&site).await.cookie_header("app.example").unwrap();
     let front = Client::new(site.asked_at.unwrap());
-    for (path, status) in [("/lost/x", 403), ("/down/x", 503), ("/x", 202)] {
+    for (path, status) in [("/lost/x", 403), ("/down/x", 503), ("/neither/x", 202)] {
         let own = [("cookie", cookies.as_str())];
         assert_eq!(ask(&front, "nginx", "GET", path, &own).await.status, status, "{path}");
         let line = access_line_with(path).await;
-        let route = if path == "/x" { "/**".to_owned() } else { path.replace('x', "**") };
+        let route = if path == "/neither/x" { "/**".to_owned() } else { path.replace('x', "**") };
         assert_eq!(line["route"].as_str(), Some(route.as_str()), "{line}");
     }
 }
