@@ -259,7 +259,11 @@ impl Subject {
             Self::Groups => plain(claims.groups()),
             // One address; with several nobody can say which is meant.
             Self::Email => claims.text("email").map(folded).unwrap_or_default(),
-            Self::EmailDomain => claims.text("email").and_then(domain::of_email).map(folded).unwrap_or_default(),
+            // With a dot at its end it is the same domain (RFC 1034 §3.1): no way round a `deny`.
+            Self::EmailDomain => {
+                let domain = claims.text("email").and_then(domain::of_email);
+                domain.map(|domain| folded(domain.strip_suffix('.').unwrap_or(domain))).unwrap_or_default()
+            }
             Self::Siren => {
                 let own = claims.text("siren");
                 let of_siret =
@@ -401,6 +405,10 @@ mod tests {
         }
         assert!(holds(&condition, &json!({"email": "A@Example.FR"})));
         assert!(holds(&condition, &json!({"email": "a@b.example.fr"})));
+        assert!(
+            holds(&condition, &json!({"email": "a@Example.fr."}))
+                && !holds(&condition, &json!({"email": "a@example.fr.."}))
+        );
     }
 
     #[test]

@@ -206,7 +206,10 @@ impl Endpoints {
         now: Timestamp,
     ) -> Option<Reply> {
         let parts = request.parts();
-        let id = self.login.form_page_in(&parts.headers).filter(|_| parts.method == Method::POST)?;
+        if parts.method != Method::POST {
+            return None;
+        }
+        let id = self.login.form_page_in(&parts.headers)?;
         let arrived = async {
             let session = opened.and_then(|opened| self.sessions.read(opened, now).ok());
             let Some(session) = session else { return Ok(false) };
