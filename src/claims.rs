@@ -57,6 +57,13 @@ impl<'a> ClaimsView<'a> {
         GROUPS.iter().find_map(|name| self.get(name)).map_or(&[], ClaimValue::values)
     }
 
+    /// The same claims, with this one in the place of the one of its name.
+    #[must_use]
+    pub fn with(&self, name: &'a str, value: ClaimValue<'a>) -> Self {
+        let others = self.0.iter().filter(|(held, _)| *held != name).cloned();
+        Self(others.chain([(name, value)]).collect())
+    }
+
     /// Every claim, by name.
     pub fn iter(&self) -> impl Iterator<Item = &(&'a str, ClaimValue<'a>)> {
         self.0.iter()

@@ -14,6 +14,7 @@ pub struct Caller {
     pub(in crate::bearer) key: Option<String>,
     pub(in crate::bearer) claims: Claims,
     pub(in crate::bearer) ends_at: Option<Timestamp>,
+    pub(in crate::bearer) authenticated_at: Option<Timestamp>,
 }
 
 impl Caller {
@@ -40,6 +41,18 @@ impl Caller {
         &self.claims
     }
 
+    /// Whether an issuer speaks of somebody who could prove more of themselves, and not the configuration
+    /// of a program.
+    pub fn is_of_an_issuer(&self) -> bool {
+        self.key.is_none()
+    }
+
+    /// When the person whose token it is proved who they are (`auth_time`, RFC 9068 §2.2.1), where it
+    /// says so.
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.authenticated_at
+    }
+
     /// When the token ends, where it says so.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.ends_at
@@ -48,6 +61,6 @@ impl Caller {
     /// A caller for the tests of other rooms, as if this rule had verified a token.
     #[cfg(test)]
     pub(crate) fn for_tests(rule: usize, claims: &serde_json::Map<String, serde_json::Value>) -> Self {
-        Self { rule, name: "api".to_owned(), key: None, claims: Claims::from_json(claims), ends_at: None }
+        Self { rule, name: "api".to_owned(), key: None, claims: Claims::from_json(claims), ends_at: None, authenticated_at: None }
     }
 }

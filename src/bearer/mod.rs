@@ -260,6 +260,7 @@ impl Bearers {
             key: None,
             claims: token.claims().clone().retaining(|name| self.kept_claims.contains(name)),
             ends_at: token.ends_at(),
+            authenticated_at: token.authenticated_at(),
         }
     }
 
@@ -283,6 +284,7 @@ impl Bearers {
             key: Some(name.to_owned()),
             claims: claims.clone().retaining(|name| self.kept_claims.contains(name)),
             ends_at,
+            authenticated_at: None,
         }
     }
 

@@ -10,7 +10,8 @@
 //! What this page adds is the order of things: a request without a route is refused before its
 //! session is looked at; [`admit`] alone makes a [`Permit`]; without one there is no `Forward`. What
 //! only the provider or the store knows is asked by the caller, once (`Refresh`), and then this
-//! page again. An arm for step-up joins when there is something that produces it.
+//! page again. Whom a stronger or a fresher sign-in would let in is led to one (`StepUp`); where anything
+//! else is missing nobody is.
 //!
 //! A request that shows a bearer token on a route which takes some is decided by that alone
 //! ([`decide_by_bearer`]): its cookie is not looked at, so that neither can stand in for the other.
@@ -21,11 +22,12 @@ use super::policy::{NotAdmitted, Permit, admit, admit_caller};
 use super::route::Found;
 use super::rules::{Circumstances, Refusal};
 use crate::bearer::{Caller, Fault};
+use crate::oidc::StepUp;
 use crate::session::{NoSession, Session};
 use crate::web::kind::Kind;
 
 /// What becomes of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Decision<'a> {
     /// It goes to the app of this route (by its index), with the identity that the permit holds.
     Forward(usize, Permit<'a>),
@@ -33,6 +35,8 @@ pub enum Decision<'a> {
     Refresh,
     /// The browser is led to sign in and comes back to this address.
     SignIn(NoSession),
+    /// The rules would hold after this step-up, and nothing else is missing.
+    StepUp(StepUp),
     /// An outage has lasted too long to go on without what is out.
     Unavailable(NoSession),
     /// It is refused.
@@ -111,6 +115,7 @@ pub fn decide<'a>(
         Err(_) if asks => return Decision::Refresh,
         Err(NotAdmitted::Constraints) => return Decision::Deny(Denial::NotAllowed),
         Err(NotAdmitted::Rules(refusal)) => return Decision::Deny(Denial::NotAdmitted(index, refusal)),
+        Err(NotAdmitted::StepUp(step_up)) => return Decision::StepUp(step_up),
         Err(NotAdmitted::NoSession(reason)) => reason,
     };
     match kind {
@@ -141,6 +146,7 @@ pub fn decide_by_bearer<'a>(
         Ok(Ok(permit)) => Decision::Forward(index, permit),
         Ok(Err(NotAdmitted::Constraints)) => Decision::Deny(Denial::NotAllowed),
         Ok(Err(NotAdmitted::Rules(refusal))) => Decision::Deny(Denial::NotAdmitted(index, refusal)),
+        Ok(Err(NotAdmitted::StepUp(step_up))) => Decision::StepUp(step_up),
         Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_))) => Decision::Deny(Denial::Bearer(Fault::Token)),
         Err(fault) => Decision::Deny(Denial::Bearer(fault)),
     }

@@ -10,12 +10,14 @@ pub mod headers;
 pub mod policy;
 pub mod route;
 pub mod rules;
+mod step_up;
 pub mod template;
 
 pub use decide::Denial;
 
 use crate::bearer::{Caller, Fault, Presented, presented};
 use crate::clock::Timestamp;
+use crate::oidc::StepUp;
 use crate::random::Random;
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::web::cors;
@@ -123,6 +125,17 @@ pub enum Verdict<'g> {
         return_to: ReturnTo,
         /// Why it has no session; for the log.
         reason: NoSession,
+    },
+    /// The rules of the route would hold after this step-up.
+    StepUp {
+        /// What is asked for.
+        step_up: StepUp,
+        /// The session that it is for; none where it is a bearer token that does not do.
+        session: Option<OpenedSession>,
+        /// Who waits.
+        kind: Kind,
+        /// Where a browser comes back to.
+        return_to: ReturnTo,
     },
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
@@ -435,11 +448,10 @@ impl Gate {
                     Err(reason) => Verdict::Deny(Denial::NotSignedIn(reason)),
                 };
             }
-            Decision::SignIn(reason) => {
-                // An address that cannot be carried through is no reason not to sign in.
-                let return_to =
-                    ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
-                return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
+            Decision::SignIn(reason) => return Verdict::SignIn { return_to: self.return_to(case), reason },
+            Decision::StepUp(step_up) => {
+                let return_to = self.return_to(case);
+                return Verdict::StepUp { step_up, session: opened.ok(), kind: case.kind, return_to };
             }
             Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
             Decision::Deny(denial) => return Verdict::Deny(denial),
@@ -457,6 +469,13 @@ impl Gate {
             is_preflight,
             bearer_ends_at: None,
         })
+    }
+
+    /// Where a browser comes back to. An address that cannot be carried through is no reason not to
+    /// sign in.
+    fn return_to(&self, case: &Case<'_, '_>) -> ReturnTo {
+        let parsed = ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
+        parsed.unwrap_or_else(|_| ReturnTo::root())
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.
@@ -548,6 +567,10 @@ impl<'g> Case<'g, '_> {
                 bearer_ends_at: permit.caller().and_then(Caller::ends_at),
             }),
             (Decision::Deny(denial), _) => Verdict::Deny(denial),
+            // Whoever shows a token goes nowhere by itself.
+            (Decision::StepUp(step_up), _) => {
+                Verdict::StepUp { step_up, session: None, kind: Kind::Program, return_to: ReturnTo::root() }
+            }
             (_, _) => Verdict::Deny(Denial::Bearer(Fault::Token)),
         }
     }

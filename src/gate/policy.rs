@@ -7,6 +7,7 @@ use super::constraints::Constraints;
 use super::route::{Access, Route};
 use super::rules::{Asker, Circumstances, Refusal};
 use crate::bearer::Caller;
+use crate::oidc::StepUp;
 use crate::session::{NoSession, Session};
 
 /// Leave to pass, with whoever passes.
@@ -50,7 +51,7 @@ impl Permit<'_> {
 }
 
 /// Why a request may not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotAdmitted {
     /// It has no session that holds.
     NoSession(NoSession),
@@ -60,6 +61,8 @@ pub enum NotAdmitted {
     Constraints,
     /// Whoever it is, a rule of the route keeps them out.
     Rules(Refusal),
+    /// A rule of the route keeps them out, and would not after such a step-up.
+    StepUp(StepUp),
 }
 
 /// Applies the rules of `route` to whoever shows a bearer token, and what the front proxy asks for
@@ -77,8 +80,10 @@ pub fn admit_caller<'s>(
         return Err(NotAdmitted::NoBearer);
     }
     let claims = caller.claims().view();
-    let asker = Asker { claims: &claims, authenticated_at: None, at };
-    route.rules.judge(&asker).map_err(NotAdmitted::Rules)?;
+    let asker = Asker { claims: &claims, authenticated_at: caller.authenticated_at(), at };
+    route.rules.judge(&asker).map_err(|refusal| {
+        kept_out(route, &asker, refusal, caller.is_of_an_issuer() && constraints.admit(&claims))
+    })?;
     if constraints.admit(&claims) {
         Ok(Permit { holder: Holder::Caller(caller) })
     } else {
@@ -102,12 +107,19 @@ pub fn admit<'s>(
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
             let asker = Asker { claims: session.claims(), authenticated_at: session.authenticated_at(), at };
-            route.rules.judge(&asker).map_err(NotAdmitted::Rules)?;
-            if constraints.admit(session.claims()) {
+            let admitted = || constraints.admit(session.claims());
+            route.rules.judge(&asker).map_err(|refusal| kept_out(route, &asker, refusal, admitted()))?;
+            if admitted() {
                 Ok(Permit { holder: Holder::Person(session) })
             } else {
                 Err(NotAdmitted::Constraints)
             }
         }
     }
+}
+
+/// Whether a step-up is all that is missing, for somebody who can make one.
+fn kept_out(route: &Route, asker: &Asker<'_>, refusal: Refusal, can_step_up: bool) -> NotAdmitted {
+    let step_up = if can_step_up { route.rules.step_up(asker) } else { None };
+    step_up.map_or(NotAdmitted::Rules(refusal), NotAdmitted::StepUp)
 }

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// In which circumstances a request is judged.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +78,8 @@ pub enum Condition {
     Any(Vec<Self>),
     /// None of them.
     None(Vec<Self>),
+    /// They proved who they are no longer ago than this. A moment that is not known is no recent one.
+    MaxAge(Duration),
     /// One of the values of something that is known of somebody passes a test.
     Is(Subject, Test),
 }
@@ -94,7 +97,11 @@ pub enum Subject {
     Email,
     /// The SIREN: its own claim, or else the first nine digits of the SIRET.
     Siren,
+    /// When they proved who they are: [`Condition::MaxAge`] looks at it, and no test.
+    AuthTime,
 }
+
+const AUTH_TIME: &Subject = &Subject::AuthTime;
 
 /// What a value has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +237,7 @@ impl Condition {
             Self::All(all) => all.iter().all(|one| one.holds(asker)),
             Self::Any(any) => any.iter().any(|one| one.holds(asker)),
             Self::None(none) => !none.iter().any(|one| one.holds(asker)),
+            Self::MaxAge(age) => asker.authenticated_at.is_some_and(|at| asker.at.now.since(at) < *age),
             Self::Is(subject, test) => test.passes(&subject.values(asker.claims)),
         }
     }
@@ -241,7 +249,20 @@ impl Condition {
                     part.subjects(note);
                 }
             }
+            Self::MaxAge(_) => note(AUTH_TIME),
             Self::Is(subject, _) => note(subject),
+        }
+    }
+
+    /// Each condition in it that has no others in it.
+    pub(super) fn leaves<'c>(&'c self, note: &mut impl FnMut(&'c Self)) {
+        match self {
+            Self::All(parts) | Self::Any(parts) | Self::None(parts) => {
+                for part in parts {
+                    part.leaves(note);
+                }
+            }
+            Self::MaxAge(_) | Self::Is(..) => note(self),
         }
     }
 }
@@ -255,6 +276,7 @@ impl Subject {
             Self::EmailDomain => "email_domain",
             Self::Email => "email",
             Self::Siren => "siren",
+            Self::AuthTime => "auth_time",
         }
     }
 
@@ -267,6 +289,8 @@ impl Subject {
             Self::Groups => crate::claims::GROUPS.to_vec(),
             Self::EmailDomain | Self::Email => vec!["email"],
             Self::Siren => vec!["siren", "siret"],
+            // Sessions keep it beside the claims.
+            Self::AuthTime => Vec::new(),
         }
     }
 
@@ -292,6 +316,7 @@ impl Subject {
                     || claims.text("siret").filter(|siret| siret.len() == 14).and_then(|siret| siret.get(..9));
                 own.or_else(of_siret).map(|siren| vec![Cow::Borrowed(siren)]).unwrap_or_default()
             }
+            Self::AuthTime => Vec::new(),
         }
     }
 }
@@ -557,7 +582,7 @@ mod tests {
                 match condition {
                     Condition::None(_) => false,
                     Condition::All(parts) | Condition::Any(parts) => parts.iter().all(without_none),
-                    Condition::Is(..) => true,
+                    Condition::Is(..) | Condition::MaxAge(_) => true,
                 }
             }
             if without_none(&condition) {

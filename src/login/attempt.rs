@@ -8,6 +8,7 @@
 
 use super::browser::Browser;
 use crate::clock::Timestamp;
+use crate::oidc::StepUp;
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::{KeyRing, Purpose};
 use crate::web::return_to::ReturnTo;
@@ -35,6 +36,8 @@ pub struct Wish {
     pub silent: bool,
     /// Whether this takes the place of an attempt whose login cookie was lost.
     pub again: bool,
+    /// What is asked for besides, of somebody who has a session.
+    pub step_up: Option<StepUp>,
 }
 
 /// Who takes the answer to an attempt. A `state` for one is nothing to another.
@@ -44,6 +47,8 @@ pub enum Taker {
     Callback,
     /// The app's own page, which hands it on in the browser that began.
     App,
+    /// We, from the browser that ended its session at the provider in order to begin another one there.
+    SignedOut,
     /// An app that has no cookies: whoever shows the `state` is taken for who began. What stands
     /// for the browser is in it, sealed.
     Cookieless,
@@ -54,6 +59,7 @@ impl Taker {
         match self {
             Self::Callback => b"state",
             Self::App => b"state of an app",
+            Self::SignedOut => b"state of a sign-out",
             Self::Cookieless => b"state of an app without cookies",
         }
     }
@@ -68,6 +74,7 @@ struct Written<'a> {
     silent: bool,
     again: bool,
     return_to: &'a str,
+    step_up: Option<StepUp>,
 }
 
 /// Why a `state` is not an attempt of this browser.
@@ -112,6 +119,7 @@ impl Attempt {
             silent: self.wish.silent,
             again: self.wish.again,
             return_to: self.wish.return_to.as_str(),
+            step_up: self.wish.step_up.clone(),
         };
         let mut plaintext = Zeroizing::new(postcard::to_stdvec(&written).map_err(|_| NoRandomness)?);
         if taker == Taker::Cookieless {
@@ -170,7 +178,7 @@ impl Attempt {
         }
         // We sealed it, and still: there is one way to make a return target.
         let return_to = return_to(written.return_to).unwrap_or_else(ReturnTo::root);
-        let wish = Wish { return_to, silent: written.silent, again: written.again };
+        let wish = Wish { return_to, silent: written.silent, again: written.again, step_up: written.step_up };
         let same: bool = written.proof.as_bytes().ct_eq(proof(browser, &written.id).as_bytes()).into();
         if same {
             Ok(Self { id: written.id, started: written.started, wish })
@@ -248,7 +256,7 @@ mod tests {
     }
 
     fn wish() -> Wish {
-        Wish { return_to: ReturnTo::root(), silent: false, again: false }
+        Wish { return_to: ReturnTo::root(), silent: false, again: false, step_up: None }
     }
 
     #[test]
@@ -257,7 +265,8 @@ mod tests {
         let (mine, other, random) = (new_browser(&cookies), new_browser(&cookies), SystemRandom::new());
         let here = |text: &str| ReturnTo::parse(text, &url, &prefix).ok();
         let return_to = here("/a?b=c").unwrap();
-        let wish = Wish { return_to, silent: true, again: false };
+        let step_up = StepUp { acr_values: vec!["eidas3".into()], max_age: Some(Duration::from_secs(900)) };
+        let wish = Wish { return_to, silent: true, again: false, step_up: Some(step_up) };
         let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap();
         let state = state.seal(Taker::Callback, &mine, &ring, &random).unwrap();
         let open = |browser: &Browser, state: &str, now| {
@@ -290,7 +299,7 @@ mod tests {
         let (_, _, cookies, ring) = site();
         let (browser, random) = (new_browser(&cookies), SystemRandom::new());
         let attempt = Attempt::begin(wish(), at(0), &random).unwrap();
-        let takers = [Taker::Callback, Taker::App, Taker::Cookieless];
+        let takers = [Taker::Callback, Taker::App, Taker::SignedOut, Taker::Cookieless];
         for made in takers {
             let state = attempt.seal(made, &browser, &ring, &random).unwrap();
             for shown in takers {

@@ -60,7 +60,7 @@ impl Login {
         } else {
             (Taker::App, Browser::of_or_new(headers, &self.cookies, random)?)
         };
-        let wish = Wish { return_to: ReturnTo::root(), silent: false, again: false };
+        let wish = Wish { return_to: ReturnTo::root(), silent: false, again: false, step_up: None };
         let (authorize_url, state) = self.authorization(taker, &browser, wish, hint.as_deref(), now, random).await?;
         let cookie = if is_cookieless { None } else { browser.cookie(&self.cookies, self.settings.attempt_lifetime) };
         Ok(Invitation { authorize_url, state, cookie })
@@ -136,7 +136,8 @@ impl CallbackError {
             | Self::NoCode
             | Self::Unreachable(_)
             | Self::Redeem(_)
-            | Self::Begin(_) => false,
+            | Self::Begin(_)
+            | Self::StepUp(_) => false,
         }
     }
 }

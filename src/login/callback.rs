@@ -13,6 +13,7 @@ use super::attempt::{Attempt, NoAttempt, Taker, Wish};
 use super::browser::Browser;
 use super::query::{Parameters, Repeated};
 use super::start::StartError;
+use super::step_up::StepUpError;
 use crate::clock::Timestamp;
 use crate::oidc::{Code, RedeemError, Unreachable};
 use crate::random::Random;
@@ -33,6 +34,15 @@ pub enum Arrival {
         session: SessionId,
         /// What its cookie opens to.
         opened: Arc<OpenedSession>,
+    },
+    /// The session has stepped up.
+    SteppedUp {
+        /// Where the browser goes now.
+        location: String,
+        /// The session's cookies.
+        cookies: Vec<HeaderValue>,
+        /// The session.
+        session: SessionId,
     },
     /// A callback seen before, or of a cookie that was lost, in a browser that has a session: a
     /// reload, the back button, or a tab that another one was faster than.
@@ -97,6 +107,9 @@ pub enum CallbackError {
     /// The session could not begin.
     #[error(transparent)]
     Begin(#[from] BeginError),
+    /// Somebody was to prove more of themselves, and did not.
+    #[error(transparent)]
+    StepUp(#[from] StepUpError),
 }
 
 impl From<Repeated> for CallbackError {
@@ -155,6 +168,15 @@ impl Login {
         }
         let code = code.ok_or(CallbackError::NoCode)?;
         let answered = Answered { code, attempt: &attempt, browser: &browser, taker };
+        // Whose session has ended meanwhile signs in like everybody else.
+        if let Some(step_up) = &attempt.wish.step_up
+            && let Ok(opened) = self.live(headers, now)
+        {
+            let location = attempt.wish.return_to.location(&self.public_url);
+            let Begun { id, cookies, .. } =
+                self.stepped_up(&answered, step_up, &opened, headers, place, now, random).await?;
+            return Ok(Arrival::SteppedUp { location, cookies, session: id });
+        }
         let Begun { id, opened, cookies } = self.arrive(&answered, headers, place, now, random).await?;
         let location = attempt.wish.return_to.location(&self.public_url);
         Ok(Arrival::SignedIn { location, cookies, session: id, opened })

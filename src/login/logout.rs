@@ -152,7 +152,7 @@ impl Login {
 
     /// Revokes the tokens at the provider, where it takes that (RFC 7009). Nobody waits for it: the
     /// session is over whatever comes of it.
-    fn give_back(&self, tokens: Tokens, now: Timestamp) {
+    pub(super) fn give_back(&self, tokens: Tokens, now: Timestamp) {
         let provider = Arc::clone(&self.provider);
         tokio::spawn(async move {
             if let Err(error) = provider.revoke(&tokens, now).await {

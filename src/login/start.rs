@@ -8,11 +8,12 @@ use super::browser::Browser;
 use super::query::Parameters;
 use super::{Entry, Login};
 use crate::clock::Timestamp;
-use crate::oidc::{AuthorizationRequest, Unreachable};
+use crate::oidc::{AuthorizationRequest, StepUp, Unreachable};
 use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue};
+use std::time::Duration;
 use url::Url;
 
 /// How the browser goes on.
@@ -20,7 +21,7 @@ use url::Url;
 pub enum Start {
     /// To the provider, with the login cookie that binds the attempt to this browser.
     Provider {
-        /// The authorization request.
+        /// The authorization request, or what has to come before it.
         location: String,
         /// The login cookie.
         cookie: Option<HeaderValue>,
@@ -50,6 +51,8 @@ pub struct Asked {
     pub return_to: ReturnTo,
     /// Whom to suggest to the provider, if it looks like an e-mail address.
     pub login_hint: Option<String>,
+    /// What is asked for of somebody who has a session: `acr_values`, `max_age` (RFC 9470 §4).
+    pub step_up: Option<StepUp>,
 }
 
 impl Login {
@@ -64,6 +67,7 @@ impl Login {
         Asked {
             return_to: return_to.unwrap_or_else(|| self.settings.after.clone()),
             login_hint: login_hint(&parameters),
+            step_up: step_up(&parameters),
         }
     }
 
@@ -95,7 +99,7 @@ impl Login {
                 true
             }
         };
-        let wish = Wish { return_to, silent, again: false };
+        let wish = Wish { return_to, silent, again: false, step_up: None };
         let (location, cookie) = self.to_provider(headers, wish, None, now, random).await?;
         Ok(Start::Provider { location, cookie })
     }
@@ -111,8 +115,14 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        let wish = Wish { return_to: asked.return_to, silent: false, again: false };
-        let (location, cookie) = self.to_provider(headers, wish, asked.login_hint.as_deref(), now, random).await?;
+        let Asked { return_to, step_up, login_hint } = asked;
+        if let Some(step_up) = step_up
+            && let Ok(opened) = self.live(headers, now)
+        {
+            return self.step_up(&opened, headers, return_to, step_up, now, random).await;
+        }
+        let wish = Wish { return_to, silent: false, again: false, step_up: None };
+        let (location, cookie) = self.to_provider(headers, wish, login_hint.as_deref(), now, random).await?;
         Ok(Start::Provider { location, cookie })
     }
 
@@ -141,7 +151,7 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<(String, String), StartError> {
-        let silent = wish.silent;
+        let (silent, step_up) = (wish.silent, wish.step_up.clone());
         let attempt = Attempt::begin(wish, now, random)?;
         let state = attempt.seal(taker, browser, &self.ring, random)?;
         let request = AuthorizationRequest {
@@ -150,6 +160,7 @@ impl Login {
             pkce_verifier: &attempt.pkce_verifier(browser),
             silent,
             login_hint,
+            step_up: step_up.as_ref(),
             redirect_uri: self.redirect_uri(taker),
         };
         let location = self.provider.authorization_url(&request, now).await?.to_string();
@@ -170,8 +181,26 @@ pub(super) fn login_hint(parameters: &Parameters<'_>) -> Option<String> {
     hint.map(str::to_owned)
 }
 
+/// The most levels that an address asks for, and the longest of them.
+const MOST_LEVELS: usize = 16;
+const LONGEST_LEVEL: usize = 128;
+
+/// What an address or a form asks for besides. More can be asked for by whoever wrote it, never less: what
+/// came of it is looked at, and a session is not lowered.
+fn step_up(parameters: &Parameters<'_>) -> Option<StepUp> {
+    let one = |name| parameters.get(name).ok().flatten();
+    let levels: Vec<String> = one("acr_values").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    let is_plain = |level: &String| level.len() <= LONGEST_LEVEL && level.bytes().all(|byte| byte.is_ascii_graphic());
+    let max_age = match one("max_age") {
+        Some(seconds) => Some(Duration::from_secs(seconds.parse::<u32>().ok()?.max(60).into())),
+        None => None,
+    };
+    let counts = levels.len() <= MOST_LEVELS && levels.iter().all(is_plain);
+    (counts && !(levels.is_empty() && max_age.is_none())).then_some(StepUp { acr_values: levels, max_age })
+}
+
 /// Providers answer a malformed hint with an error page of their own (ProConnect: Y000400).
-fn looks_like_email(hint: &str) -> bool {
+pub(super) fn looks_like_email(hint: &str) -> bool {
     let plain = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"@<>\"',;:\\".contains(&byte))
     };

@@ -72,6 +72,7 @@ pub struct TokenIssuer {
 pub struct AccessToken {
     claims: Claims,
     ends_at: Option<Timestamp>,
+    authenticated_at: Option<Timestamp>,
 }
 
 /// Why an access token does not count. Messages hold nothing that the token says.
@@ -117,6 +118,11 @@ impl AccessToken {
     /// From this moment on its dates refuse it, the leeway included; none where it says no end.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.ends_at
+    }
+
+    /// When the person proved who they are (RFC 9068 §2.2.1), where it says so.
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.authenticated_at
     }
 }
 
@@ -214,9 +220,13 @@ pub(super) fn accepted(
         return Err(AccessTokenError::InsufficientScope);
     }
     let exp = time(&claims, "exp").map_err(AccessTokenError::OutOfDate)?;
+    let authenticated_at = time(&claims, "auth_time").map_err(AccessTokenError::OutOfDate)?;
+    if authenticated_at.is_some_and(|at| at > now.plus(demands.clock_leeway)) {
+        return Err(AccessTokenError::OutOfDate(IdTokenError::NotYet("auth_time")));
+    }
     drop_unverified_email(&mut claims);
     let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
-    Ok(AccessToken { claims, ends_at: exp.map(|exp| exp.plus(demands.clock_leeway)) })
+    Ok(AccessToken { claims, authenticated_at, ends_at: exp.map(|exp| exp.plus(demands.clock_leeway)) })
 }
 
 /// Where the header does not say what a token is: what else does. Nothing is, in general, that an

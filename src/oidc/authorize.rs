@@ -5,7 +5,7 @@
 
 use super::AuthorizationRequest;
 use super::query::{Parameter, with_parameters};
-use super::settings::Settings;
+use super::settings::{Reauthentication, Settings};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
@@ -44,14 +44,21 @@ pub(super) fn url(endpoint: &Url, settings: &Settings, request: &AuthorizationRe
         ("code_challenge", challenge(request.pkce_verifier).into()),
         ("code_challenge_method", "S256".into()),
     ];
-    if let Some(claims) = claims(settings) {
+    let levels = levels(settings, request);
+    if let Some(claims) = claims(settings, &levels) {
         parameters.push(("claims", claims.into()));
     }
-    if !settings.acr_values.is_empty() {
-        parameters.push(("acr_values", settings.acr_values.join(" ").into()));
+    if !levels.is_empty() {
+        parameters.push(("acr_values", levels.join(" ").into()));
     }
     if request.silent {
         parameters.push(("prompt", "none".into()));
+    } else if let Some(max_age) = request.step_up.and_then(|step_up| step_up.max_age)
+        && settings.reauthentication == Reauthentication::ByRequest
+    {
+        // Each for those that do not know the other; §3.1.2.1 has `auth_time` come with `max_age`.
+        parameters.push(("max_age", max_age.as_secs().to_string().into()));
+        parameters.push(("prompt", "login".into()));
     }
     if let Some(hint) = request.login_hint {
         parameters.push(("login_hint", hint.into()));
@@ -70,12 +77,25 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()))
 }
 
+/// The `acr` values of which one is required: those of this request, as far as all sign-ins have to be
+/// one of some.
+fn levels<'a>(settings: &'a Settings, request: &AuthorizationRequest<'a>) -> Vec<&'a str> {
+    let always = || settings.acr_values.iter().map(String::as_str);
+    let asked = request.step_up.map(|step_up| step_up.acr_values.as_slice()).unwrap_or_default();
+    let both: Vec<&str> = asked.iter().map(String::as_str).filter(|one| always().any(|level| level == *one)).collect();
+    match (settings.acr_values.is_empty(), asked.is_empty()) {
+        (_, true) => always().collect(),
+        (true, false) => asked.iter().map(String::as_str).collect(),
+        (false, false) => both,
+    }
+}
+
 /// The `claims` parameter (§5.5), with the required `acr` values as an essential claim of the ID
 /// token: `acr_values` alone would be a wish (§5.5.1.1).
-fn claims(settings: &Settings) -> Option<String> {
+fn claims(settings: &Settings, levels: &[&str]) -> Option<String> {
     let mut claims = settings.claims.clone();
-    if !settings.acr_values.is_empty() {
-        let acr = json!({"essential": true, "values": settings.acr_values});
+    if !levels.is_empty() {
+        let acr = json!({"essential": true, "values": levels});
         match claims.entry("id_token").or_insert_with(|| Value::Object(Map::new())) {
             Value::Object(id_token) => {
                 id_token.insert("acr".to_owned(), acr);
@@ -89,10 +109,20 @@ fn claims(settings: &Settings) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oidc::stub;
+    use crate::oidc::{StepUp, stub};
     use std::collections::HashMap;
+    use std::time::Duration;
 
     fn parameters(settings: &Settings, silent: bool, login_hint: Option<&str>) -> HashMap<String, String> {
+        stepping_up(settings, silent, login_hint, None)
+    }
+
+    fn stepping_up(
+        settings: &Settings,
+        silent: bool,
+        login_hint: Option<&str>,
+        step_up: Option<&StepUp>,
+    ) -> HashMap<String, String> {
         let endpoint = Url::parse("https://op.test/authorize?tenant=1&state=theirs").unwrap();
         let request = AuthorizationRequest {
             state: "the-state",
@@ -100,6 +130,7 @@ mod tests {
             pkce_verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
             silent,
             login_hint,
+            step_up,
             redirect_uri: None,
         };
         let pairs: Vec<(String, String)> = url(&endpoint, settings, &request).query_pairs().into_owned().collect();
@@ -178,5 +209,29 @@ mod tests {
         }
         let sent = parameters(&settings, false, None);
         assert_eq!(sent["prompt"], "theirs", "a fixed prompt counts where none is asked for");
+    }
+
+    #[test]
+    fn a_step_up_asks_for_its_levels_and_for_a_recent_proof_where_the_provider_knows_how() {
+        let mut settings = stub::settings("https://op.test");
+        let level = StepUp { acr_values: vec!["eidas2".into(), "eidas3".into()], max_age: None };
+        let recent = StepUp { max_age: Some(Duration::from_secs(900)), ..StepUp::default() };
+        let essential = |sent: &HashMap<String, String>| {
+            let claims: Value = serde_json::from_str(&sent["claims"]).unwrap();
+            assert_eq!(claims["id_token"]["acr"]["essential"], true);
+            claims["id_token"]["acr"]["values"].clone()
+        };
+        let sent = stepping_up(&settings, false, None, Some(&level));
+        assert_eq!(essential(&sent), json!(["eidas2", "eidas3"]));
+        assert!(sent["acr_values"] == "eidas2 eidas3" && !sent.contains_key("max_age") && !sent.contains_key("prompt"));
+        // What all sign-ins have to be, it has to be as well.
+        settings.acr_values = vec!["eidas1-mfa".into(), "eidas3".into()];
+        assert_eq!(essential(&stepping_up(&settings, false, None, Some(&level))), json!(["eidas3"]));
+        let sent = stepping_up(&settings, false, None, Some(&recent));
+        assert_eq!((sent["max_age"].as_str(), sent["prompt"].as_str()), ("900", "login"));
+        assert_eq!(essential(&sent), json!(["eidas1-mfa", "eidas3"]));
+        settings.reauthentication = Reauthentication::AfterSignOut;
+        let sent = stepping_up(&settings, false, None, Some(&recent));
+        assert!(!sent.contains_key("max_age") && !sent.contains_key("prompt"));
     }
 }

@@ -27,6 +27,7 @@ mod refresh;
 mod registered_claims;
 mod revocation;
 mod settings;
+mod step_up;
 mod strict_json;
 #[cfg(test)]
 mod stub;
@@ -34,7 +35,7 @@ mod token;
 mod userinfo;
 
 pub use access_token::{AccessToken, AccessTokenError, AccessTokenType, IssuerSettings, TokenIssuer};
-pub use acr::at_least;
+pub use acr::{at_least, is_lower};
 pub use authorize::RESERVED_PARAMETERS;
 pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
@@ -46,7 +47,10 @@ pub use logout_token::{LogoutToken, LogoutTokenError};
 pub use published_keys::KeySource;
 pub use refresh::{Held, RefreshError, Refreshed};
 pub use revocation::{Revocation, RevocationError};
-pub use settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};
+pub use settings::{
+    Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Reauthentication, Settings, Userinfo,
+};
+pub use step_up::{Lacks, StepUp};
 pub use token::TokenError;
 pub use userinfo::UserinfoError;
 
@@ -80,6 +84,8 @@ pub struct AuthorizationRequest<'a> {
     pub silent: bool,
     /// Whom to suggest.
     pub login_hint: Option<&'a str>,
+    /// What this authentication has to be, besides what [`Settings::acr_values`] requires of all.
+    pub step_up: Option<&'a StepUp>,
     /// Where the provider returns to, where that is not [`Settings::redirect_uri`]. The code is then
     /// redeemed with the same one (RFC 6749 §4.1.3).
     pub redirect_uri: Option<&'a Url>,

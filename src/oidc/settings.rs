@@ -30,6 +30,8 @@ pub struct Settings {
     /// `acr` values that are required: asked for as an essential claim and checked in the ID
     /// token. Empty: none is required.
     pub acr_values: Vec<String>,
+    /// How the provider is made to ask a person again who has a session there.
+    pub reauthentication: Reauthentication,
     /// Further members of the `claims` parameter (OpenID Connect Core §5.5).
     pub claims: serde_json::Map<String, serde_json::Value>,
     /// Fixed parameters of the authorization request: `siret_hint`, `idp_hint`, or a provider's own.
@@ -42,6 +44,16 @@ pub struct Settings {
     pub clock_leeway: Duration,
     /// How long one call to the provider may take.
     pub timeout: Duration,
+}
+
+/// How a provider is made to ask a person again who has a session there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reauthentication {
+    /// By `max_age` and `prompt=login` in the authorization request (OpenID Connect Core §3.1.2.1).
+    #[default]
+    ByRequest,
+    /// By ending its session first. ProConnect uses its own session again whatever the request says.
+    AfterSignOut,
 }
 
 /// Where a provider's endpoints come from.

@@ -145,6 +145,7 @@ pub(super) fn settings(issuer: &str) -> Settings {
         parameters: Vec::new(),
         id_token_algorithms: Vec::new(),
         userinfo: Userinfo::JsonOrSigned(Vec::new()),
+        reauthentication: super::Reauthentication::ByRequest,
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
     }

@@ -254,6 +254,7 @@ async fn the_browser_is_sent_to_the_providers_own_addresses() {
         pkce_verifier: "v",
         silent: false,
         login_hint: None,
+        step_up: None,
         redirect_uri: None,
     };
     let url = client.authorization_url(&request, NOW).await.unwrap();

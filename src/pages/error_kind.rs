@@ -86,6 +86,8 @@ causes! {
     NotAdmitted,
     /// The provider signed the person in by a proof older than the configuration allows.
     SignInTooOld,
+    /// Somebody else came back from the provider than the one who was to prove more of themselves.
+    OtherPerson,
     /// Signed in, but an outage has lasted too long to know whether that still counts.
     SessionUnavailable,
 
@@ -209,6 +211,7 @@ impl ErrorKind {
             | Self::AuthenticationLevelNotReached
             | Self::NotAdmitted
             | Self::SignInTooOld
+            | Self::OtherPerson
             | Self::ApiNotGranted
             | Self::ApiAccountExpired
             | Self::ApiBudgetGone
@@ -253,6 +256,7 @@ impl ErrorKind {
             | Self::AuthenticationLevelNotReached
             | Self::NotAdmitted
             | Self::SignInTooOld
+            | Self::OtherPerson
             | Self::ApiNotGranted
             | Self::ApiAccountExpired => Action::SwitchAccount,
             Self::AppUnavailable

@@ -160,6 +160,12 @@ const fn french(kind: ErrorKind) -> Words {
             "Cette application demande une identification récente, et la vôtre date de trop longtemps.",
             "Déconnectez-vous partout, puis identifiez-vous à nouveau.",
         ),
+        ErrorKind::OtherPerson => (
+            "Ce n’est pas le même compte",
+            "Cette page demandait que vous vous identifiiez à nouveau, et c’est un autre compte qui l’a fait. Rien n’a \
+             changé\u{a0}: votre session reste ouverte avec le premier.",
+            "Revenez à la page avec le même compte. Pour continuer avec l’autre, déconnectez-vous d’abord.",
+        ),
         ErrorKind::SessionUnavailable => (
             "Votre session ne peut pas être vérifiée pour le moment",
             "Un service dont dépend la connexion est en panne depuis trop longtemps. Votre session n’est pas perdue.",
@@ -379,6 +385,12 @@ const fn english(kind: ErrorKind) -> Words {
             "Please sign in once more",
             "This application asks for a recent sign-in, and yours is too old.",
             "Sign out everywhere, then sign in again.",
+        ),
+        ErrorKind::OtherPerson => (
+            "This is not the same account",
+            "This page asked you to identify yourself once more, and another account has done so. Nothing has \
+             changed: you are still signed in with the first one.",
+            "Go back to the page with the same account. To go on with the other one, sign out first.",
         ),
         ErrorKind::SessionUnavailable => (
             "Your session cannot be checked for the moment",

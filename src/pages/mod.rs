@@ -92,6 +92,17 @@ pub enum Page<'a> {
         /// The form's name, for the button that discards it.
         form: &'a str,
     },
+    /// The same for somebody who is signed in, and has to prove more of themselves or once more.
+    StepUp {
+        /// As for [`Page::SignIn`].
+        return_to: &'a str,
+        /// The levels that are asked for, as a parameter has them; or none.
+        acr_values: &'a str,
+        /// How recent the proof has to be, in seconds.
+        max_age: Option<u64>,
+        /// Whether a form was sent, and its name where it is kept.
+        form: Option<Option<&'a str>>,
+    },
     /// Offers to send a form that was kept over the sign-in. Shows the names in it and no value; the
     /// values stand in its hidden fields.
     KeptForm {
@@ -179,6 +190,9 @@ impl Pages {
             Page::SignInForForm { return_to, form } => {
                 self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
             }
+            Page::StepUp { return_to, acr_values, max_age, form } => {
+                self.step_up((acr_values, max_age), return_to, form, language)
+            }
             Page::KeptForm { id, to, form } => kept_form::page(self.frame(language, words.kept_form), id, to, form),
             Page::ConfirmSignOut { return_to } => html(&ConfirmSignOutPage {
                 frame: self.frame(language, words.confirm_sign_out),
@@ -248,6 +262,30 @@ impl Pages {
             keeps_fragment: page.keeps_fragment(),
             discard: form.map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
+            asked: Vec::new(),
+        })
+    }
+
+    fn step_up(
+        &self,
+        (acr_values, max_age): (&str, Option<u64>),
+        return_to: &str,
+        form: Option<Option<&str>>,
+        language: Language,
+    ) -> String {
+        let words = Wording::of(language);
+        let levels = ("acr_values", acr_values.to_owned());
+        let age = max_age.map(|seconds| ("max_age", seconds.to_string()));
+        html(&SignInPage {
+            frame: self.frame(language, words.step_up),
+            heading: words.step_up,
+            lead: if max_age.is_some() { words.step_up_for_recent } else { words.step_up_for_level },
+            notice: form.map(|kept| if kept.is_some() { words.step_up_keeps_form } else { words.step_up_loses_form }),
+            return_to: Some(return_to),
+            keeps_fragment: false,
+            discard: form.flatten().map(kept_form::discard),
+            proconnect: self.provider == ProviderKind::ProConnect,
+            asked: Some(levels).filter(|(_, levels)| !levels.is_empty()).into_iter().chain(age).collect(),
         })
     }
 
@@ -293,6 +331,8 @@ struct SignInPage<'a> {
     keeps_fragment: bool,
     discard: Option<String>,
     proconnect: bool,
+    /// What else goes along.
+    asked: Vec<(&'static str, String)>,
 }
 
 #[derive(Template)]

@@ -28,6 +28,11 @@ pub(super) struct Wording {
     pub(super) choose_files_again: &'static str,
     pub(super) send_form: &'static str,
     pub(super) discard_form: &'static str,
+    pub(super) step_up: &'static str,
+    pub(super) step_up_for_level: &'static str,
+    pub(super) step_up_for_recent: &'static str,
+    pub(super) step_up_keeps_form: &'static str,
+    pub(super) step_up_loses_form: &'static str,
     pub(super) confirm_sign_out: &'static str,
     pub(super) confirm_sign_out_of_proconnect: &'static str,
     pub(super) confirm_sign_out_of_other: &'static str,
@@ -81,13 +86,19 @@ const FRENCH: Wording = Wording {
     form_kept: "Votre formulaire n’a pas été envoyé, car votre session était terminée. Il est gardé\u{a0}: après la \
                 connexion, vous pourrez l’envoyer.",
     kept_form: "Envoyer votre formulaire\u{a0}?",
-    kept_form_lead: "Votre session était terminée quand vous l’avez envoyé. Il a été gardé, et n’a pas encore été \
+    kept_form_lead: "Il fallait vous identifier quand vous l’avez envoyé. Il a été gardé, et n’a pas encore été \
                      transmis. Il ne sera envoyé qu’une fois.",
     sent_to: "Destination",
     fields_in_it: "Champs",
     choose_files_again: "Les fichiers n’ont pas été gardés\u{a0}: choisissez-les à nouveau avant l’envoi.",
     send_form: "Envoyer le formulaire",
     discard_form: "Abandonner le formulaire",
+    step_up: "Identifiez-vous à nouveau",
+    step_up_for_level: "Cette page demande une identification plus sûre que la vôtre, par exemple en deux étapes.",
+    step_up_for_recent: "Cette page demande que vous vous soyez identifié récemment.",
+    step_up_keeps_form: "Votre formulaire n’a pas encore été transmis. Il est gardé\u{a0}: vous pourrez l’envoyer \
+                         ensuite.",
+    step_up_loses_form: "Votre formulaire n’a pas été transmis. Remplissez-le à nouveau ensuite.",
     confirm_sign_out: "Se déconnecter\u{a0}?",
     confirm_sign_out_of_proconnect: "Votre session ici et votre session ProConnect seront fermées.",
     confirm_sign_out_of_other: "Votre session sera fermée.",
@@ -141,13 +152,18 @@ const ENGLISH: Wording = Wording {
     form_kept: "Your form was not sent, because your session had ended. It has been kept: after signing in, you can \
                 send it.",
     kept_form: "Send your form?",
-    kept_form_lead: "Your session had ended when you sent it. It was kept, and has not been passed on yet. It will be \
+    kept_form_lead: "You had to identify yourself when you sent it. It was kept, and has not been passed on yet. It will be \
                      sent once only.",
     sent_to: "It goes to",
     fields_in_it: "Fields in it",
     choose_files_again: "Files were not kept: please choose them again before you send the form.",
     send_form: "Send the form",
     discard_form: "Discard the form",
+    step_up: "Identify yourself once more",
+    step_up_for_level: "This page asks for a safer way of signing in than you used, in two steps for example.",
+    step_up_for_recent: "This page asks that you identified yourself recently.",
+    step_up_keeps_form: "Your form has not been passed on yet. It has been kept: you can send it afterwards.",
+    step_up_loses_form: "Your form was not passed on. Please fill it in again afterwards.",
     confirm_sign_out: "Sign out?",
     confirm_sign_out_of_proconnect: "Your session here and your ProConnect session will be closed.",
     confirm_sign_out_of_other: "Your session will be closed.",

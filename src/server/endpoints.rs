@@ -103,7 +103,7 @@ impl Endpoints {
             }
             "signed_out" if get => {
                 exchange.decision = "signed_out";
-                self.signed_out(query, parts)
+                self.signed_out(query, parts, exchange).await
             }
             "backchannel_logout" if post => {
                 exchange.decision = "backchannel_logout";
@@ -169,7 +169,7 @@ impl Endpoints {
         self.started(started, parts, exchange)
     }
 
-    fn started(&self, started: Result<Start, StartError>, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) fn started(&self, started: Result<Start, StartError>, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match started {
             Ok(Start::Provider { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
             Ok(Start::Page { return_to }) => self.sign_in_page(&return_to, None, parts),
@@ -197,6 +197,7 @@ impl Endpoints {
         let outcome = self.login.callback(query, &parts.headers, &place, self.clock.now(), &*self.random).await;
         let label = match &outcome {
             Ok(Arrival::SignedIn { .. }) => "signed_in",
+            Ok(Arrival::SteppedUp { .. }) => "stepped_up",
             Ok(Arrival::AlreadyHere { .. }) => "already_signed_in",
             Ok(Arrival::BegunAgain { .. }) => "begun_again",
             Ok(Arrival::NobodyKnown { .. }) => "silent_nobody_known",
@@ -207,6 +208,10 @@ impl Endpoints {
             Ok(Arrival::SignedIn { location, cookies, session, opened }) => {
                 exchange.session = Some(session);
                 self.credentials.signed_in(&opened, self.clock.now());
+                Reply::redirect(&parts.method, &location).cookies(cookies)
+            }
+            Ok(Arrival::SteppedUp { location, cookies, session }) => {
+                exchange.session = Some(session);
                 Reply::redirect(&parts.method, &location).cookies(cookies)
             }
             Ok(Arrival::AlreadyHere { location }) => Reply::redirect(&parts.method, &location),
@@ -248,8 +253,13 @@ impl Endpoints {
         }
     }
 
-    fn signed_out(&self, query: &str, parts: &Parts) -> Reply {
+    async fn signed_out(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let now = self.clock.now();
+        let next = self.login.after_first_leg(query, &parts.headers, now, &*self.random).await;
+        if let Some(started) = next.transpose() {
+            exchange.decision = "step_up";
+            return self.started(started, parts, exchange);
+        }
         if self.login.has_session(&parts.headers, now) {
             return self.page(StatusCode::OK, Page::ConfirmSignOut { return_to: None }, parts);
         }

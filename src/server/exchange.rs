@@ -132,6 +132,14 @@ impl Exchange {
     pub(super) fn because(&mut self, reason: impl std::fmt::Display) {
         self.reason = Some(Cow::Owned(reason.to_string()));
     }
+
+    /// Adds to the reason.
+    pub(super) fn also(&mut self, more: impl std::fmt::Display) {
+        self.reason = Some(match self.reason.take() {
+            Some(reason) => Cow::Owned(format!("{reason}; {more}")),
+            None => Cow::Owned(more.to_string()),
+        });
+    }
 }
 
 impl Drop for Exchange {

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `Forward` | 202 with the identity headers, as far as the session has them; to Envoy 200 |
 //! | `SignIn` | 401 with the sign-in page, or what leads to sign in (`not_signed_in`) |
+//! | `StepUp` | the same: to the provider, or 401 with what is missing (`server/step_up`) |
 //! | `Deny` for want of a session | 401 |
 //! | `Deny` for anything else | 403, for nginx makes 500 of all others |
 //! | `Unavailable` | 503: an outage is not a sign-out |
@@ -25,6 +26,7 @@ use crate::gate::headers::IdentityHeaders;
 use crate::gate::{About, Forward, Question, Verdict, changes_something};
 use crate::pages::ErrorKind;
 use crate::session::{NoSession, OpenedSession};
+use crate::web::kind::Kind;
 use crate::web::hygiene::{Ambiguous, host_header};
 use crate::web::origin::is_handshake;
 use crate::web::original::{FrontProxy, NotRebuilt, OriginalRequest};
@@ -188,6 +190,15 @@ impl Proxy {
                     NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
                 }
             }
+            Verdict::StepUp { step_up, session, kind, return_to } => match (kind, not_signed_in, session) {
+                (Kind::Navigation, NotSignedIn::SignIn, Some(session)) => {
+                    self.endpoints.step_up(&session, return_to, step_up, parts, exchange).await
+                }
+                (kind, _, _) => {
+                    let form = (kind == Kind::Submission).then_some(None);
+                    self.endpoints.lacks_step_up(&step_up, &return_to, form, kind, parts, exchange)
+                }
+            },
             Verdict::Deny(denial) => refusal(self.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.

@@ -23,6 +23,7 @@ use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::clock::Timestamp;
 use crate::gate::Denial;
+use crate::oidc::StepUp;
 use crate::pages::{ErrorKind, Page};
 use crate::session::{FoundForm, NoSession, OpenedSession};
 use crate::store::StoreError;
@@ -52,11 +53,19 @@ enum Gone {
     Arrived,
 }
 
+/// What a form met on its way.
+pub(super) enum Met {
+    /// The end of its session.
+    End(NoSession),
+    /// A session that has to step up first.
+    StepUp(StepUp),
+}
+
 impl Endpoints {
-    /// Answers a form that was sent with a session which is over; keeps it where it can be kept.
-    pub(super) async fn form_without_session(
+    /// Answers a form that cannot go on yet; keeps it where it can be kept.
+    pub(super) async fn form_that_waits(
         &self,
-        reason: NoSession,
+        met: &Met,
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Reply> {
@@ -66,26 +75,36 @@ impl Endpoints {
         };
         discard_body(session).await?;
         let parts = session.req_header().as_ref();
-        let denial = Denial::FormWithoutSession(reason);
-        let Some(form) = form else { return Ok(self.deny(denial, parts, exchange)) };
+        let Some(form) = form else { return Ok(self.form_not_kept(met, parts, exchange)) };
         if let Some(id) = self.login.form_page_in(&parts.headers) {
             // It is on its way from our own page, and kept already.
-            exchange.because(denial);
-            return Ok(self.sign_in_for_form(id, parts));
+            return Ok(self.sign_in_for_form(met, id, parts, exchange));
         }
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let kept = self.login.keep_form(&parts.headers, target, form, self.clock.now(), &*self.random).await;
         Ok(match kept {
             Ok(kept) => {
-                exchange.because(format_args!("{denial}; the form is kept"));
-                self.sign_in_for_form(kept.id, parts).cookies(kept.cookie)
+                let reply = self.sign_in_for_form(met, kept.id, parts, exchange).cookies(kept.cookie);
+                exchange.also("the form is kept");
+                reply
             }
             Err(error) => {
-                let reply = self.deny(denial, parts, exchange);
-                exchange.because(format_args!("{denial}; the form is not kept: {error}"));
+                let reply = self.form_not_kept(met, parts, exchange);
+                exchange.also(format_args!("the form is not kept: {error}"));
                 reply
             }
         })
+    }
+
+    fn form_not_kept(&self, met: &Met, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        match met {
+            Met::End(reason) => self.deny(Denial::FormWithoutSession(*reason), parts, exchange),
+            Met::StepUp(step_up) => {
+                // The page that the form was on; not the address that it was sent to.
+                let return_to = self.login.page_of_form(&parts.headers).unwrap_or_else(ReturnTo::root);
+                self.lacks_step_up(step_up, &return_to, Some(None), Kind::Submission, parts, exchange)
+            }
+        }
     }
 
     /// What the body has to be read as; none where it is not to be read.
@@ -100,8 +119,15 @@ impl Endpoints {
     }
 
     /// The sign-in page that leads to the page of a form.
-    fn sign_in_for_form(&self, id: FormId, parts: &Parts) -> Reply {
+    fn sign_in_for_form(&self, met: &Met, id: FormId, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let return_to = ReturnTo::form_page(&self.prefix, id);
+        match met {
+            Met::End(reason) => exchange.because(Denial::FormWithoutSession(*reason)),
+            Met::StepUp(step_up) => {
+                let form = Some(Some(&*id.to_string()));
+                return self.lacks_step_up(step_up, &return_to, form, Kind::Submission, parts, exchange);
+            }
+        }
         let page = Page::SignInForForm { return_to: return_to.as_str(), form: &id.to_string() };
         self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
@@ -132,7 +158,7 @@ impl Endpoints {
                 exchange.session = self.sessions.named(&parts.headers, now);
                 return match Kind::of(parts) {
                     Kind::Navigation => self.enter(ReturnTo::form_page(&self.prefix, id), parts, exchange).await,
-                    Kind::Submission => self.sign_in_for_form(id, parts),
+                    Kind::Submission => self.sign_in_for_form(&Met::End(reason), id, parts, exchange),
                     Kind::Program | Kind::Preflight => self.deny(Denial::NotSignedIn(reason), parts, exchange),
                 };
             }

@@ -7,6 +7,7 @@
 use super::client_certificates::certificate_of;
 use super::exchange::Exchange;
 use super::forward_auth::AUTH;
+use super::kept_form::Met;
 use super::line::Line;
 use super::playground_endpoints::PlaygroundEndpoint;
 use super::proxy::Proxy;
@@ -20,6 +21,7 @@ use crate::session::{NoSession, OpenedSession, Place, Refreshed};
 use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
+use crate::web::kind::Kind;
 use crate::web::original::FrontProxy;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
@@ -33,7 +35,7 @@ use std::time::Instant;
 pub(super) enum Step {
     Forward,
     SignIn(ReturnTo),
-    FormWithoutSession(NoSession),
+    FormThatWaits(Met),
     Endpoint { name: String, query: String },
     ForwardAuth { below: String },
     Playground { endpoint: PlaygroundEndpoint, query: String },
@@ -159,6 +161,22 @@ impl Proxy {
                 exchange.decision = "sign_in";
                 Step::SignIn(return_to)
             }
+            Verdict::StepUp { step_up, session, kind, return_to } => {
+                exchange.decision = "step_up";
+                let parts = request.parts();
+                match (kind, session) {
+                    (Kind::Navigation, Some(session)) => {
+                        Step::Reply(self.endpoints.step_up(&session, return_to, step_up, parts, exchange).await)
+                    }
+                    (Kind::Submission, _) if request.host() == self.endpoints.public_url.host() => {
+                        Step::FormThatWaits(Met::StepUp(step_up))
+                    }
+                    (kind, _) => {
+                        let form = (kind == Kind::Submission).then_some(None);
+                        Step::Reply(self.endpoints.lacks_step_up(&step_up, &return_to, form, kind, parts, exchange))
+                    }
+                }
+            }
             Verdict::Unavailable(reason) => {
                 exchange.decision = "unavailable";
                 Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
@@ -174,7 +192,7 @@ impl Proxy {
                 if reason.is_over() && request.host() == self.endpoints.public_url.host() =>
             {
                 exchange.decision = "deny";
-                Step::FormWithoutSession(reason)
+                Step::FormThatWaits(Met::End(reason))
             }
             Verdict::Deny(denial) => {
                 exchange.decision = "deny";

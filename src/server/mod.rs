@@ -31,6 +31,7 @@ mod rescue;
 mod settings;
 mod sites;
 mod token_endpoints;
+mod step_up;
 mod upstream;
 
 pub use endpoints::Endpoints;

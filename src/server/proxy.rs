@@ -143,7 +143,7 @@ impl ProxyHttp for Proxy {
             }
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
             Step::ForwardAuth { below } => self.forward_auth(&below, session.req_header().as_ref(), exchange).await,
-            Step::FormWithoutSession(reason) => self.endpoints.form_without_session(reason, session, exchange).await?,
+            Step::FormThatWaits(met) => self.endpoints.form_that_waits(&met, session, exchange).await?,
             Step::Endpoint { name, query } => {
                 // What is sent to the page of a kept form goes on to its app, and may be long.
                 let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;

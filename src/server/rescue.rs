@@ -12,9 +12,10 @@ use crate::login::backchannel::BackchannelError;
 use crate::login::callback::CallbackError;
 use crate::login::frontchannel::FrontchannelError;
 use crate::login::start::StartError;
-use crate::oidc::{LogoutTokenError, RedeemError, TokenError, Unreachable, UserinfoError};
+use crate::login::step_up::StepUpError;
+use crate::oidc::{Lacks, LogoutTokenError, RedeemError, TokenError, Unreachable, UserinfoError};
 use crate::pages::{ErrorKind, ProviderKind};
-use crate::session::{BeginError, NotEnded};
+use crate::session::{BeginError, NotEnded, NotSteppedUp};
 use crate::web::hygiene::Ambiguous;
 use pingora::{Error, ErrorSource, ErrorType};
 use tracing::Level;
@@ -99,6 +100,27 @@ impl Rescue {
             CallbackError::Begin(BeginError::SignInTooOld(_)) => rescue(ErrorKind::SignInTooOld, Level::INFO),
             // Loud once, where it begins.
             CallbackError::Begin(BeginError::Store(_)) => rescue(ErrorKind::TemporarilyUnavailable, Level::WARN),
+            CallbackError::StepUp(error) => Self::of_step_up(error),
+        }
+    }
+
+    /// What was missing. The session is as it was.
+    fn of_step_up(error: &StepUpError) -> Self {
+        match error {
+            StepUpError::Lacks(Lacks::Level) | StepUpError::Not(NotSteppedUp::Lower) => {
+                rescue(ErrorKind::AuthenticationLevelNotReached, Level::INFO)
+            }
+            StepUpError::Lacks(Lacks::Recent) | StepUpError::Not(NotSteppedUp::Earlier) => {
+                rescue(ErrorKind::SignInTooOld, Level::WARN)
+            }
+            // No age can ever be met there.
+            StepUpError::Lacks(Lacks::Moment) => rescue(ErrorKind::SignInTooOld, Level::ERROR),
+            StepUpError::Not(NotSteppedUp::OtherPerson) => rescue(ErrorKind::OtherPerson, Level::WARN),
+            StepUpError::Not(NotSteppedUp::Over(_)) => rescue(ErrorKind::SignInExpired, Level::INFO),
+            StepUpError::Not(NotSteppedUp::Begin(BeginError::Store(_))) => {
+                rescue(ErrorKind::TemporarilyUnavailable, Level::WARN)
+            }
+            StepUpError::Not(NotSteppedUp::Begin(_)) => rescue(ErrorKind::Internal, Level::ERROR),
         }
     }
 

@@ -45,6 +45,9 @@ pub(super) struct Vouched {
 
 const KEY_LEN: usize = 32;
 
+/// How many generations a step-up is ahead: more renewals than there are in the life of a session.
+const A_STEP: u32 = 1 << 20;
+
 /// 32 random bytes that only the cookie holds. What a store keeps of the session is sealed under
 /// them, so that whoever reads the store reads nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +80,10 @@ pub enum NoSession {
     /// The person proved who they are longer ago than the configuration allows.
     #[error("the sign-in at the provider is too old")]
     SignInTooOld,
+    /// The cookie is of before a step-up of its session, and would have to be renewed: its session goes
+    /// on with the later one.
+    #[error("the session cookie is of before a step-up, and is not renewed")]
+    BeforeStepUp,
     /// The provider no longer vouches: it refused to renew the tokens, or what it says of the
     /// person does not count.
     #[error("the provider no longer vouches for the session")]
@@ -112,6 +119,7 @@ impl NoSession {
             Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed => true,
             Self::Absent
             | Self::Unreadable
+            | Self::BeforeStepUp
             | Self::ProviderDown
             | Self::StoreDown
             | Self::OtherSite
@@ -226,6 +234,32 @@ impl<'a> Session<'a> {
             claims,
             ..self.clone()
         }
+    }
+
+    /// The same session after a step-up: what the provider says of the new authentication, and nothing
+    /// of the former. It does not begin anew, and so ends when it would have.
+    pub(super) fn stepped_up<'b>(
+        &'b self,
+        identity: &'b Identity,
+        claims: ClaimsView<'b>,
+        vouched: Option<Vouched>,
+        now: Timestamp,
+    ) -> Session<'b> {
+        Session {
+            sid: identity.sid(),
+            last_seen: now.max(self.last_seen),
+            authenticated_at: identity.authenticated_at(),
+            vouched,
+            generation: self.step().saturating_add(1).saturating_mul(A_STEP),
+            claims,
+            ..self.clone()
+        }
+    }
+
+    /// How many step-ups it has behind it. A cookie of before one is worth what it was worth then, and
+    /// must not be made newer by what came after.
+    pub(super) fn step(&self) -> u32 {
+        self.generation / A_STEP
     }
 
     /// Its name.

@@ -45,6 +45,10 @@ impl Kept {
     pub(super) fn generation(&self) -> u32 {
         self.opened.read().map_or(0, |session| session.generation())
     }
+
+    pub(super) fn step(&self) -> u32 {
+        self.opened.read().map_or(0, |session| session.step())
+    }
 }
 
 /// A session as the person and administrators see it.

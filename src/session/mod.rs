@@ -23,6 +23,7 @@ mod provider_logout;
 mod refresh;
 mod request_token;
 mod revoked;
+mod step_up;
 #[cfg(test)]
 mod tests;
 mod tokens_cookie;
@@ -37,6 +38,7 @@ pub use presence::Held;
 pub use provider_logout::NotEnded;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
+pub use step_up::NotSteppedUp;
 
 use crate::claims::Claims;
 use crate::clock::Timestamp;
@@ -387,7 +389,9 @@ impl Sessions {
         {
             return Ok(Some(tokens));
         }
-        Ok(self.kept(session, now).await?.map(|kept| kept.into_parts().1))
+        // Those of a step-up are not for a cookie of before it.
+        let kept = self.kept(session, now).await?.filter(|kept| kept.step() == session.step());
+        Ok(kept.map(|kept| kept.into_parts().1))
     }
 
     /// `Set-Cookie` values that remove every session cookie that the request shows.

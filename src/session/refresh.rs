@@ -203,6 +203,9 @@ impl Refresher {
     /// The renewal in the store, where it is later than the session's own.
     async fn latest(&self, session: &Session<'_>, now: Timestamp) -> Result<Option<Latest>, Failure> {
         let kept = self.sessions.kept(session, now).await.map_err(|error| store_is_down(&error))?;
+        if kept.as_ref().is_some_and(|kept| kept.step() > session.step()) {
+            return Err(Failure::Over(NoSession::BeforeStepUp));
+        }
         let later = kept.filter(|kept| kept.generation() > session.generation());
         Ok(later.map(|kept| {
             let (opened, tokens) = kept.into_parts();

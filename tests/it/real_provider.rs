@@ -36,6 +36,7 @@ fn relying_party(issuer: &str, client: &Client) -> Provider {
         post_logout_redirect_uri: SIGNED_OUT.parse().unwrap(),
         scopes: ["openid", "email", "roles"].map(str::to_owned).to_vec(),
         acr_values: Vec::new(),
+        reauthentication: vestibule::oidc::Reauthentication::ByRequest,
         claims: serde_json::Map::new(),
         parameters: Vec::new(),
         // HS256 counts only where it is written.
@@ -91,6 +92,7 @@ impl Browser {
             pkce_verifier: VERIFIER,
             silent: false,
             login_hint: Some("agent@exemple.gouv.fr"),
+            step_up: None,
             redirect_uri: None,
         };
         let back = self.go(relying_party.authorization_url(&request, now()).await.unwrap()).await;

@@ -3,7 +3,7 @@
 use super::Resolver;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
-use crate::oidc::{Algorithm, Endpoints, Settings, Userinfo};
+use crate::oidc::{Algorithm, Endpoints, Reauthentication, Settings, Userinfo};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::time::Duration;
@@ -130,6 +130,10 @@ impl Resolver<'_> {
             post_logout_redirect_uri: address(&format!("{}/signed_out", prefix.as_str()))?,
             scopes,
             acr_values,
+            reauthentication: match preset {
+                Preset::ProConnect => Reauthentication::AfterSignOut,
+                Preset::Generic => Reauthentication::ByRequest,
+            },
             claims: written.claims.clone().unwrap_or_default(),
             parameters,
             id_token_algorithms,

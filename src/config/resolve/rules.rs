@@ -3,6 +3,7 @@
 use super::Resolver;
 use super::albert::is_domain;
 use crate::config::problem::KeyPath;
+use crate::config::scalar::Span;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Asked, ClaimTest, Conditions, OneOrMore, Written};
 use crate::gate::route::Access;
@@ -10,6 +11,10 @@ use crate::gate::rules::{Condition, Domains, Number, Rule, Rules, Subject, Test,
 use crate::oidc::at_least;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The least that can be asked of how recent a proof is: one that has just been given is this old.
+const SHORTEST_AGE: Duration = Duration::from_secs(60);
 
 /// All policies, and which of them are in use.
 #[derive(Default)]
@@ -198,6 +203,12 @@ impl Resolver<'_> {
         if let Some(OneOrMore(levels)) = &condition.acr {
             let with_higher = levels.iter().flat_map(|level| at_least(level)).map(str::to_owned).collect();
             and(Some(Condition::Is(claim("acr"), Test::OneOf(Arc::new(with_higher)))));
+        }
+        if let Some(Span(age)) = condition.max_age {
+            if age < SHORTEST_AGE {
+                self.fault(&at.key("max_age"), "is less than a minute, in which nobody gets here from the provider");
+            }
+            and(Some(Condition::MaxAge(age)));
         }
         for (name, test) in condition.claims.iter().flatten() {
             let at = at.key("claims").key(name);

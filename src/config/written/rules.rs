@@ -3,6 +3,7 @@
 //! `resolve/rules` turns them into `gate::rules::Rules`.
 
 use super::{List, OneOrMore};
+use crate::config::scalar::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
@@ -40,6 +41,9 @@ pub(in crate::config) struct Condition {
     /// The level of authentication. A level of ProConnect's (`eidas1-mfa`) includes the higher ones.
     #[schemars(extend("examples" = ["eidas1-mfa"]))]
     pub(in crate::config) acr: Option<OneOrMore>,
+    /// How long ago the person proved who they are, at most (`auth_time`).
+    #[schemars(extend("examples" = ["15m"]))]
+    pub(in crate::config) max_age: Option<Span>,
     /// A means of authentication.
     #[schemars(extend("examples" = [["otp", "hwk"]]))]
     pub(in crate::config) amr: Option<OneOrMore>,
