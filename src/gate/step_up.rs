@@ -41,10 +41,8 @@ impl Rules {
             return Some(StepUp { acr_values: texts(acr_values), max_age: named.shortest });
         }
         let means: Vec<&str> = named.means.iter().copied().collect();
-        [(at, None), (now, named.shortest)].into_iter().find_map(|(at, max_age)| {
-            if at == now && max_age.is_none() {
-                return None;
-            }
+        let with_recent = named.shortest.map(|age| (now, Some(age)));
+        std::iter::once((at, None)).chain(with_recent).find_map(|(at, max_age)| {
             let mut passing: Vec<&str> =
                 levels().filter(|level| hold(&with(asker.claims, level, &means), at)).collect();
             if let Some(own) = own

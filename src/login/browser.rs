@@ -4,6 +4,7 @@
 //! written by `start`, `callback` and `logout`. It says nothing of the person, so nothing in it
 //! needs to be believed: it is a key to what is sealed in `state`, not a statement.
 
+use super::round_trips::RoundTrips;
 use crate::clock::Timestamp;
 use crate::random::{self, NoRandomness, Random};
 use crate::web::cookies::{self, Cookies};
@@ -11,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// After a silent attempt that found nobody, the next one is not silent for this long.
@@ -20,17 +22,54 @@ const SILENT_PAUSE: Duration = Duration::from_secs(5 * 60);
 pub struct Browser {
     secret: Zeroizing<[u8; 32]>,
     silent_failed: Option<Timestamp>,
+    trips: Option<RoundTrips>,
 }
 
 impl Browser {
     /// The browser of a request that shows its login cookie.
     pub fn of(headers: &HeaderMap, cookies: &Cookies) -> Option<Self> {
         let value = std::str::from_utf8(cookies::find(headers, &cookies.login)?).ok()?;
-        let (secret, failed) = value.split_once('.').map_or((value, None), |(secret, failed)| (secret, Some(failed)));
+        let mut parts = value.splitn(3, '.');
+        let (secret, failed, trips) = (parts.next()?, parts.next(), parts.next());
         let mut bytes = Zeroizing::new([0; 32]);
         let len = URL_SAFE_NO_PAD.decode_slice(secret, bytes.as_mut_slice()).ok()?;
         let silent_failed = failed.and_then(|failed| failed.parse().ok()).map(Timestamp::from_unix);
-        (len == 32).then_some(Self { secret: bytes, silent_failed })
+        let browser = (len == 32).then_some(Self { secret: bytes, silent_failed, trips: None })?;
+        let trips = trips.and_then(|written| browser.read_trips(written));
+        Some(Self { trips, ..browser })
+    }
+
+    /// What is remembered of its round trips, as it stands in the cookie: when the first of them ended, how
+    /// many there were, and the proof that it was written here or by another instance.
+    fn written_trips(&self) -> Option<String> {
+        let RoundTrips { since, begun, has_ended } = self.trips?;
+        let said = format!("{}-{begun}-{}", since.as_unix(), u8::from(has_ended));
+        Some(format!("{said}-{}", *self.derive("trips", said.as_bytes())))
+    }
+
+    fn read_trips(&self, written: &str) -> Option<RoundTrips> {
+        let mut parts = written.splitn(4, '-');
+        let since = Timestamp::from_unix(parts.next()?.parse().ok()?);
+        let (begun, has_ended) = (parts.next()?.parse().ok()?, parts.next()? == "1");
+        let read = Self {
+            secret: self.secret.clone(),
+            silent_failed: None,
+            trips: Some(RoundTrips { since, begun, has_ended }),
+        };
+        let same: bool = read.written_trips()?.as_bytes().ct_eq(written.as_bytes()).into();
+        same.then_some(read.trips).flatten()
+    }
+
+    /// The round trips that it has behind it.
+    pub(super) fn trips(&self) -> Option<RoundTrips> {
+        self.trips
+    }
+
+    /// With these in their place.
+    #[must_use]
+    pub(super) fn with_trips(mut self, trips: Option<RoundTrips>) -> Self {
+        self.trips = trips;
+        self
     }
 
     /// The browser of a request, or a new one.
@@ -40,13 +79,13 @@ impl Browser {
     pub fn of_or_new(headers: &HeaderMap, cookies: &Cookies, random: &dyn Random) -> Result<Self, NoRandomness> {
         match Self::of(headers, cookies) {
             Some(browser) => Ok(browser),
-            None => Ok(Self { secret: Zeroizing::new(random::bytes(random)?), silent_failed: None }),
+            None => Ok(Self::of_secret(random::bytes(random)?)),
         }
     }
 
     /// What stands for a browser that has no cookie.
     pub(super) fn of_secret(secret: [u8; 32]) -> Self {
-        Self { secret: Zeroizing::new(secret), silent_failed: None }
+        Self { secret: Zeroizing::new(secret), silent_failed: None, trips: None }
     }
 
     /// Remembers that a silent attempt found nobody.
@@ -64,9 +103,11 @@ impl Browser {
     /// Its `Set-Cookie`, to live as long as an attempt that begins now may take.
     pub fn cookie(&self, cookies: &Cookies, max_age: Duration) -> Option<HeaderValue> {
         let mut value = URL_SAFE_NO_PAD.encode(self.secret.as_slice());
-        if let Some(failed) = self.silent_failed {
+        let failed = self.silent_failed.map(|failed| failed.as_unix().to_string());
+        let trips = self.written_trips();
+        for part in [failed.or(trips.is_some().then(String::new)), trips].into_iter().flatten() {
             value.push('.');
-            value.push_str(&failed.as_unix().to_string());
+            value.push_str(&part);
         }
         cookies.set(&cookies.login, &value, max_age)
     }

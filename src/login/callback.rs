@@ -12,10 +12,12 @@ use super::Login;
 use super::attempt::{Attempt, NoAttempt, Taker, Wish};
 use super::browser::Browser;
 use super::query::{Parameters, Repeated};
+use super::round_trips::{RoundTrips, host_alone};
 use super::start::StartError;
 use super::step_up::StepUpError;
 use crate::clock::Timestamp;
 use crate::oidc::{Code, RedeemError, Unreachable};
+use crate::pages::LoopCause;
 use crate::random::Random;
 use crate::session::{BeginError, Begun, OpenedSession, Place, SessionId};
 use http::{HeaderMap, HeaderValue};
@@ -49,6 +51,15 @@ pub enum Arrival {
     AlreadyHere {
         /// Where the browser goes now.
         location: String,
+        /// The login cookie, where it remembers this.
+        cookie: Option<HeaderValue>,
+    },
+    /// The browser goes round in circles: it is not sent on.
+    Loop {
+        /// Why.
+        cause: LoopCause,
+        /// The login cookie, which has forgotten the way so far.
+        cookie: Option<HeaderValue>,
     },
     /// A callback of a cookie that was lost: to the provider once more.
     BegunAgain {
@@ -157,7 +168,7 @@ impl Login {
         if !self.used.use_once(&attempt) {
             let location = attempt.wish.return_to.location(&self.public_url);
             return if self.has_session(headers, now) {
-                Ok(Arrival::AlreadyHere { location })
+                Ok(Arrival::AlreadyHere { location, cookie: None })
             } else {
                 Err(CallbackError::AlreadyUsed)
             };
@@ -173,11 +184,13 @@ impl Login {
             && let Ok(opened) = self.live(headers, now)
         {
             let location = attempt.wish.return_to.location(&self.public_url);
-            let Begun { id, cookies, .. } =
+            let Begun { id, mut cookies, .. } =
                 self.stepped_up(&answered, step_up, &opened, headers, place, now, random).await?;
+            cookies.extend(self.arrived(browser, now));
             return Ok(Arrival::SteppedUp { location, cookies, session: id });
         }
-        let Begun { id, opened, cookies } = self.arrive(&answered, headers, place, now, random).await?;
+        let Begun { id, opened, mut cookies } = self.arrive(&answered, headers, place, now, random).await?;
+        cookies.extend(self.arrived(browser, now));
         let location = attempt.wish.return_to.location(&self.public_url);
         Ok(Arrival::SignedIn { location, cookies, session: id, opened })
     }
@@ -220,7 +233,7 @@ impl Login {
         random: &dyn Random,
     ) -> Result<Arrival, CallbackError> {
         if self.has_session(headers, now) {
-            return Ok(Arrival::AlreadyHere { location: wish.return_to.location(&self.public_url) });
+            return Ok(self.already_here(&wish, headers, now));
         }
         if wish.again {
             // A browser whose cookie changes each time would go round for ever.
@@ -231,6 +244,30 @@ impl Login {
             Err(StartError::Provider(unreachable)) => Err(unreachable.into()),
             Err(StartError::Randomness(none)) => Err(BeginError::from(none).into()),
         }
+    }
+
+    /// The login cookie of a browser in which a sign-in has ended well.
+    fn arrived(&self, browser: Browser, now: Timestamp) -> Option<HeaderValue> {
+        let trips = RoundTrips::ended(browser.trips(), now);
+        browser.with_trips(Some(trips)).cookie(&self.cookies, self.settings.attempt_lifetime)
+    }
+
+    /// On to where the browser was going, with the session that it has. At a host that this does not come to
+    /// nobody would be known, and sent here again: that is looked at here, for there is no cookie there.
+    fn already_here(&self, wish: &Wish, headers: &HeaderMap, now: Timestamp) -> Arrival {
+        let location = wish.return_to.location(&self.public_url);
+        let host = location.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+        if host.is_none_or(|host| self.cookies.reach(host_alone(host), &self.public_url)) {
+            return Arrival::AlreadyHere { location, cookie: None };
+        }
+        let Some(browser) = Browser::of(headers, &self.cookies) else {
+            return Arrival::AlreadyHere { location, cookie: None };
+        };
+        let trips = RoundTrips::begins(browser.trips(), now);
+        if trips.is_some_and(RoundTrips::are_too_many) {
+            return Arrival::Loop { cause: LoopCause::Domain, cookie: self.afresh(headers) };
+        }
+        Arrival::AlreadyHere { location, cookie: self.arrived(browser.with_trips(trips), now) }
     }
 
     fn refused(

@@ -116,7 +116,8 @@ impl Login {
         random: &dyn Random,
     ) -> Result<SignedOut, NoRandomness> {
         let mut cookies = self.sessions.clear(headers);
-        let browser = Browser::of_or_new(headers, &self.cookies, random)?;
+        // Who signs out does not go round in circles.
+        let browser = Browser::of_or_new(headers, &self.cookies, random)?.with_trips(None);
         let seal = |outcome, return_to| self.seal_sign_out(outcome, return_to, &browser, now, random);
         let state = seal(EVERYWHERE, return_to)?;
         // A provider that cannot be asked must not keep a person signed in here.

@@ -4,7 +4,8 @@
 //! The files in the order in which a browser meets them: [`start`] → (provider) → [`callback`],
 //! which opens the [`attempt`] first of all → session; later [`logout`], or the provider's own word
 //! that it is over: [`backchannel`], [`frontchannel`]. An app that keeps a token itself has both ends
-//! in its own hands: [`by_app`]. Somebody who has a session and needs more of one: [`step_up`]. A form that met the end of a session waits in [`kept_form`].
+//! in its own hands: [`by_app`]. Somebody who has a session and needs more of one: [`step_up`].
+//! A browser that goes round in circles is stopped (`round_trips`). A form that met the end of a session waits in [`kept_form`].
 //!
 //! No state is kept between the two ends of a sign-in: what is needed travels sealed in `state`,
 //! which opens only together with the [`browser`]'s cookie. Any number of tabs may be under way,
@@ -19,6 +20,7 @@ pub mod frontchannel;
 pub mod kept_form;
 pub mod logout;
 mod query;
+mod round_trips;
 pub mod start;
 pub mod step_up;
 

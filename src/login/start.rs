@@ -6,9 +6,11 @@
 use super::attempt::{Attempt, Taker, Wish};
 use super::browser::Browser;
 use super::query::Parameters;
+use super::round_trips::RoundTrips;
 use super::{Entry, Login};
 use crate::clock::Timestamp;
 use crate::oidc::{AuthorizationRequest, StepUp, Unreachable};
+use crate::pages::LoopCause;
 use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
@@ -24,6 +26,13 @@ pub enum Start {
         /// The authorization request, or what has to come before it.
         location: String,
         /// The login cookie.
+        cookie: Option<HeaderValue>,
+    },
+    /// Nowhere: it would go round for ever.
+    Loop {
+        /// Why.
+        cause: LoopCause,
+        /// The login cookie, which has forgotten the way so far.
         cookie: Option<HeaderValue>,
     },
     /// By the sign-in page.
@@ -53,6 +62,8 @@ pub struct Asked {
     pub login_hint: Option<String>,
     /// What is asked for of somebody who has a session: `acr_values`, `max_age` (RFC 9470 §4).
     pub step_up: Option<StepUp>,
+    /// Whether somebody pressed a button for it, and was not led here by an address.
+    pub by_hand: bool,
 }
 
 impl Login {
@@ -68,6 +79,7 @@ impl Login {
             return_to: return_to.unwrap_or_else(|| self.settings.after.clone()),
             login_hint: login_hint(&parameters),
             step_up: step_up(&parameters),
+            by_hand: false,
         }
     }
 
@@ -76,17 +88,22 @@ impl Login {
         ReturnTo::parse_listed(text, &self.public_url, &self.prefix, &self.settings.return_hosts).ok()
     }
 
-    /// Leads a navigation without a session to sign in, in the configured way.
+    /// Leads a navigation without a session to sign in, in the configured way. `scheme` is what the browser
+    /// speaks, as far as it is known.
     ///
     /// # Errors
     /// [`StartError`], by cause.
     pub async fn enter(
         &self,
         headers: &HeaderMap,
+        scheme: &str,
         return_to: ReturnTo,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
+        if let Some(cause) = self.goes_round(headers, scheme, now) {
+            return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
+        }
         let silent = match self.settings.entry {
             Entry::Automatic => false,
             Entry::Page => return Ok(Start::Page { return_to }),
@@ -111,15 +128,20 @@ impl Login {
     pub async fn start(
         &self,
         headers: &HeaderMap,
+        scheme: &str,
         asked: Asked,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        let Asked { return_to, step_up, login_hint } = asked;
+        let is_led = !asked.by_hand && self.is_led_here(headers, now);
+        if let Some(cause) = self.goes_round(headers, scheme, now).filter(|_| is_led) {
+            return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
+        }
+        let Asked { return_to, step_up, login_hint, .. } = asked;
         if let Some(step_up) = step_up
             && let Ok(opened) = self.live(headers, now)
         {
-            return self.step_up(&opened, headers, return_to, step_up, now, random).await;
+            return self.step_up(&opened, headers, scheme, return_to, step_up, now, random).await;
         }
         let wish = Wish { return_to, silent: false, again: false, step_up: None };
         let (location, cookie) = self.to_provider(headers, wish, login_hint.as_deref(), now, random).await?;
@@ -136,6 +158,8 @@ impl Login {
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
+        let trips = RoundTrips::begins(browser.trips(), now);
+        let browser = browser.with_trips(trips);
         let (location, _) = self.authorization(Taker::Callback, &browser, wish, login_hint, now, random).await?;
         // Set anew each time, so that it outlives the youngest attempt.
         Ok((location, browser.cookie(&self.cookies, self.settings.attempt_lifetime)))

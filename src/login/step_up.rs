@@ -22,6 +22,7 @@ use super::query::Parameters;
 use super::start::{Start, StartError, looks_like_email};
 use crate::clock::Timestamp;
 use crate::oidc::{Code, Lacks, Reauthentication, StepUp};
+use crate::pages::LoopCause;
 use crate::random::Random;
 use crate::session::{Begun, NoSession, NotSteppedUp, OpenedSession, Place};
 use crate::web::return_to::ReturnTo;
@@ -39,6 +40,7 @@ pub enum StepUpError {
 }
 
 impl Login {
+    #[expect(clippy::too_many_arguments, reason = "a request, and what is asked of it")]
     /// Leads somebody who has this session to the provider, for what is asked of them.
     ///
     /// # Errors
@@ -47,11 +49,16 @@ impl Login {
         &self,
         opened: &OpenedSession,
         headers: &HeaderMap,
+        scheme: &str,
         return_to: ReturnTo,
         step_up: StepUp,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
+        if self.goes_round(headers, scheme, now).is_some() {
+            // A session came, and not the one that the last step-up made of it.
+            return Ok(Start::Loop { cause: LoopCause::NotKept, cookie: self.afresh(headers) });
+        }
         let is_for_recent = step_up.max_age.is_some();
         let wish = Wish { return_to, silent: false, again: false, step_up: Some(step_up) };
         if is_for_recent
@@ -112,6 +119,7 @@ impl Login {
         Ok(Some(Start::Provider { location, cookie }))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what came back, what was asked for, and the session")]
     /// Takes the answer to a step-up: redeems the code, and steps the session up if it is the same
     /// person's and has what was asked for.
     pub(super) async fn stepped_up(

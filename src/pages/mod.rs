@@ -14,6 +14,7 @@ mod device;
 mod error_kind;
 mod kept_form;
 mod language;
+mod loop_cause;
 mod messages;
 mod moment;
 mod response_headers;
@@ -25,6 +26,7 @@ mod wording;
 pub use assets::Asset;
 pub use error_kind::ErrorKind;
 pub use language::Language;
+pub use loop_cause::LoopCause;
 pub use messages::{Text, text};
 pub use response_headers::{
     ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by, sign_in_policy,
@@ -137,6 +139,13 @@ pub enum Page<'a> {
         /// The id that the log line carries too.
         id: &'a str,
     },
+    /// The browser was sent round in circles.
+    Loop {
+        /// Why.
+        cause: LoopCause,
+        /// The id that the log line carries too.
+        id: &'a str,
+    },
     /// Everything else that went wrong, [`ErrorKind::AccessDenied`] included.
     Error {
         /// Why.
@@ -207,6 +216,7 @@ impl Pages {
                 lead: words.signed_out_lead(self.provider, reach),
             }),
             Page::Refused { who_may_enter, id } => self.error(ErrorKind::NotAdmitted, who_may_enter, id, language),
+            Page::Loop { cause, id } => self.goes_round(cause, id, language),
             Page::Error { kind, id } => self.error(kind, None, id, language),
         }
     }
@@ -293,7 +303,22 @@ impl Pages {
         let text = text(kind, language);
         let action = kind.action();
         let label = Wording::of(language).action(action);
-        html(&ErrorPage { frame: self.frame(language, text.title), text, who_may_enter, action, label, id })
+        html(&ErrorPage { frame: self.frame(language, text.title), text, cause: None, who_may_enter, action, label, id })
+    }
+
+    fn goes_round(&self, cause: LoopCause, id: &str, language: Language) -> String {
+        let said = loop_cause::loop_text(cause, language);
+        let text = Text { title: said.title, explanation: said.explanation, advice: said.advice };
+        let label = Wording::of(language).action(Action::Retry);
+        html(&ErrorPage {
+            frame: self.frame(language, text.title),
+            text,
+            cause: Some(said.cause),
+            who_may_enter: None,
+            action: Action::Retry,
+            label,
+            id,
+        })
     }
 
     fn frame<'a>(&'a self, language: Language, title: &'a str) -> Frame<'a> {
@@ -355,6 +380,7 @@ struct SignedOutPage<'a> {
 struct ErrorPage<'a> {
     frame: Frame<'a>,
     text: Text,
+    cause: Option<&'a str>,
     who_may_enter: Option<&'a str>,
     action: Action,
     label: &'a str,

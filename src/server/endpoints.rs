@@ -17,7 +17,7 @@ use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
-use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
+use crate::pages::{ASSET_HEADERS, ErrorKind, Language, LoopCause, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;
@@ -75,11 +75,11 @@ impl Endpoints {
         match name {
             "start" if get || post => {
                 exchange.decision = "start";
-                self.start(if post { form } else { query }, parts, exchange).await
+                self.start(if post { form } else { query }, post, parts, exchange).await
             }
             "sign_in" if post => {
                 exchange.decision = "start";
-                self.start(form, parts, exchange).await
+                self.start(form, true, parts, exchange).await
             }
             "sign_in" if get => {
                 exchange.decision = "sign_in_page";
@@ -157,24 +157,35 @@ impl Endpoints {
         }
     }
 
-    async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let asked = self.login.asked(asked, &parts.headers);
-        let started = self.login.start(&parts.headers, asked, self.clock.now(), &*self.random).await;
+    async fn start(&self, asked: &str, by_hand: bool, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let asked = Asked { by_hand, ..self.login.asked(asked, &parts.headers) };
+        let scheme = exchange.scheme();
+        let started = self.login.start(&parts.headers, scheme, asked, self.clock.now(), &*self.random).await;
         self.started(started, parts, exchange)
     }
 
     /// Leads a navigation without a session to sign in.
     pub(super) async fn enter(&self, return_to: ReturnTo, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let started = self.login.enter(&parts.headers, return_to, self.clock.now(), &*self.random).await;
+        let scheme = exchange.scheme();
+        let started = self.login.enter(&parts.headers, scheme, return_to, self.clock.now(), &*self.random).await;
         self.started(started, parts, exchange)
     }
 
     pub(super) fn started(&self, started: Result<Start, StartError>, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match started {
             Ok(Start::Provider { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
+            Ok(Start::Loop { cause, cookie }) => self.goes_round(cause, parts, exchange).cookies(cookie),
             Ok(Start::Page { return_to }) => self.sign_in_page(&return_to, None, parts),
             Err(error) => self.rescue(Rescue::of_start(&error), &error, parts, exchange),
         }
+    }
+
+    /// Stops a browser that goes round in circles.
+    fn goes_round(&self, cause: LoopCause, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        exchange.decision = "loop";
+        let id = self.note_error(Level::ERROR, &format_args!("redirect loop: {cause}"), exchange);
+        // Nothing that a browser tries again by itself, or a cache keeps.
+        self.page(StatusCode::BAD_REQUEST, Page::Loop { cause, id: &id }, parts)
     }
 
     fn sign_in(&self, query: &str, parts: &Parts) -> Reply {
@@ -200,6 +211,7 @@ impl Endpoints {
             Ok(Arrival::SteppedUp { .. }) => "stepped_up",
             Ok(Arrival::AlreadyHere { .. }) => "already_signed_in",
             Ok(Arrival::BegunAgain { .. }) => "begun_again",
+            Ok(Arrival::Loop { .. }) => "loop",
             Ok(Arrival::NobodyKnown { .. }) => "silent_nobody_known",
             Err(_) => "failed",
         };
@@ -214,10 +226,12 @@ impl Endpoints {
                 exchange.session = Some(session);
                 Reply::redirect(&parts.method, &location).cookies(cookies)
             }
-            Ok(Arrival::AlreadyHere { location }) => Reply::redirect(&parts.method, &location),
-            Ok(Arrival::BegunAgain { location, cookie } | Arrival::NobodyKnown { location, cookie }) => {
-                Reply::redirect(&parts.method, &location).cookies(cookie)
-            }
+            Ok(
+                Arrival::AlreadyHere { location, cookie }
+                | Arrival::BegunAgain { location, cookie }
+                | Arrival::NobodyKnown { location, cookie },
+            ) => Reply::redirect(&parts.method, &location).cookies(cookie),
+            Ok(Arrival::Loop { cause, cookie }) => self.goes_round(cause, parts, exchange).cookies(cookie),
             Err(error) => self.rescue(Rescue::of_callback(&error, self.provider_kind), &error, parts, exchange),
         }
     }

@@ -81,6 +81,11 @@ impl Exchange {
         Circumstances { now, client: self.forwarded.as_ref().map(|forwarded| forwarded.client) }
     }
 
+    /// What the client speaks, as far as it is known.
+    pub(super) fn scheme(&self) -> &'static str {
+        self.forwarded.as_ref().map_or("https", Forwarded::scheme)
+    }
+
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         metrics.in_flight.inc();
         #[expect(

@@ -42,7 +42,8 @@ impl Endpoints {
         exchange.because(cause(&step_up));
         let renewal = std::mem::take(&mut exchange.renewal);
         let (now, random) = (self.clock.now(), &*self.random);
-        let started = self.login.step_up(session, &parts.headers, return_to, step_up, now, random).await;
+        let scheme = exchange.scheme();
+        let started = self.login.step_up(session, &parts.headers, scheme, return_to, step_up, now, random).await;
         self.started(started, parts, exchange).cookies(renewal)
     }
 

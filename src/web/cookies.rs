@@ -112,6 +112,18 @@ impl Cookies {
         }
     }
 
+    /// Whether browsers send our cookies to this host, in lower or upper case and without a port.
+    pub fn reach(&self, host: &str, public_url: &PublicUrl) -> bool {
+        match &self.domain {
+            None => host.eq_ignore_ascii_case(public_url.host()),
+            Some(domain) => {
+                let host = host.to_ascii_lowercase();
+                let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+                host.strip_suffix(&domain).is_some_and(|above| above.is_empty() || above.ends_with('.'))
+            }
+        }
+    }
+
     /// A `Set-Cookie` value. `value` must be cookie text: base64url and dots.
     pub fn set(&self, name: &CookieName, value: &str, max_age: Duration) -> Option<HeaderValue> {
         let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);

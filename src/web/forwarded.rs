@@ -85,6 +85,11 @@ impl TrustedProxies {
 }
 
 impl Forwarded {
+    /// `http` or `https`, as the client spoke: what a trusted proxy says, else what the site is for.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
     /// The headers that tell the app, with their values.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let chain = HeaderValue::from_str(&self.chain).ok().map(|chain| (X_FORWARDED_FOR, chain));

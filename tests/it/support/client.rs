@@ -190,6 +190,11 @@ impl Client {
         self.jar.lock().unwrap().remove(&(self.host(), name.to_owned()));
     }
 
+    /// The same at another host of the sidecar's.
+    pub(crate) fn drop_cookie_of(&self, host: &str, name: &str) {
+        self.jar.lock().unwrap().remove(&(host.to_owned(), name.to_owned()));
+    }
+
     /// The names of the cookies that the site has set.
     pub(crate) fn cookie_names(&self) -> Vec<String> {
         self.jar.lock().unwrap().keys().filter(|(site, _)| *site == self.host()).map(|(_, name)| name.clone()).collect()
