@@ -61,6 +61,13 @@ impl Caller {
     /// A caller for the tests of other rooms, as if this rule had verified a token.
     #[cfg(test)]
     pub(crate) fn for_tests(rule: usize, claims: &serde_json::Map<String, serde_json::Value>) -> Self {
-        Self { rule, name: "api".to_owned(), key: None, claims: Claims::from_json(claims), ends_at: None, authenticated_at: None }
+        Self {
+            rule,
+            name: "api".to_owned(),
+            key: None,
+            claims: Claims::from_json(claims),
+            ends_at: None,
+            authenticated_at: None,
+        }
     }
 }

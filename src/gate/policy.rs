@@ -81,9 +81,10 @@ pub fn admit_caller<'s>(
     }
     let claims = caller.claims().view();
     let asker = Asker { claims: &claims, authenticated_at: caller.authenticated_at(), at };
-    route.rules.judge(&asker).map_err(|refusal| {
-        kept_out(route, &asker, refusal, caller.is_of_an_issuer() && constraints.admit(&claims))
-    })?;
+    route
+        .rules
+        .judge(&asker)
+        .map_err(|refusal| kept_out(route, &asker, refusal, caller.is_of_an_issuer() && constraints.admit(&claims)))?;
     if constraints.admit(&claims) {
         Ok(Permit { holder: Holder::Caller(caller) })
     } else {
@@ -109,11 +110,7 @@ pub fn admit<'s>(
             let asker = Asker { claims: session.claims(), authenticated_at: session.authenticated_at(), at };
             let admitted = || constraints.admit(session.claims());
             route.rules.judge(&asker).map_err(|refusal| kept_out(route, &asker, refusal, admitted()))?;
-            if admitted() {
-                Ok(Permit { holder: Holder::Person(session) })
-            } else {
-                Err(NotAdmitted::Constraints)
-            }
+            if admitted() { Ok(Permit { holder: Holder::Person(session) }) } else { Err(NotAdmitted::Constraints) }
         }
     }
 }

@@ -146,7 +146,13 @@ mod tests {
             // Its own level and no lower one comes back.
             ("an age", rules(vec![minutes(15)], vec![], vec![]), agent("eidas1-mfa"), Some(15), Some((mfa, Some(15)))),
             ("no auth_time", rules(vec![minutes(15)], vec![], vec![]), json!({}), None, Some(("", Some(15)))),
-            ("recent enough", rules(vec![minutes(15)], vec![], vec![]), agent("eidas1"), Some(14), Some(("eidas1 eidas1-mfa eidas2 eidas3", Some(15)))),
+            (
+                "recent enough",
+                rules(vec![minutes(15)], vec![], vec![]),
+                agent("eidas1"),
+                Some(14),
+                Some(("eidas1 eidas1-mfa eidas2 eidas3", Some(15))),
+            ),
             (
                 "both",
                 rules(vec![acr("eidas1-mfa"), minutes(15)], vec![], vec![]),
@@ -163,8 +169,20 @@ mod tests {
             ),
             // What stands between them and the page besides.
             ("deny", rules(vec![acr("eidas2")], vec![], vec![staff()]), agent("eidas1"), Some(1), None),
-            ("another require", rules(vec![acr("eidas2"), is("roles", &["chief"])], vec![], vec![]), agent("eidas1"), Some(1), None),
-            ("another allow", rules(vec![acr("eidas2")], vec![is("roles", &["chief"])], vec![]), agent("eidas1"), Some(1), None),
+            (
+                "another require",
+                rules(vec![acr("eidas2"), is("roles", &["chief"])], vec![], vec![]),
+                agent("eidas1"),
+                Some(1),
+                None,
+            ),
+            (
+                "another allow",
+                rules(vec![acr("eidas2")], vec![is("roles", &["chief"])], vec![]),
+                agent("eidas1"),
+                Some(1),
+                None,
+            ),
             ("nothing named", rules(vec![is("amr", &["otp"])], vec![], vec![]), agent("eidas1"), Some(1), None),
             (
                 "one way of several",
@@ -180,15 +198,51 @@ mod tests {
                 Some(9),
                 Some(("eidas1 eidas1-mfa eidas2 eidas3", Some(5))),
             ),
-            ("by allow", rules(vec![], vec![acr("eidas3"), is("roles", &["chief"])], vec![]), agent("eidas1"), Some(1), Some(("eidas3", None))),
+            (
+                "by allow",
+                rules(vec![], vec![acr("eidas3"), is("roles", &["chief"])], vec![]),
+                agent("eidas1"),
+                Some(1),
+                Some(("eidas3", None)),
+            ),
             // Not down to one that the rules would take as well.
             ("never down", rules(vec![acr("eidas0-mfa")], vec![], vec![]), agent("eidas1"), Some(1), Some((mfa, None))),
-            ("what a level denies", rules(vec![acr("eidas1-mfa")], vec![], vec![is("acr", &["eidas3"])]), agent("eidas1"), Some(1), Some(("eidas1-mfa eidas2", None))),
-            ("with the means", rules(vec![acr("eidas1-mfa"), is("amr", &["otp"])], vec![], vec![]), agent("eidas1"), Some(1), Some((mfa, None))),
+            (
+                "what a level denies",
+                rules(vec![acr("eidas1-mfa")], vec![], vec![is("acr", &["eidas3"])]),
+                agent("eidas1"),
+                Some(1),
+                Some(("eidas1-mfa eidas2", None)),
+            ),
+            (
+                "with the means",
+                rules(vec![acr("eidas1-mfa"), is("amr", &["otp"])], vec![], vec![]),
+                agent("eidas1"),
+                Some(1),
+                Some((mfa, None)),
+            ),
             // They have the level: the same again would not bring other means.
-            ("means alone", rules(vec![acr("eidas2"), is("amr", &["hwk"])], vec![], vec![]), agent("eidas3"), Some(1), None),
-            ("their own levels", rules(vec![is("acr", &["gold", "silver"]), is("amr", &["hwk"])], vec![], vec![]), agent("gold"), Some(1), None),
-            ("own levels", rules(vec![is("acr", &["gold"])], vec![], vec![]), agent("silver"), Some(1), Some(("gold", None))),
+            (
+                "means alone",
+                rules(vec![acr("eidas2"), is("amr", &["hwk"])], vec![], vec![]),
+                agent("eidas3"),
+                Some(1),
+                None,
+            ),
+            (
+                "their own levels",
+                rules(vec![is("acr", &["gold", "silver"]), is("amr", &["hwk"])], vec![], vec![]),
+                agent("gold"),
+                Some(1),
+                None,
+            ),
+            (
+                "own levels",
+                rules(vec![is("acr", &["gold"])], vec![], vec![]),
+                agent("silver"),
+                Some(1),
+                Some(("gold", None)),
+            ),
         ];
         for (name, rules, claims, ago, expected) in cases {
             if name == "recent enough" {

@@ -184,13 +184,13 @@ impl Login {
             && let Ok(opened) = self.live(headers, now)
         {
             let location = attempt.wish.return_to.location(&self.public_url);
-            let Begun { id, mut cookies, .. } =
+            let Begun { id, mut cookies, opened } =
                 self.stepped_up(&answered, step_up, &opened, headers, place, now, random).await?;
-            cookies.extend(self.arrived(browser, now));
+            cookies.extend(self.arrived(browser, &opened, now));
             return Ok(Arrival::SteppedUp { location, cookies, session: id });
         }
         let Begun { id, opened, mut cookies } = self.arrive(&answered, headers, place, now, random).await?;
-        cookies.extend(self.arrived(browser, now));
+        cookies.extend(self.arrived(browser, &opened, now));
         let location = attempt.wish.return_to.location(&self.public_url);
         Ok(Arrival::SignedIn { location, cookies, session: id, opened })
     }
@@ -247,8 +247,8 @@ impl Login {
     }
 
     /// The login cookie of a browser in which a sign-in has ended well.
-    fn arrived(&self, browser: Browser, now: Timestamp) -> Option<HeaderValue> {
-        let trips = RoundTrips::ended(browser.trips(), now);
+    fn arrived(&self, browser: Browser, opened: &OpenedSession, now: Timestamp) -> Option<HeaderValue> {
+        let trips = RoundTrips::ended(browser.trips(), self.sessions.steps_of(opened), now);
         browser.with_trips(Some(trips)).cookie(&self.cookies, self.settings.attempt_lifetime)
     }
 
@@ -260,14 +260,14 @@ impl Login {
         if host.is_none_or(|host| self.cookies.reach(host_alone(host), &self.public_url)) {
             return Arrival::AlreadyHere { location, cookie: None };
         }
-        let Some(browser) = Browser::of(headers, &self.cookies) else {
+        let (Some(browser), Ok(opened)) = (Browser::of(headers, &self.cookies), self.live(headers, now)) else {
             return Arrival::AlreadyHere { location, cookie: None };
         };
         let trips = RoundTrips::begins(browser.trips(), now);
         if trips.is_some_and(RoundTrips::are_too_many) {
             return Arrival::Loop { cause: LoopCause::Domain, cookie: self.afresh(headers) };
         }
-        Arrival::AlreadyHere { location, cookie: self.arrived(browser.with_trips(trips), now) }
+        Arrival::AlreadyHere { location, cookie: self.arrived(browser.with_trips(trips), &opened, now) }
     }
 
     fn refused(

@@ -38,13 +38,16 @@ pub(super) struct RoundTrips {
     pub(super) begun: u8,
     /// Whether the last of them ended well.
     pub(super) has_ended: bool,
+    /// How many step-ups the session had behind it that was set then.
+    pub(super) step: u32,
 }
 
 impl RoundTrips {
-    /// After one that ended well.
-    pub(super) fn ended(trips: Option<Self>, now: Timestamp) -> Self {
+    /// After one that ended well, with a session of so many step-ups.
+    pub(super) fn ended(trips: Option<Self>, step: u32, now: Timestamp) -> Self {
         let running = trips.filter(|trips| trips.is_recent(now));
-        running.map_or(Self { since: now, begun: 1, has_ended: true }, |trips| Self { has_ended: true, ..trips })
+        let first = Self { since: now, begun: 1, has_ended: true, step };
+        running.map_or(first, |trips| Self { has_ended: true, step, ..trips })
     }
 
     /// When another one begins; none where it has nothing to do with the former.
@@ -65,12 +68,23 @@ impl RoundTrips {
 }
 
 impl Login {
+    /// The round trips of a browser that shows this session, where the way so far was in vain: a session that
+    /// came back as it was set last has stayed.
+    pub(super) fn trips_of(&self, browser: &Browser, headers: &HeaderMap, now: Timestamp) -> Option<RoundTrips> {
+        let stayed = |trips: &RoundTrips| {
+            let live = self.live(headers, now);
+            !headers.contains_key(RETURN_TO) && live.is_ok_and(|opened| self.sessions.steps_of(&opened) >= trips.step)
+        };
+        browser.trips().filter(|trips| !stayed(trips))
+    }
+
     /// Why a browser goes round in circles, where one that begins here now would be the third time.
     pub(super) fn goes_round(&self, headers: &HeaderMap, scheme: &str, now: Timestamp) -> Option<LoopCause> {
         let browser = Browser::of(headers, &self.cookies)?;
-        let next = RoundTrips::begins(browser.trips(), now)?;
+        let trips = self.trips_of(&browser, headers, now);
+        let next = RoundTrips::begins(trips, now)?;
         // One that began before the last has ended is another tab's.
-        let follows = browser.trips().is_some_and(|trips| trips.has_ended);
+        let follows = trips.is_some_and(|trips| trips.has_ended);
         (follows && next.are_too_many()).then(|| self.why_nobody_is_known(headers, scheme, now))
     }
 
@@ -80,18 +94,14 @@ impl Login {
         browser.cookie(&self.cookies, self.settings.attempt_lifetime)
     }
 
-    /// Whether a sign-in by an address that was followed is one that nobody asked for by hand: there is no
-    /// session, or a front proxy says so.
-    pub(super) fn is_led_here(&self, headers: &HeaderMap, now: Timestamp) -> bool {
-        headers.contains_key(RETURN_TO) || !self.has_session(headers, now)
-    }
-
     /// Why a request has no session whose browser has just been given one, or none that is enough: from what
     /// is seen of the request, the most telling first.
     pub(super) fn why_nobody_is_known(&self, headers: &HeaderMap, scheme: &str, now: Timestamp) -> LoopCause {
         let opened = self.sessions.open(headers, now);
         match opened.as_ref().map_err(|reason| *reason).and_then(|opened| self.sessions.read(opened, now).map(drop)) {
-            Ok(()) => return LoopCause::NotHandedOn,
+            Ok(()) if headers.contains_key(RETURN_TO) => return LoopCause::NotHandedOn,
+            // A session came, and not the one that the last step-up made of it.
+            Ok(()) => return LoopCause::NotKept,
             Err(NoSession::Unreadable) if opened.is_ok() => return LoopCause::Clock,
             // A moment ago it was new.
             Err(NoSession::Idle | NoSession::Expired) => return LoopCause::Clock,
@@ -147,12 +157,12 @@ mod tests {
 
     #[test]
     fn only_what_begins_after_one_that_ended_well_counts_and_only_for_a_minute() {
-        let first = RoundTrips::ended(None, at(0));
+        let first = RoundTrips::ended(None, 0, at(0));
         let second = RoundTrips::begins(Some(first), at(1)).unwrap();
         // Ten tabs that begin before it has ended.
         let tabs = (0..10).fold(second, |trips, _| RoundTrips::begins(Some(trips), at(2)).unwrap());
         assert_eq!(tabs.begun, 2);
-        let ended = RoundTrips::ended(Some(tabs), at(3));
+        let ended = RoundTrips::ended(Some(tabs), 0, at(3));
         assert_eq!(RoundTrips::begins(Some(ended), at(4)).unwrap().begun, 3);
         assert_eq!(RoundTrips::begins(Some(ended), at(59)).unwrap().begun, 3);
         assert_eq!(RoundTrips::begins(Some(ended), at(60)), None);
@@ -162,7 +172,9 @@ mod tests {
 
     #[test]
     fn a_host_is_told_from_its_port() {
-        for (host, alone) in [("a.example", "a.example"), ("a.example:8443", "a.example"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]")] {
+        for (host, alone) in
+            [("a.example", "a.example"), ("a.example:8443", "a.example"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]")]
+        {
             assert_eq!(host_alone(host), alone);
         }
     }

@@ -133,8 +133,7 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        let is_led = !asked.by_hand && self.is_led_here(headers, now);
-        if let Some(cause) = self.goes_round(headers, scheme, now).filter(|_| is_led) {
+        if let Some(cause) = self.goes_round(headers, scheme, now).filter(|_| !asked.by_hand) {
             return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
         let Asked { return_to, step_up, login_hint, .. } = asked;
@@ -158,7 +157,7 @@ impl Login {
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let trips = RoundTrips::begins(browser.trips(), now);
+        let trips = RoundTrips::begins(self.trips_of(&browser, headers, now), now);
         let browser = browser.with_trips(trips);
         let (location, _) = self.authorization(Taker::Callback, &browser, wish, login_hint, now, random).await?;
         // Set anew each time, so that it outlives the youngest attempt.
@@ -213,7 +212,8 @@ const LONGEST_LEVEL: usize = 128;
 /// came of it is looked at, and a session is not lowered.
 fn step_up(parameters: &Parameters<'_>) -> Option<StepUp> {
     let one = |name| parameters.get(name).ok().flatten();
-    let levels: Vec<String> = one("acr_values").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    let levels: Vec<String> =
+        one("acr_values").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
     let is_plain = |level: &String| level.len() <= LONGEST_LEVEL && level.bytes().all(|byte| byte.is_ascii_graphic());
     let max_age = match one("max_age") {
         Some(seconds) => Some(Duration::from_secs(seconds.parse::<u32>().ok()?.max(60).into())),

@@ -22,7 +22,6 @@ use super::query::Parameters;
 use super::start::{Start, StartError, looks_like_email};
 use crate::clock::Timestamp;
 use crate::oidc::{Code, Lacks, Reauthentication, StepUp};
-use crate::pages::LoopCause;
 use crate::random::Random;
 use crate::session::{Begun, NoSession, NotSteppedUp, OpenedSession, Place};
 use crate::web::return_to::ReturnTo;
@@ -55,9 +54,8 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        if self.goes_round(headers, scheme, now).is_some() {
-            // A session came, and not the one that the last step-up made of it.
-            return Ok(Start::Loop { cause: LoopCause::NotKept, cookie: self.afresh(headers) });
+        if let Some(cause) = self.goes_round(headers, scheme, now) {
+            return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
         let is_for_recent = step_up.max_age.is_some();
         let wish = Wish { return_to, silent: false, again: false, step_up: Some(step_up) };
@@ -150,8 +148,7 @@ impl Login {
             // Not given back: at some providers that would end the session which is to go on.
             return Err(StepUpError::Lacks(lacks).into());
         }
-        let stepped_up =
-            self.sessions.step_up(opened, identity, &signed_in.tokens, headers, place, now, random).await;
+        let stepped_up = self.sessions.step_up(opened, identity, &signed_in.tokens, headers, place, now, random).await;
         Ok(stepped_up.map_err(StepUpError::from)?)
     }
 

@@ -47,9 +47,7 @@ pub use logout_token::{LogoutToken, LogoutTokenError};
 pub use published_keys::KeySource;
 pub use refresh::{Held, RefreshError, Refreshed};
 pub use revocation::{Revocation, RevocationError};
-pub use settings::{
-    Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Reauthentication, Settings, Userinfo,
-};
+pub use settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Reauthentication, Settings, Userinfo};
 pub use step_up::{Lacks, StepUp};
 pub use token::TokenError;
 pub use userinfo::UserinfoError;

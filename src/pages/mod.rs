@@ -303,7 +303,15 @@ impl Pages {
         let text = text(kind, language);
         let action = kind.action();
         let label = Wording::of(language).action(action);
-        html(&ErrorPage { frame: self.frame(language, text.title), text, cause: None, who_may_enter, action, label, id })
+        html(&ErrorPage {
+            frame: self.frame(language, text.title),
+            text,
+            cause: None,
+            who_may_enter,
+            action,
+            label,
+            id,
+        })
     }
 
     fn goes_round(&self, cause: LoopCause, id: &str, language: Language) -> String {

@@ -17,7 +17,9 @@ use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
-use crate::pages::{ASSET_HEADERS, ErrorKind, Language, LoopCause, Notice, Page, Pages, ProviderKind, SignOutReach, text};
+use crate::pages::{
+    ASSET_HEADERS, ErrorKind, Language, LoopCause, Notice, Page, Pages, ProviderKind, SignOutReach, text,
+};
 use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;

@@ -30,8 +30,8 @@ mod reply;
 mod rescue;
 mod settings;
 mod sites;
-mod token_endpoints;
 mod step_up;
+mod token_endpoints;
 mod upstream;
 
 pub use endpoints::Endpoints;

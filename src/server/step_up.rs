@@ -74,10 +74,14 @@ impl Endpoints {
             Reply::json(StatusCode::UNAUTHORIZED, &body)
         };
         let quoted = |name: &str, value: &str| format!(r#", {name}="{value}""#);
-        let is_quotable = |level: &&String| level.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        let is_quotable =
+            |level: &&String| level.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
         let said: Vec<&str> = step_up.acr_values.iter().filter(is_quotable).map(String::as_str).collect();
         let mut attributes = quoted("error", ERROR)
-            + &quoted("error_description", "A different authentication level or a more recent authentication is needed");
+            + &quoted(
+                "error_description",
+                "A different authentication level or a more recent authentication is needed",
+            );
         if !said.is_empty() {
             attributes += &quoted("acr_values", &said.join(" "));
         }

@@ -35,6 +35,11 @@ pub enum NotSteppedUp {
 }
 
 impl Sessions {
+    /// How many step-ups a session has behind it.
+    pub fn steps_of(&self, opened: &OpenedSession) -> u32 {
+        opened.read().map_or(0, |session| session.step())
+    }
+
     /// Whether a verified person is the one whose session it is: the same `sub` at the same provider.
     pub fn is_of(&self, opened: &OpenedSession, identity: &Identity) -> bool {
         let person = (identity.provider(), identity.subject());

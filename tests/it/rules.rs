@@ -105,7 +105,7 @@ async fn one_of_what_allows_is_enough_and_what_denies_wins() {
     }
     // Nobody is asked to sign in again for what signing in does not change.
     let person = signed_in_as(&site, stranger()).await;
-    let answer = person.navigate("/level/x").await;
+    let answer = person.navigate("/editors/x").await;
     assert_eq!((answer.status, answer.header("location")), (403, None));
     // And without a session there is no telling.
     let nobody = site.client();

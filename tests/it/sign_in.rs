@@ -111,7 +111,9 @@ async fn tabs_opened_one_after_another_finish_in_any_order_with_one_cookie_that_
         assert_eq!((page.status, page.url.as_str()), (200, &*format!("{ORIGIN}{target}")));
     }
     assert_eq!(client.cookie_names(), [SESSION, LOGIN, TOKENS]);
-    assert_eq!(client.cookie(LOGIN).as_ref(), Some(&cookies[0]));
+    // It remembers that a sign-in has ended, and not how many tabs there were.
+    let after = client.cookie(LOGIN).unwrap();
+    assert!(after.starts_with(&cookies[0]) && after.len() < 110, "{after}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

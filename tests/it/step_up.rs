@@ -167,7 +167,13 @@ async fn a_program_hears_what_it_lacks_and_a_page_of_the_app_where_to_go() {
         (&json!("insufficient_user_authentication"), &json!(["eidas1-mfa", "eidas2", "eidas3"]), &Value::Null)
     );
     // A WebSocket is opened by a program.
-    let handshake = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), ("origin", ORIGIN)];
+    let handshake = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("origin", ORIGIN),
+    ];
     assert_eq!(person.get("/mfa/ws", &handshake).await.status, 401);
     // Where the page of a script leads the browser.
     let start = format!("{}&rd=%2Fmfa%2Fpage%23part", body["step_up"].as_str().unwrap());
@@ -275,7 +281,9 @@ async fn what_a_renewal_does_not_say_anew_is_not_kept() {
     site.clock.advance(Duration::from_secs(3600));
     assert_eq!((person.fetch("/x").await.status, person.fetch("/mfa/x").await.status), (200, 401));
     let lowered = stepped_up(&site).await;
-    site.provider.faults().set(|faults| faults.refresh = Some(RefreshFault::IdToken(IdTokenFault::Acr("eidas0".into()))));
+    site.provider
+        .faults()
+        .set(|faults| faults.refresh = Some(RefreshFault::IdToken(IdTokenFault::Acr("eidas0".into()))));
     site.clock.advance(Duration::from_secs(3600));
     assert_eq!((lowered.fetch("/x").await.status, lowered.fetch("/mfa/x").await.status), (200, 401));
 }
@@ -337,7 +345,10 @@ async fn a_bearer_token_is_judged_by_what_it_says_of_the_sign_in() {
         let answer = ask(claims.clone()).await;
         let challenge = answer.header("www-authenticate").unwrap();
         assert_eq!(answer.status, 401, "{claims}");
-        assert!(challenge.contains("error=\"insufficient_user_authentication\"") && challenge.ends_with(asked), "{challenge}");
+        assert!(
+            challenge.contains("error=\"insufficient_user_authentication\"") && challenge.ends_with(asked),
+            "{challenge}"
+        );
     }
     assert_eq!(ask(json!({"acr": "gold", "auth_time": START + 86_400})).await.status, 401);
     // A program of the configuration cannot sign in.
