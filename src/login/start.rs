@@ -14,7 +14,7 @@ use crate::pages::LoopCause;
 use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use std::time::Duration;
 use url::Url;
 
@@ -39,6 +39,8 @@ pub enum Start {
     Page {
         /// Where it will come back to.
         return_to: ReturnTo,
+        /// Whether it goes on by itself where scripts run: it is only there for the fragment.
+        goes_on: bool,
     },
 }
 
@@ -62,8 +64,6 @@ pub struct Asked {
     pub login_hint: Option<String>,
     /// What is asked for of somebody who has a session: `acr_values`, `max_age` (RFC 9470 §4).
     pub step_up: Option<StepUp>,
-    /// Whether somebody pressed a button for it, and was not led here by an address.
-    pub by_hand: bool,
 }
 
 impl Login {
@@ -79,7 +79,6 @@ impl Login {
             return_to: return_to.unwrap_or_else(|| self.settings.after.clone()),
             login_hint: login_hint(&parameters),
             step_up: step_up(&parameters),
-            by_hand: false,
         }
     }
 
@@ -105,13 +104,16 @@ impl Login {
             return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
         let silent = match self.settings.entry {
+            Entry::Automatic if would_lose_fragment(headers, &return_to) => {
+                return Ok(Start::Page { return_to, goes_on: true });
+            }
             Entry::Automatic => false,
-            Entry::Page => return Ok(Start::Page { return_to }),
+            Entry::Page => return Ok(Start::Page { return_to, goes_on: false }),
             Entry::Silent => {
                 // Without its cookie a browser cannot say that a silent attempt just failed; the
                 // callback then ends on a page, so there is no loop without cookies either.
                 if Browser::of(headers, &self.cookies).is_some_and(|browser| !browser.may_try_silently(now)) {
-                    return Ok(Start::Page { return_to });
+                    return Ok(Start::Page { return_to, goes_on: false });
                 }
                 true
             }
@@ -127,20 +129,24 @@ impl Login {
     /// [`StartError`], by cause.
     pub async fn start(
         &self,
+        method: &Method,
         headers: &HeaderMap,
         scheme: &str,
         asked: Asked,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        if let Some(cause) = self.goes_round(headers, scheme, now).filter(|_| !asked.by_hand) {
+        if let Some(cause) = self.goes_round(headers, scheme, now).filter(|_| method != Method::POST) {
             return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
-        let Asked { return_to, step_up, login_hint, .. } = asked;
+        let Asked { return_to, step_up, login_hint } = asked;
         if let Some(step_up) = step_up
             && let Ok(opened) = self.live(headers, now)
         {
             return self.step_up(&opened, headers, scheme, return_to, step_up, now, random).await;
+        }
+        if method == Method::GET && login_hint.is_none() && would_lose_fragment(headers, &return_to) {
+            return Ok(Start::Page { return_to, goes_on: true });
         }
         let wish = Wish { return_to, silent: false, again: false, step_up: None };
         let (location, cookie) = self.to_provider(headers, wish, login_hint.as_deref(), now, random).await?;
@@ -196,6 +202,12 @@ impl Login {
         let by_app = self.settings.by_app.as_ref().filter(|_| taker != Taker::Callback)?;
         Some(&by_app.redirect_uri)
     }
+}
+
+/// Whether a browser is at an address whose fragment no server has heard of, and a provider that shows a
+/// page would be the end of it. Other clients say less of themselves, and are led on without a page.
+fn would_lose_fragment(headers: &HeaderMap, return_to: &ReturnTo) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|dest| dest == "document") && !return_to.as_str().contains('#')
 }
 
 /// Whom a query or form suggests to the provider.

@@ -77,11 +77,11 @@ impl Endpoints {
         match name {
             "start" if get || post => {
                 exchange.decision = "start";
-                self.start(if post { form } else { query }, post, parts, exchange).await
+                self.start(if post { form } else { query }, parts, exchange).await
             }
             "sign_in" if post => {
                 exchange.decision = "start";
-                self.start(form, true, parts, exchange).await
+                self.start(form, parts, exchange).await
             }
             "sign_in" if get => {
                 exchange.decision = "sign_in_page";
@@ -159,10 +159,10 @@ impl Endpoints {
         }
     }
 
-    async fn start(&self, asked: &str, by_hand: bool, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let asked = Asked { by_hand, ..self.login.asked(asked, &parts.headers) };
-        let scheme = exchange.scheme();
-        let started = self.login.start(&parts.headers, scheme, asked, self.clock.now(), &*self.random).await;
+    async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        let asked = self.login.asked(asked, &parts.headers);
+        let (method, headers, scheme) = (&parts.method, &parts.headers, exchange.scheme());
+        let started = self.login.start(method, headers, scheme, asked, self.clock.now(), &*self.random).await;
         self.started(started, parts, exchange)
     }
 
@@ -177,7 +177,15 @@ impl Endpoints {
         match started {
             Ok(Start::Provider { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
             Ok(Start::Loop { cause, cookie }) => self.goes_round(cause, parts, exchange).cookies(cookie),
-            Ok(Start::Page { return_to }) => self.sign_in_page(&return_to, None, parts),
+            Ok(Start::Page { return_to, goes_on }) => {
+                let return_to = return_to.as_str();
+                let page = if goes_on {
+                    Page::GoOn { return_to }
+                } else {
+                    Page::SignIn { return_to: Some(return_to), notice: None }
+                };
+                self.in_place(page, parts)
+            }
             Err(error) => self.rescue(Rescue::of_start(&error), &error, parts, exchange),
         }
     }
@@ -201,7 +209,11 @@ impl Endpoints {
 
     /// The sign-in page in the place of what was asked for.
     pub(super) fn sign_in_page(&self, return_to: &ReturnTo, notice: Option<Notice>, parts: &Parts) -> Reply {
-        let page = Page::SignIn { return_to: Some(return_to.as_str()), notice };
+        self.in_place(Page::SignIn { return_to: Some(return_to.as_str()), notice }, parts)
+    }
+
+    /// A page in the place of what was asked for: front proxies that ask must not take it for a yes.
+    fn in_place(&self, page: Page<'_>, parts: &Parts) -> Reply {
         self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
 
