@@ -301,6 +301,7 @@ impl Pages {
             notice: form.map(|kept| if kept.is_some() { words.step_up_keeps_form } else { words.step_up_loses_form }),
             return_to: Some(return_to),
             keeps_fragment: false,
+            goes_on: false,
             discard: form.flatten().map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
             asked: Some(levels).filter(|(_, levels)| !levels.is_empty()).into_iter().chain(age).collect(),
