@@ -42,23 +42,28 @@ impl Browser {
     /// What is remembered of its round trips, as it stands in the cookie: when the first of them ended, how
     /// many there were, and the proof that it was written here or by another instance.
     fn written_trips(&self) -> Option<String> {
-        let RoundTrips { since, begun, has_ended, step } = self.trips?;
-        let said = format!("{}-{begun}-{}-{step}", since.as_unix(), u8::from(has_ended));
+        let RoundTrips { since, begun, has_ended, step, to } = self.trips?;
+        let said = format!("{}-{begun}-{}-{step}-{to}", since.as_unix(), u8::from(has_ended));
         Some(format!("{said}-{}", *self.derive("trips", said.as_bytes())))
     }
 
     fn read_trips(&self, written: &str) -> Option<RoundTrips> {
-        let mut parts = written.splitn(5, '-');
+        let mut parts = written.splitn(6, '-');
         let since = Timestamp::from_unix(parts.next()?.parse().ok()?);
         let (begun, has_ended) = (parts.next()?.parse().ok()?, parts.next()? == "1");
-        let step = parts.next()?.parse().ok()?;
+        let (step, to) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let read = Self {
             secret: self.secret.clone(),
             silent_failed: None,
-            trips: Some(RoundTrips { since, begun, has_ended, step }),
+            trips: Some(RoundTrips { since, begun, has_ended, step, to }),
         };
         let same: bool = read.written_trips()?.as_bytes().ct_eq(written.as_bytes()).into();
         same.then_some(read.trips).flatten()
+    }
+
+    /// What tells one address from another in its round trips.
+    pub(super) fn mark_of(&self, address: &str) -> u32 {
+        self.mac("to", address.as_bytes()).as_ref().first_chunk().map_or(0, |mark| u32::from_be_bytes(*mark))
     }
 
     /// The round trips that it has behind it.

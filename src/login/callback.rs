@@ -20,6 +20,7 @@ use crate::oidc::{Code, RedeemError, Unreachable};
 use crate::pages::LoopCause;
 use crate::random::Random;
 use crate::session::{BeginError, Begun, OpenedSession, Place, SessionId};
+use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 
@@ -186,11 +187,11 @@ impl Login {
             let location = attempt.wish.return_to.location(&self.public_url);
             let Begun { id, mut cookies, opened } =
                 self.stepped_up(&answered, step_up, &opened, headers, place, now, random).await?;
-            cookies.extend(self.arrived(browser, &opened, now));
+            cookies.extend(self.arrived(browser, &opened, &attempt.wish.return_to, now));
             return Ok(Arrival::SteppedUp { location, cookies, session: id });
         }
         let Begun { id, opened, mut cookies } = self.arrive(&answered, headers, place, now, random).await?;
-        cookies.extend(self.arrived(browser, &opened, now));
+        cookies.extend(self.arrived(browser, &opened, &attempt.wish.return_to, now));
         let location = attempt.wish.return_to.location(&self.public_url);
         Ok(Arrival::SignedIn { location, cookies, session: id, opened })
     }
@@ -247,8 +248,9 @@ impl Login {
     }
 
     /// The login cookie of a browser in which a sign-in has ended well.
-    fn arrived(&self, browser: Browser, opened: &OpenedSession, now: Timestamp) -> Option<HeaderValue> {
-        let trips = RoundTrips::ended(browser.trips(), self.sessions.steps_of(opened), now);
+    fn arrived(&self, browser: Browser, opened: &OpenedSession, to: &ReturnTo, now: Timestamp) -> Option<HeaderValue> {
+        let ended = (self.sessions.steps_of(opened), browser.mark_of(to.as_str()));
+        let trips = RoundTrips::ended(browser.trips(), ended, now);
         browser.with_trips(Some(trips)).cookie(&self.cookies, self.settings.attempt_lifetime)
     }
 
@@ -267,7 +269,10 @@ impl Login {
         if trips.is_some_and(RoundTrips::are_too_many) {
             return Arrival::Loop { cause: LoopCause::Domain, cookie: self.afresh(headers) };
         }
-        Arrival::AlreadyHere { location, cookie: self.arrived(browser.with_trips(trips), &opened, now) }
+        Arrival::AlreadyHere {
+            location,
+            cookie: self.arrived(browser.with_trips(trips), &opened, &wish.return_to, now),
+        }
     }
 
     fn refused(

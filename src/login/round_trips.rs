@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::pages::LoopCause;
 use crate::session::NoSession;
 use crate::web::cookies;
-use crate::web::forwarded::RETURN_TO;
+use crate::web::return_to::ReturnTo;
 use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
@@ -40,14 +40,16 @@ pub(super) struct RoundTrips {
     pub(super) has_ended: bool,
     /// How many step-ups the session had behind it that was set then.
     pub(super) step: u32,
+    /// Where it led to, as the browser tells addresses apart ([`Browser::mark_of`]).
+    pub(super) to: u32,
 }
 
 impl RoundTrips {
-    /// After one that ended well, with a session of so many step-ups.
-    pub(super) fn ended(trips: Option<Self>, step: u32, now: Timestamp) -> Self {
+    /// After one that ended well and led there, with a session of so many step-ups.
+    pub(super) fn ended(trips: Option<Self>, (step, to): (u32, u32), now: Timestamp) -> Self {
         let running = trips.filter(|trips| trips.is_recent(now));
-        let first = Self { since: now, begun: 1, has_ended: true, step };
-        running.map_or(first, |trips| Self { has_ended: true, step, ..trips })
+        let first = Self { since: now, begun: 1, has_ended: true, step, to };
+        running.map_or(first, |trips| Self { has_ended: true, step, to, ..trips })
     }
 
     /// When another one begins; none where it has nothing to do with the former.
@@ -68,24 +70,38 @@ impl RoundTrips {
 }
 
 impl Login {
-    /// The round trips of a browser that shows this session, where the way so far was in vain: a session that
-    /// came back as it was set last has stayed.
-    pub(super) fn trips_of(&self, browser: &Browser, headers: &HeaderMap, now: Timestamp) -> Option<RoundTrips> {
+    /// The round trips of a browser, where the way so far was in vain: a session that came back as it was set
+    /// last has stayed. `to` is where a plain sign-in is to lead which begins although there is a session; if
+    /// the one before led there as well, a front proxy has not seen it.
+    pub(super) fn trips_of(
+        &self,
+        browser: &Browser,
+        headers: &HeaderMap,
+        to: Option<&ReturnTo>,
+        now: Timestamp,
+    ) -> Option<RoundTrips> {
+        let again = |trips: &RoundTrips| to.is_some_and(|to| browser.mark_of(to.as_str()) == trips.to);
         let stayed = |trips: &RoundTrips| {
             let live = self.live(headers, now);
-            !headers.contains_key(RETURN_TO) && live.is_ok_and(|opened| self.sessions.steps_of(&opened) >= trips.step)
+            !again(trips) && live.is_ok_and(|opened| self.sessions.steps_of(&opened) >= trips.step)
         };
         browser.trips().filter(|trips| !stayed(trips))
     }
 
     /// Why a browser goes round in circles, where one that begins here now would be the third time.
-    pub(super) fn goes_round(&self, headers: &HeaderMap, scheme: &str, now: Timestamp) -> Option<LoopCause> {
+    pub(super) fn goes_round(
+        &self,
+        headers: &HeaderMap,
+        scheme: &str,
+        to: Option<&ReturnTo>,
+        now: Timestamp,
+    ) -> Option<LoopCause> {
         let browser = Browser::of(headers, &self.cookies)?;
-        let trips = self.trips_of(&browser, headers, now);
+        let trips = self.trips_of(&browser, headers, to, now);
         let next = RoundTrips::begins(trips, now)?;
         // One that began before the last has ended is another tab's.
         let follows = trips.is_some_and(|trips| trips.has_ended);
-        (follows && next.are_too_many()).then(|| self.why_nobody_is_known(headers, scheme, now))
+        (follows && next.are_too_many()).then(|| self.why_nobody_is_known(headers, scheme, to, now))
     }
 
     /// The login cookie of a browser that starts afresh.
@@ -96,10 +112,16 @@ impl Login {
 
     /// Why a request has no session whose browser has just been given one, or none that is enough: from what
     /// is seen of the request, the most telling first.
-    pub(super) fn why_nobody_is_known(&self, headers: &HeaderMap, scheme: &str, now: Timestamp) -> LoopCause {
+    fn why_nobody_is_known(
+        &self,
+        headers: &HeaderMap,
+        scheme: &str,
+        to: Option<&ReturnTo>,
+        now: Timestamp,
+    ) -> LoopCause {
         let opened = self.sessions.open(headers, now);
         match opened.as_ref().map_err(|reason| *reason).and_then(|opened| self.sessions.read(opened, now).map(drop)) {
-            Ok(()) if headers.contains_key(RETURN_TO) => return LoopCause::NotHandedOn,
+            Ok(()) if to.is_some() => return LoopCause::NotHandedOn,
             // A session came, and not the one that the last step-up made of it.
             Ok(()) => return LoopCause::NotKept,
             Err(NoSession::Unreadable) if opened.is_ok() => return LoopCause::Clock,
@@ -157,12 +179,12 @@ mod tests {
 
     #[test]
     fn only_what_begins_after_one_that_ended_well_counts_and_only_for_a_minute() {
-        let first = RoundTrips::ended(None, 0, at(0));
+        let first = RoundTrips::ended(None, (0, 1), at(0));
         let second = RoundTrips::begins(Some(first), at(1)).unwrap();
         // Ten tabs that begin before it has ended.
         let tabs = (0..10).fold(second, |trips, _| RoundTrips::begins(Some(trips), at(2)).unwrap());
         assert_eq!(tabs.begun, 2);
-        let ended = RoundTrips::ended(Some(tabs), 0, at(3));
+        let ended = RoundTrips::ended(Some(tabs), (0, 1), at(3));
         assert_eq!(RoundTrips::begins(Some(ended), at(4)).unwrap().begun, 3);
         assert_eq!(RoundTrips::begins(Some(ended), at(59)).unwrap().begun, 3);
         assert_eq!(RoundTrips::begins(Some(ended), at(60)), None);

@@ -100,7 +100,7 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        if let Some(cause) = self.goes_round(headers, scheme, now) {
+        if let Some(cause) = self.goes_round(headers, scheme, None, now) {
             return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
         let silent = match self.settings.entry {
@@ -136,7 +136,8 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        if let Some(cause) = self.goes_round(headers, scheme, now).filter(|_| method != Method::POST) {
+        let to = Some(&asked.return_to).filter(|_| asked.step_up.is_none());
+        if let Some(cause) = self.goes_round(headers, scheme, to, now).filter(|_| method != Method::POST) {
             return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
         let Asked { return_to, step_up, login_hint } = asked;
@@ -163,7 +164,10 @@ impl Login {
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let trips = RoundTrips::begins(self.trips_of(&browser, headers, now), now);
+        let trips = {
+            let to = Some(&wish.return_to).filter(|_| wish.step_up.is_none());
+            RoundTrips::begins(self.trips_of(&browser, headers, to, now), now)
+        };
         let browser = browser.with_trips(trips);
         let (location, _) = self.authorization(Taker::Callback, &browser, wish, login_hint, now, random).await?;
         // Set anew each time, so that it outlives the youngest attempt.

@@ -54,7 +54,7 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        if let Some(cause) = self.goes_round(headers, scheme, now) {
+        if let Some(cause) = self.goes_round(headers, scheme, None, now) {
             return Ok(Start::Loop { cause, cookie: self.afresh(headers) });
         }
         let is_for_recent = step_up.max_age.is_some();

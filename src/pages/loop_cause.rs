@@ -36,7 +36,10 @@ pub enum LoopCause {
     #[error("the session was ended as soon as it had begun")]
     Ended,
     /// It is there when we are asked, and was not when the front proxy asked.
-    #[error("the session cookie is here, and does not come with what the front proxy asks about: it is not handed on")]
+    #[error(
+        "the session cookie is here, and the front proxy leads here all the same: it does not hand Cookie on with its \
+         question, or not our X-Vestibule-Step-Up"
+    )]
     NotHandedOn,
     /// It was set, and nothing of it is left.
     #[error("the browser did not keep the session cookie, or something on the way took it out")]
