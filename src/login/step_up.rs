@@ -39,11 +39,11 @@ pub enum StepUpError {
 }
 
 impl Login {
-    #[expect(clippy::too_many_arguments, reason = "a request, and what is asked of it")]
     /// Leads somebody who has this session to the provider, for what is asked of them.
     ///
     /// # Errors
     /// [`StartError`], by cause.
+    #[expect(clippy::too_many_arguments, reason = "a request, and what is asked of it")]
     pub async fn step_up(
         &self,
         opened: &OpenedSession,
@@ -117,9 +117,9 @@ impl Login {
         Ok(Some(Start::Provider { location, cookie }))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what came back, what was asked for, and the session")]
     /// Takes the answer to a step-up: redeems the code, and steps the session up if it is the same
     /// person's and has what was asked for.
+    #[expect(clippy::too_many_arguments, reason = "what came back, what was asked for, and the session")]
     pub(super) async fn stepped_up(
         &self,
         answered: &Answered<'_>,

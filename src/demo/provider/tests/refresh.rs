@@ -17,6 +17,7 @@ pub(super) fn relying_party(stage: &Stage) -> oidc::Provider {
         post_logout_redirect_uri: SIGNED_OUT.parse().unwrap(),
         scopes: SCOPE.split(' ').map(str::to_owned).collect(),
         acr_values: Vec::new(),
+        reauthentication: oidc::Reauthentication::ByRequest,
         claims: serde_json::Map::new(),
         parameters: Vec::new(),
         id_token_algorithms: Vec::new(),
