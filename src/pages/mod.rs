@@ -68,6 +68,17 @@ pub enum Notice {
     FormNotSent,
 }
 
+/// A form that was sent where a step-up has to come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingForm<'a> {
+    /// None was.
+    None,
+    /// It is not kept.
+    Lost,
+    /// It is kept, under this name.
+    Kept(&'a str),
+}
+
 /// How far a sign-out went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignOutReach {
@@ -108,8 +119,8 @@ pub enum Page<'a> {
         acr_values: &'a str,
         /// How recent the proof has to be, in seconds.
         max_age: Option<u64>,
-        /// Whether a form was sent, and its name where it is kept.
-        form: Option<Option<&'a str>>,
+        /// What has become of a form that was sent.
+        form: WaitingForm<'a>,
     },
     /// Offers to send a form that was kept over the sign-in. Shows the names in it and no value; the
     /// values stand in its hidden fields.
@@ -288,21 +299,26 @@ impl Pages {
         &self,
         (acr_values, max_age): (&str, Option<u64>),
         return_to: &str,
-        form: Option<Option<&str>>,
+        form: WaitingForm<'_>,
         language: Language,
     ) -> String {
         let words = Wording::of(language);
         let levels = ("acr_values", acr_values.to_owned());
         let age = max_age.map(|seconds| ("max_age", seconds.to_string()));
+        let (notice, discard) = match form {
+            WaitingForm::None => (None, None),
+            WaitingForm::Lost => (Some(words.step_up_loses_form), None),
+            WaitingForm::Kept(id) => (Some(words.step_up_keeps_form), Some(id)),
+        };
         html(&SignInPage {
             frame: self.frame(language, words.step_up),
             heading: words.step_up,
             lead: if max_age.is_some() { words.step_up_for_recent } else { words.step_up_for_level },
-            notice: form.map(|kept| if kept.is_some() { words.step_up_keeps_form } else { words.step_up_loses_form }),
+            notice,
             return_to: Some(return_to),
             keeps_fragment: false,
             goes_on: false,
-            discard: form.flatten().map(kept_form::discard),
+            discard: discard.map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
             asked: Some(levels).filter(|(_, levels)| !levels.is_empty()).into_iter().chain(age).collect(),
         })

@@ -24,7 +24,7 @@ use super::settings::{ForwardAuth, NotSignedIn};
 use crate::gate::constraints::Constraints;
 use crate::gate::headers::IdentityHeaders;
 use crate::gate::{About, Forward, Question, Verdict, changes_something};
-use crate::pages::ErrorKind;
+use crate::pages::{ErrorKind, WaitingForm};
 use crate::session::{NoSession, OpenedSession};
 use crate::web::hygiene::{Ambiguous, host_header};
 use crate::web::kind::Kind;
@@ -195,7 +195,7 @@ impl Proxy {
                     self.endpoints.step_up(&session, return_to, step_up, parts, exchange).await
                 }
                 (kind, _, _) => {
-                    let form = (kind == Kind::Submission).then_some(None);
+                    let form = if kind == Kind::Submission { WaitingForm::Lost } else { WaitingForm::None };
                     self.endpoints.lacks_step_up(&step_up, &return_to, form, kind, parts, exchange)
                 }
             },

@@ -24,7 +24,7 @@ use super::rescue::Rescue;
 use crate::clock::Timestamp;
 use crate::gate::Denial;
 use crate::oidc::StepUp;
-use crate::pages::{ErrorKind, Page};
+use crate::pages::{ErrorKind, Page, WaitingForm};
 use crate::session::{FoundForm, NoSession, OpenedSession};
 use crate::store::StoreError;
 use crate::web::form_id::FormId;
@@ -102,7 +102,7 @@ impl Endpoints {
             Met::StepUp(step_up) => {
                 // The page that the form was on; not the address that it was sent to.
                 let return_to = self.login.page_of_form(&parts.headers).unwrap_or_else(ReturnTo::root);
-                self.lacks_step_up(step_up, &return_to, Some(None), Kind::Submission, parts, exchange)
+                self.lacks_step_up(step_up, &return_to, WaitingForm::Lost, Kind::Submission, parts, exchange)
             }
         }
     }
@@ -124,7 +124,8 @@ impl Endpoints {
         match met {
             Met::End(reason) => exchange.because(Denial::FormWithoutSession(*reason)),
             Met::StepUp(step_up) => {
-                let form = Some(Some(&*id.to_string()));
+                let id = id.to_string();
+                let form = WaitingForm::Kept(&id);
                 return self.lacks_step_up(step_up, &return_to, form, Kind::Submission, parts, exchange);
             }
         }

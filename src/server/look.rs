@@ -17,6 +17,7 @@ use crate::bearer::Caller;
 use crate::clock::Timestamp;
 use crate::gate::route::{Route, SessionCookie};
 use crate::gate::{Denial, Forward, Verdict};
+use crate::pages::WaitingForm;
 use crate::session::{NoSession, OpenedSession, Place, Refreshed};
 use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
@@ -172,7 +173,7 @@ impl Proxy {
                         Step::FormThatWaits(Met::StepUp(step_up))
                     }
                     (kind, _) => {
-                        let form = (kind == Kind::Submission).then_some(None);
+                        let form = if kind == Kind::Submission { WaitingForm::Lost } else { WaitingForm::None };
                         Step::Reply(self.endpoints.lacks_step_up(&step_up, &return_to, form, kind, parts, exchange))
                     }
                 }

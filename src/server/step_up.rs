@@ -7,7 +7,7 @@ use super::endpoints::Endpoints;
 use super::exchange::Exchange;
 use super::reply::Reply;
 use crate::oidc::StepUp;
-use crate::pages::Page;
+use crate::pages::{Page, WaitingForm};
 use crate::session::OpenedSession;
 use crate::web::kind::Kind;
 use crate::web::return_to::ReturnTo;
@@ -53,7 +53,7 @@ impl Endpoints {
         &self,
         step_up: &StepUp,
         return_to: &ReturnTo,
-        form: Option<Option<&str>>,
+        form: WaitingForm<'_>,
         kind: Kind,
         parts: &Parts,
         exchange: &mut Exchange,

@@ -28,7 +28,7 @@ async fn site() -> Site {
 async fn site_with(more: &str) -> Site {
     let more = format!("{more}\nsession: {{idle: 4h, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n");
     let routes = ROUTES.replace("{path: /api/**, upstream: app, access: bearer, bearer: [api, services], require: [{acr: gold}, {max_age: 5m}]}, ", "");
-    Site::with(Setup { routes, more, ..Setup::default() }).await
+    Site::with(Setup { more, routes, ..Setup::default() }).await
 }
 
 /// The same person as the one who signs in, at this level.
@@ -69,8 +69,8 @@ async fn a_step_up_comes_back_to_the_same_request_in_the_same_session() {
     assert_eq!(parameter(asks.location(), "acr_values").as_deref(), Some(LEVELS));
     assert_eq!(parameter(asks.location(), "login_hint"), Some(agent().email));
     assert!(parameter(asks.location(), "prompt").is_none() && parameter(asks.location(), "max_age").is_none());
-    let line = access_line_with("the route asks for a step-up: acr of eidas1-mfa eidas2 eidas3").await;
-    assert_eq!(line["decision"], "step_up");
+    let logged = access_line_with("the route asks for a step-up: acr of eidas1-mfa eidas2 eidas3").await;
+    assert_eq!(logged["decision"], "step_up");
 
     site.provider.sign_in_as(at_level("eidas1-mfa"));
     let back = person.follow(asks).await;
