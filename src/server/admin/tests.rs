@@ -1,14 +1,15 @@
 //! What the admin listener answers, against its description; and what it does in an outage.
 
 use super::*;
-use crate::clock::{ManualClock, Timestamp};
+use crate::clock::ManualClock;
 use crate::oidc::Identity;
 use crate::pages::{Branding, ProviderKind};
 use crate::random::SystemRandom;
 use crate::seal::{KeyMaterial, KeyRing};
 use crate::session::fixture::{self, START, tokens};
 use crate::session::{Place, SessionId, Settings};
-use crate::store::{Cursor, Key, OnDown, Store, StoreError};
+use crate::store::OnDown;
+use crate::store::fixture::Shaky;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,78 +18,28 @@ use zeroize::Zeroizing;
 const TOKEN: &str = "the-admin-token-of-these-tests-0001";
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// A memory store that can be out of reach.
-struct Flaky {
-    inner: Arc<dyn Store>,
-    down: Arc<AtomicBool>,
-}
-
-impl Flaky {
-    fn up(&self) -> Result<&Arc<dyn Store>, StoreError> {
-        if self.down.load(Ordering::Relaxed) {
-            Err(StoreError::Unavailable("as the test wants it".to_owned()))
-        } else {
-            Ok(&self.inner)
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Flaky {
-    async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
-        self.up()?.get(key, now).await
-    }
-    async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.put(key, value, until, now).await
-    }
-    async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        self.up()?.put_new(key, value, until, now).await
-    }
-    async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-        self.up()?.take(key, expected, now).await
-    }
-    async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.delete(key, now).await
-    }
-    async fn index_add(&self, index: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.index_add(index, member, until, now).await
-    }
-    async fn index_remove(&self, index: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.index_remove(index, member, now).await
-    }
-    async fn index_members(&self, index: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.up()?.index_members(index, now).await
-    }
-    async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.announce(entry, until, now).await
-    }
-    async fn announced(
-        &self,
-        cursor: &Cursor,
-        wait: Duration,
-        now: Timestamp,
-    ) -> Result<(Vec<Vec<u8>>, Cursor), StoreError> {
-        self.up()?.announced(cursor, wait, now).await
-    }
-}
-
 /// An admin listener, without its socket.
 struct Bench {
     admin: Admin,
-    down: Arc<AtomicBool>,
+    store: Arc<Shaky>,
     ready: Arc<AtomicBool>,
     clock: ManualClock,
 }
 
 impl Bench {
     fn new(token: Option<&str>) -> Self {
-        let (down, ready) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-        let inner = crate::store::open(&crate::store::Settings::Memory).unwrap();
-        let store = Arc::new(Flaky { inner, down: Arc::clone(&down) });
+        let (store, ready) = (Arc::new(Shaky::default()), Arc::new(AtomicBool::new(true)));
         let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
         let ring = Arc::new(KeyRing::new(&[key]).unwrap());
         let kept = ["email", "siret", "organization_label"].map(str::to_owned);
-        let sessions = Sessions::new(ring, fixture::cookies(), Settings::default(), kept, store, OnDown::default());
+        let sessions = Sessions::new(
+            ring,
+            fixture::cookies(),
+            Settings::default(),
+            kept,
+            Arc::<Shaky>::clone(&store),
+            OnDown::default(),
+        );
         let (is_ready, clock) = (Arc::clone(&ready), ManualClock::starting_at(START));
         let admin = Admin {
             metrics: Arc::new(Metrics::new().unwrap()),
@@ -104,7 +55,7 @@ impl Bench {
             clock: Clock::Manual(clock.clone()),
             listing: Mutex::default(),
         };
-        Self { admin, down, ready, clock }
+        Self { admin, store, ready, clock }
     }
 
     async fn begin(&self, subject: &str, email: &str, organization: &str, siret: &str) -> SessionId {
@@ -142,7 +93,7 @@ impl Bench {
     }
 
     fn store_is_down(&self, down: bool) {
-        self.down.store(down, Ordering::Relaxed);
+        self.store.away.store(down, Ordering::Relaxed);
     }
 }
 
