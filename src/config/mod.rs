@@ -96,7 +96,7 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
     let (mut values, mut problems, mut excused, mut unread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, (name, text)) in files.iter().enumerate() {
         unread.extend(once_more(files.get(..index).unwrap_or_default(), name, text));
-        match parse::parse(name, text, &schema) {
+        match parse::parse(name, text, schema) {
             Ok(parsed) => {
                 values.push(parsed.read);
                 problems.extend(parsed.faults.into_iter().map(|fault| in_file(name, text, fault)));
@@ -108,7 +108,7 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
     if !unread.is_empty() {
         return Err(Problems::new(&names, unread));
     }
-    let Merged { value, origins, vain, taken } = Merged::of(values, &schema);
+    let Merged { value, origins, vain, taken } = Merged::of(values, schema);
     for Vain { file, fault } in vain {
         // Not what is empty because it was faulty.
         let is_new = !excused.iter().any(|faulty: &KeyPath| faulty.covers(&fault.path));
@@ -121,7 +121,7 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
         found.map_or_else(|| (names.join(", "), None), |(name, text)| ((*name).to_owned(), locate::line_of(text, path)))
     };
     let outcome = if value.get("sites").is_some_and(|sites| !sites.is_null()) {
-        sites::resolve(value, sites::Known { schema: &schema, excused, taken }, environment)
+        sites::resolve(value, sites::Known { schema, excused, taken }, environment)
     } else if excused.iter().any(|faulty| faulty.is_key("sites")) {
         // What the rest is to be completed by is not known.
         Err(Vec::new())

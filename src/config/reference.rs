@@ -258,11 +258,11 @@ pub fn reference() -> String {
     let schema = schema();
     let mut page = INTRODUCTION.to_owned();
     page.push_str("\n## Keys\n\n");
-    for key in keys(&schema) {
+    for key in keys(schema) {
         let anchor = key.path.replace(['.', '<', '>', '[', ']'], "").to_lowercase();
         let _ = writeln!(page, "- [`{}`](#{anchor}): {}", key.path, first_sentence(&key.schema));
     }
-    for key in keys(&schema) {
+    for key in keys(schema) {
         write_key(&mut page, &key, 2);
     }
     page
@@ -505,7 +505,7 @@ mod tests {
                 }
             }
         }
-        check(keys(&schema()));
+        check(keys(schema()));
     }
 
     #[test]

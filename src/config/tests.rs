@@ -385,7 +385,7 @@ fn a_documented_default_is_the_one_that_runs() {
     }
     // Every default of the schema, written out, changes nothing.
     let mut defaults = serde_yaml::from_str::<serde_json::Value>(SMALL).unwrap();
-    fill(&mut defaults, &schema());
+    fill(&mut defaults, schema());
     let written_out = serde_yaml::to_string(&defaults).unwrap();
     assert!(written_out.contains("websocket_idle") && written_out.contains("/oauth2"), "{written_out}");
     assert_eq!(outcome(&written_out), outcome(SMALL));
