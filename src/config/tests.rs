@@ -361,7 +361,7 @@ fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
             // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
-            if ["client_authorization", "forward_auth"].contains(&key.as_str()) {
+            if ["client_authorization", "forward_auth", "assertion"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {

@@ -2,8 +2,9 @@
 //!
 //! Called by `server` for every request that is not for one of our own endpoints, and for what front
 //! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
-//! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
+//! (whose values [`template`] writes, and one of which may be a signed [`assertion`]). Does no I/O, and never answers: it says what the answer is.
 
+pub mod assertion;
 pub mod constraints;
 pub mod decide;
 pub mod headers;
@@ -25,11 +26,13 @@ use crate::web::origin::{self, Initiator, Origins};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
+use assertion::Assertions;
 use constraints::Constraints;
 use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use policy::Permit;
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
 use rules::{Explanation, Refusal};
 use std::borrow::Cow;
@@ -51,6 +54,7 @@ pub struct Gate {
     return_hosts: ReturnHosts,
     origins: Origins,
     passes_preflights: bool,
+    assertions: Option<Assertions>,
 }
 
 /// What front proxies and apps ask at `/oauth2/auth`.
@@ -89,6 +93,8 @@ struct Case<'g, 'r> {
     target: Cow<'r, str>,
     /// What says who it is.
     says: &'g Headers,
+    /// What an assertion is bound to, and who signs it; none where it is about no request.
+    asserts: Option<(&'g Assertions, &'r CleanRequest<'r>)>,
     constraints: &'r Constraints,
 }
 
@@ -100,6 +106,15 @@ impl Case<'_, '_> {
 
     fn changes_something(&self) -> bool {
         changes_something(self.method, self.headers)
+    }
+
+    /// What says who it is, the signed assertion included where the route asks for one.
+    fn identity(&self, permit: Permit<'_>, now: Timestamp) -> IdentityHeaders {
+        let asserted = match (self.asserts, self.found) {
+            (Some((assertions, request)), Found::Route(_, route)) => assertions.header(permit, route, request, now),
+            _ => None,
+        };
+        self.says.identity(permit).asserted(asserted)
     }
 }
 
@@ -206,7 +221,14 @@ impl Gate {
             return_hosts,
             origins,
             passes_preflights: false,
+            assertions: None,
         }
+    }
+
+    /// The same gate, which signs who sent a request on the routes that ask for it.
+    #[must_use]
+    pub fn asserting(self, assertion: Option<assertion::Settings>) -> Self {
+        Self { assertions: assertion.map(Assertions::new), ..self }
     }
 
     /// The same gate, which leads browsers back to these hosts too.
@@ -225,7 +247,7 @@ impl Gate {
     /// Judges a request at the moment `now`.
     pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
         let case = self.case(request);
-        if let Some(verdict) = case.asks_about_bearer() {
+        if let Some(verdict) = case.asks_about_bearer(now) {
             return verdict;
         }
         let opened = self.sessions.open(case.headers, now).and_then(|opened| self.unless_borrowed(&case, opened, now));
@@ -248,8 +270,13 @@ impl Gate {
 
     /// Judges a request with what came of verifying its bearer token, or with the holder of its
     /// certificate.
-    pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
-        self.case(request).by_bearer(caller)
+    pub fn judge_bearer(
+        &self,
+        request: &CleanRequest<'_>,
+        caller: Result<&Caller, Fault>,
+        now: Timestamp,
+    ) -> Verdict<'_> {
+        self.case(request).by_bearer(caller, now)
     }
 
     /// Judges it again with what came of asking: the session as it is now, or why there is none.
@@ -269,7 +296,7 @@ impl Gate {
             Ok(case) => case,
             Err(denial) => return Verdict::Deny(denial),
         };
-        if let Some(verdict) = case.asks_about_bearer() {
+        if let Some(verdict) = case.asks_about_bearer(now) {
             return verdict;
         }
         let opened = match question.about {
@@ -295,9 +322,14 @@ impl Gate {
     }
 
     /// Answers a question with what came of verifying the bearer token of the request.
-    pub fn consult_bearer(&self, question: &Question<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
+    pub fn consult_bearer(
+        &self,
+        question: &Question<'_>,
+        caller: Result<&Caller, Fault>,
+        now: Timestamp,
+    ) -> Verdict<'_> {
         match self.case_of(question) {
-            Ok(case) => case.by_bearer(caller),
+            Ok(case) => case.by_bearer(caller, now),
             Err(denial) => Verdict::Deny(denial),
         }
     }
@@ -341,6 +373,7 @@ impl Gate {
                 found: Found::Route(usize::MAX, &self.asked),
                 target: Cow::Borrowed("/"),
                 says: &self.told,
+                asserts: None,
                 constraints: &question.constraints,
             },
             About::Request { request, scheme } => {
@@ -384,6 +417,7 @@ impl Gate {
             },
             target: Cow::Borrowed(request.target()),
             says: &self.headers,
+            asserts: self.assertions.as_ref().map(|assertions| (assertions, request)),
             constraints: &constraints::NONE,
         }
     }
@@ -415,7 +449,7 @@ impl Gate {
                 let by_token = opened.as_ref().is_ok_and(OpenedSession::by_token);
                 let person = permit.person().filter(|_| !by_token && !case.changes_something());
                 renewal.extend(person.and_then(|person| self.sessions.token_cookie(person, case.headers, now, random)));
-                (index, case.says.identity(permit), permit.person().map(Session::id), renewal)
+                (index, case.identity(permit, now), permit.person().map(Session::id), renewal)
             }
             Decision::Refresh => {
                 return match opened {
@@ -501,7 +535,7 @@ impl Gate {
 impl<'g> Case<'g, '_> {
     /// What a bearer token in the request asks for before its cookie is looked at; none where the
     /// route takes none, or the request shows none. A token of a route is nothing to another.
-    fn asks_about_bearer(&self) -> Option<Verdict<'g>> {
+    fn asks_about_bearer(&self, now: Timestamp) -> Option<Verdict<'g>> {
         let Found::Route(_, route) = self.found else { return None };
         // A preflight asks, and is nobody's.
         if route.bearer.is_empty() || self.kind == Kind::Preflight {
@@ -509,21 +543,21 @@ impl<'g> Case<'g, '_> {
         }
         if self.shows_token {
             // A person's, and no rule's to verify: no issuer is shown one.
-            return (route.access == Access::Bearer).then(|| self.by_bearer(Err(Fault::Token)));
+            return (route.access == Access::Bearer).then(|| self.by_bearer(Err(Fault::Token), now));
         }
         match presented(self.headers) {
             Ok(None) => None,
             Ok(Some(token)) => Some(Verdict::Verify { token, rules: &route.bearer }),
-            Err(_) => Some(self.by_bearer(Err(Fault::Request))),
+            Err(_) => Some(self.by_bearer(Err(Fault::Request), now)),
         }
     }
 
-    fn by_bearer(&self, caller: Result<&Caller, Fault>) -> Verdict<'g> {
+    fn by_bearer(&self, caller: Result<&Caller, Fault>, now: Timestamp) -> Verdict<'g> {
         match (decide_by_bearer(self.found, self.constraints, caller), self.found) {
             (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
                 index,
                 route,
-                identity: self.says.identity(permit),
+                identity: self.identity(permit, now),
                 session: None,
                 opened: None,
                 renewal: Vec::new(),
@@ -562,7 +596,8 @@ mod tests {
             Route { bearer: vec![1], ..route("/both/**", Access::SignedIn, &[]) },
             Route { bearer: vec![1], ..route("/programs/**", Access::Bearer, &[]) },
         ];
-        let headers = Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default() };
+        let headers =
+            Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default(), assertion: None };
         let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
         Gate::new(
             Table::new(routes).unwrap(),
@@ -739,7 +774,7 @@ mod tests {
             let request = http::Request::get(path).header("host", "playground.example.gouv.fr");
             let parts = request.header("cookie", good_cookie(&gate)).body(()).unwrap().into_parts().0;
             let request = CleanRequest::inspect(&parts, path.as_bytes(), b"").unwrap();
-            match gate.judge_bearer(&request, Ok(caller)) {
+            match gate.judge_bearer(&request, Ok(caller), START) {
                 Verdict::Forward(Forward { session: None, opened: None, renewal, identity, .. }) => {
                     assert!(renewal.is_empty());
                     let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();

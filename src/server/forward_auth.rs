@@ -176,7 +176,7 @@ impl Proxy {
         }
         if let Verdict::Verify { token, rules } = verdict {
             let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault));
+            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault), now);
         }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
@@ -223,7 +223,10 @@ impl Proxy {
         let may_last = match &question.about {
             About::Session(_) => false,
             About::Request { request, .. } => {
-                !changes_something(&request.parts().method, &parts.headers) && !is_handshake(&parts.headers)
+                // An assertion is for this request, and ends soon.
+                forward.route.assertion.is_none()
+                    && !changes_something(&request.parts().method, &parts.headers)
+                    && !is_handshake(&parts.headers)
             }
         };
         let mut credential = Vec::new();
@@ -265,8 +268,7 @@ impl Proxy {
     /// The identity headers that an app knows and that this answer has not: the client's own must
     /// not take their place.
     pub(super) fn not_set<'a>(&'a self, identity: &'a IdentityHeaders) -> impl Iterator<Item = &'a HeaderName> {
-        let names = self.gate.headers().all().iter().map(|(name, _)| name);
-        names.filter(|name| !identity.iter().any(|(set, _)| set == *name))
+        self.gate.headers().names().filter(|name| !identity.iter().any(|(set, _)| set == *name))
     }
 
     /// Answers what is no question: with a status that every front proxy refuses by.

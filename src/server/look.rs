@@ -125,7 +125,7 @@ impl Proxy {
         let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
         let holder = certificate.and_then(|shown| self.holder(request, shown, exchange, now));
         let mut verdict = match &holder {
-            Some(holder) => self.gate.judge_bearer(request, Ok(holder)),
+            Some(holder) => self.gate.judge_bearer(request, Ok(holder), now),
             None => self.gate.judge(request, now, random),
         };
         self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
@@ -135,7 +135,7 @@ impl Proxy {
         }
         if let Verdict::Verify { token, rules } = verdict {
             let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault));
+            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault), now);
         }
         match verdict {
             Verdict::Forward(forward) => {

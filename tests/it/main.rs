@@ -20,6 +20,7 @@ mod angular_dev_server;
 mod angular_sites;
 mod angular_spa;
 mod architecture;
+mod assertion;
 mod attacks;
 mod bad_input;
 mod bearer;
