@@ -26,6 +26,7 @@ mod bad_input;
 mod bearer;
 mod browser_apps;
 mod callback;
+mod client_authentication;
 mod client_certificates;
 mod counterparts;
 mod credentials;
