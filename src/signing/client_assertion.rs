@@ -20,7 +20,6 @@ use std::time::Duration;
 const LIFETIME: Duration = Duration::from_secs(60);
 
 /// What proves our client at one provider.
-#[derive(Debug)]
 pub struct ClientAssertions {
     by: By,
     random: SystemRandom,
@@ -33,11 +32,11 @@ enum By {
     Secret(SecretString),
 }
 
-impl std::fmt::Debug for By {
+impl std::fmt::Debug for ClientAssertions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Keys(_) => "Keys",
-            Self::Secret(_) => "Secret",
+        f.write_str(match &self.by {
+            By::Keys(_) => "ClientAssertions(by keys)",
+            By::Secret(_) => "ClientAssertions(by a secret)",
         })
     }
 }
