@@ -7,6 +7,7 @@ use super::*;
 use crate::bearer;
 use crate::clock::Timestamp;
 use crate::credentials;
+use crate::gate::rules::{Asker, Circumstances};
 use crate::oidc::Endpoints;
 use crate::seal::KeyMaterial;
 use crate::secret::{ExposeSecret, SecretString};
@@ -223,7 +224,11 @@ fn summary(config: &Config) -> String {
             writeln!(
                 out,
                 "  given {} {} {} {userinfo} {end_session} {revocation}{} {}",
-                given.authorization, given.token, given.jwks_uri, if pushed == "-" { String::new() } else { format!(" {pushed}") }, given.callback_iss
+                given.authorization,
+                given.token,
+                given.jwks_uri,
+                if pushed == "-" { String::new() } else { format!(" {pushed}") },
+                given.callback_iss
             )
             .unwrap();
         }
@@ -621,6 +626,7 @@ fn who_passes_where_is_as_the_tables_of_policies_say() {
         let (rules, people) = input.split_once("------\n").unwrap();
         let config = from_text("v.yaml", &format!("{BASE}{rules}"), &World)
             .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+        let at = Circumstances { now: Timestamp::from_unix(0), client: None };
         let mut out = String::new();
         for route in config.routes.iter() {
             writeln!(out, "{}", route.path.as_str()).unwrap();
@@ -632,7 +638,7 @@ fn who_passes_where_is_as_the_tables_of_policies_say() {
                 };
                 // As a session has them: rules see nothing that is not kept.
                 let claims = crate::claims::Claims::from_json(claims.as_object().unwrap()).retaining(kept);
-                let outcome = match route.rules.judge(&claims.view()) {
+                let outcome = match route.rules.judge(&Asker { claims: &claims.view(), authenticated_at: None, at }) {
                     Ok(()) => "passes".to_owned(),
                     Err(refusal) => route.rules.explain(refusal).unwrap().cause,
                 };

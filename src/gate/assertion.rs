@@ -199,11 +199,14 @@ mod tests {
     use crate::gate::constraints::NONE;
     use crate::gate::policy::{admit, admit_caller};
     use crate::gate::route::{Access, PathPattern};
+    use crate::gate::rules::Circumstances;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use crate::signing::{Purpose, SigningKey, new_key};
     use http::HeaderMap;
     use serde_json::{Value, json};
+
+    const AT: Circumstances = Circumstances { now: START, client: None };
 
     fn assertions(claims: &[&str]) -> Assertions {
         let key = SigningKey::from_pem(&new_key().unwrap(), None).unwrap();
@@ -238,7 +241,7 @@ mod tests {
         let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
         let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
         let session = sessions.read(&opened, START).unwrap();
-        let permit = |route: &Route| admit(route, &NONE, Ok(&session)).unwrap();
+        let permit = |route: &Route| admit(route, &NONE, Ok(&session), AT).unwrap();
         let assertions = assertions(&["email", "roles", "no such"]);
         about("/api/x?q=1", |request| {
             let whole = route("/**", Access::SignedIn);
@@ -267,7 +270,7 @@ mod tests {
         let claims = json!({"sub": "machine", "acr": "eidas1", "sid": "its own", "email": "m@example.org"});
         let caller = Caller::for_tests(1, claims.as_object().unwrap());
         let route = route("/**", Access::Bearer);
-        let permit = admit_caller(&route, &NONE, &caller).unwrap();
+        let permit = admit_caller(&route, &NONE, &caller, AT).unwrap();
         about("/", |request| {
             let claims = said(assertions(&[]).header(permit, &route, request, START)).unwrap();
             assert_eq!((claims["caller"].as_str(), claims["sub"].as_str()), (Some("api"), Some("machine")));
@@ -282,7 +285,7 @@ mod tests {
     fn nobody_gets_none() {
         let route = route("/**", Access::Public);
         about("/", |request| {
-            let nobody = admit(&route, &NONE, Err(crate::session::NoSession::Absent)).unwrap();
+            let nobody = admit(&route, &NONE, Err(crate::session::NoSession::Absent), AT).unwrap();
             assert_eq!(said(assertions(&[]).header(nobody, &route, request, START)), None);
             assert_eq!(said(assertions(&[]).header(Permit::to_ask(), &route, request, START)), None);
         });

@@ -10,10 +10,32 @@
 //! | `allow` | one of these holds |
 
 use crate::claims::{ClaimValue, ClaimsView};
+use crate::clock::Timestamp;
 use crate::web::domain;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
+
+/// In which circumstances a request is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The present moment.
+    pub now: Timestamp,
+    /// The client's address, as far as it can be known.
+    pub client: Option<IpAddr>,
+}
+
+/// Whom the rules are asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// What was verified of them.
+    pub claims: &'a ClaimsView<'a>,
+    /// When they proved who they are to the provider (`auth_time`), where it said so.
+    pub authenticated_at: Option<Timestamp>,
+    /// When, and from where, they ask.
+    pub at: Circumstances,
+}
 
 /// The rules of a route. Without any it is open to whoever is signed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,19 +164,19 @@ impl Rules {
         self.require.is_empty() && self.allow.is_empty() && self.deny.is_empty()
     }
 
-    /// Judges somebody by their claims.
+    /// Judges somebody.
     ///
     /// # Errors
     /// Which rule keeps them out; `deny` before `require` before `allow`.
-    pub fn judge(&self, claims: &ClaimsView<'_>) -> Result<(), Refusal> {
+    pub fn judge(&self, asker: &Asker<'_>) -> Result<(), Refusal> {
         let refusal = |list, rule| Err(Refusal { list, rule });
-        if let Some(denied) = self.deny.iter().position(|rule| rule.condition.holds(claims)) {
+        if let Some(denied) = self.deny.iter().position(|rule| rule.condition.holds(asker)) {
             return refusal(List::Deny, Some(denied));
         }
-        if let Some(missed) = self.require.iter().position(|rule| !rule.condition.holds(claims)) {
+        if let Some(missed) = self.require.iter().position(|rule| !rule.condition.holds(asker)) {
             return refusal(List::Require, Some(missed));
         }
-        if !self.allow.is_empty() && !self.allow.iter().any(|rule| rule.condition.holds(claims)) {
+        if !self.allow.is_empty() && !self.allow.iter().any(|rule| rule.condition.holds(asker)) {
             return refusal(List::Allow, None);
         }
         Ok(())
@@ -202,13 +224,13 @@ impl Rules {
 }
 
 impl Condition {
-    /// Whether it holds for somebody with these claims.
-    pub fn holds(&self, claims: &ClaimsView<'_>) -> bool {
+    /// Whether it holds for somebody.
+    pub fn holds(&self, asker: &Asker<'_>) -> bool {
         match self {
-            Self::All(all) => all.iter().all(|one| one.holds(claims)),
-            Self::Any(any) => any.iter().any(|one| one.holds(claims)),
-            Self::None(none) => !none.iter().any(|one| one.holds(claims)),
-            Self::Is(subject, test) => test.passes(&subject.values(claims)),
+            Self::All(all) => all.iter().all(|one| one.holds(asker)),
+            Self::Any(any) => any.iter().any(|one| one.holds(asker)),
+            Self::None(none) => !none.iter().any(|one| one.holds(asker)),
+            Self::Is(subject, test) => test.passes(&subject.values(asker.claims)),
         }
     }
 
@@ -328,8 +350,14 @@ mod tests {
         Condition::Is(Subject::Claim(name.to_owned()), test)
     }
 
+    /// Somebody of these claims, nowhere and at no particular moment.
+    fn asker<'a>(claims: &'a ClaimsView<'a>) -> Asker<'a> {
+        let at = Circumstances { now: Timestamp::from_unix(0), client: None };
+        Asker { claims, authenticated_at: None, at }
+    }
+
     fn holds(condition: &Condition, claims: &Value) -> bool {
-        condition.holds(&Claims::from_json(claims.as_object().unwrap()).view())
+        condition.holds(&asker(&Claims::from_json(claims.as_object().unwrap()).view()))
     }
 
     fn rule(condition: Condition) -> Rule {
@@ -437,7 +465,7 @@ mod tests {
         };
         let refused = |claims: Value| {
             let claims = Claims::from_json(claims.as_object().unwrap());
-            let refusal = rules.judge(&claims.view()).unwrap_err();
+            let refusal = rules.judge(&asker(&claims.view())).unwrap_err();
             let told = rules.explain(refusal).unwrap();
             (told.cause, told.who.iter().map(|who| who.en.clone()).collect::<Vec<_>>())
         };
@@ -491,7 +519,7 @@ mod tests {
         #[test]
         fn a_further_rule_lets_nobody_in_who_was_out(rules in rules_strategy(), more in condition_strategy(), claims in claims_strategy()) {
             let claims = Claims::from_json(claims.as_object().unwrap());
-            let passes = |rules: &Rules| rules.judge(&claims.view()).is_ok();
+            let passes = |rules: &Rules| rules.judge(&asker(&claims.view())).is_ok();
             let mut required = rules.clone();
             required.require.push(rule(more.clone()));
             let mut denied = rules.clone();
@@ -512,14 +540,14 @@ mod tests {
             turned.require.reverse();
             turned.allow.reverse();
             turned.deny.reverse();
-            prop_assert_eq!(rules.judge(&claims.view()).is_ok(), turned.judge(&claims.view()).is_ok());
+            prop_assert_eq!(rules.judge(&asker(&claims.view())).is_ok(), turned.judge(&asker(&claims.view())).is_ok());
         }
 
         #[test]
         fn what_denies_wins_over_all_that_lets_in(rules in rules_strategy(), claims in claims_strategy()) {
             let claims = Claims::from_json(claims.as_object().unwrap());
-            if rules.deny.iter().any(|rule| rule.condition.holds(&claims.view())) {
-                prop_assert!(rules.judge(&claims.view()).is_err());
+            if rules.deny.iter().any(|rule| rule.condition.holds(&asker(&claims.view()))) {
+                prop_assert!(rules.judge(&asker(&claims.view())).is_err());
             }
         }
 
@@ -533,7 +561,7 @@ mod tests {
                 }
             }
             if without_none(&condition) {
-                prop_assert!(!condition.holds(&ClaimsView::default()));
+                prop_assert!(!condition.holds(&asker(&ClaimsView::default())));
             }
         }
     }

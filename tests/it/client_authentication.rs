@@ -154,7 +154,8 @@ async fn what_is_signed_for_an_app_proves_no_client_nor_does_what_is_for_another
     let client = stage.signs_in().await;
     let key = |name: &str| {
         let pem = std::fs::read_to_string(stage.key(name)).unwrap();
-        let ring = SigningRing::new(Purpose::ClientAuthentication, vec![Arc::new(SigningKey::from_pem(&pem, None).unwrap())]);
+        let ring =
+            SigningRing::new(Purpose::ClientAuthentication, vec![Arc::new(SigningKey::from_pem(&pem, None).unwrap())]);
         ClientAssertions::by_keys(Arc::new(ring.unwrap()))
     };
     let assertion = |name: &str, id: &str, audience: &str, at: u64| {
@@ -268,6 +269,11 @@ async fn a_certificate_proves_who_connects_and_another_one_does_not() {
         let roots = server.certificate.display().to_string();
         let _process = Process::serve_with(&text, &[("SSL_CERT_FILE", &roots)]).await;
         let jar = tempfile::tempdir().unwrap();
-        assert_eq!(signs_in_by_curl(&site, jar.path(), &server), status, "{method} {}", certificate.certificate.display());
+        assert_eq!(
+            signs_in_by_curl(&site, jar.path(), &server),
+            status,
+            "{method} {}",
+            certificate.certificate.display()
+        );
     }
 }
