@@ -214,8 +214,8 @@ impl Site {
             .returning_to(return_hosts)
             .asserting(config.assertion)
             .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
-        let mut key_rotations = vec![keeping(&config.site, SessionKeys { files: config.key_files, ring })];
-        key_rotations.extend(config.signing.into_iter().map(|keys| keeping(&config.site, keys)));
+        let mut key_rotations = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
+        key_rotations.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
         let parts = Parts {
             site: config.site,
             gate,
@@ -233,8 +233,8 @@ impl Site {
 }
 
 /// What keeps a ring of keys as its files are.
-fn keeping<K: key_rotation::Keys>(site: &Option<String>, keys: K) -> (BoxFuture<'static, ()>, Arc<Notify>) {
+fn keeping<K: key_rotation::Keys>(site: Option<String>, keys: K) -> (BoxFuture<'static, ()>, Arc<Notify>) {
     let asked = Arc::new(Notify::new());
-    let rotation = KeyRotation { site: site.clone(), keys: Arc::new(keys), asked: Arc::clone(&asked) };
+    let rotation = KeyRotation { site, keys: Arc::new(keys), asked: Arc::clone(&asked) };
     (Box::pin(rotation.keep()), asked)
 }

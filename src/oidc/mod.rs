@@ -238,8 +238,8 @@ impl Provider {
         match metadata.pushed_authorization_request_endpoint.as_ref().filter(|_| pushes) {
             Some(endpoint) => {
                 let parameters = authorize::parameters(&self.settings, request);
-                let pushed = pushed_request::push(endpoint, &self.settings, &self.fetch, &parameters, now).await?;
-                Ok(authorize::pushed_url(&metadata.authorization_endpoint, &self.settings, &pushed))
+                let reference = pushed_request::push(endpoint, &self.settings, &self.fetch, &parameters, now).await?;
+                Ok(authorize::pushed_url(&metadata.authorization_endpoint, &self.settings, &reference))
             }
             None if metadata.requires_pushed_requests => Err(PushError::NoEndpoint.into()),
             None => Ok(authorize::url(&metadata.authorization_endpoint, &self.settings, request)),

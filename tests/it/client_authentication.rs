@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use vestibule::clock::Timestamp;
 use vestibule::secret::ExposeSecret;
@@ -54,7 +54,7 @@ impl Stage {
             issuer: Some(issuer.clone()),
             provider: format!("    client_authentication: {method}\n{client_keys}{more}"),
             more: format!("identity: {{assertion: {{keys: [{}]}}}}\n", file("assertion")),
-            start: now(),
+            start: now() - 120,
             ..Setup::default()
         })
         .await;
@@ -73,6 +73,8 @@ impl Stage {
         });
         let provider = OidcProvider::start(settings).await;
         assert_eq!(provider.issuer, issuer);
+        // It was not there when the site began, which is not asked about again at the same moment.
+        site.clock.advance(Duration::from_secs(120));
         Self { site, provider, keys }
     }
 
