@@ -370,7 +370,7 @@ function makeProvider(issuer, registered) {
       revocation: { enabled: true },
       ...(settings.tls && { mTLS }),
       pushedAuthorizationRequests: {
-        enabled: settings.pushed !== undefined,
+        enabled: Boolean(settings.pushed),
         requirePushedAuthorizationRequests: settings.pushed === 'required',
       },
       rpInitiatedLogout: {
