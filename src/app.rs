@@ -22,8 +22,8 @@ use crate::store;
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
-use futures_util::future::join_all;
-use key_rotation::KeyRotation;
+use futures_util::future::{BoxFuture, join_all};
+use key_rotation::{KeyRotation, SessionKeys};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -42,7 +42,8 @@ pub struct App {
 /// A site, built.
 struct Site {
     parts: Parts,
-    key_rotation: KeyRotation,
+    /// What keeps each ring of keys as its files are, and what has them read at once.
+    key_rotations: Vec<(BoxFuture<'static, ()>, Arc<Notify>)>,
 }
 
 /// What all sites of a process share.
@@ -117,13 +118,13 @@ impl App {
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let Self { first, others, listeners, reread } = self;
-        let mut rotations = vec![first.key_rotation];
-        let (others, further): (Vec<Parts>, Vec<KeyRotation>) =
-            others.into_iter().map(|site| (site.parts, site.key_rotation)).unzip();
-        rotations.extend(further);
-        let asked: Vec<Arc<Notify>> = rotations.iter().map(|rotation| Arc::clone(&rotation.asked)).collect();
+        let mut rotations = first.key_rotations;
+        let (others, further): (Vec<Parts>, Vec<_>) =
+            others.into_iter().map(|site| (site.parts, site.key_rotations)).unzip();
+        rotations.extend(further.into_iter().flatten());
+        let (rotations, asked): (Vec<_>, Vec<Arc<Notify>>) = rotations.into_iter().unzip();
         let rotation = async {
-            join_all(rotations.into_iter().map(KeyRotation::keep)).await;
+            join_all(rotations).await;
             std::future::pending::<()>().await;
         };
         let told_to_all = async {
@@ -207,12 +208,14 @@ impl Site {
             random: Arc::clone(random),
             metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
+            signing: config.signing.iter().map(|keys| Arc::clone(&keys.ring)).collect(),
         };
         let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
             .returning_to(return_hosts)
+            .asserting(config.assertion)
             .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
-        let files = Arc::new(config.key_files);
-        let key_rotation = KeyRotation { site: config.site.clone(), files, ring, asked: Arc::default() };
+        let mut key_rotations = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
+        key_rotations.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
         let parts = Parts {
             site: config.site,
             gate,
@@ -225,6 +228,13 @@ impl Site {
             store,
             settings: config.server,
         };
-        Ok(Self { parts, key_rotation })
+        Ok(Self { parts, key_rotations })
     }
+}
+
+/// What keeps a ring of keys as its files are.
+fn keeping<K: key_rotation::Keys>(site: Option<String>, keys: K) -> (BoxFuture<'static, ()>, Arc<Notify>) {
+    let asked = Arc::new(Notify::new());
+    let rotation = KeyRotation { site, keys: Arc::new(keys), asked: Arc::clone(&asked) };
+    (Box::pin(rotation.keep()), asked)
 }

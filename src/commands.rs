@@ -25,7 +25,7 @@ use vestibule::credentials::{Kind, StartError};
 use vestibule::fetch::Fetch;
 use vestibule::oidc::Provider;
 use vestibule::random::{self, Random, SystemRandom};
-use vestibule::{demo, telemetry};
+use vestibule::{demo, signing, telemetry};
 
 /// Why a command failed, in words.
 type Failure = Box<dyn std::error::Error>;
@@ -177,6 +177,16 @@ pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
         eprintln!("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
         eprintln!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}");
         eprintln!("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+    }))
+}
+
+/// The key alone on standard output, to be redirected into its file; what to do with it beside it.
+pub(crate) fn new_signing_key() -> ExitCode {
+    exit(signing::new_key().map_err(Into::into).map(|key| {
+        print!("{key}");
+        eprintln!("Keep it in a file that only Vestibule can read, and put it into a list of keys of its own:");
+        eprintln!("  identity: {{assertion: {{keys: [{{key: {{file: /run/secrets/signing-key.pem}}}}]}}}}");
+        eprintln!("The public half is then published at /oauth2/jwks (docs/assertion.md).");
     }))
 }
 

@@ -38,7 +38,7 @@ enum Command {
     },
     /// Whether a sidecar runs, by the exit code: what a container's health check asks
     Health(commands::health::HealthCommand),
-    /// Session keys, and the keys of API clients
+    /// Session keys, signing keys, and the keys of API clients
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -65,6 +65,8 @@ enum KeysCommand {
         #[arg(long, value_name = "NAME", value_parser = key_name)]
         id: Option<String>,
     },
+    /// Print a fresh key to sign with, in PEM: nothing else is on standard output, so it can go into its file
+    Signing,
     /// Print a fresh service key for a program that calls an API: what the configuration gets of it,
     /// its hash, is on standard error
     Service {
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Check { file, online } => commands::check(&file.config, online),
         Command::Health(command) => commands::health::run(command),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
+        Command::Keys { command: KeysCommand::Signing } => commands::new_signing_key(),
         Command::Keys { command: KeysCommand::Service { name } } => commands::new_service_key(&name),
         Command::Sessions { command } => commands::sessions::run(command),
         Command::Import { command } => commands::import::run(command),

@@ -40,11 +40,11 @@ mod written;
 mod tests;
 
 pub use environment::{Environment, SystemEnvironment, Unreadable};
-pub use key_files::{KeyFiles, UnfitKeys};
+pub use key_files::{KeyFiles, SigningKeyFiles, UnfitKeys};
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;
 pub use resolve::is_key_name;
-pub use run::{Config, Pages};
+pub use run::{Config, Pages, SigningKeys};
 pub use schema::schema;
 pub use suggest::did_you_mean;
 pub use system_files::SystemFiles;

@@ -2,13 +2,15 @@
 //!
 //! `resolve` makes it; `app` takes it apart and hands each room its part.
 
-use super::key_files::KeyFiles;
+use super::key_files::{KeyFiles, SigningKeyFiles};
 use super::problem::Finding;
 use crate::seal::KeyMaterial;
+use crate::signing::SigningRing;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use crate::{bearer, credentials, gate, login, oidc, server, session, store, telemetry, web};
 use std::fmt;
+use std::sync::Arc;
 
 /// What will run: all of it, or with `sites` the first of them, beside which the others stand. What
 /// belongs to the process (listeners, trusted proxies, store, threads, log) is the same in all.
@@ -47,6 +49,10 @@ pub struct Config {
     pub playground: server::PlaygroundSettings,
     /// Which identity headers the app gets.
     pub identity: gate::headers::Settings,
+    /// How the signed assertion is made, where there is one.
+    pub assertion: Option<gate::assertion::Settings>,
+    /// Our own signing keys, whatever for: all are published.
+    pub signing: Vec<SigningKeys>,
     /// The claims that a session keeps: those that the headers name, and those asked for besides.
     /// Sorted, without `sub`, which every session has.
     pub kept_claims: Vec<String>,
@@ -59,6 +65,14 @@ pub struct Config {
     /// What is logged, and how.
     pub telemetry: telemetry::Settings,
     pub(super) findings: Vec<Finding>,
+}
+
+/// A ring of signing keys, and where they came from, to read them again.
+pub struct SigningKeys {
+    /// The ring that is in use.
+    pub ring: Arc<SigningRing>,
+    /// Its files.
+    pub files: SigningKeyFiles,
 }
 
 /// What the pages say of the service.

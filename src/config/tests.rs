@@ -26,6 +26,9 @@ const OTHER_KEY: &str = "4eLj5OXm5-jp6uvs7e7v8PHy8_T19vf4-fr7_P3-_4A";
 const THIRD_KEY: &str = "gYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6A";
 const TOKEN: &str = "the-admin-token-of-the-golden-cases";
 const GATEWAY: &str = "the-gateway-key-of-the-golden-cases";
+/// Made with `openssl genpkey` for these tests; they protect nothing.
+const P256: &str = include_str!("../signing/testdata/test-only-p256.pem");
+const ED25519: &str = include_str!("../signing/testdata/test-only-ed25519.pem");
 /// What must be in no message.
 const CANARIES: [&str; 7] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client", TOKEN, GATEWAY];
 
@@ -66,6 +69,11 @@ impl Environment for World {
             "/run/secrets/spaced-token" => "hunter2 hunter2 hunter2 hunter2 hunter2".to_owned(),
             "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
             "/tls/chain.pem" => "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            "/run/secrets/signing-key.pem" => P256.to_owned(),
+            "/run/secrets/signing-key-before.pem" => ED25519.to_owned(),
+            "/run/secrets/rsa.pem" => include_str!("../oidc/testdata/test-only-rsa.pem").to_owned(),
+            "/run/secrets/client.crt" => include_str!("../signing/testdata/test-only-client.crt").to_owned(),
+            "/run/secrets/client.key" => include_str!("../signing/testdata/test-only-client.key").to_owned(),
             "/run/secrets/redis" => "hunter2\n".to_owned(),
             "/tls/key.pem" => "-----BEGIN PRIVATE KEY-----\n".to_owned(),
             "/run/secrets/latin-1" => return Ok(Zeroizing::new(vec![b'a', 0xE9])),
@@ -138,6 +146,32 @@ fn browser(config: &Config) -> String {
     )
 }
 
+/// What signs what.
+fn signs(config: &Config) -> String {
+    let mut out = String::new();
+    if let Some(assertion) = &config.assertion {
+        let routes: Vec<_> = config.routes.iter().map(|route| route.assertion.as_deref().unwrap_or("-")).collect();
+        let (header, issuer, claims) = (&assertion.header, &assertion.issuer, &assertion.claims);
+        writeln!(out, "asserts {header} {issuer} {:?} {claims:?} to {routes:?}", assertion.lifetime).unwrap();
+    }
+    for keys in &config.signing {
+        writeln!(out, "{}: {:?}", keys.files.at(), keys.ring).unwrap();
+    }
+    out
+}
+
+/// How our client proves itself, where that is by more than a secret.
+fn proves(provider: &crate::oidc::Settings) -> String {
+    let proof = &provider.client_proof;
+    let pushes = if provider.pushes_requests { "" } else { " unpushed" };
+    let (signs, shows) = (proof.assertions.is_some(), proof.presenting.is_some());
+    if signs || shows || !pushes.is_empty() {
+        format!("  signs {signs} shows a certificate {shows}{pushes}\n")
+    } else {
+        String::new()
+    }
+}
+
 /// What runs, on a few lines: enough to see that every key arrived where it belongs.
 fn summary(config: &Config) -> String {
     let mut out = String::new();
@@ -168,6 +202,7 @@ fn summary(config: &Config) -> String {
         writeln!(out, "{endpoint} {path}").unwrap();
     }
     out.push_str(&who_asks(server));
+    out.push_str(&signs(config));
     if config.login.return_hosts != ReturnHosts::default() {
         writeln!(out, "{:?}", config.login.return_hosts).unwrap();
     }
@@ -184,16 +219,21 @@ fn summary(config: &Config) -> String {
         Endpoints::Discovered => writeln!(out, "  discovered").unwrap(),
         Endpoints::Given(given) => {
             let optional = |url: &Option<url::Url>| url.as_ref().map_or("-".to_owned(), url::Url::to_string);
-            let [userinfo, end_session, revocation] =
-                [&given.userinfo, &given.end_session, &given.revocation].map(optional);
+            let [userinfo, end_session, revocation, pushed] =
+                [&given.userinfo, &given.end_session, &given.revocation, &given.pushed_authorization].map(optional);
             writeln!(
                 out,
-                "  given {} {} {} {userinfo} {end_session} {revocation} {}",
-                given.authorization, given.token, given.jwks_uri, given.callback_iss
+                "  given {} {} {} {userinfo} {end_session} {revocation}{} {}",
+                given.authorization,
+                given.token,
+                given.jwks_uri,
+                if pushed == "-" { String::new() } else { format!(" {pushed}") },
+                given.callback_iss
             )
             .unwrap();
         }
     }
+    out.push_str(&proves(provider));
     writeln!(out, "  {:?} scopes {}", provider.client_authentication, provider.scopes.join(" ")).unwrap();
     writeln!(
         out,
@@ -362,7 +402,7 @@ fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
             // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
-            if ["client_authorization", "forward_auth"].contains(&key.as_str()) {
+            if ["client_authorization", "forward_auth", "assertion"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub headers: Vec<(HeaderName, Template)>,
     /// How values that are not plain ASCII are written.
     pub encoding: Encoding,
+    /// The name of the signed assertion's header, where there is one.
+    pub assertion: Option<HeaderName>,
 }
 
 /// The names of all sets.
@@ -98,12 +100,20 @@ impl IdentityHeaders {
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
         self.0.iter()
     }
+
+    /// The same with the signed assertion, which `assertion` makes of a permit too.
+    #[must_use]
+    pub(super) fn asserted(mut self, assertion: Option<(HeaderName, HeaderValue)>) -> Self {
+        self.0.extend(assertion);
+        self
+    }
 }
 
 impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
-        let configured = settings.headers.iter().map(|(name, _)| name.as_str());
+        let configured =
+            settings.headers.iter().map(|(name, _)| name).chain(&settings.assertion).map(HeaderName::as_str);
         let known = SETS.iter().map(|(_, name, _)| *name).chain(TOKEN_HEADERS);
         let stripped = configured.chain(known).chain(ALSO_STRIPPED).map(|name| fold(name).into_owned()).collect();
         Self { settings, stripped }
@@ -114,10 +124,15 @@ impl Headers {
         &self.settings.headers
     }
 
+    /// The name of each, that of the signed assertion among them.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.settings.headers.iter().map(|(name, _)| name).chain(&self.settings.assertion)
+    }
+
     /// Others, written in the same way.
     #[must_use]
     pub fn with(&self, headers: Vec<(HeaderName, Template)>) -> Self {
-        Self::new(Settings { headers, encoding: self.settings.encoding })
+        Self::new(Settings { headers, ..self.settings.clone() })
     }
 
     /// Whether a header of the client's must not reach the app.
@@ -169,7 +184,7 @@ mod tests {
     fn headers(names: &[&'static str]) -> Headers {
         let template = Template::parse("{email}").unwrap();
         let headers = names.iter().map(|name| (HeaderName::from_static(name), template.clone())).collect();
-        Headers::new(Settings { headers, encoding: Encoding::Percent })
+        Headers::new(Settings { headers, encoding: Encoding::Percent, assertion: None })
     }
 
     fn strips(headers: &Headers, name: &str) -> bool {

@@ -2,8 +2,9 @@
 //!
 //! Called by `server` for every request that is not for one of our own endpoints, and for what front
 //! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
-//! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
+//! (whose values [`template`] writes, and one of which may be a signed [`assertion`]). Does no I/O, and never answers: it says what the answer is.
 
+pub mod assertion;
 pub mod constraints;
 pub mod decide;
 pub mod headers;
@@ -25,11 +26,13 @@ use crate::web::origin::{self, Initiator, Origins};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
+use assertion::Assertions;
 use constraints::Constraints;
 use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use policy::Permit;
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
 use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
@@ -51,6 +54,7 @@ pub struct Gate {
     return_hosts: ReturnHosts,
     origins: Origins,
     passes_preflights: bool,
+    assertions: Option<Assertions>,
 }
 
 /// What front proxies and apps ask at `/oauth2/auth`.
@@ -89,6 +93,8 @@ struct Case<'g, 'r> {
     target: Cow<'r, str>,
     /// What says who it is.
     says: &'g Headers,
+    /// What an assertion is bound to, and who signs it; none where it is about no request.
+    asserts: Option<(&'g Assertions, &'r CleanRequest<'r>)>,
     constraints: &'r Constraints,
 }
 
@@ -100,6 +106,15 @@ impl Case<'_, '_> {
 
     fn changes_something(&self) -> bool {
         changes_something(self.method, self.headers)
+    }
+
+    /// What says who it is, the signed assertion included where the route asks for one.
+    fn identity(&self, permit: Permit<'_>, now: Timestamp) -> IdentityHeaders {
+        let asserted = match (self.asserts, self.found) {
+            (Some((assertions, request)), Found::Route(_, route)) => assertions.header(permit, route, request, now),
+            _ => None,
+        };
+        self.says.identity(permit).asserted(asserted)
     }
 }
 
@@ -206,7 +221,14 @@ impl Gate {
             return_hosts,
             origins,
             passes_preflights: false,
+            assertions: None,
         }
+    }
+
+    /// The same gate, which signs who sent a request on the routes that ask for it.
+    #[must_use]
+    pub fn asserting(self, assertion: Option<assertion::Settings>) -> Self {
+        Self { assertions: assertion.map(Assertions::new), ..self }
     }
 
     /// The same gate, which leads browsers back to these hosts too.
@@ -352,6 +374,7 @@ impl Gate {
                 found: Found::Route(usize::MAX, &self.asked),
                 target: Cow::Borrowed("/"),
                 says: &self.told,
+                asserts: None,
                 constraints: &question.constraints,
             },
             About::Request { request, scheme } => {
@@ -395,6 +418,7 @@ impl Gate {
             },
             target: Cow::Borrowed(request.target()),
             says: &self.headers,
+            asserts: self.assertions.as_ref().map(|assertions| (assertions, request)),
             constraints: &constraints::NONE,
         }
     }
@@ -427,7 +451,7 @@ impl Gate {
                 let by_token = opened.as_ref().is_ok_and(OpenedSession::by_token);
                 let person = permit.person().filter(|_| !by_token && !case.changes_something());
                 renewal.extend(person.and_then(|person| self.sessions.token_cookie(person, case.headers, now, random)));
-                (index, case.says.identity(permit), permit.person().map(Session::id), renewal)
+                (index, case.identity(permit, now), permit.person().map(Session::id), renewal)
             }
             Decision::Refresh => {
                 return match opened {
@@ -540,7 +564,7 @@ impl<'g> Case<'g, '_> {
             (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
                 index,
                 route,
-                identity: self.says.identity(permit),
+                identity: self.identity(permit, at.now),
                 session: None,
                 opened: None,
                 renewal: Vec::new(),
@@ -581,7 +605,8 @@ mod tests {
             Route { bearer: vec![1], ..route("/both/**", Access::SignedIn, &[]) },
             Route { bearer: vec![1], ..route("/programs/**", Access::Bearer, &[]) },
         ];
-        let headers = Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default() };
+        let headers =
+            Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default(), assertion: None };
         let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
         Gate::new(
             Table::new(routes).unwrap(),

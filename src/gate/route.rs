@@ -7,6 +7,7 @@
 use super::rules::Rules;
 use crate::web::path::RequestPath;
 use http::Method;
+use std::sync::Arc;
 
 /// Who may pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -87,6 +88,8 @@ pub struct Route {
     pub session_cookie: SessionCookie,
     /// Whether other sites' pages are kept from changing something.
     pub csrf: Csrf,
+    /// For whom the signed assertion is that goes along (its `aud`); none where none does.
+    pub assertion: Option<Arc<str>>,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -345,6 +348,7 @@ impl Route {
             envelope: None,
             session_cookie: SessionCookie::default(),
             csrf: Csrf::default(),
+            assertion: None,
         }
     }
 

@@ -155,7 +155,7 @@ impl Provider {
         let before = self.claims_before(held)?;
         let mut known = self.known(now).await?;
         let endpoint = &known.metadata.token_endpoint;
-        let answer = token::refresh(endpoint, &self.settings, &self.fetch, refresh_token).await?;
+        let answer = token::refresh(endpoint, &self.settings, &self.fetch, refresh_token, now).await?;
         let mut tokens = Tokens {
             id_token: held.tokens.id_token.clone(),
             access_token: answer.access_token,

@@ -20,6 +20,7 @@ use crate::login::start::{Asked, Start, StartError};
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
 use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
+use crate::signing::{SigningRing, published};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{FORM_PAGE, Prefix, ReturnTo, SESSIONS_PAGE};
@@ -55,7 +56,16 @@ pub struct Endpoints {
     pub metrics: Arc<Metrics>,
     /// What a script is answered that signs a person out.
     pub sign_out_answer: serde_json::Value,
+    /// Our own signing keys, whose public halves are published.
+    pub signing: Vec<Arc<SigningRing>>,
 }
+
+/// The endpoint of our public keys.
+const JWKS: &str = "jwks";
+
+/// How long they may be kept, in seconds: a key is published for longer before it signs, and whoever
+/// meets an unknown `kid` asks anew.
+const JWKS_LASTS: &str = "public, max-age=300";
 
 /// The longest form that our own pages send.
 pub(super) const MAX_FORM_LEN: usize = 16 * 1024;
@@ -130,6 +140,10 @@ impl Endpoints {
                 exchange.decision = "robots";
                 plain(StatusCode::OK, "User-agent: *\nDisallow: /\n")
             }
+            JWKS if get && !self.signing.is_empty() => {
+                exchange.decision = "jwks";
+                self.jwks()
+            }
             AUTHORIZE | TOKEN | REFRESH | LOGOUT if self.login.by_app().is_some() => {
                 self.token_endpoint(name, query, form, parts, exchange).await
             }
@@ -137,6 +151,7 @@ impl Endpoints {
                 method_not_allowed("GET, HEAD, POST", exchange)
             }
             "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
+            JWKS if !self.signing.is_empty() => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
             _ => {
@@ -302,6 +317,13 @@ impl Endpoints {
         } else {
             plain(StatusCode::OK, "OK")
         }
+    }
+
+    /// The public halves of our signing keys.
+    fn jwks(&self) -> Reply {
+        let keys = published(&self.signing, self.clock.now()).to_string();
+        Reply::new(StatusCode::OK, keys)
+            .fixed_headers([("content-type", "application/jwk-set+json"), ("cache-control", JWKS_LASTS)])
     }
 
     /// Answers what the gate denies.

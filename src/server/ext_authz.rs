@@ -209,7 +209,7 @@ impl OfSite {
         let Granted { identity, credential, cookies, takes_token_away, .. } = granted;
         let ours = self.proxy.gate.headers();
         // What is told to front proxies of oauth2-proxy's contract is nothing for the app.
-        let for_app = |name: &HeaderName| name != GAP_AUTH || ours.all().iter().any(|(known, _)| known == name);
+        let for_app = |name: &HeaderName| name != GAP_AUTH || ours.names().any(|known| known == name);
         let mut set: Vec<(HeaderName, String)> = Vec::new();
         for (name, value) in identity.iter().filter(|(name, _)| for_app(name)).chain(&credential) {
             set.push((name.clone(), text(value)?));

@@ -224,7 +224,10 @@ impl Proxy {
         let may_last = match &question.about {
             About::Session(_) => false,
             About::Request { request, .. } => {
-                !changes_something(&request.parts().method, &parts.headers) && !is_handshake(&parts.headers)
+                // An assertion is for this request, and ends soon.
+                forward.route.assertion.is_none()
+                    && !changes_something(&request.parts().method, &parts.headers)
+                    && !is_handshake(&parts.headers)
             }
         };
         let mut credential = Vec::new();
@@ -266,8 +269,7 @@ impl Proxy {
     /// The identity headers that an app knows and that this answer has not: the client's own must
     /// not take their place.
     pub(super) fn not_set<'a>(&'a self, identity: &'a IdentityHeaders) -> impl Iterator<Item = &'a HeaderName> {
-        let names = self.gate.headers().all().iter().map(|(name, _)| name);
-        names.filter(|name| !identity.iter().any(|(set, _)| set == *name))
+        self.gate.headers().names().filter(|name| !identity.iter().any(|(set, _)| set == *name))
     }
 
     /// Answers what is no question: with a status that every front proxy refuses by.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from the lowest layer to the highest; rooms of one layer are siblings.
 const LAYERS: [&[&str]; 9] = [
     &["secret", "clock", "random", "claims"],
-    &["seal", "fetch", "web"],
+    &["seal", "signing", "fetch", "web"],
     &["oidc", "pages", "store"],
     &["session", "bearer"],
     &["gate", "login", "credentials"],

@@ -1,6 +1,7 @@
 //! Bearer tokens of API clients: each rule by its kind, and what a route may take.
 
 use super::Resolver;
+use super::client_authentication::WrittenClient;
 use super::credentials::InTheClear;
 use crate::bearer::{CACHE, Kind, Settings};
 use crate::config::problem::KeyPath;
@@ -38,6 +39,8 @@ fn keys_of(kind: BearerKind) -> &'static [&'static str] {
             "client_id",
             "client_secret",
             "client_authentication",
+            "client_keys",
+            "client_certificate",
             "issuer",
             "jwks_uri",
             "audience",
@@ -66,6 +69,8 @@ fn written_keys(written: &Bearer) -> Vec<&'static str> {
         ("client_id", written.client_id.is_some()),
         ("client_secret", written.client_secret.is_some()),
         ("client_authentication", written.client_authentication.is_some()),
+        ("client_keys", written.client_keys.is_some()),
+        ("client_certificate", written.client_certificate.is_some()),
         ("signed", written.signed.is_some()),
         ("keys", written.keys.is_some()),
         ("certificates", written.certificates.is_some()),
@@ -164,8 +169,26 @@ impl Resolver<'_> {
         let url = url.and_then(|url| self.service_url(&url_at, url, InTheClear::Refused));
         let client_id = self.required_text(&at.key("client_id"), written.client_id.as_ref(), "our client_id there");
         let secret_at = at.key("client_secret");
-        let secret = self.required(&secret_at, written.client_secret.as_ref(), "{env: NAME} or {file: PATH}");
-        let client_secret = secret.and_then(|secret| self.secret(&secret_at, secret));
+        let client_authentication = written.client_authentication.unwrap_or(ClientAuthentication::ClientSecretBasic);
+        let client_secret = if client_authentication.uses_secret() || written.client_secret.is_some() {
+            let secret = self.required(&secret_at, written.client_secret.as_ref(), "{env: NAME} or {file: PATH}");
+            Some(secret.and_then(|secret| self.secret(&secret_at, secret)))
+        } else {
+            None
+        };
+        let client = WrittenClient {
+            at,
+            secret: client_secret.as_ref().and_then(Option::as_ref),
+            has_secret: written.client_secret.is_some(),
+            authentication: written.client_authentication,
+            keys: written.client_keys.as_ref(),
+            certificate: written.client_certificate.as_ref(),
+        };
+        let client_proof = self.client_proof(client_authentication, &client);
+        let client_secret = match client_secret {
+            Some(secret) => Some(secret?),
+            None => None,
+        };
         let audience = written.audience.as_ref();
         let audience = audience.and_then(|_| self.required_text(&at.key("audience"), audience, "what aud names"));
         if audience.is_none() && scopes.is_empty() {
@@ -174,7 +197,7 @@ impl Resolver<'_> {
         if written.client_authentication == Some(ClientAuthentication::None) {
             self.fault(
                 &at.key("client_authentication"),
-                "is nothing that an introspection endpoint answers to (RFC 7662 §2.1); write client_secret_basic or client_secret_post",
+                "is nothing that an introspection endpoint answers to (RFC 7662 §2.1); write client_secret_basic, client_secret_post or private_key_jwt",
             );
         }
         let signed = self.signed_answers(at, name, written, timeout)?;
@@ -182,8 +205,9 @@ impl Resolver<'_> {
         let endpoint = IntrospectionSettings {
             url: url?,
             client_id: client_id?.to_owned(),
-            client_secret: Some(client_secret?),
-            client_authentication: written.client_authentication.unwrap_or(ClientAuthentication::ClientSecretBasic),
+            client_secret,
+            client_authentication,
+            client_proof,
             issuer,
             audience: audience.map(str::to_owned),
             scopes,

@@ -54,6 +54,7 @@ impl Resolver<'_> {
         let userinfo = optional("userinfo", written.userinfo.as_ref());
         let end_session = optional("end_session", written.end_session.as_ref());
         let revocation = optional("revocation", written.revocation.as_ref());
+        let pushed_authorization = optional("pushed_authorization", written.pushed_authorization.as_ref());
         Some(Endpoints::Given(Box::new(GivenEndpoints {
             authorization: authorization?,
             token: token?,
@@ -61,6 +62,7 @@ impl Resolver<'_> {
             userinfo,
             end_session,
             revocation,
+            pushed_authorization,
             callback_iss: written.callback_iss.unwrap_or(false),
         })))
     }
@@ -87,6 +89,7 @@ impl Resolver<'_> {
             ("userinfo", given.userinfo.as_ref()),
             ("end_session", given.end_session.as_ref()),
             ("revocation", given.revocation.as_ref()),
+            ("pushed_authorization", given.pushed_authorization.as_ref()),
         ] {
             if let Some(host) = url.and_then(Url::host_str).filter(|host| Some(*host) != home) {
                 self.finding(

@@ -20,6 +20,7 @@ mod routes;
 mod rules;
 mod secrets;
 mod session;
+mod signing;
 mod store;
 mod token_endpoints;
 
@@ -28,7 +29,7 @@ pub use session::is_key_name;
 use super::environment::Environment;
 use super::parse::Parsed;
 use super::problem::{Fault, Finding, KeyPath};
-use super::run::{Config, Pages};
+use super::run::{Config, Pages, SigningKeys};
 use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
@@ -36,11 +37,13 @@ use crate::claims;
 use crate::gate::route::Table;
 use crate::seal::KeyMaterial;
 use crate::server;
+use crate::signing::SigningKey;
 use crate::telemetry;
 use crate::web;
 use crate::web::cookies::SameSite;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Resolves what was written.
@@ -49,7 +52,7 @@ use std::time::Duration;
 /// Every mistake, those of shape among them.
 pub(super) fn resolve(parsed: Parsed<Written>, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
     let Parsed { read: written, faults, excused } = parsed;
-    let mut resolver = Resolver { environment, faults, excused, findings: Vec::new() };
+    let mut resolver = Resolver { environment, faults, excused, findings: Vec::new(), signing: Vec::new() };
     let config = resolver.config(&written);
     let Resolver { faults, findings, .. } = resolver;
     match config {
@@ -69,8 +72,23 @@ pub(super) fn resolve_keys(
     written: &List<written::SessionKey>,
     environment: &dyn Environment,
 ) -> Result<(Vec<KeyMaterial>, Vec<Finding>), Vec<Fault>> {
-    let mut resolver = Resolver { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new() };
+    let mut resolver = Resolver::reading(environment);
     let keys = resolver.session_keys(&KeyPath::root().key("session").key("keys"), Some(written));
+    let Resolver { faults, findings, .. } = resolver;
+    if faults.is_empty() { Ok((keys, findings)) } else { Err(faults) }
+}
+
+/// The same for the signing keys that are written at `at`.
+///
+/// # Errors
+/// Every mistake.
+pub(super) fn resolve_signing_keys(
+    at: &KeyPath,
+    written: &List<written::SigningKey>,
+    environment: &dyn Environment,
+) -> Result<(Vec<Arc<SigningKey>>, Vec<Finding>), Vec<Fault>> {
+    let mut resolver = Resolver::reading(environment);
+    let keys = resolver.signing_keys(at, Some(written));
     let Resolver { faults, findings, .. } = resolver;
     if faults.is_empty() { Ok((keys, findings)) } else { Err(faults) }
 }
@@ -81,6 +99,15 @@ struct Resolver<'a> {
     faults: Vec<Fault>,
     excused: Vec<KeyPath>,
     findings: Vec<Finding>,
+    /// Every ring of signing keys that was made on the way.
+    signing: Vec<SigningKeys>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Resolves one part alone.
+    fn reading(environment: &'a dyn Environment) -> Self {
+        Self { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new(), signing: Vec::new() }
+    }
 }
 
 impl Resolver<'_> {
@@ -172,8 +199,12 @@ impl Resolver<'_> {
             sign_out.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer));
         let forward_auth = self.forward_auth(&root.key("forward_auth"), written);
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
-        let surroundings =
-            routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
+        let surroundings = routes::Surroundings {
+            prefix: prefix.as_ref(),
+            public_url: public_url.as_ref(),
+            cookie_domain: domain,
+            assertion: written.identity.as_ref().and_then(|identity| identity.assertion.as_ref()),
+        };
         let mut book = self.credentials(&root.key("credentials"), written);
         let bearers = self.bearers(&root.key("bearer"), written);
         let mut policies = self.policies(&root.key("policies"), written);
@@ -195,7 +226,8 @@ impl Resolver<'_> {
             login.by_app = Some(by_app);
         }
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
-        let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        let (identity, assertion, mut kept_claims) =
+            self.identity(&root.key("identity"), written.identity.as_ref(), public_url.as_ref());
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
@@ -235,6 +267,8 @@ impl Resolver<'_> {
             credentials: book.all,
             bearers: bearers.all,
             identity: identity?,
+            assertion,
+            signing: std::mem::take(&mut self.signing),
             kept_claims,
             store: store?,
             on_store_down,

@@ -1,9 +1,10 @@
 //! The provider: preset over defaults, what was written over the preset.
 
 use super::Resolver;
+use super::client_authentication::WrittenClient;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
-use crate::oidc::{Algorithm, Endpoints, Settings, Userinfo};
+use crate::oidc::{Algorithm, ClientAuthentication, Endpoints, Settings, Userinfo};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::time::Duration;
@@ -102,7 +103,25 @@ impl Resolver<'_> {
         );
         let secret_at = at.key("client_secret");
         let client_secret = written.client_secret.as_ref().and_then(|secret| self.secret(&secret_at, secret));
-        let client_authentication = self.provider_authentication(at, preset, written);
+        let client = WrittenClient {
+            at,
+            secret: client_secret.as_ref(),
+            has_secret: written.client_secret.is_some(),
+            authentication: written.client_authentication,
+            keys: written.client_keys.as_ref(),
+            certificate: written.client_certificate.as_ref(),
+        };
+        let (client_authentication, client_proof) = self.provider_authentication(preset, &client);
+        if let (Some((public_url, _)), Some(id)) = (ours, client_id)
+            && id == public_url.origin()
+            && client_authentication == ClientAuthentication::PrivateKeyJwt
+        {
+            // An assertion for an app says this of its issuer: what it may say of a client must differ.
+            self.fault(
+                &at.key("client_id"),
+                "is public_url itself, by which apps know who signs assertions for them; register another",
+            );
+        }
         let scopes = self.scopes(&at.key("scopes"), preset, written.scopes.as_ref());
         let acr_values = self.words(&at.key("acr_values"), written.acr_values.as_ref());
         self.claims(&at.key("claims"), written.claims.as_ref());
@@ -126,6 +145,8 @@ impl Resolver<'_> {
             client_id: client_id?.to_owned(),
             client_secret,
             client_authentication,
+            client_proof,
+            pushes_requests: written.pushed_requests.unwrap_or(true),
             redirect_uri: address(callback_alias.unwrap_or(&callback))?,
             post_logout_redirect_uri: address(&format!("{}/signed_out", prefix.as_str()))?,
             scopes,

@@ -6,18 +6,20 @@ use super::credentials::Book;
 use super::rules::Policies;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Chosen, Written};
+use crate::config::written::{self, Chosen, RouteAssertion, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
 use crate::web::domain;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What routes are judged against.
 pub(super) struct Surroundings<'a> {
     pub(super) prefix: Option<&'a Prefix>,
     pub(super) public_url: Option<&'a PublicUrl>,
     pub(super) cookie_domain: Option<&'a str>,
+    pub(super) assertion: Option<&'a written::Assertion>,
 }
 
 impl Resolver<'_> {
@@ -172,8 +174,26 @@ impl Resolver<'_> {
             strip_prefix: written.strip_prefix.clone(),
             session_cookie: written.session_cookie.unwrap_or_default(),
             csrf: written.csrf.unwrap_or_default(),
+            assertion: self.asserted_to(&at.key("assertion"), written, around),
             ..Route::new(path?, access)
         })
+    }
+
+    /// For whom the signed assertion of a route is, where it has one.
+    fn asserted_to(&mut self, at: &KeyPath, written: &written::Route, around: &Surroundings<'_>) -> Option<Arc<str>> {
+        let Some(assertion) = around.assertion else {
+            match written.assertion {
+                Some(RouteAssertion::On) => {
+                    self.fault(at, "says that one goes along, and there is no identity.assertion that says how");
+                }
+                Some(RouteAssertion::Off) => self.idle(at, "there is no identity.assertion"),
+                None => {}
+            }
+            return None;
+        };
+        let audience = assertion.audience.as_deref().or(written.upstream.as_deref());
+        let audience = audience.or_else(|| around.public_url.map(PublicUrl::host));
+        audience.filter(|_| written.assertion.unwrap_or_default() == RouteAssertion::On).map(Arc::from)
     }
 
     /// A route whose app is behind the front proxy.

@@ -13,6 +13,7 @@ mod listeners;
 mod provider;
 mod rules;
 mod session;
+mod signing;
 mod store;
 mod token_endpoints;
 
@@ -26,6 +27,7 @@ pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Who};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
+pub(in crate::config) use signing::{Assertion, ClientCertificate, RouteAssertion, SigningKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 pub(in crate::config) use token_endpoints::TokenEndpoints;
 
@@ -382,11 +384,15 @@ pub(in crate::config) struct Route {
     /// same.
     #[schemars(extend("default" = route::Csrf::default()))]
     pub(in crate::config) csrf: Option<route::Csrf>,
+    /// `off`: no signed assertion goes along (`identity.assertion`), for what does not verify one and
+    /// is asked for often, such as static files.
+    #[schemars(extend("default" = RouteAssertion::default()))]
+    pub(in crate::config) assertion: Option<RouteAssertion>,
 }
 
 /// What the app learns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {headers, encoding, claims}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {headers, encoding, claims, assertion}")]
 pub(in crate::config) struct Identity {
     /// The headers: the name of a set, or a mapping of header names to templates.
     /// `x-auth-request` is `X-Auth-Request-User`, `-Email`, `-Preferred-Username` and `-Groups`;
@@ -402,6 +408,8 @@ pub(in crate::config) struct Identity {
     /// Claims to keep in the session besides those that the headers name.
     #[schemars(extend("default" = [] as [&str; 0], "examples" = [["siret", "roles"]]))]
     pub(in crate::config) claims: Option<List<String>>,
+    /// A signed JWT with every request, for apps that verify who sent it (`docs/assertion.md`).
+    pub(in crate::config) assertion: Option<Assertion>,
 }
 
 /// A named set, or names with templates.

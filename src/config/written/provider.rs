@@ -2,7 +2,7 @@
 //!
 //! `resolve/provider` turns it into `oidc::Settings`.
 
-use super::{List, Named, defaults};
+use super::{ClientCertificate, List, Named, SigningKey, defaults};
 use crate::config::scalar::{Secret, Span, written_span};
 use crate::oidc;
 use schemars::JsonSchema;
@@ -30,15 +30,31 @@ pub(in crate::config) struct Provider {
     #[schemars(required)]
     pub(in crate::config) client_id: Option<String>,
 
-    /// The `client_secret` of our registration. Must be there, except with
-    /// `client_authentication: none`.
+    /// The `client_secret` of our registration. Must be there where `client_authentication` is by a
+    /// secret.
     #[schemars(extend("examples" = [{"file": "/run/secrets/proconnect"}]))]
     pub(in crate::config) client_secret: Option<Secret>,
 
-    /// How the secret is presented. `client_secret_post` for ProConnect, else
-    /// `client_secret_basic` by default. `none` for a registration without one: a public client,
-    /// which ProConnect does not have.
+    /// How our client proves that it is itself (`docs/client-authentication.md`).
+    /// `client_secret_post` for ProConnect, else `client_secret_basic` by default. `none` for a
+    /// registration without a secret: a public client, which ProConnect does not have.
     pub(in crate::config) client_authentication: Option<oidc::ClientAuthentication>,
+
+    /// The keys of `private_key_jwt`. The first signs, and all are published at `/oauth2/jwks`, where
+    /// the provider reads them (`jwks_uri` of the registration). To rotate, as for
+    /// `identity.assertion.keys`, whose keys are others.
+    #[schemars(extend("examples" = [[{"key": {"file": "/run/secrets/client-key.pem"}}]]))]
+    pub(in crate::config) client_keys: Option<List<SigningKey>>,
+
+    /// The certificate of `tls_client_auth` and `self_signed_tls_client_auth`.
+    #[schemars(extend("examples" = [{"certificate": "/run/secrets/client.crt", "key": "/run/secrets/client.key"}]))]
+    pub(in crate::config) client_certificate: Option<ClientCertificate>,
+
+    /// Whether authorization requests are handed to the provider directly (RFC 9126) where it announces
+    /// that it takes them so: the browser then carries a reference in the place of their parameters.
+    /// A provider that requires it gets them so in any case.
+    #[schemars(extend("default" = true))]
+    pub(in crate::config) pushed_requests: Option<bool>,
 
     /// The provider's endpoints, where it has no `/.well-known/openid-configuration`, or a wrong
     /// one: it is then not asked for, and `issuer` is still what every token must say. Each is
@@ -144,6 +160,8 @@ pub(in crate::config) struct Endpoints {
     pub(in crate::config) end_session: Option<String>,
     /// Where tokens are revoked when a session ends (RFC 7009), if there is such a place.
     pub(in crate::config) revocation: Option<String>,
+    /// Where authorization requests are pushed (RFC 9126), if there is such a place.
+    pub(in crate::config) pushed_authorization: Option<String>,
     /// Whether the provider's callbacks carry `iss` (RFC 9207); one without it is then refused.
     #[schemars(extend("default" = false))]
     pub(in crate::config) callback_iss: Option<bool>,

@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) register: fn(&mut Registration),
     /// What goes wrong at the provider from the start.
     pub(crate) faults: fn(&mut Faults),
+    /// When the clock starts, where that is not [`START`].
+    pub(crate) start: u64,
     /// The RSA key of the provider, where its clients want RS256.
     pub(crate) rsa: bool,
 }
@@ -74,6 +76,7 @@ impl Default for Setup {
             issuer: None,
             register: |_| {},
             faults: |_| {},
+            start: START,
             rsa: false,
         }
     }
@@ -124,7 +127,7 @@ impl Site {
     pub(crate) async fn with(setup: Setup) -> Self {
         log_watch::begin();
         let random = Arc::new(SystemRandom::new());
-        let clock = ManualClock::starting_at(Timestamp::from_unix(START));
+        let clock = ManualClock::starting_at(Timestamp::from_unix(setup.start));
 
         let mut client = registration();
         (setup.register)(&mut client);
