@@ -1,11 +1,11 @@
 //! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
 //!
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
-//! one process. `key_rotation` is the one thing that goes on afterwards.
+//! one process. `key_rotation` and `reload` are what goes on afterwards.
 
 use crate::bearer::Bearers;
 use crate::clock::Clock;
-use crate::config::{Config, SystemFiles};
+use crate::config::{Config, Outline, Problems, SystemFiles};
 use crate::credentials::key_book::Files;
 use crate::credentials::{self, Credentials};
 use crate::fetch::{Fetch, FetchUnavailable};
@@ -26,9 +26,13 @@ use futures_util::future::join_all;
 use key_rotation::KeyRotation;
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use reload::{Lasting, Reloading, Source};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 mod key_rotation;
+mod reload;
+
+pub use reload::{Reloaded, Reloads};
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
@@ -37,12 +41,18 @@ pub struct App {
     listeners: Listeners,
     /// Notified when the files of the session keys are to be read at once.
     reread: Arc<Notify>,
+    runs: Outline,
+    source: Option<Source>,
+    reloads: (Reloads, mpsc::Receiver<oneshot::Sender<Reloaded>>),
+    clock: Clock,
+    metrics: Arc<Metrics>,
 }
 
 /// A site, built.
 struct Site {
     parts: Parts,
     key_rotation: KeyRotation,
+    lasting: Lasting,
 }
 
 /// What all sites of a process share.
@@ -97,10 +107,13 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let shared = Shared { clock, random, fetch: Fetch::new()?, metrics: Arc::new(Metrics::new()?) };
+        let runs = config.outline();
         let others = std::mem::take(&mut config.other_sites);
         let first = Site::build(config, &shared)?;
         let others = others.into_iter().map(|config| Site::build(config, &shared)).collect::<Result<_, _>>()?;
-        Ok(Self { first, others, listeners, reread: Arc::default() })
+        let (clock, metrics) = (shared.clock, shared.metrics);
+        let (reread, source, reloads) = (Arc::default(), None, Reloads::new());
+        Ok(Self { first, others, listeners, reread, runs, source, reloads, clock, metrics })
     }
 
     /// The listeners, for their addresses.
@@ -114,13 +127,28 @@ impl App {
         Arc::clone(&self.reread)
     }
 
+    /// Has the configuration read again from `source` whenever it is asked for, which is done by what is
+    /// given.
+    pub fn reload_from(
+        &mut self,
+        source: impl Fn() -> Result<Config, Problems> + Send + Sync + 'static,
+    ) -> Reloads {
+        self.source = Some(Arc::new(source));
+        self.reloads.0.clone()
+    }
+
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let Self { first, others, listeners, reread } = self;
-        let mut rotations = vec![first.key_rotation];
-        let (others, further): (Vec<Parts>, Vec<KeyRotation>) =
-            others.into_iter().map(|site| (site.parts, site.key_rotation)).unzip();
-        rotations.extend(further);
+        let Self { first, others, listeners, reread, runs, source, reloads: (_, asked), clock, metrics } = self;
+        let (mut rotations, mut sites) = (vec![first.key_rotation], vec![first.lasting]);
+        let mut other_parts = Vec::with_capacity(others.len());
+        for site in others {
+            other_parts.push(site.parts);
+            rotations.push(site.key_rotation);
+            sites.push(site.lasting);
+        }
+        let (turns, taken) = mpsc::channel(1);
+        let reloading = Reloading { source, asked, sites, runs, turns, clock, metrics };
         let asked: Vec<Arc<Notify>> = rotations.iter().map(|rotation| Arc::clone(&rotation.asked)).collect();
         let rotation = async {
             join_all(rotations.into_iter().map(KeyRotation::keep)).await;
@@ -135,7 +163,8 @@ impl App {
             }
         };
         tokio::select! {
-            () = crate::server::run(first.parts, others, listeners, shutdown) => {}
+            () = crate::server::run(first.parts, other_parts, listeners, taken, shutdown) => {}
+            () = reloading.keep() => {}
             () = rotation => {}
             () = told_to_all => {}
         }
@@ -146,7 +175,8 @@ impl Site {
     /// Builds every room of a site, which meets those of another nowhere.
     fn build(config: Config, shared: &Shared) -> Result<Self, StartError> {
         let Shared { clock, random, fetch, metrics } = shared;
-        let (public_url, prefix) = (config.public_url, config.prefix);
+        let (pages, provider_kind) = (pages_of(&config), provider_kind(&config));
+        let (public_url, prefix) = (config.public_url.clone(), config.prefix.clone());
         let store = match &config.site {
             Some(name) => store::open(&config.store.of_site(name))?,
             None => store::open(&config.store)?,
@@ -166,22 +196,20 @@ impl Site {
             Arc::clone(&ring),
             cookies.clone(),
             settings,
-            config.kept_claims,
+            config.kept_claims.iter().cloned(),
             Arc::clone(&store),
             on_down,
         );
         let sessions = Arc::new(sessions);
-        let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
+        let gate = gate_of(&config, &sessions);
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
             Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), fetch, &files, random)?;
         let credentials = Arc::new(credentials);
-        let bearers = Bearers::new(config.bearers, kept_by_callers, fetch);
+        let bearers = Arc::new(Bearers::new(config.bearers, kept_by_callers, fetch));
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(random));
         let refresher = Arc::new(refresher);
-        let return_hosts = config.login.return_hosts.clone();
-        let origins = Origins::new(public_url.clone(), config.login.origins.clone());
         let login = Login::new(
             config.login,
             provider,
@@ -192,27 +220,23 @@ impl Site {
             prefix.clone(),
         );
 
-        let branding = Branding { application: config.pages.application, contact: config.pages.contact };
-        let provider_kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };
         let endpoints = Endpoints {
             login: Arc::new(login),
             sessions: Arc::clone(&sessions),
             refresher: Arc::clone(&refresher),
             credentials: Arc::clone(&credentials),
-            pages: Pages::new(&branding, prefix.as_str(), provider_kind, over_https),
+            pages,
             provider_kind,
-            public_url: public_url.clone(),
-            prefix: prefix.clone(),
+            public_url,
+            prefix,
             clock: clock.clone(),
             random: Arc::clone(random),
             metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
         };
-        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
-            .returning_to(return_hosts)
-            .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
         let files = Arc::new(config.key_files);
         let key_rotation = KeyRotation { site: config.site.clone(), files, ring, asked: Arc::default() };
+        let lasting = Lasting { sessions: Arc::clone(&sessions), bearers: Arc::clone(&bearers) };
         let parts = Parts {
             site: config.site,
             gate,
@@ -225,6 +249,29 @@ impl Site {
             store,
             settings: config.server,
         };
-        Ok(Self { parts, key_rotation })
+        Ok(Self { parts, key_rotation, lasting })
     }
+}
+
+/// The gate of a site, of all that `config` says. It is made again at every reload.
+fn gate_of(config: &Config, sessions: &Arc<Sessions>) -> Gate {
+    let headers = Headers::new(config.identity.clone());
+    let origins = Origins::new(config.public_url.clone(), config.login.origins.clone());
+    let passes_preflights = config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass);
+    Gate::new(config.routes.clone(), headers, Arc::clone(sessions), config.public_url.clone(), config.prefix.clone())
+        .returning_to(config.login.return_hosts.clone())
+        .trusting(origins, passes_preflights)
+}
+
+/// What the pages of a site speak of.
+fn provider_kind(config: &Config) -> ProviderKind {
+    if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other }
+}
+
+/// The pages of a site. They are made again at every reload.
+fn pages_of(config: &Config) -> Pages {
+    let branding =
+        Branding { application: config.pages.application.clone(), contact: config.pages.contact.clone() };
+    let over_https = config.public_url.is_secure() && config.provider.issuer.starts_with("https:");
+    Pages::new(&branding, config.prefix.as_str(), provider_kind(config), over_https)
 }
