@@ -35,7 +35,9 @@ impl Sessions {
         }
         let Some(renewed) = self.held(Arc::clone(latest), now) else { return false };
         // Nobody was seen: that another tab was renewed says nothing of who sits before this one.
-        *held = Held { last_seen: held.last_seen, ..renewed };
+        let last_seen = held.last_seen;
+        *held = renewed;
+        held.last_seen = last_seen;
         true
     }
 
