@@ -24,9 +24,9 @@ use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
 use futures_util::future::join_all;
 use key_rotation::KeyRotation;
+use reload::{Lasting, Reloading, Source};
 use std::future::Future;
 use std::sync::Arc;
-use reload::{Lasting, Reloading, Source};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 mod key_rotation;
@@ -129,10 +129,7 @@ impl App {
 
     /// Has the configuration read again from `source` whenever it is asked for, which is done by what is
     /// given.
-    pub fn reload_from(
-        &mut self,
-        source: impl Fn() -> Result<Config, Problems> + Send + Sync + 'static,
-    ) -> Reloads {
+    pub fn reload_from(&mut self, source: impl Fn() -> Result<Config, Problems> + Send + Sync + 'static) -> Reloads {
         self.source = Some(Arc::new(source));
         self.reloads.0.clone()
     }
@@ -270,8 +267,7 @@ fn provider_kind(config: &Config) -> ProviderKind {
 
 /// The pages of a site. They are made again at every reload.
 fn pages_of(config: &Config) -> Pages {
-    let branding =
-        Branding { application: config.pages.application.clone(), contact: config.pages.contact.clone() };
+    let branding = Branding { application: config.pages.application.clone(), contact: config.pages.contact.clone() };
     let over_https = config.public_url.is_secure() && config.provider.issuer.starts_with("https:");
     Pages::new(&branding, config.prefix.as_str(), provider_kind(config), over_https)
 }

@@ -98,7 +98,10 @@ impl Reloading {
                 for problem in problems.iter() {
                     tracing::error!(key = %problem.path, file = problem.file, line = problem.line, "{}", problem.message);
                 }
-                tracing::error!(problems = problems.iter().count(), "the configuration has mistakes; the one from before stays in force");
+                tracing::error!(
+                    problems = problems.iter().count(),
+                    "the configuration has mistakes; the one from before stays in force"
+                );
                 return Reloaded::Mistaken(problems.to_string());
             }
             Err(_) => {
@@ -109,7 +112,9 @@ impl Reloading {
         let keys = self.runs.needs_restart(&config.outline());
         if !keys.is_empty() {
             let keys_in_words = keys.join(", ");
-            tracing::warn!("nothing of the configuration that was read is in force, for it needs a restart: {keys_in_words}");
+            tracing::warn!(
+                "nothing of the configuration that was read is in force, for it needs a restart: {keys_in_words}"
+            );
             return Reloaded::NeedsRestart(keys);
         }
         self.take_turn(&config).await

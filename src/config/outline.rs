@@ -143,15 +143,22 @@ mod tests {
 
     #[test]
     fn what_has_a_life_of_its_own_does_not_change_with_the_routes_that_it_is_written_in() {
-        let old = "{routes: [{path: /a, credentials: {kind: token}}, {path: /b, credentials: named, envelope: {key: k}}]}";
+        let old =
+            "{routes: [{path: /a, credentials: {kind: token}}, {path: /b, credentials: named, envelope: {key: k}}]}";
         let moved = "{routes: [{path: /0}, {path: /b, credentials: other, envelope: {key: k}}, {path: /a, credentials: {kind: token}}]}";
         assert_eq!(differ(old, moved), [""; 0]);
         let another = "{routes: [{path: /a, credentials: {kind: static}}, {path: /b, envelope: {key: k}}]}";
         assert_eq!(differ(old, another), ["credentials written in upstreams and routes"]);
         assert_eq!(differ(another, "{routes: [{path: /a, credentials: {kind: static}}]}"), ["routes[*].envelope"]);
         let upstreams = "{upstreams: {b: {credentials: {kind: token}}, a: {credentials: {kind: static}}}}";
-        assert_eq!(differ(upstreams, "{upstreams: {c: {credentials: {kind: static}}, d: {credentials: {kind: token}}}}"), [""; 0]);
-        assert_eq!(differ(upstreams, "{upstreams: {c: {credentials: {kind: token}}, d: {credentials: {kind: static}}}}").len(), 1);
+        assert_eq!(
+            differ(upstreams, "{upstreams: {c: {credentials: {kind: static}}, d: {credentials: {kind: token}}}}"),
+            [""; 0]
+        );
+        assert_eq!(
+            differ(upstreams, "{upstreams: {c: {credentials: {kind: token}}, d: {credentials: {kind: static}}}}").len(),
+            1
+        );
     }
 
     #[test]

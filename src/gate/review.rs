@@ -32,12 +32,7 @@ impl Gate {
     ///
     /// # Errors
     /// Why it may not.
-    pub fn review(
-        &self,
-        request: &CleanRequest<'_>,
-        holder: Holder<'_>,
-        at: Circumstances,
-    ) -> Result<usize, Denial> {
+    pub fn review(&self, request: &CleanRequest<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
         goes_on(self.find(request), holder, at)
     }
 
@@ -93,7 +88,11 @@ mod tests {
         let caller = Caller::for_tests(1, &serde_json::Map::new());
         let holders = [Holder::Nobody, Holder::Person(&session), Holder::Caller(&caller)];
         let denied = Rules {
-            deny: vec![Rule { name: "d".into(), condition: Condition::Is(Subject::Claim("sub".to_owned()), Test::Present), who: None }],
+            deny: vec![Rule {
+                name: "d".into(),
+                condition: Condition::Is(Subject::Claim("sub".to_owned()), Test::Present),
+                who: None,
+            }],
             ..Rules::default()
         };
         let kept_out = Route { rules: denied, ..route(Access::SignedIn, Vec::new()) };

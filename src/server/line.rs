@@ -209,7 +209,8 @@ impl Line {
     /// A connection that has just come, and what wakes it when it is cut.
     pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (wake, woken) = oneshot::channel();
-        let state = Mutex::new(State { guest: None, asked: Asked::default(), until: None, cut: None, wake: Some(wake) });
+        let state =
+            Mutex::new(State { guest: None, asked: Asked::default(), until: None, cut: None, wake: Some(wake) });
         (Arc::new(Self { glance: AtomicU8::new(0), spoke: AtomicBool::new(false), state }), woken)
     }
 

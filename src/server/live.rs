@@ -315,7 +315,8 @@ mod tests {
     fn gate(access: Access, rules: Rules) -> Arc<Gate> {
         let route = Route { rules, ..Route::new(PathPattern::everything(), access) };
         let table = Table::new(vec![route]).unwrap();
-        let (url, prefix) = (PublicUrl::parse("https://playground.example.gouv.fr").unwrap(), Prefix::parse("/oauth2").unwrap());
+        let (url, prefix) =
+            (PublicUrl::parse("https://playground.example.gouv.fr").unwrap(), Prefix::parse("/oauth2").unwrap());
         let headers = Headers::new(headers::Settings { headers: Vec::new(), encoding: Encoding::default() });
         Arc::new(Gate::new(table, headers, Arc::new(sessions(&[[1; 32]])), url, prefix))
     }
@@ -449,7 +450,10 @@ mod tests {
         // What is open to everybody stays so.
         scene.keeper.gates.take_turn(1, vec![gate(Access::Public, Rules::default())]);
         scene.walk().await;
-        assert_eq!((kept_woken.try_recv(), open_woken.try_recv()), (Err(TryRecvError::Empty), Err(TryRecvError::Empty)));
+        assert_eq!(
+            (kept_woken.try_recv(), open_woken.try_recv()),
+            (Err(TryRecvError::Empty), Err(TryRecvError::Empty))
+        );
         scene.keeper.gates.take_turn(2, vec![gate(Access::SignedIn, without("somebody@example.org"))]);
         scene.walk().await;
         assert_eq!((kept_woken.try_recv(), open_woken.try_recv()), (Err(TryRecvError::Empty), Ok(())));
@@ -469,7 +473,8 @@ mod tests {
         serve(&line, scene.held(&scene.signed_in()));
         let elsewhere = Route::new(PathPattern::parse("/other").unwrap(), Access::Public);
         let table = Table::new(vec![elsewhere]).unwrap();
-        let (url, prefix) = (PublicUrl::parse("https://playground.example.gouv.fr").unwrap(), Prefix::parse("/oauth2").unwrap());
+        let (url, prefix) =
+            (PublicUrl::parse("https://playground.example.gouv.fr").unwrap(), Prefix::parse("/oauth2").unwrap());
         let headers = Headers::new(headers::Settings { headers: Vec::new(), encoding: Encoding::default() });
         let gate = Gate::new(table, headers, Arc::new(sessions(&[[1; 32]])), url, prefix);
         scene.keeper.gates.take_turn(1, vec![Arc::new(gate)]);

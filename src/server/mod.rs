@@ -267,12 +267,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
         sessions: Arc::clone(&sessions),
         provider: login.provider().settings().name.clone(),
     };
-    let work = SiteWork {
-        name: site,
-        login,
-        sessions: Arc::clone(&sessions),
-        credentials: Arc::clone(&credentials),
-    };
+    let work = SiteWork { name: site, login, sessions: Arc::clone(&sessions), credentials: Arc::clone(&credentials) };
     let metrics = Arc::clone(&endpoints.metrics);
     let proxy = Proxy {
         gate: Arc::new(gate),

@@ -79,7 +79,8 @@ impl Proxy {
     fn cut_if_over(&self, session: &Session) -> bool {
         let Some(line) = Line::of(session.as_downstream()) else { return false };
         let cut = line.examine(|seen| {
-            let is_revoked = seen.guest.and_then(|guest| guest.held()).is_some_and(|held| self.sessions.is_revoked(held));
+            let is_revoked =
+                seen.guest.and_then(|guest| guest.held()).is_some_and(|held| self.sessions.is_revoked(held));
             is_revoked.then_some(Cut::Over(NoSession::Ended))
         });
         if let Some(cut) = &cut {

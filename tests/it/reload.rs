@@ -133,7 +133,8 @@ async fn routes_that_go_that_close_and_that_take_no_token_any_more_take_their_co
     let site = site().await;
     let person = site.signed_in().await;
     let mut gone = [socket(&site, "/gone/ws", None).await, open(&site, &person, "/gone/ws").await];
-    let (mut anonymous, mut signed_in) = (socket(&site, "/open/ws", None).await, open(&site, &person, "/open/ws").await);
+    let (mut anonymous, mut signed_in) =
+        (socket(&site, "/open/ws", None).await, open(&site, &person, "/open/ws").await);
     let mut by_session = open(&site, &person, "/programs/ws").await;
     let mut program = request(&site, "GET /programs/events", &format!("Authorization: Bearer {SERVICE_KEY}")).await;
     assert_eq!(program.head().await.status, 200);
@@ -195,7 +196,8 @@ async fn what_another_replica_has_renewed_counts_here_within_half_a_minute() {
         "{more}session: {{idle: 4h, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
          bearer: {{services: {{kind: keys, keys: [{{name: robot, sha256: {hash}}}]}}}}\n"
     );
-    let routes = format!("[{STAFF}, {{path: /programs/**, upstream: app, bearer: services}}, {{path: /**, upstream: app}}]");
+    let routes =
+        format!("[{STAFF}, {{path: /programs/**, upstream: app, bearer: services}}, {{path: /**, upstream: app}}]");
     let issuer = Some(one.provider.issuer().to_owned());
     let other = Site::with(Setup { routes, more, issuer, ..Setup::default() }).await;
     let client = one.signed_in().await;
@@ -203,10 +205,8 @@ async fn what_another_replica_has_renewed_counts_here_within_half_a_minute() {
     change_address(&one, &client, "former@example.org").await;
     let advance = |by| [&one, &other].map(|site| site.clock.advance(by));
     advance(DUE);
-    until("it is renewed", async || {
-        email_at_app(&client.fetch("/x").await).as_deref() == Some("former@example.org")
-    })
-    .await;
+    until("it is renewed", async || email_at_app(&client.fetch("/x").await).as_deref() == Some("former@example.org"))
+        .await;
     assert!(echoes(&mut stays).await);
     advance(Duration::from_secs(30));
     // The first look finds that there is one, the second what it says.
@@ -225,7 +225,8 @@ async fn a_mistake_or_what_needs_a_restart_changes_nothing_at_all() {
     let mut live = open(&site, &client, "/staff/ws").await;
     let denies = "deny: {email: helene.moreau@test.proconnect.gouv.fr}";
     // With a change that would be in force if it stood alone, each time.
-    let Reloaded::Mistaken(problems) = site.reload("deny: {email: former@example.org}", &format!("{denies}, upstreem: app")).await
+    let Reloaded::Mistaken(problems) =
+        site.reload("deny: {email: former@example.org}", &format!("{denies}, upstreem: app")).await
     else {
         panic!("a key that nobody knows")
     };
@@ -236,10 +237,7 @@ async fn a_mistake_or_what_needs_a_restart_changes_nothing_at_all() {
     is_cut(&mut live).await;
     assert_eq!(client.fetch("/staff/x").await.status, 403);
     metric(&site, "vestibule_config_reload_failing 0").await;
-    assert_eq!(
-        site.reload(denies, "deny: {email: nobody@example.org}").await,
-        Reloaded::Applied
-    );
+    assert_eq!(site.reload(denies, "deny: {email: nobody@example.org}").await, Reloaded::Applied);
     let mut live = open(&site, &client, "/staff/ws").await;
     let restart = site.reload("idle: 4h", "idle: 5h").await;
     assert_eq!(restart, Reloaded::NeedsRestart(vec!["session.idle".to_owned()]));
@@ -347,7 +345,10 @@ impl Program {
         std::fs::write(folder.path().join("over.yaml"), "pages: {contact: help@example.org}\n").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
         command.args(["serve", "--config", "base.yaml", "--config", "over.yaml"]).current_dir(folder.path());
-        command.env("SESSION_KEY", SESSION_KEY).env("NEXT_SESSION_KEY", NEXT_SESSION_KEY).env("CLIENT_SECRET", CLIENT_SECRET);
+        command
+            .env("SESSION_KEY", SESSION_KEY)
+            .env("NEXT_SESSION_KEY", NEXT_SESSION_KEY)
+            .env("CLIENT_SECRET", CLIENT_SECRET);
         let mut running = Running::start("vestibule", &command);
         running.ready(|line| line.contains(r#""message":"listening""#).then_some(())).await;
         Self { running, address: SocketAddr::from(([127, 0, 0, 1], port)), folder }
@@ -381,8 +382,13 @@ async fn the_program_reads_all_its_files_again_when_it_hangs_up_for_every_site()
     program.reload(&format!("{closed}{back}"), IN_FORCE).await;
     assert_eq!((program.statuses("/x").await, program.statuses("/y").await), (vec![401, 404], vec![200, 200]));
     // A mistake in one of two files: each is named with its place.
-    let line = program.reload("sites: {back: {routes: [{path: y, access: public, upstream: ap}]}}\n", "must start with /").await;
-    assert_eq!((&line["level"], &line["key"], &line["file"], &line["line"]), (&json!("ERROR"), &json!("sites.back.routes[0].path"), &json!("over.yaml"), &json!(1)));
+    let line = program
+        .reload("sites: {back: {routes: [{path: y, access: public, upstream: ap}]}}\n", "must start with /")
+        .await;
+    assert_eq!(
+        (&line["level"], &line["key"], &line["file"], &line["line"]),
+        (&json!("ERROR"), &json!("sites.back.routes[0].path"), &json!("over.yaml"), &json!(1))
+    );
     program.running.ready(|line| line.contains("stays in force").then_some(())).await;
     let line = program.reload(&format!("prefix: /other\nlog: {{level: warn}}\n{closed}"), "it needs a restart: ").await;
     assert_eq!(line["level"], "WARN");
