@@ -1,15 +1,16 @@
 //! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
 //!
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
-//! one process. `key_rotation` is the one thing that goes on afterwards.
+//! one process. `key_rotation` and `reload` are what goes on afterwards.
 
 use crate::bearer::Bearers;
 use crate::clock::Clock;
-use crate::config::{Config, SystemFiles};
+use crate::config::{Config, Outline, Problems, SystemFiles};
 use crate::credentials::key_book::Files;
 use crate::credentials::{self, Credentials};
 use crate::fetch::{Fetch, FetchUnavailable};
 use crate::gate::Gate;
+use crate::gate::assertion;
 use crate::gate::headers::Headers;
 use crate::login::Login;
 use crate::oidc::Provider;
@@ -24,11 +25,15 @@ use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
 use futures_util::future::{BoxFuture, join_all};
 use key_rotation::{KeyRotation, SessionKeys};
+use reload::{Lasting, Reloading, Source};
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 mod key_rotation;
+mod reload;
+
+pub use reload::{Reloaded, Reloads};
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
@@ -37,6 +42,11 @@ pub struct App {
     listeners: Listeners,
     /// Notified when the files of the session keys are to be read at once.
     reread: Arc<Notify>,
+    runs: Outline,
+    source: Option<Source>,
+    reloads: (Reloads, mpsc::Receiver<oneshot::Sender<Reloaded>>),
+    clock: Clock,
+    metrics: Arc<Metrics>,
 }
 
 /// A site, built.
@@ -44,6 +54,7 @@ struct Site {
     parts: Parts,
     /// What keeps each ring of keys as its files are, and what has them read at once.
     key_rotations: Vec<(BoxFuture<'static, ()>, Arc<Notify>)>,
+    lasting: Lasting,
 }
 
 /// What all sites of a process share.
@@ -98,10 +109,13 @@ impl App {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let shared = Shared { clock, random, fetch: Fetch::new()?, metrics: Arc::new(Metrics::new()?) };
+        let runs = config.outline();
         let others = std::mem::take(&mut config.other_sites);
         let first = Site::build(config, &shared)?;
         let others = others.into_iter().map(|config| Site::build(config, &shared)).collect::<Result<_, _>>()?;
-        Ok(Self { first, others, listeners, reread: Arc::default() })
+        let (clock, metrics) = (shared.clock, shared.metrics);
+        let (reread, source, reloads) = (Arc::default(), None, Reloads::new());
+        Ok(Self { first, others, listeners, reread, runs, source, reloads, clock, metrics })
     }
 
     /// The listeners, for their addresses.
@@ -115,13 +129,25 @@ impl App {
         Arc::clone(&self.reread)
     }
 
+    /// Has the configuration read again from `source` whenever it is asked for, which is done by what is
+    /// given.
+    pub fn reload_from(&mut self, source: impl Fn() -> Result<Config, Problems> + Send + Sync + 'static) -> Reloads {
+        self.source = Some(Arc::new(source));
+        self.reloads.0.clone()
+    }
+
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let Self { first, others, listeners, reread } = self;
-        let mut rotations = first.key_rotations;
-        let (others, further): (Vec<Parts>, Vec<_>) =
-            others.into_iter().map(|site| (site.parts, site.key_rotations)).unzip();
-        rotations.extend(further.into_iter().flatten());
+        let Self { first, others, listeners, reread, runs, source, reloads: (_, asked), clock, metrics } = self;
+        let (mut rotations, mut sites) = (first.key_rotations, vec![first.lasting]);
+        let mut other_parts = Vec::with_capacity(others.len());
+        for site in others {
+            other_parts.push(site.parts);
+            rotations.extend(site.key_rotations);
+            sites.push(site.lasting);
+        }
+        let (turns, taken) = mpsc::channel(1);
+        let reloading = Reloading { source, asked, sites, runs, turns, clock, metrics };
         let (rotations, asked): (Vec<_>, Vec<Arc<Notify>>) = rotations.into_iter().unzip();
         let rotation = async {
             join_all(rotations).await;
@@ -136,7 +162,8 @@ impl App {
             }
         };
         tokio::select! {
-            () = crate::server::run(first.parts, others, listeners, shutdown) => {}
+            () = crate::server::run(first.parts, other_parts, listeners, taken, shutdown) => {}
+            () = reloading.keep() => {}
             () = rotation => {}
             () = told_to_all => {}
         }
@@ -147,7 +174,8 @@ impl Site {
     /// Builds every room of a site, which meets those of another nowhere.
     fn build(config: Config, shared: &Shared) -> Result<Self, StartError> {
         let Shared { clock, random, fetch, metrics } = shared;
-        let (public_url, prefix) = (config.public_url, config.prefix);
+        let (pages, provider_kind) = (pages_of(&config), provider_kind(&config));
+        let (public_url, prefix) = (config.public_url.clone(), config.prefix.clone());
         let store = match &config.site {
             Some(name) => store::open(&config.store.of_site(name))?,
             None => store::open(&config.store)?,
@@ -167,22 +195,20 @@ impl Site {
             Arc::clone(&ring),
             cookies.clone(),
             settings,
-            config.kept_claims,
+            config.kept_claims.iter().cloned(),
             Arc::clone(&store),
             on_down,
         );
         let sessions = Arc::new(sessions);
-        let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
+        let gate = gate_of(&config, &sessions, config.assertion.clone());
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
             Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), fetch, &files, random)?;
         let credentials = Arc::new(credentials);
-        let bearers = Bearers::new(config.bearers, kept_by_callers, fetch);
+        let bearers = Arc::new(Bearers::new(config.bearers, kept_by_callers, fetch));
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(random));
         let refresher = Arc::new(refresher);
-        let return_hosts = config.login.return_hosts.clone();
-        let origins = Origins::new(public_url.clone(), config.login.origins.clone());
         let login = Login::new(
             config.login,
             provider,
@@ -193,29 +219,25 @@ impl Site {
             prefix.clone(),
         );
 
-        let branding = Branding { application: config.pages.application, contact: config.pages.contact };
-        let provider_kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };
         let endpoints = Endpoints {
             login: Arc::new(login),
             sessions: Arc::clone(&sessions),
             refresher: Arc::clone(&refresher),
             credentials: Arc::clone(&credentials),
-            pages: Pages::new(&branding, prefix.as_str(), provider_kind, over_https),
+            pages,
             provider_kind,
-            public_url: public_url.clone(),
-            prefix: prefix.clone(),
+            public_url,
+            prefix,
             clock: clock.clone(),
             random: Arc::clone(random),
             metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
             signing: config.signing.iter().map(|keys| Arc::clone(&keys.ring)).collect(),
         };
-        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
-            .returning_to(return_hosts)
-            .asserting(config.assertion)
-            .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
         let mut key_rotations = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
         key_rotations.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
+        let lasting =
+            Lasting { sessions: Arc::clone(&sessions), bearers: Arc::clone(&bearers), assertion: config.assertion };
         let parts = Parts {
             site: config.site,
             gate,
@@ -228,7 +250,7 @@ impl Site {
             store,
             settings: config.server,
         };
-        Ok(Self { parts, key_rotations })
+        Ok(Self { parts, key_rotations, lasting })
     }
 }
 
@@ -237,4 +259,29 @@ fn keeping<K: key_rotation::Keys>(site: Option<String>, keys: K) -> (BoxFuture<'
     let asked = Arc::new(Notify::new());
     let rotation = KeyRotation { site, keys: Arc::new(keys), asked: Arc::clone(&asked) };
     (Box::pin(rotation.keep()), asked)
+}
+
+/// The gate of a site, of all that `config` says, and of what signs its assertions. It is made again at
+/// every reload; who signs lasts.
+fn gate_of(config: &Config, sessions: &Arc<Sessions>, assertion: Option<assertion::Settings>) -> Gate {
+    let headers = Headers::new(config.identity.clone());
+    let origins = Origins::new(config.public_url.clone(), config.login.origins.clone());
+    let passes_preflights = config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass);
+    Gate::new(config.routes.clone(), headers, Arc::clone(sessions), config.public_url.clone(), config.prefix.clone())
+        .returning_to(config.login.return_hosts.clone())
+        .asserting(assertion)
+        .trusting(origins, passes_preflights)
+}
+
+/// What the pages of a site speak of.
+fn provider_kind(config: &Config) -> ProviderKind {
+    if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other }
+}
+
+/// The pages of a site. They are made again at every reload.
+fn pages_of(config: &Config) -> Pages {
+    let branding = Branding { application: config.pages.application.clone(), contact: config.pages.contact.clone() };
+    let over_https = config.public_url.is_secure() && config.provider.issuer.starts_with("https:");
+    Pages::new(&branding, config.prefix.as_str(), provider_kind(config), over_https)
+}
 }

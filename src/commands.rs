@@ -49,11 +49,15 @@ pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
         }
         let threads = config.server.threads;
         on_runtime(threads, async {
-            let app = App::build(config, Clock::System, Arc::new(SystemRandom::new()))?;
+            let mut app = App::build(config, Clock::System, Arc::new(SystemRandom::new()))?;
             let (reread_keys, mut hangup) = (app.reread_keys(), signal(SignalKind::hangup())?);
+            let paths = paths.to_vec();
+            let reloads = app.reload_from(move || config::load(&paths, &SystemEnvironment));
             let told_to_reread = async move {
                 while hangup.recv().await.is_some() {
                     reread_keys.notify_one();
+                    // The log says what comes of it.
+                    reloads.ask().await;
                 }
             };
             tokio::spawn(told_to_reread);

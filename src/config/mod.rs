@@ -22,6 +22,7 @@
 mod environment;
 mod key_files;
 mod locate;
+mod outline;
 mod overlay;
 mod parse;
 mod problem;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use environment::{Environment, SystemEnvironment, Unreadable};
 pub use key_files::{KeyFiles, SigningKeyFiles, UnfitKeys};
+pub use outline::Outline;
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;
 pub use resolve::is_key_name;
@@ -126,9 +128,9 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
         // What the rest is to be completed by is not known.
         Err(Vec::new())
     } else {
-        let mut parsed = parse::written(value);
+        let mut parsed = parse::written(value.clone());
         parsed.excused.extend(excused);
-        resolve::resolve(parsed, environment)
+        resolve::resolve(parsed, environment).map(|config| Config { written: value, ..config })
     };
     match outcome {
         Ok(mut config) if problems.is_empty() => {

@@ -65,6 +65,8 @@ pub struct Config {
     /// What is logged, and how.
     pub telemetry: telemetry::Settings,
     pub(super) findings: Vec<Finding>,
+    /// All of it as it was written, file over file, to compare.
+    pub(super) written: serde_yaml::Value,
 }
 
 /// A ring of signing keys, and where they came from, to read them again.

@@ -122,12 +122,13 @@ impl Reading<'_> {
                 self.fault(path, message);
             }
         }
-        let mut parsed = parse::written(value);
+        let mut parsed = parse::written(value.clone());
         let excused = self.known.excused.iter();
         parsed.excused.extend(excused.map(|faulty| faulty.below(&at).unwrap_or_else(|| faulty.clone())));
         match resolve::resolve(parsed, self.environment) {
             Ok(mut config) => {
                 config.site = Some(name.to_owned());
+                config.written = value;
                 let found = std::mem::take(&mut config.findings).into_iter();
                 let found = found.map(|finding| Finding { path: place(&origins, &at, &finding.path).1, ..finding });
                 self.findings.extend(found);

@@ -9,6 +9,7 @@ pub mod constraints;
 pub mod decide;
 pub mod headers;
 pub mod policy;
+pub mod review;
 pub mod route;
 pub mod rules;
 pub mod template;
@@ -185,14 +186,20 @@ pub struct Forward<'g> {
     pub bearer_ends_at: Option<Timestamp>,
 }
 
+/// The headers that say, beside method and target, which route a request is for.
+pub(crate) fn headers_for_routes(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    headers.iter().filter(|(name, _)| **name == HOST || overrides_method(name))
+}
+
 /// The methods that frameworks read from headers in the place of the request's own (Express,
 /// Rails, Symfony, Spring): a route that is for GET must not let a DELETE pass in such a dress.
 fn overriding_methods(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
-    let overrides = |name: &HeaderName| {
-        name.as_str().starts_with('x')
-            && ["x-http-method-override", "x-http-method", "x-method-override"].contains(&&*fold(name.as_str()))
-    };
-    headers.iter().filter(move |(name, _)| overrides(name)).map(|(_, value)| value)
+    headers.iter().filter(|(name, _)| overrides_method(name)).map(|(_, value)| value)
+}
+
+fn overrides_method(name: &HeaderName) -> bool {
+    name.as_str().starts_with('x')
+        && ["x-http-method-override", "x-http-method", "x-method-override"].contains(&&*fold(name.as_str()))
 }
 
 impl Gate {

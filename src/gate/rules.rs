@@ -164,6 +164,13 @@ impl Rules {
         self.require.is_empty() && self.allow.is_empty() && self.deny.is_empty()
     }
 
+    /// Whether what these say of somebody can become another without a reload and a renewal: with the
+    /// time, or with a list that is read again. Then whoever has a live connection is judged again and
+    /// again.
+    pub fn may_change(&self) -> bool {
+        !self.is_empty()
+    }
+
     /// Judges somebody.
     ///
     /// # Errors

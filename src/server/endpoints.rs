@@ -5,6 +5,7 @@
 //! log line carries too.
 
 use super::exchange::Exchange;
+use super::line::Lost;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use tracing::Level;
 
 /// What answers for us.
+#[derive(Clone)]
 pub struct Endpoints {
     /// The sign-in.
     pub login: Arc<Login>,
@@ -373,6 +375,14 @@ impl Endpoints {
         let target = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
         let return_to = target.and_then(|target| ReturnTo::parse(target.as_str(), &self.public_url, &self.prefix).ok());
         self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), None, parts)
+    }
+
+    /// Answers a request that lost the right to its route before its answer began.
+    pub(super) fn no_longer(&self, lost: &Lost, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        match lost.denial {
+            Denial::NotAdmitted(..) => self.keep_out(Some(&lost.explanation()), parts, exchange),
+            denial => self.deny(denial, parts, exchange),
+        }
     }
 
     /// Says what to do: RFC 9110 §11.6.1 wants a challenge with every 401. The scheme is our own,

@@ -1,6 +1,7 @@
 //! One request and its answer: what is learnt on the way, and the one log line at the end.
 
 use super::metrics::Metrics;
+use super::proxy::Proxy;
 use crate::bearer::NotVerified;
 use crate::clock::Timestamp;
 use crate::credentials::Provided;
@@ -28,6 +29,8 @@ pub(super) struct Exchange {
     pub(super) began: Instant,
     /// `forward`, `sign_in`, `deny`, `bad_request`, or the endpoint of ours that answered.
     pub(super) decision: &'static str,
+    /// What it began with, which sees it to its end.
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// Which site it is for, by index and name, where there are several.
     pub(super) site: Option<(usize, Arc<str>)>,
     pub(super) route: Option<usize>,
@@ -91,6 +94,7 @@ impl Exchange {
         Self {
             began,
             decision: "unread",
+            proxy: None,
             site: None,
             route: None,
             session: None,

@@ -7,7 +7,7 @@
 use super::client_certificates::certificate_of;
 use super::exchange::Exchange;
 use super::forward_auth::AUTH;
-use super::line::Line;
+use super::line::{Guest, Line, Whose};
 use super::playground_endpoints::PlaygroundEndpoint;
 use super::proxy::Proxy;
 use super::reply::Reply;
@@ -134,13 +134,15 @@ impl Proxy {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
             verdict = self.gate.judge_again(request, session, at, random);
         }
+        let mut caller = holder.map(Arc::new);
         if let Verdict::Verify { token, rules } = verdict {
-            let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault), at);
+            let verified = self.verified(&token, rules, exchange, now).await;
+            verdict = self.gate.judge_bearer(request, verified.as_deref().map_err(|fault| *fault), at);
+            caller = verified.ok();
         }
         match verdict {
             Verdict::Forward(forward) => {
-                let step = self.to_app(forward, request, line, exchange, now).await;
+                let step = self.to_app(forward, request, (line, caller), exchange, now).await;
                 // What does not go on to its app, for want of a credential say, has not arrived.
                 let opened = exchange.opened.clone();
                 if matches!(step, Step::Forward)
@@ -214,7 +216,7 @@ impl Proxy {
         &self,
         forward: Forward<'_>,
         request: &CleanRequest<'_>,
-        line: Option<&Line>,
+        (line, caller): (Option<&Line>, Option<Arc<Caller>>),
         exchange: &mut Exchange,
         now: Timestamp,
     ) -> Step {
@@ -244,8 +246,15 @@ impl Proxy {
         }
         exchange.opened = forward.opened.map(Arc::new);
         let held = exchange.opened.clone().and_then(|opened| self.sessions.held(opened, now));
-        if let (Some(line), Some(held)) = (line, held) {
-            line.serve(held, self.site);
+        // What asks may ask, and what it asks about is judged when it comes.
+        if let (Some(line), false) = (line, forward.is_preflight) {
+            let whose = match (held, caller) {
+                (Some(held), _) => Whose::Person(held),
+                (None, Some(caller)) => Whose::Caller(caller),
+                (None, None) => Whose::Nobody,
+            };
+            let client = exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+            line.serve(Guest { whose, client, site: self.site, turn: self.turn, route: forward.index }, request);
         }
         // Between the decision and this line: too early for the connection to hear of it.
         if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {

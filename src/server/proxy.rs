@@ -62,6 +62,8 @@ pub(super) struct Proxy {
     pub(super) metrics: Arc<Metrics>,
     /// Which site this is.
     pub(super) site: usize,
+    /// Of which turn of the configuration: what it knows by an index is of this one.
+    pub(super) turn: u64,
     /// The hosts of all, where there are several.
     pub(super) hosts: Option<Arc<SiteHosts>>,
 }
@@ -76,10 +78,12 @@ impl Proxy {
     /// Cuts the connection if its session has ended since the request came.
     fn cut_if_over(&self, session: &Session) -> bool {
         let Some(line) = Line::of(session.as_downstream()) else { return false };
-        let cut = line.examine(|held, _, _, _| {
-            held.is_some_and(|(held, _)| self.sessions.is_revoked(held)).then_some(Cut::Over(NoSession::Ended))
+        let cut = line.examine(|seen| {
+            let is_revoked =
+                seen.guest.and_then(|guest| guest.held()).is_some_and(|held| self.sessions.is_revoked(held));
+            is_revoked.then_some(Cut::Over(NoSession::Ended))
         });
-        if let Some(cut) = cut {
+        if let Some(cut) = &cut {
             self.metrics.cut_connections.with_label_values(&[cut.label()]).inc();
         }
         cut.is_some()
@@ -334,8 +338,15 @@ impl ProxyHttp for Proxy {
         let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
         // Pingora notes an answer once its head is written. Some of it may have left before.
         let is_answered = exchange.is_answered || session.response_written().is_some();
-        if !is_answered && let Some(Cut::Over(reason)) = Line::of(session.as_downstream()).and_then(Line::answer_cut) {
-            let reply = self.endpoints.ended(reason, session.req_header().as_ref(), exchange).closing();
+        let cut = Line::of(session.as_downstream()).filter(|_| !is_answered).and_then(Line::answer_cut);
+        let parts = session.req_header().as_ref();
+        let told = match &cut {
+            Some(Cut::Over(reason)) => Some(self.endpoints.ended(*reason, parts, exchange)),
+            Some(Cut::Lost(lost)) => Some(self.endpoints.no_longer(lost, parts, exchange)),
+            Some(Cut::MaxAge) | None => None,
+        };
+        if let Some(reply) = told {
+            let reply = reply.closing();
             let error_code = reply.status().as_u16();
             let _ = self.send(reply, session).await;
             return FailToProxy { error_code, can_reuse_downstream: false };
@@ -372,7 +383,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         let cut = Line::of(session.as_downstream()).and_then(Line::rest);
-        if let Some(cut) = cut {
+        if let Some(cut) = &cut {
             exchange.because(format_args!("cut: {cut}"));
         }
         let route = exchange.route.and_then(|index| self.gate.route(index)).map_or("", |route| route.path.as_str());

@@ -21,6 +21,7 @@ mod presence;
 mod proof;
 mod provider_logout;
 mod refresh;
+mod renewals;
 mod request_token;
 mod revoked;
 #[cfg(test)]
@@ -45,10 +46,12 @@ use crate::random::{self, NoRandomness, Random};
 use crate::seal::KeyRing;
 use crate::store::{OnDown, Store, StoreError, WhenDown};
 use crate::web::cookies::Cookies;
+use arc_swap::ArcSwap;
 use follow::Following;
 use http::{HeaderMap, HeaderValue};
 use identity_cookie::Vouched;
 use presence::Presence;
+use renewals::Renewals;
 use revoked::Revoked;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -106,14 +109,15 @@ pub struct Sessions {
     ring: Arc<KeyRing>,
     cookies: Cookies,
     settings: Settings,
-    kept_claims: BTreeSet<String>,
+    kept_claims: ArcSwap<BTreeSet<String>>,
     store: Arc<dyn Store>,
     on_down: OnDown,
     revoked: Revoked,
     presence: Presence,
     following: Following,
     last_words: closing::LastWords,
-    /// Counts up whenever something ends before its time.
+    renewals: Renewals,
+    /// Counts up whenever something ends before its time, or says something else of somebody.
     endings: watch::Sender<u64>,
     /// Who is told which sessions were ended from here.
     ended: OnceLock<mpsc::UnboundedSender<SessionId>>,
@@ -153,6 +157,11 @@ pub struct Begun {
     pub cookies: Vec<HeaderValue>,
 }
 
+/// These claims, and those that every session has.
+fn with_those_of_all(kept_claims: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    kept_claims.into_iter().chain(["sub", "acr"].map(str::to_owned)).collect()
+}
+
 impl Sessions {
     /// `kept_claims` are the claims that sessions carry; `sub` and `acr` always are.
     pub fn new(
@@ -163,21 +172,26 @@ impl Sessions {
         store: Arc<dyn Store>,
         on_down: OnDown,
     ) -> Self {
-        let always = ["sub", "acr"].map(str::to_owned);
         Self {
             ring,
             cookies,
             settings,
-            kept_claims: kept_claims.into_iter().chain(always).collect(),
+            kept_claims: ArcSwap::from_pointee(with_those_of_all(kept_claims)),
             store,
             on_down,
             revoked: Revoked::default(),
             presence: Presence::new(settings.idle),
             following: Following::default(),
             last_words: closing::LastWords::default(),
+            renewals: Renewals::default(),
             endings: watch::Sender::new(0),
             ended: OnceLock::new(),
         }
+    }
+
+    /// From now on sessions that begin or are renewed carry these claims, and `sub` and `acr`.
+    pub fn keep_claims(&self, kept_claims: impl IntoIterator<Item = String>) {
+        self.kept_claims.store(Arc::new(with_those_of_all(kept_claims)));
     }
 
     /// How sessions are kept and when they end by themselves.
@@ -240,7 +254,8 @@ impl Sessions {
     }
 
     fn kept_of(&self, identity: &Identity) -> Claims {
-        identity.claims().clone().retaining(|name| self.kept_claims.contains(name))
+        let kept = self.kept_claims.load();
+        identity.claims().clone().retaining(|name| kept.contains(name))
     }
 
     /// The cookies of a session, with its tokens where those are new and kept in cookies.

@@ -368,6 +368,7 @@ impl Refresher {
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let session = session.seen(now);
         let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
+        self.sessions.note_renewal(&session);
         let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
         if let Err(error) = &cookies {
             tracing::error!(session = session.id().short(), %error, "a renewed session does not fit into cookies");

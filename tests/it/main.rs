@@ -67,6 +67,7 @@ mod real;
 mod real_attacks;
 mod real_provider;
 mod refresh;
+mod reload;
 mod replicas;
 mod rules;
 mod session;

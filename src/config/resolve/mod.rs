@@ -275,6 +275,7 @@ impl Resolver<'_> {
             pages,
             telemetry,
             findings: Vec::new(),
+            written: serde_yaml::Value::Null,
         })
     }
 
