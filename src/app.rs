@@ -284,4 +284,3 @@ fn pages_of(config: &Config) -> Pages {
     let over_https = config.public_url.is_secure() && config.provider.issuer.starts_with("https:");
     Pages::new(&branding, config.prefix.as_str(), provider_kind(config), over_https)
 }
-}
