@@ -172,7 +172,7 @@ const DUE: Duration = Duration::from_secs(61 * 60);
 async fn change_address(site: &Site, client: &Client, email: &str) {
     let sub = header_at_app(&client.fetch("/").await, "x-auth-request-user").unwrap();
     let email = email.to_owned();
-    site.provider.change_agent(&sub, |agent| agent.email = email);
+    site.provider.change_agent(&sub, |agent| agent.email.clone_from(&email));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
