@@ -84,7 +84,6 @@ pub(super) async fn post_as(
 }
 
 /// The same for an answer in another form.
-#[expect(clippy::too_many_arguments, reason = "each is one thing of one request, and none has a default")]
 pub(super) async fn post_for(
     accept: &str,
     client: Client<'_>,

@@ -57,6 +57,7 @@ struct Document {
 
 /// Where the same endpoints are for whoever shows a certificate (RFC 8705 §5).
 #[derive(Default, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the document")]
 struct Aliases {
     token_endpoint: Option<String>,
     userinfo_endpoint: Option<String>,
