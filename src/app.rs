@@ -17,7 +17,7 @@ use crate::pages::{Branding, Pages, ProviderKind};
 use crate::random::Random;
 use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
-use crate::session::{Refresher, Sessions};
+use crate::session::{self, Refresher, Sessions};
 use crate::store;
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
@@ -28,7 +28,10 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
+mod explained;
 mod key_rotation;
+
+pub use explained::explainer;
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
@@ -71,6 +74,9 @@ pub enum StartError {
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
+    /// Nobody can be supposed, for explanations.
+    #[error(transparent)]
+    Supposed(#[from] session::NotSupposed),
     /// A metric is defined twice.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -146,31 +152,26 @@ impl Site {
     /// Builds every room of a site, which meets those of another nowhere.
     fn build(config: Config, shared: &Shared) -> Result<Self, StartError> {
         let Shared { clock, random, fetch, metrics } = shared;
-        let (public_url, prefix) = (config.public_url, config.prefix);
         let store = match &config.site {
             Some(name) => store::open(&config.store.of_site(name))?,
             None => store::open(&config.store)?,
         };
-        // Where sign-in is shared the domain is the site. Another client of the provider's is another
-        // site in any case: nobody who signed in at the integration provider, where anybody can be
-        // anybody, stays signed in when the production one takes its place.
-        let site = config.cookies.domain.as_deref().unwrap_or(public_url.origin());
-        // So is one of another name: its store is another as well, which knows nothing of who signed out.
-        let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let site = format!(" {site} {}{name}", config.provider.client_id);
-        let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
-        let cookies = Cookies::new(&public_url, &config.cookies);
+        let ring = ring_of(&config)?;
+        let cookies = Cookies::new(&config.public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
         let kept_by_callers = config.kept_claims.clone();
         let sessions = Sessions::new(
             Arc::clone(&ring),
             cookies.clone(),
             settings,
-            config.kept_claims,
+            config.kept_claims.clone(),
             Arc::clone(&store),
             on_down,
         );
         let sessions = Arc::new(sessions);
+        let gate = Arc::new(gate_of(&config, Arc::clone(&sessions)));
+        let explained = explained::explained(&config, Arc::clone(&gate), Arc::clone(&sessions), &**random)?;
+        let (public_url, prefix) = (config.public_url, config.prefix);
         let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
@@ -180,8 +181,6 @@ impl Site {
         let bearers = Bearers::new(config.bearers, kept_by_callers, fetch);
         let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(random));
         let refresher = Arc::new(refresher);
-        let return_hosts = config.login.return_hosts.clone();
-        let origins = Origins::new(public_url.clone(), config.login.origins.clone());
         let login = Login::new(
             config.login,
             provider,
@@ -208,14 +207,12 @@ impl Site {
             metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
         };
-        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
-            .returning_to(return_hosts)
-            .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
         let files = Arc::new(config.key_files);
         let key_rotation = KeyRotation { site: config.site.clone(), files, ring, asked: Arc::default() };
         let parts = Parts {
             site: config.site,
             gate,
+            explained,
             endpoints,
             sessions,
             refresher,
@@ -227,4 +224,26 @@ impl Site {
         };
         Ok(Self { parts, key_rotation })
     }
+}
+
+/// The keys of a site.
+fn ring_of(config: &Config) -> Result<Arc<KeyRing>, StartError> {
+    // Where sign-in is shared the domain is the site. Another client of the provider's is another
+    // site in any case: nobody who signed in at the integration provider, where anybody can be
+    // anybody, stays signed in when the production one takes its place.
+    let site = config.cookies.domain.as_deref().unwrap_or(config.public_url.origin());
+    // So is one of another name: its store is another as well, which knows nothing of who signed out.
+    let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    let site = format!(" {site} {}{name}", config.provider.client_id);
+    KeyRing::of_site(&config.keys, &site).map(Arc::new).ok_or(StartError::NoKey)
+}
+
+/// The gate of a site, over these sessions.
+fn gate_of(config: &Config, sessions: Arc<Sessions>) -> Gate {
+    let headers = Headers::new(config.identity.clone());
+    let origins = Origins::new(config.public_url.clone(), config.login.origins.clone());
+    let passes_preflights = config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass);
+    Gate::new(config.routes.clone(), headers, sessions, config.public_url.clone(), config.prefix.clone())
+        .returning_to(config.login.return_hosts.clone())
+        .trusting(origins, passes_preflights)
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod admin_address;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
 mod import_albert;

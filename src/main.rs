@@ -36,6 +36,9 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Say which route and rule decide a request, and why: exit code 0 where it reaches its app, 1 where
+    /// it does not, 2 for a mistake. Nobody is asked for anything
+    Explain(commands::explain::ExplainCommand),
     /// Whether a sidecar runs, by the exit code: what a container's health check asks
     Health(commands::health::HealthCommand),
     /// Session keys, and the keys of API clients
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Demo { port } => commands::demo(port),
         Command::Serve(file) => commands::serve(&file.config),
         Command::Check { file, online } => commands::check(&file.config, online),
+        Command::Explain(command) => commands::explain::run(command),
         Command::Health(command) => commands::health::run(command),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
         Command::Keys { command: KeysCommand::Service { name } } => commands::new_service_key(&name),

@@ -2,15 +2,17 @@
 //!
 //! Called by `server` for every request that is not for one of our own endpoints, and for what front
 //! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
-//! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
+//! (whose values [`template`] writes); [`nearest`] and [`trace`] say why to who asks. Does no I/O, and never answers: it says what the answer is.
 
 pub mod constraints;
 pub mod decide;
 pub mod headers;
+pub mod nearest;
 pub mod policy;
 pub mod route;
 pub mod rules;
 pub mod template;
+pub mod trace;
 
 pub use decide::Denial;
 
@@ -30,6 +32,7 @@ use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use nearest::{Near, Reading};
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
 use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
@@ -100,6 +103,12 @@ impl Case<'_, '_> {
 
     fn changes_something(&self) -> bool {
         changes_something(self.method, self.headers)
+    }
+
+    /// The method by which its route is found: of a preflight the one that it asks about.
+    fn routed_by(&self, request: &CleanRequest<'_>) -> Method {
+        let asked = (self.kind == Kind::Preflight).then(|| cors::preflight_for(request.parts())).flatten();
+        asked.unwrap_or_else(|| self.method.clone())
     }
 }
 
@@ -473,6 +482,23 @@ impl Gate {
         } else {
             Found::Ambiguous
         }
+    }
+
+    /// Under which route a request falls, whoever sends it; for who asks why.
+    pub fn found(&self, request: &CleanRequest<'_>) -> Found<'_> {
+        self.case(request).found
+    }
+
+    /// The routes that come nearest to it besides; for who asks why.
+    pub fn nearest(&self, request: &CleanRequest<'_>, most: usize) -> Vec<Near<'_>> {
+        let case = self.case(request);
+        let found = if let Found::Route(index, _) = case.found { Some(index) } else { None };
+        self.routes.nearest(found, request.host(), &case.routed_by(request), request.path(), most)
+    }
+
+    /// How apps may read its path; for who asks why.
+    pub fn readings(&self, request: &CleanRequest<'_>) -> Vec<Reading<'_>> {
+        self.routes.readings(request.host(), &self.case(request).routed_by(request), request.path())
     }
 
     /// What is stripped from requests, for the last moment before they leave.

@@ -248,7 +248,7 @@ impl Condition {
 
 impl Subject {
     /// As the log and the configuration call it.
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Claim(name) => name,
             Self::Groups => "groups",
@@ -270,7 +270,7 @@ impl Subject {
         }
     }
 
-    fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
+    pub(super) fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
         let plain = |values: &[&'a str]| values.iter().map(|value| Cow::Borrowed(*value)).collect();
         let folded = |text: &'a str| vec![Cow::Owned(text.to_ascii_lowercase())];
         match self {

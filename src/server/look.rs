@@ -21,6 +21,7 @@ use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::original::FrontProxy;
+use crate::web::own_paths::endpoint_at;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -71,24 +72,17 @@ impl Proxy {
             exchange.decision = "deny";
             return Step::Reply(self.endpoints.deny(Denial::NoRoute, parts, exchange));
         }
-        if request.path().any(|reading| prefix.holds(reading)) {
-            // Only the plain spelling names an endpoint; any other is ours too, and nothing.
-            let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
-            return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
+        if let Some(name) = endpoint_at(request.path(), prefix, &self.aliases) {
+            if name == AUTH && !request.path().any(|reading| prefix.holds(reading)) {
+                return Step::ForwardAuth { below: format!("?{}", request.query()) };
+            }
+            return Step::Endpoint { name: name.to_owned(), query: request.query().to_owned() };
         }
-        if request.path().others().is_empty() {
-            let (path, query) = (request.path().literal(), request.query());
-            if let Some((_, name)) = self.aliases.iter().find(|(alias, _)| alias == path) {
-                if *name == AUTH {
-                    return Step::ForwardAuth { below: format!("?{query}") };
-                }
-                return Step::Endpoint { name: (*name).to_owned(), query: query.to_owned() };
-            }
-            if self.playground.settings.endpoints.is_some()
-                && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
-            {
-                return Step::Playground { endpoint, query: query.to_owned() };
-            }
+        if request.path().others().is_empty()
+            && self.playground.settings.endpoints.is_some()
+            && let Some(endpoint) = PlaygroundEndpoint::at(request.path().literal(), &parts.method)
+        {
+            return Step::Playground { endpoint, query: request.query().to_owned() };
         }
         let certificate = certificate_of(session);
         self.judge(&request, certificate, Line::of(session.as_downstream()), exchange).await

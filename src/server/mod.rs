@@ -10,6 +10,7 @@ mod client_certificates;
 mod credential;
 mod endpoints;
 mod exchange;
+pub mod explain;
 mod ext_authz;
 mod farewell;
 mod form;
@@ -86,7 +87,9 @@ pub struct Parts {
     /// Its name, where there are several.
     pub site: Option<String>,
     /// The decision.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
+    /// What says why.
+    pub explained: explain::ExplainedSite,
     /// Our own endpoints.
     pub endpoints: Endpoints,
     /// The sessions, as the gate has them.
@@ -251,7 +254,19 @@ async fn assemble(first: Parts, others: Vec<Parts>, settings: &Settings) -> (Fro
 }
 
 async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, SeenSite, SiteWork) {
-    let Parts { site, gate, endpoints, sessions, refresher, credentials, bearers, playground, store, settings } = parts;
+    let Parts {
+        site,
+        gate,
+        explained: _,
+        endpoints,
+        sessions,
+        refresher,
+        credentials,
+        bearers,
+        playground,
+        store,
+        settings,
+    } = parts;
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
     let upstreams = Arc::new(Upstreams::new(settings.upstreams));
     upstreams.resolve().await;
@@ -277,7 +292,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
     };
     let metrics = Arc::clone(&endpoints.metrics);
     let proxy = Proxy {
-        gate: Arc::new(gate),
+        gate,
         endpoints: Arc::new(endpoints),
         sessions,
         refresher,

@@ -23,6 +23,7 @@ mod provider_logout;
 mod refresh;
 mod request_token;
 mod revoked;
+mod supposed;
 #[cfg(test)]
 mod tests;
 mod tokens_cookie;
@@ -37,6 +38,7 @@ pub use presence::Held;
 pub use provider_logout::NotEnded;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
+pub use supposed::{NotSupposed, Supposed, SupposedSessions};
 
 use crate::claims::Claims;
 use crate::clock::Timestamp;
