@@ -248,7 +248,7 @@ mod tests {
             "all of" => parts().all(|holds| holds),
             "any of" => parts().any(|holds| holds),
             "none of" => !parts().any(|holds| holds),
-            _ => step.holds && step.parts.is_empty() || !step.holds,
+            _ => step.holds,
         };
         step.holds == follows && step.parts.iter().all(is_coherent)
     }

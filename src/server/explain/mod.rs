@@ -310,7 +310,7 @@ impl<'s> Case<'s> {
     /// What each condition of its route comes to, where somebody is there to ask about.
     fn trace(&self, found: Found<'_>, headers: &HeaderMap) -> Trace {
         let Found::Route(_, route) = found else { return Trace::default() };
-        if route.access == Access::Public {
+        if route.access == Access::Public || (route.access == Access::Bearer && self.caller.is_none()) {
             return Trace::default();
         }
         let traced = |claims: &ClaimsView<'_>, authenticated_at: Option<Timestamp>| {

@@ -8,10 +8,11 @@ use crate::gate::nearest::{Miss, Near, Reading};
 use crate::gate::route::{Access, ClientAuthorization, Route, SessionCookie};
 use crate::gate::trace::Trace;
 use crate::gate::{Forward, Gate};
+use crate::web::cookies::{self, ForApp};
 use crate::web::cors::preflight_for;
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
-use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use serde::Serialize;
 
@@ -110,7 +111,7 @@ impl Explanation {
                 Who::Nobody => "nobody who is signed in".to_owned(),
                 Who::Person(_) => "somebody of the given claims, who has just signed in".to_owned(),
                 Who::Cookie(_) => "whoever's session the given cookie is".to_owned(),
-                Who::Caller { rule, .. } => format!("a program that the rule {rule} of bearer knows"),
+                Who::Caller { rule, .. } => format!("whoever the rule {rule} of bearer knows by the given claims"),
             },
             at: question.at.rfc3339(),
             decision: "deny",
@@ -214,7 +215,7 @@ impl Forwarded {
         });
         let mut stripped: Vec<String> =
             headers.keys().filter(|name| gate.headers().must_strip(name)).map(ToString::to_string).collect();
-        if headers.contains_key(COOKIE) {
+        if cookies::for_app(headers, None) != ForApp::Unchanged {
             stripped.push(match route.session_cookie {
                 SessionCookie::Strip => "cookie (ours alone)".to_owned(),
                 SessionCookie::Proof => "cookie (ours alone; a proof of the session takes its place)".to_owned(),

@@ -10,7 +10,8 @@ impl fmt::Display for Explanation {
         if let Some(site) = &self.site {
             writeln!(f, "site: {site}")?;
         }
-        writeln!(f, "from: {}, {}", self.client_kind, self.who)?;
+        writeln!(f, "from: {}", self.client_kind)?;
+        writeln!(f, "by: {}", self.who)?;
         writeln!(f, "at: {}", self.at)?;
         writeln!(f, "decision: {}: {}", self.decision, self.reason)?;
         if self.ours.is_none() && self.decision != "bad_request" {
