@@ -2,6 +2,7 @@
 //!
 //! `resolve` makes it; `app` takes it apart and hands each room its part.
 
+use super::findings::Acceptance;
 use super::key_files::KeyFiles;
 use super::problem::Finding;
 use crate::seal::KeyMaterial;
@@ -59,6 +60,8 @@ pub struct Config {
     /// What is logged, and how.
     pub telemetry: telemetry::Settings,
     pub(super) findings: Vec<Finding>,
+    pub(super) accepted: Vec<(Finding, String)>,
+    pub(super) acceptances: Vec<Acceptance>,
 }
 
 /// What the pages say of the service.
@@ -82,6 +85,11 @@ impl Config {
     /// all sites.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Those that the configuration accepts (`accept`), each with the reason that it gives.
+    pub fn accepted(&self) -> &[(Finding, String)] {
+        &self.accepted
     }
 }
 

@@ -4,6 +4,7 @@
 //! that has none.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Preset};
 use crate::oidc::ClientAuthentication;
@@ -30,7 +31,7 @@ impl Resolver<'_> {
                 self.fault(&at.key("client_secret"), message);
             }
             Some(ClientAuthentication::ClientSecretBasic) => {
-                self.finding(&authentication_at, "ProConnect announces client_secret_post only");
+                self.found(Code::ClientAuthentication, &authentication_at, "ProConnect announces client_secret_post only");
             }
             Some(ClientAuthentication::ClientSecretPost) | None => {}
         }
@@ -53,7 +54,7 @@ impl Resolver<'_> {
             (Some(ClientAuthentication::None), false) => {
                 let message = "anybody can ask for tokens in this client's name: only PKCE ties a code to Vestibule, and \
                                nothing a refresh token; a client with a secret is better where the provider has them";
-                self.finding(&at, message);
+                self.found(Code::PublicClient, &at, message);
             }
             (Some(_), false) => {
                 let message = "is written, but there is no client_secret to authenticate with; add it, or write none \

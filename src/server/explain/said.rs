@@ -215,7 +215,7 @@ impl Forwarded {
         });
         let mut stripped: Vec<String> =
             headers.keys().filter(|name| gate.headers().must_strip(name)).map(ToString::to_string).collect();
-        if cookies::for_app(headers, None) != ForApp::Unchanged {
+        if !matches!(cookies::for_app(headers, None), ForApp::Unchanged) {
             stripped.push(match route.session_cookie {
                 SessionCookie::Strip => "cookie (ours alone)".to_owned(),
                 SessionCookie::Proof => "cookie (ours alone; a proof of the session takes its place)".to_owned(),
