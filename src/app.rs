@@ -170,7 +170,7 @@ impl Site {
         );
         let sessions = Arc::new(sessions);
         let gate = Arc::new(gate_of(&config, Arc::clone(&sessions)));
-        let explained = explained::explained(&config, Arc::clone(&gate), Arc::clone(&sessions), &**random)?;
+        let explained = Arc::new(explained::explained(&config, Arc::clone(&gate), &**random)?);
         let (public_url, prefix) = (config.public_url, config.prefix);
         let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));

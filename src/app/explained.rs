@@ -27,18 +27,17 @@ pub fn explainer(config: &Config, random: Arc<dyn Random>) -> Result<Explainer, 
         let kept = config.kept_claims.clone();
         let sessions = Sessions::new(ring_of(config)?, cookies, config.session, kept, store, OnDown::default());
         let sessions = Arc::new(sessions);
-        let gate = Arc::new(gate_of(config, Arc::clone(&sessions)));
-        explained(config, gate, sessions, &*random)
+        let gate = Arc::new(gate_of(config, sessions));
+        explained(config, gate, &*random).map(Arc::new)
     };
     let sites = config.each_site().map(site).collect::<Result<_, _>>()?;
     Ok(Explainer::new(sites, random))
 }
 
-/// What is to be known of a site whose gate and sessions these are.
+/// What is to be known of a site whose gate this is.
 pub(super) fn explained(
     config: &Config,
     gate: Arc<Gate>,
-    sessions: Arc<Sessions>,
     random: &dyn Random,
 ) -> Result<ExplainedSite, StartError> {
     let cookies = Cookies::new(&config.public_url, &config.cookies);
@@ -52,7 +51,6 @@ pub(super) fn explained(
         playground: config.playground.endpoints.is_some(),
         cors: config.server.cors.as_ref().map(Cors::new),
         gate,
-        sessions,
         cookie,
         supposing: gate_of(config, Arc::clone(supposed.sessions())),
         supposed,

@@ -34,6 +34,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use nearest::{Near, Reading};
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
+use trace::Trace;
 use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -148,6 +149,20 @@ pub enum Verdict<'g> {
     Unavailable(NoSession),
     /// The request is refused.
     Deny(Denial),
+}
+
+impl Verdict<'_> {
+    /// Its name, as the log and explanations have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::SignIn { .. } => "sign_in",
+            Self::Refresh(_) => "refresh",
+            Self::Verify { .. } => "verify",
+            Self::Unavailable(_) => "unavailable",
+            Self::Deny(_) => "deny",
+        }
+    }
 }
 
 /// Whether the provider and the store were asked about a session.
@@ -487,6 +502,39 @@ impl Gate {
     /// Under which route a request falls, whoever sends it; for who asks why.
     pub fn found(&self, request: &CleanRequest<'_>) -> Found<'_> {
         self.case(request).found
+    }
+
+    /// What each condition of its route comes to, where somebody is there to ask about: the caller, or
+    /// whose session it shows. For who asks why; nothing is decided by it.
+    pub fn trace(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> Trace {
+        let case = self.case(request);
+        let Found::Route(_, route) = case.found else { return Trace::default() };
+        if let Some(caller) = caller {
+            let claims = caller.claims().view();
+            return route.rules.trace(&Asker { claims: &claims, authenticated_at: None, at });
+        }
+        let is_for_people = route.access == Access::SignedIn && case.kind != Kind::Preflight;
+        let opened = self.sessions.open(case.headers, at.now).ok().filter(|_| is_for_people);
+        let session = opened.as_ref().and_then(|opened| self.sessions.read(opened, at.now).ok());
+        let traced = session.map(|session| {
+            let authenticated_at = session.authenticated_at();
+            route.rules.trace(&Asker { claims: session.claims(), authenticated_at, at })
+        });
+        traced.unwrap_or_default()
+    }
+
+    /// What decided, on one line: the route and what its rules came to. Nothing of the person.
+    pub fn in_short(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> String {
+        let route = match self.found(request) {
+            Found::Route(_, route) => route.label(),
+            Found::Nothing => "none".to_owned(),
+            Found::Ambiguous => "ambiguous".to_owned(),
+        };
+        let rules = self.trace(request, caller, at).rules.into_iter().map(|rule| {
+            let outcome = if rule.step.holds { "holds" } else { "does not hold" };
+            format!("; {} {}: {outcome}", rule.list, rule.name)
+        });
+        format!("route={route}{}", rules.collect::<String>())
     }
 
     /// The routes that come nearest to it besides; for who asks why.

@@ -24,7 +24,7 @@ use crate::web::original::FrontProxy;
 use crate::web::own_paths::endpoint_at;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
@@ -128,9 +128,15 @@ impl Proxy {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
             verdict = self.gate.judge_again(request, session, at, random);
         }
+        let mut verified = None;
         if let Verdict::Verify { token, rules } = verdict {
-            let caller = self.verified(&token, rules, exchange, now).await;
+            let caller = verified.insert(self.verified(&token, rules, exchange, now).await);
             verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault), at);
+        }
+        if self.tells(exchange) {
+            let caller = verified.as_ref().and_then(|caller| caller.as_deref().ok()).or(holder.as_ref());
+            let said = format!("{}; {}", verdict.word(), self.gate.in_short(request, caller, at));
+            exchange.decided = HeaderValue::from_bytes(said.as_bytes()).ok();
         }
         match verdict {
             Verdict::Forward(forward) => {
@@ -175,6 +181,13 @@ impl Proxy {
                 Step::Reply(self.deny(denial, request.parts(), exchange))
             }
         }
+    }
+
+    /// Whether its client is told what decided.
+    fn tells(&self, exchange: &Exchange) -> bool {
+        let client = || exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+        !self.told_in_short.is_empty()
+            && client().is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
     }
 
     /// Who has the certificate of the connection, where that says something on the request's route.

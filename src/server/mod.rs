@@ -89,7 +89,7 @@ pub struct Parts {
     /// The decision.
     pub gate: Arc<Gate>,
     /// What says why.
-    pub explained: explain::ExplainedSite,
+    pub explained: Arc<explain::ExplainedSite>,
     /// Our own endpoints.
     pub endpoints: Endpoints,
     /// The sessions, as the gate has them.
@@ -147,6 +147,8 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
     let pages = parts.endpoints.pages.at("");
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
+    let explained = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
+    let explainer = explain::Explainer::new(explained, Arc::clone(&random));
     let (front, seen, work) = assemble(parts, others, &settings).await;
     let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
     let admin = Admin {
@@ -156,6 +158,7 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
         pages,
         clock: clock.clone(),
         listing: tokio::sync::Mutex::default(),
+        explainer,
     };
 
     tracing::info!(proxy = listeners.proxy.describe(), admin = listeners.admin.describe(), "listening");
@@ -302,6 +305,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
         upstreams,
         trusted,
         aliases: settings.aliases.into(),
+        told_in_short: settings.decision_header.into(),
         forward_auth: settings.forward_auth,
         cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
         answers_front_proxies_alone: false,

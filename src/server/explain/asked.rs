@@ -113,6 +113,12 @@ pub(super) struct Address {
     pub(super) target: String,
 }
 
+impl From<serde_json::Map<String, serde_json::Value>> for SupposedClaims {
+    fn from(claims: serde_json::Map<String, serde_json::Value>) -> Self {
+        Self(claims)
+    }
+}
+
 impl SupposedClaims {
     /// Reads claims from JSON. No value of theirs is in an error.
     ///

@@ -18,14 +18,11 @@ use super::forward_auth::AUTH;
 use super::playground_endpoints::PlaygroundEndpoint;
 use super::settings::{Upstream, UpstreamAddress};
 use crate::bearer::{Caller, Fault};
-use crate::claims::ClaimsView;
-use crate::clock::Timestamp;
-use crate::gate::route::{Access, Found, Route};
-use crate::gate::rules::{Asker, Circumstances};
-use crate::gate::trace::Trace;
-use crate::gate::{Gate, Verdict};
+use crate::gate::route::{Found, Route};
+use crate::gate::rules::Circumstances;
+use crate::gate::{Denial, Gate, Verdict};
 use crate::random::Random;
-use crate::session::{OpenedSession, Sessions, Supposed, SupposedSessions};
+use crate::session::{Supposed, SupposedSessions};
 use crate::web::cookies::CookieName;
 use crate::web::cors::Cors;
 use crate::web::hygiene::CleanRequest;
@@ -36,7 +33,7 @@ use crate::web::site_hosts::SiteHosts;
 use asked::Address;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -45,7 +42,7 @@ const OTHERS: usize = 4;
 
 /// Answers questions about all sites.
 pub struct Explainer {
-    sites: Vec<ExplainedSite>,
+    sites: Vec<Arc<ExplainedSite>>,
     hosts: SiteHosts,
     random: Arc<dyn Random>,
 }
@@ -66,9 +63,7 @@ pub struct ExplainedSite {
     pub cors: Option<Cors>,
     /// The gate of real cookies: the very one that serves, where one does.
     pub gate: Arc<Gate>,
-    /// Its sessions.
-    pub sessions: Arc<Sessions>,
-    /// The name of their cookie.
+    /// The name of the session cookie.
     pub cookie: CookieName,
     /// The same gate for those who are supposed.
     pub supposing: Gate,
@@ -90,7 +85,6 @@ pub struct ExplainedSite {
 struct Case<'s> {
     site: &'s ExplainedSite,
     gate: &'s Gate,
-    sessions: &'s Sessions,
     caller: Option<Result<Caller, Fault>>,
     is_certificate: bool,
     at: Circumstances,
@@ -99,7 +93,7 @@ struct Case<'s> {
 
 impl Explainer {
     /// Of these sites.
-    pub fn new(sites: Vec<ExplainedSite>, random: Arc<dyn Random>) -> Self {
+    pub fn new(sites: Vec<Arc<ExplainedSite>>, random: Arc<dyn Random>) -> Self {
         let mut hosts = SiteHosts::default();
         for (index, site) in sites.iter().enumerate() {
             let further = site.gate.routes().filter_map(|route| route.host.as_deref());
@@ -131,13 +125,19 @@ impl Explainer {
         Ok(case.explain(question, &parts, url, &address.target, &*self.random))
     }
 
+    /// The name of the site that a URL is of, where there are several.
+    pub(super) fn site_named(&self, url: &str) -> Option<String> {
+        let (_, authority) = Address::parse(url, "").ok()?.origin?;
+        self.sites.get(self.hosts.find(&authority)?)?.name.clone()
+    }
+
     fn site_of(&self, address: &Address, question: &Question, like: &str) -> Result<&ExplainedSite, BadQuestion> {
         let nowhere = |host: String| {
             let known: Vec<&str> = self.sites.iter().map(|site| site.public_url.origin()).collect();
             BadQuestion::Host { host, known: known.join(", ") }
         };
         match (self.sites.as_slice(), &address.origin) {
-            ([only], _) => Ok(only),
+            ([only], _) => Ok(&**only),
             (_, None) => Err(BadQuestion::Url {
                 url: question.url.clone(),
                 why: "there are several sites, and it does not say of which it is",
@@ -145,7 +145,7 @@ impl Explainer {
             }),
             (_, Some((_, authority))) => {
                 let found = self.hosts.find(authority).and_then(|index| self.sites.get(index));
-                found.ok_or_else(|| nowhere(authority.clone()))
+                found.map(|site| &**site).ok_or_else(|| nowhere(authority.clone()))
             }
         }
     }
@@ -155,9 +155,8 @@ impl ExplainedSite {
     /// Puts whoever asks into the request.
     fn case(&self, question: &Question, parts: &mut Parts, random: &dyn Random) -> Result<Case<'_>, BadQuestion> {
         let at = Circumstances { now: question.at, client: question.client };
-        let (gate, sessions) = (&self.supposing, &**self.supposed.sessions());
         let mut case =
-            Case { site: self, gate, sessions, caller: None, is_certificate: false, at, notes: Vec::new() };
+            Case { site: self, gate: &self.supposing, caller: None, is_certificate: false, at, notes: Vec::new() };
         match &question.who {
             Who::Nobody => {}
             Who::Person(claims) => {
@@ -178,7 +177,7 @@ impl ExplainedSite {
                 let mut value = HeaderValue::from_str(whole.trim()).map_err(|_| BadQuestion::Cookie)?;
                 value.set_sensitive(true);
                 parts.headers.insert(COOKIE, value);
-                (case.gate, case.sessions) = (&self.gate, &self.sessions);
+                case.gate = &self.gate;
             }
             Who::Caller { rule, claims } => {
                 let found = self.bearers.iter().enumerate().find(|(_, (name, _))| name == rule);
@@ -237,7 +236,8 @@ impl<'s> Case<'s> {
         if matches!(found, Found::Ambiguous) || readings.len() > 1 {
             said.readings = readings.iter().map(ReadingOf::of).collect();
         }
-        said.rules = self.trace(found, &parts.headers);
+        let caller = self.caller.as_ref().and_then(|caller| caller.as_ref().ok());
+        said.rules = self.gate.trace(&request, caller, self.at);
         let verdict = self.judge(&request, random);
         let (decision, reason) = self.in_words(&verdict, found);
         if let Verdict::Forward(forward) = &verdict {
@@ -307,43 +307,27 @@ impl<'s> Case<'s> {
         }
     }
 
-    /// What each condition of its route comes to, where somebody is there to ask about.
-    fn trace(&self, found: Found<'_>, headers: &HeaderMap) -> Trace {
-        let Found::Route(_, route) = found else { return Trace::default() };
-        if route.access == Access::Public || (route.access == Access::Bearer && self.caller.is_none()) {
-            return Trace::default();
-        }
-        let traced = |claims: &ClaimsView<'_>, authenticated_at: Option<Timestamp>| {
-            route.rules.trace(&Asker { claims, authenticated_at, at: self.at })
-        };
-        if let Some(Ok(caller)) = &self.caller {
-            return traced(&caller.claims().view(), None);
-        }
-        let opened: Option<OpenedSession> = self.sessions.open(headers, self.at.now).ok();
-        let session = opened.as_ref().and_then(|opened| self.sessions.read(opened, self.at.now).ok());
-        session.map(|session| traced(session.claims(), session.authenticated_at())).unwrap_or_default()
-    }
-
     /// The decision, as `gate/decide` names it, and why.
     fn in_words(&self, verdict: &Verdict<'_>, found: Found<'_>) -> (&'static str, String) {
-        match verdict {
-            Verdict::Forward(forward) => ("forward", said::why_forwarded(forward)),
-            Verdict::SignIn { reason, .. } => ("sign_in", format!("the browser is led to sign in: {reason}")),
-            Verdict::Refresh(_) => ("refresh", "the provider or the store is asked about the session first".to_owned()),
-            Verdict::Verify { .. } => ("verify", "the bearer token is verified first".to_owned()),
-            Verdict::Unavailable(reason) => ("unavailable", reason.to_string()),
+        let why = match verdict {
+            Verdict::Forward(forward) => said::why_forwarded(forward),
+            Verdict::SignIn { reason, .. } => format!("the browser is led to sign in: {reason}"),
+            Verdict::Refresh(_) => "the provider or the store is asked about the session first".to_owned(),
+            Verdict::Verify { .. } => "the bearer token is verified first".to_owned(),
+            Verdict::Unavailable(reason) => reason.to_string(),
             Verdict::Deny(denial) => {
                 let explained = match denial {
-                    crate::gate::Denial::NotAdmitted(index, refusal) => self.gate.explain(*index, *refusal),
+                    Denial::NotAdmitted(index, refusal) => self.gate.explain(*index, *refusal),
                     _ => None,
                 };
                 let taken = match found {
                     Found::Route(_, route) if !route.bearer.is_empty() && self.caller.is_some() => self.taken(route),
                     _ => String::new(),
                 };
-                ("deny", explained.map_or_else(|| format!("{denial}{taken}"), |explained| explained.cause))
+                explained.map_or_else(|| format!("{denial}{taken}"), |explained| explained.cause)
             }
-        }
+        };
+        (verdict.word(), why)
     }
 
     /// Which rules of `bearer` a route takes, where it is not this caller's.
