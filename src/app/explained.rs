@@ -35,11 +35,7 @@ pub fn explainer(config: &Config, random: Arc<dyn Random>) -> Result<Explainer, 
 }
 
 /// What is to be known of a site whose gate this is.
-pub(super) fn explained(
-    config: &Config,
-    gate: Arc<Gate>,
-    random: &dyn Random,
-) -> Result<ExplainedSite, StartError> {
+pub(super) fn explained(config: &Config, gate: Arc<Gate>, random: &dyn Random) -> Result<ExplainedSite, StartError> {
     let cookies = Cookies::new(&config.public_url, &config.cookies);
     let cookie = cookies.session.clone();
     let supposed = SupposedSessions::new(cookies, config.session, config.kept_claims.clone(), random)?;
@@ -187,7 +183,8 @@ mod tests {
         };
         let mut seen = [0, 0];
         for roles in values("roles", &["[\"agent_public\"]", "[]", "\"agent_public\""]) {
-            for email in values("email", &["\"a@dinum.gouv.fr\"", "\"former@dinum.gouv.fr\"", "\"a@b@dinum.gouv.fr\""]) {
+            for email in values("email", &["\"a@dinum.gouv.fr\"", "\"former@dinum.gouv.fr\"", "\"a@b@dinum.gouv.fr\""])
+            {
                 for level in values("level", &["3", "\"x\""]) {
                     for unit in values("unit", &["\"x\"", "\"y\""]) {
                         let given = [&roles, &email, &level, &unit].map(String::as_str);

@@ -40,8 +40,8 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-pub use findings::Code;
 pub use environment::{Environment, SystemEnvironment, Unreadable};
+pub use findings::Code;
 pub use key_files::{KeyFiles, UnfitKeys};
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;

@@ -34,10 +34,10 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use nearest::{Near, Reading};
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
-use trace::Trace;
 use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
+use trace::Trace;
 
 /// Everything that a decision needs, made once.
 pub struct Gate {

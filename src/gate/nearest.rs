@@ -125,20 +125,15 @@ mod tests {
         let path = RequestPath::parse("/api/users").unwrap();
         let found = table.position("app.example", &Method::GET, "/api/users");
         let near = table.nearest(found, "app.example", &Method::GET, &path, 9);
-        let said: Vec<_> =
-            near.iter().map(|near| (near.route.path.as_str().to_owned(), near.misses.clone())).collect();
-        let expected = [
-            ("/api/users", vec![Miss::Method]),
-            ("/api/users/", vec![Miss::Spelling]),
-            ("/api/**", vec![Miss::Host]),
-        ];
+        let said: Vec<_> = near.iter().map(|near| (near.route.path.as_str().to_owned(), near.misses.clone())).collect();
+        let expected =
+            [("/api/users", vec![Miss::Method]), ("/api/users/", vec![Miss::Spelling]), ("/api/**", vec![Miss::Host])];
         assert_eq!(said, expected.map(|(path, misses)| (path.to_owned(), misses)));
     }
 
     #[test]
     fn readings_say_which_route_each_falls_under_and_for_what_a_lenient_app_takes_it() {
-        let table =
-            table(&[("/admin/**", None, &[], Access::SignedIn), ("/**", None, &[], Access::Public)]);
+        let table = table(&[("/admin/**", None, &[], Access::SignedIn), ("/**", None, &[], Access::Public)]);
         let of = |path: &str| -> Vec<(String, Option<String>, bool)> {
             let path = RequestPath::parse(path).unwrap();
             let name = |route: &Route| route.path.as_str().to_owned();

@@ -3,8 +3,8 @@
 //! Rendered by `mod` for the admin listener. The headings are in both languages; what the gate says
 //! is in the words of the log, which are English. Everything that came from outside is escaped.
 
-use super::language::Language;
 use super::contact::Contact;
+use super::language::Language;
 use super::{Frame, html};
 use askama::Template;
 

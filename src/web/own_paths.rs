@@ -8,7 +8,11 @@ use super::return_to::Prefix;
 
 /// Which endpoint of ours answers at a path; none where none of ours does. The empty name is that of
 /// a path which is ours, and where there is nothing.
-pub fn endpoint_at<'p>(path: &'p RequestPath<'_>, prefix: &Prefix, aliases: &'p [(String, &'static str)]) -> Option<&'p str> {
+pub fn endpoint_at<'p>(
+    path: &'p RequestPath<'_>,
+    prefix: &Prefix,
+    aliases: &'p [(String, &'static str)],
+) -> Option<&'p str> {
     if path.any(|reading| prefix.holds(reading)) {
         // Only the plain spelling names an endpoint; any other is ours too, and nothing.
         let name = if path.others().is_empty() { prefix.below(path.literal()) } else { None };

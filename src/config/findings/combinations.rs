@@ -40,7 +40,8 @@ fn csrf_off(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
 
 /// Whatever runs on a person's machine, at any port that it likes, is such an origin.
 fn cors_loopback(linted: &Linted<'_>) -> Option<Found> {
-    let is_loopback = |host: &str| host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]";
+    let is_loopback =
+        |host: &str| host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]";
     if is_loopback(linted.public_url.host()) {
         return None;
     }

@@ -92,9 +92,8 @@ fn contradiction(together: &[&Condition], depth: usize) -> Option<String> {
             return Some(format!("{} is one of an empty list", name_of(subject)));
         }
         if let Condition::None(parts) = one
-            && let Some((held, part)) = together
-                .iter()
-                .find_map(|held| parts.iter().find(|part| implies(held, part)).map(|part| (held, part)))
+            && let Some((held, part)) =
+                together.iter().find_map(|held| parts.iter().find(|part| implies(held, part)).map(|part| (held, part)))
         {
             return Some(format!("it asks for {} and for none of {}", held.says(), part.says()));
         }
@@ -138,8 +137,7 @@ fn exclude(one: &Condition, other: &Condition) -> Option<String> {
             !these.iter().filter_map(|address| domain::of_email(address)).any(|domain| domains.hold(domain))
         }
         (Subject::EmailDomain, Test::Domain(these), Subject::EmailDomain, Test::Domain(those)) => {
-            these.below.is_empty()
-                && !these.exactly.iter().any(|domain| those.hold(domain))
+            these.below.is_empty() && !these.exactly.iter().any(|domain| those.hold(domain))
         }
         _ => false,
     };
@@ -166,7 +164,9 @@ fn implies(one: &Condition, other: &Condition) -> bool {
                 }
                 (Subject::Email, Test::OneOf(these), Subject::EmailDomain, Test::Domain(domains)) => {
                     !these.is_empty()
-                        && these.iter().all(|address| domain::of_email(address).is_some_and(|domain| domains.hold(domain)))
+                        && these
+                            .iter()
+                            .all(|address| domain::of_email(address).is_some_and(|domain| domains.hold(domain)))
                 }
                 _ => false,
             }
@@ -323,9 +323,10 @@ fn scope_missing(subject: &Subject, provider: &oidc::Settings, preset: Preset) -
         Preset::ProConnect => {
             claims.iter().map(|claim| OF_PROCONNECT.iter().copied().find(|scope| scope == claim)).collect()
         }
-        Preset::Generic => {
-            claims.iter().map(|claim| STANDARD.iter().find(|(name, _)| name == claim).map(|(_, scope)| *scope)).collect()
-        }
+        Preset::Generic => claims
+            .iter()
+            .map(|claim| STANDARD.iter().find(|(name, _)| name == claim).map(|(_, scope)| *scope))
+            .collect(),
     };
     // `groups` is no claim of ProConnect's, but `roles` stands in for it.
     let known: Vec<&'static str> = scopes.iter().copied().flatten().collect();

@@ -57,11 +57,8 @@ fn every_finding_has_a_case_and_is_explained_and_nothing_else_is() {
     let without_case = BTreeSet::from(["dangerous".to_owned()]);
     assert_eq!(cases, named.difference(&without_case).cloned().collect());
     let page = std::fs::read_to_string(root("docs/findings.md")).unwrap();
-    let explained: BTreeSet<String> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
-        .map(str::to_owned)
-        .collect();
+    let explained: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).map(str::to_owned).collect();
     assert_eq!(explained, named, "docs/findings.md has a section for each finding");
 }
 

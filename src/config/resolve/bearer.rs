@@ -131,7 +131,11 @@ impl Resolver<'_> {
         let scopes = self.words(&at.key("scopes"), written.scopes.as_ref());
         let cache = written.cache.map_or(CACHE, |span| span.0);
         if cache > LONG_CACHE {
-            self.found(Code::TokenBelievedLong, &at.key("cache"), "a token that is revoked at its issuer is taken for more than five minutes");
+            self.found(
+                Code::TokenBelievedLong,
+                &at.key("cache"),
+                "a token that is revoked at its issuer is taken for more than five minutes",
+            );
         }
         let leeway_at = at.key("clock_leeway");
         let clock_leeway = self.span(&leeway_at, written.clock_leeway, defaults::CLOCK_LEEWAY, Duration::ZERO);

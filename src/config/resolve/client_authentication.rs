@@ -31,7 +31,11 @@ impl Resolver<'_> {
                 self.fault(&at.key("client_secret"), message);
             }
             Some(ClientAuthentication::ClientSecretBasic) => {
-                self.found(Code::ClientAuthentication, &authentication_at, "ProConnect announces client_secret_post only");
+                self.found(
+                    Code::ClientAuthentication,
+                    &authentication_at,
+                    "ProConnect announces client_secret_post only",
+                );
             }
             Some(ClientAuthentication::ClientSecretPost) | None => {}
         }

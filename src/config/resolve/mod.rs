@@ -71,7 +71,8 @@ pub(super) fn resolve_keys(
     written: &List<written::SessionKey>,
     environment: &dyn Environment,
 ) -> Result<(Vec<KeyMaterial>, Vec<Finding>), Vec<Fault>> {
-    let mut resolver = Resolver { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new(), routes: Vec::new() };
+    let mut resolver =
+        Resolver { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new(), routes: Vec::new() };
     let keys = resolver.session_keys(&KeyPath::root().key("session").key("keys"), Some(written));
     let Resolver { faults, findings, .. } = resolver;
     if faults.is_empty() { Ok((keys, findings)) } else { Err(faults) }
@@ -317,7 +318,11 @@ impl Resolver<'_> {
                 let message = format!("{directive:?} is not one of {}{hint}", super::parse::listed(&levels));
                 self.fault(&at, message);
             } else if matches!(level.trim(), "debug" | "trace") {
-                self.found(Code::LogVerbose, &at, format!("{} logs much about each request: not for everyday use", level.trim()));
+                self.found(
+                    Code::LogVerbose,
+                    &at,
+                    format!("{} logs much about each request: not for everyday use", level.trim()),
+                );
             }
         }
         let format = written.and_then(|log| log.format).unwrap_or_default();

@@ -19,12 +19,18 @@ impl Resolver<'_> {
                 let code = Code::named(name).filter(|code| *code != Code::AcceptsNothing);
                 if code.is_none() {
                     let hint = did_you_mean(name, Code::ALL.iter().map(|code| code.name()));
-                    self.fault(&finding_at, format!("no finding is named {name:?}{hint}; docs/findings.md has them all"));
+                    self.fault(
+                        &finding_at,
+                        format!("no finding is named {name:?}{hint}; docs/findings.md has them all"),
+                    );
                 }
                 code
             });
             if code == Some(Code::Dangerous) && accept.at.is_none() {
-                self.fault(&path.key("at"), "is missing; write the key that this one is about, for there are several by this name");
+                self.fault(
+                    &path.key("at"),
+                    "is missing; write the key that this one is about, for there are several by this name",
+                );
             }
             if let (Some(code), Some(because)) = (code, because) {
                 acceptances.push(Acceptance { path, code, at: accept.at.clone(), because: because.to_owned() });
@@ -44,7 +50,10 @@ impl Resolver<'_> {
                     self.fault(&at, "is everybody; write the addresses of those who look for the mistake");
                 }
                 Some(network) => networks.push(network.trunc()),
-                None => self.fault(&at, format!("{text:?} is no address and no network; write such as 192.0.2.7 or 10.1.2.0/24")),
+                None => self.fault(
+                    &at,
+                    format!("{text:?} is no address and no network; write such as 192.0.2.7 or 10.1.2.0/24"),
+                ),
             }
         }
         if !networks.is_empty() {

@@ -160,7 +160,11 @@ impl Resolver<'_> {
         }
         let access = written.access.unwrap_or_default();
         if access == Access::Public && text == "/**" {
-            self.found(Code::PublicEverything, &path_at, "everybody may make every request that no other route is for, without signing in");
+            self.found(
+                Code::PublicEverything,
+                &path_at,
+                "everybody may make every request that no other route is for, without signing in",
+            );
         }
         if let Some(prefix) = &written.strip_prefix {
             self.strip_prefix(&at.key("strip_prefix"), prefix, text);

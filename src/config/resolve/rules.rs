@@ -274,7 +274,11 @@ impl Resolver<'_> {
             if !is_domain(domain) {
                 self.fault(at, format!("{text:?} is no domain; write such as example.gouv.fr, or .example.gouv.fr for all below it as well"));
             } else if !domain.contains('.') && text.starts_with(['.', '*']) {
-                self.found(Code::DomainOfEverybody, at, format!("{text:?} is a whole top-level domain: everybody with an address there"));
+                self.found(
+                    Code::DomainOfEverybody,
+                    at,
+                    format!("{text:?} is a whole top-level domain: everybody with an address there"),
+                );
             }
             set.insert(domain.to_ascii_lowercase());
         }

@@ -1,8 +1,8 @@
 //! Sessions, their keys, their cookies, and the sign-in that begins them.
 
 use super::Resolver;
-use crate::config::key_files::KeyFiles;
 use crate::config::findings::Code;
+use crate::config::key_files::KeyFiles;
 use crate::config::problem::KeyPath;
 use crate::config::scalar::written_span;
 use crate::config::until::Until;
@@ -204,7 +204,11 @@ impl Resolver<'_> {
             self.fault(&at, message);
             return None;
         }
-        self.found(Code::CookieDomain, &at, format!("every host below {domain} gets the session cookie and can set one of its own"));
+        self.found(
+            Code::CookieDomain,
+            &at,
+            format!("every host below {domain} gets the session cookie and can set one of its own"),
+        );
         Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site, ..web::cookies::Settings::default() })
     }
 

@@ -227,7 +227,11 @@ impl Resolver<'_> {
             },
         };
         if on_down.keep_for > LONG_KEEP {
-            self.found(Code::SignOutDelayed, &at.key("for"), "who is signed out on another replica meanwhile stays signed in here as long");
+            self.found(
+                Code::SignOutDelayed,
+                &at.key("for"),
+                "who is signed out on another replica meanwhile stays signed in here as long",
+            );
         }
         on_down
     }

@@ -6,7 +6,10 @@ use serde::Deserialize;
 
 /// A finding of `vestibule check` that is meant, and why.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping such as {finding: csrf-off, because: the app has tokens of its own}")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping such as {finding: csrf-off, because: the app has tokens of its own}"
+)]
 pub(in crate::config) struct Accept {
     /// Its name, which stands in brackets behind what `check` says (`docs/findings.md`).
     #[schemars(required, extend("examples" = ["csrf-off"]))]

@@ -105,7 +105,11 @@ impl Admin {
             (None, None, Some(cookie), None) => (Who::Cookie(cookie), None),
             (None, None, None, Some(claims)) => (Who::Person(claims), None),
             (None, None, None, None) => (Who::Nobody, None),
-            _ => return Err(Failure::BadRequest("give one of claims, session and cookie; bearer goes with claims".to_owned())),
+            _ => {
+                return Err(Failure::BadRequest(
+                    "give one of claims, session and cookie; bearer goes with claims".to_owned(),
+                ));
+            }
         };
         let headers = sent.headers.into_iter().collect();
         let explained = self.told(sent.method, sent.url, headers, sent.client, who, note)?;
@@ -174,7 +178,11 @@ impl Admin {
 fn told(explained: &Explanation) -> Told {
     let mut facts = vec![(
         Fact::Request,
-        vec![format!("{} {}", explained.method, explained.url), explained.client_kind.to_owned(), explained.who.clone()],
+        vec![
+            format!("{} {}", explained.method, explained.url),
+            explained.client_kind.to_owned(),
+            explained.who.clone(),
+        ],
     )];
     let mut add = |fact: Fact, lines: Vec<String>| {
         if !lines.is_empty() {
@@ -201,12 +209,7 @@ fn told(explained: &Explanation) -> Told {
         flatten(&rule.step, 0, &mut steps);
         ToldRule { name: format!("{} {}", rule.list, rule.name), holds: rule.step.holds, steps }
     });
-    Told {
-        decision: explained.decision.to_owned(),
-        reason: explained.reason.clone(),
-        rules: rules.collect(),
-        facts,
-    }
+    Told { decision: explained.decision.to_owned(), reason: explained.reason.clone(), rules: rules.collect(), facts }
 }
 
 fn flatten(step: &Step, depth: usize, into: &mut Vec<ToldStep>) {

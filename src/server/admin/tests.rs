@@ -1,17 +1,17 @@
 //! What the admin listener answers, against its description; and what it does in an outage.
 
 use super::*;
+use crate::clock::{ManualClock, Timestamp};
 use crate::gate::headers::Headers;
 use crate::gate::route::{Access as RouteAccess, PathPattern, Route, Table};
 use crate::gate::rules::{Condition, Rule, Rules, Subject, Test};
 use crate::gate::{self, Gate};
-use crate::clock::{ManualClock, Timestamp};
 use crate::oidc::Identity;
 use crate::pages::{Branding, ProviderKind};
 use crate::random::SystemRandom;
 use crate::seal::{KeyMaterial, KeyRing};
-use crate::session::fixture::{self, START, tokens};
 use crate::server::explain::ExplainedSite;
+use crate::session::fixture::{self, START, tokens};
 use crate::session::{Place, SessionId, Settings, SupposedSessions};
 use crate::store::{Cursor, Key, OnDown, Store, StoreError};
 use crate::web::public_url::PublicUrl;
@@ -487,7 +487,8 @@ async fn who_may_pass_is_explained_to_programs_and_on_the_page_by_claims_and_by_
     assert_eq!(bench.ask("POST", "/explain", &json_headers, &both).await.status, 400);
 
     // The page: with the password, from itself alone, and nothing of what is sent is markup.
-    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("x:{TOKEN}")));
+    let basic =
+        format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("x:{TOKEN}")));
     let own = [("authorization", &*basic), ("host", "localhost:4181"), ("origin", "http://localhost:4181")];
     let page = bench.ask("GET", "/explain", &own, "").await;
     assert!(page.status == 200 && page.body.contains("<textarea"), "{}", page.body);

@@ -82,7 +82,9 @@ pub enum BadQuestion {
     #[error("the cookie is no cookie text; give its value, or the whole Cookie header")]
     Cookie,
     /// Claims that are none.
-    #[error("line {line}, column {column}: {why}; write a JSON object of claims, such as {{\"sub\": \"1\", \"email\": \"a@example.gouv.fr\"}}")]
+    #[error(
+        "line {line}, column {column}: {why}; write a JSON object of claims, such as {{\"sub\": \"1\", \"email\": \"a@example.gouv.fr\"}}"
+    )]
     Claims {
         /// Counted from 1.
         line: usize,
@@ -200,7 +202,8 @@ impl Question {
     /// The request, without a cookie of ours. Where nothing says who sends it, it is a page of
     /// `origin` itself in a browser's window; with a token, a program.
     pub(super) fn request(&self, host: &str, target: &str, origin: &str) -> Result<Parts, BadQuestion> {
-        let method = Method::from_bytes(self.method.as_bytes()).ok().filter(|_| self.method == self.method.to_ascii_uppercase());
+        let method =
+            Method::from_bytes(self.method.as_bytes()).ok().filter(|_| self.method == self.method.to_ascii_uppercase());
         let method = method.ok_or_else(|| BadQuestion::Method(self.method.clone()))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
@@ -210,7 +213,8 @@ impl Question {
             headers.append(name, value);
         }
         if !headers.contains_key(HOST) {
-            headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| BadQuestion::Header(format!("Host: {host}")))?);
+            headers
+                .insert(HOST, HeaderValue::from_str(host).map_err(|_| BadQuestion::Header(format!("Host: {host}")))?);
         }
         if self.is_by_window(&headers) {
             headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));

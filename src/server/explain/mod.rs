@@ -31,9 +31,9 @@ use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use crate::web::site_hosts::SiteHosts;
 use asked::Address;
+use http::HeaderValue;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
-use http::HeaderValue;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -119,7 +119,10 @@ impl Explainer {
         let mut parts = question.request(&authority, &address.target, &origin)?;
         let mut case = site.case(question, &mut parts, &*self.random)?;
         if secure != site.public_url.is_secure() {
-            case.notes.push(format!("browsers are to use {}: they send no session cookie elsewhere", site.public_url.origin()));
+            case.notes.push(format!(
+                "browsers are to use {}: they send no session cookie elsewhere",
+                site.public_url.origin()
+            ));
         }
         let url = format!("{origin}{}", address.target);
         Ok(case.explain(question, &parts, url, &address.target, &*self.random))
@@ -161,7 +164,8 @@ impl ExplainedSite {
             Who::Nobody => {}
             Who::Person(claims) => {
                 if claims.loses_email() {
-                    case.notes.push("email_verified is not true, so the address is nobody's and is not looked at".to_owned());
+                    case.notes
+                        .push("email_verified is not true, so the address is nobody's and is not looked at".to_owned());
                 }
                 let who = Supposed {
                     provider: self.provider.clone(),
@@ -183,7 +187,8 @@ impl ExplainedSite {
                 let found = self.bearers.iter().enumerate().find(|(_, (name, _))| name == rule);
                 let Some((index, (name, is_certificate))) = found else {
                     let names: Vec<&str> = self.bearers.iter().map(|(name, _)| name.as_str()).collect();
-                    let known = if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) };
+                    let known =
+                        if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) };
                     return Err(BadQuestion::Rule { name: rule.clone(), known });
                 };
                 let kept = claims.said().retaining(|name| name == "sub" || self.kept_claims.contains(name));
@@ -269,8 +274,7 @@ impl<'s> Case<'s> {
             });
         }
         let plain = request.path().others().is_empty().then(|| request.path().literal());
-        let is_playground =
-            plain.is_some_and(|path| PlaygroundEndpoint::at(path, &request.parts().method).is_some());
+        let is_playground = plain.is_some_and(|path| PlaygroundEndpoint::at(path, &request.parts().method).is_some());
         (site.playground && is_playground).then(|| "a path of albert_endpoints".to_owned())
     }
 
@@ -279,9 +283,10 @@ impl<'s> Case<'s> {
         let gate = self.gate;
         let holds_certificate = self.is_certificate && {
             let rules = gate.rules_for_certificate(request);
-            self.caller.as_ref().and_then(|caller| caller.as_ref().ok()).is_some_and(|caller| {
-                rules.is_some_and(|rules| rules.contains(&caller.rule()))
-            })
+            self.caller
+                .as_ref()
+                .and_then(|caller| caller.as_ref().ok())
+                .is_some_and(|caller| rules.is_some_and(|rules| rules.contains(&caller.rule())))
         };
         if holds_certificate && let Some(Ok(caller)) = &self.caller {
             return gate.judge_bearer(request, Ok(caller), self.at);
@@ -351,7 +356,9 @@ impl<'s> Case<'s> {
         }
         let Found::Route(_, route) = found else { return };
         if self.caller.is_some() && route.bearer.is_empty() {
-            self.notes.push("the route takes no bearer tokens and no certificates: what is shown is not looked at".to_owned());
+            self.notes.push(
+                "the route takes no bearer tokens and no certificates: what is shown is not looked at".to_owned(),
+            );
         }
         let names = route.rules.names();
         if matches!(question.who, Who::Nobody) && !names.is_empty() {

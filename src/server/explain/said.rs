@@ -161,10 +161,16 @@ pub(super) fn kind_of(parts: &Parts) -> &'static str {
 pub(super) fn why_forwarded(forward: &Forward<'_>) -> String {
     match forward.route.access {
         _ if forward.is_preflight => "the app is asked what a page may send, as nobody".to_owned(),
-        Access::Public if forward.session.is_some() => "the route is public; identity headers name who is signed in".to_owned(),
+        Access::Public if forward.session.is_some() => {
+            "the route is public; identity headers name who is signed in".to_owned()
+        }
         Access::Public => "the route is public".to_owned(),
-        Access::SignedIn if forward.session.is_none() => "its token or certificate is one that the route takes, and the rules let it pass".to_owned(),
-        Access::SignedIn if forward.route.rules.is_empty() => "there is a session, and the route asks for no more".to_owned(),
+        Access::SignedIn if forward.session.is_none() => {
+            "its token or certificate is one that the route takes, and the rules let it pass".to_owned()
+        }
+        Access::SignedIn if forward.route.rules.is_empty() => {
+            "there is a session, and the route asks for no more".to_owned()
+        }
         Access::SignedIn => "there is a session, and the rules of the route let it pass".to_owned(),
         Access::Bearer => "its token or certificate is one that the route takes".to_owned(),
     }
@@ -178,7 +184,10 @@ impl OtherRoute {
             .map(|miss| match miss {
                 Miss::Host => "is for another host".to_owned(),
                 Miss::Path => "is for other paths".to_owned(),
-                Miss::Spelling => "is for a path that differs only as lenient apps do not notice (case, a final slash, dots)".to_owned(),
+                Miss::Spelling => {
+                    "is for a path that differs only as lenient apps do not notice (case, a final slash, dots)"
+                        .to_owned()
+                }
                 Miss::Method => "is for other methods".to_owned(),
             })
             .collect();
