@@ -18,7 +18,7 @@ use crate::pages::{Branding, Pages, ProviderKind};
 use crate::random::Random;
 use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
-use crate::session::{Refresher, Sessions};
+use crate::session::{self, Refresher, Sessions};
 use crate::store;
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
@@ -30,10 +30,13 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+mod explained;
 mod key_rotation;
 mod reload;
 
 pub use reload::{Reloaded, Reloads};
+
+pub use explained::explainer;
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
@@ -46,6 +49,7 @@ pub struct App {
     source: Option<Source>,
     reloads: (Reloads, mpsc::Receiver<oneshot::Sender<Reloaded>>),
     clock: Clock,
+    random: Arc<dyn Random>,
     metrics: Arc<Metrics>,
 }
 
@@ -83,6 +87,9 @@ pub enum StartError {
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
+    /// Nobody can be supposed, for explanations.
+    #[error(transparent)]
+    Supposed(#[from] session::NotSupposed),
     /// A metric is defined twice.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -113,9 +120,9 @@ impl App {
         let others = std::mem::take(&mut config.other_sites);
         let first = Site::build(config, &shared)?;
         let others = others.into_iter().map(|config| Site::build(config, &shared)).collect::<Result<_, _>>()?;
-        let (clock, metrics) = (shared.clock, shared.metrics);
+        let Shared { clock, random, metrics, .. } = shared;
         let (reread, source, reloads) = (Arc::default(), None, Reloads::new());
-        Ok(Self { first, others, listeners, reread, runs, source, reloads, clock, metrics })
+        Ok(Self { first, others, listeners, reread, runs, source, reloads, clock, random, metrics })
     }
 
     /// The listeners, for their addresses.
@@ -138,7 +145,7 @@ impl App {
 
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let Self { first, others, listeners, reread, runs, source, reloads: (_, asked), clock, metrics } = self;
+        let Self { first, others, listeners, reread, runs, source, reloads: (_, asked), clock, random, metrics } = self;
         let (mut rotations, mut sites) = (first.key_rotations, vec![first.lasting]);
         let mut other_parts = Vec::with_capacity(others.len());
         for site in others {
@@ -147,7 +154,7 @@ impl App {
             sites.push(site.lasting);
         }
         let (turns, taken) = mpsc::channel(1);
-        let reloading = Reloading { source, asked, sites, runs, turns, clock, metrics };
+        let reloading = Reloading { source, asked, sites, runs, turns, clock, random, metrics };
         let (rotations, asked): (Vec<_>, Vec<Arc<Notify>>) = rotations.into_iter().unzip();
         let rotation = async {
             join_all(rotations).await;
@@ -174,21 +181,12 @@ impl Site {
     /// Builds every room of a site, which meets those of another nowhere.
     fn build(config: Config, shared: &Shared) -> Result<Self, StartError> {
         let Shared { clock, random, fetch, metrics } = shared;
-        let (pages, provider_kind) = (pages_of(&config), provider_kind(&config));
-        let (public_url, prefix) = (config.public_url.clone(), config.prefix.clone());
         let store = match &config.site {
             Some(name) => store::open(&config.store.of_site(name))?,
             None => store::open(&config.store)?,
         };
-        // Where sign-in is shared the domain is the site. Another client of the provider's is another
-        // site in any case: nobody who signed in at the integration provider, where anybody can be
-        // anybody, stays signed in when the production one takes its place.
-        let site = config.cookies.domain.as_deref().unwrap_or(public_url.origin());
-        // So is one of another name: its store is another as well, which knows nothing of who signed out.
-        let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let site = format!(" {site} {}{name}", config.provider.client_id);
-        let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
-        let cookies = Cookies::new(&public_url, &config.cookies);
+        let ring = ring_of(&config)?;
+        let cookies = Cookies::new(&config.public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
         let kept_by_callers = config.kept_claims.clone();
         let sessions = Sessions::new(
@@ -200,7 +198,11 @@ impl Site {
             on_down,
         );
         let sessions = Arc::new(sessions);
-        let gate = gate_of(&config, &sessions, config.assertion.clone());
+        let gate = Arc::new(gate_of(&config, &sessions, config.assertion.clone()));
+        let explained =
+            Arc::new(explained::explained(&config, Arc::clone(&gate), config.assertion.clone(), &**random)?);
+        let (pages, provider_kind) = (pages_of(&config), provider_kind(&config));
+        let (public_url, prefix) = (config.public_url.clone(), config.prefix.clone());
         let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
@@ -241,6 +243,7 @@ impl Site {
         let parts = Parts {
             site: config.site,
             gate,
+            explained,
             endpoints,
             sessions,
             refresher,
@@ -261,8 +264,20 @@ fn keeping<K: key_rotation::Keys>(site: Option<String>, keys: K) -> (BoxFuture<'
     (Box::pin(rotation.keep()), asked)
 }
 
-/// The gate of a site, of all that `config` says, and of what signs its assertions. It is made again at
-/// every reload; who signs lasts.
+/// The keys of a site.
+fn ring_of(config: &Config) -> Result<Arc<KeyRing>, StartError> {
+    // Where sign-in is shared the domain is the site. Another client of the provider's is another
+    // site in any case: nobody who signed in at the integration provider, where anybody can be
+    // anybody, stays signed in when the production one takes its place.
+    let site = config.cookies.domain.as_deref().unwrap_or(config.public_url.origin());
+    // So is one of another name: its store is another as well, which knows nothing of who signed out.
+    let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    let site = format!(" {site} {}{name}", config.provider.client_id);
+    KeyRing::of_site(&config.keys, &site).map(Arc::new).ok_or(StartError::NoKey)
+}
+
+/// The gate of a site, of all that `config` says, over these sessions, and of what signs its assertions.
+/// It is made again at every reload; who signs lasts.
 fn gate_of(config: &Config, sessions: &Arc<Sessions>, assertion: Option<assertion::Settings>) -> Gate {
     let headers = Headers::new(config.identity.clone());
     let origins = Origins::new(config.public_url.clone(), config.login.origins.clone());

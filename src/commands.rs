@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod admin_address;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
 mod import_albert;
@@ -44,8 +45,8 @@ pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
     exit(load(paths).and_then(|config| {
         telemetry::init(&config.telemetry)?;
         for finding in config.findings() {
-            let (key, file, line) = (&finding.path, &finding.file, finding.line);
-            tracing::warn!(%key, file, line, "{}", finding.message);
+            let (key, file, line, name) = (&finding.path, &finding.file, finding.line, finding.code.name());
+            tracing::warn!(%key, file, line, finding = name, "{}", finding.message);
         }
         let threads = config.server.threads;
         on_runtime(threads, async {
@@ -67,10 +68,13 @@ pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
     }))
 }
 
-pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
+pub(crate) fn check(paths: &[PathBuf], online: bool, deny_findings: bool) -> ExitCode {
     exit(load(paths).and_then(|config| {
         for finding in config.findings() {
             println!("{finding}");
+        }
+        for (finding, because) in config.accepted() {
+            println!("{finding}: accepted, because {because}");
         }
         config.each_site().try_for_each(read_key_books)?;
         if online {
@@ -86,9 +90,19 @@ pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
                 Ok(())
             })?;
         }
+        let count = config.findings().len();
+        if deny_findings && count > 0 {
+            return Err(format!("{}: {}", names(paths), denied(count)).into());
+        }
         println!("{}: the configuration is good", names(paths));
         Ok(())
     }))
+}
+
+/// What `--deny-findings` says of findings that nothing accepts.
+fn denied(count: usize) -> String {
+    let findings = if count == 1 { "1 finding".to_owned() } else { format!("{count} findings") };
+    format!("{findings}; change what they are about, or accept them (docs/findings.md)")
 }
 
 /// Reads the key books as `serve` does at its start. All that are wrong are said, a line each.

@@ -5,11 +5,13 @@
 //! change that needs a restart, leaves what runs as it is, for a mixture of two configurations was
 //! checked by nobody (`docs/decisions/0019-reload.md`). Must never end the program, and never stop a request.
 
+use super::explained::explained;
 use super::{gate_of, pages_of};
 use crate::bearer::Bearers;
 use crate::clock::Clock;
 use crate::config::{Config, Outline, Problems};
 use crate::gate::assertion;
+use crate::random::Random;
 use crate::server::{Metrics, Renewed, Turn};
 use crate::session::Sessions;
 use std::sync::Arc;
@@ -70,6 +72,7 @@ pub(super) struct Reloading {
     /// Where turns are taken.
     pub(super) turns: mpsc::Sender<Turn>,
     pub(super) clock: Clock,
+    pub(super) random: Arc<dyn Random>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -129,8 +132,18 @@ impl Reloading {
             // Before the rules that look at them.
             lasting.sessions.keep_claims(config.kept_claims.iter().cloned());
             lasting.bearers.keep_claims(config.kept_claims.iter().cloned());
+            let assertion = || lasting.assertion.clone();
+            let gate = Arc::new(gate_of(config, &lasting.sessions, assertion()));
+            let explained = match explained(config, Arc::clone(&gate), assertion(), &*self.random) {
+                Ok(explained) => Arc::new(explained),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration could not be put in force; the one from before stays");
+                    return Reloaded::Mistaken(error.to_string());
+                }
+            };
             sites.push(Renewed {
-                gate: gate_of(config, &lasting.sessions, lasting.assertion.clone()),
+                gate,
+                explained,
                 pages: pages_of(config),
                 upstreams: config.server.upstreams.clone(),
             });

@@ -20,6 +20,7 @@
 //! ```
 
 mod environment;
+mod findings;
 mod key_files;
 mod locate;
 mod outline;
@@ -41,6 +42,7 @@ mod written;
 mod tests;
 
 pub use environment::{Environment, SystemEnvironment, Unreadable};
+pub use findings::Code;
 pub use key_files::{KeyFiles, SigningKeyFiles, UnfitKeys};
 pub use outline::Outline;
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
@@ -134,11 +136,14 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
     };
     match outcome {
         Ok(mut config) if problems.is_empty() => {
-            for finding in &mut config.findings {
+            let found = std::mem::take(&mut config.findings);
+            (config.findings, config.accepted) = findings::apply(&config.acceptances, found);
+            for finding in config.findings.iter_mut().chain(config.accepted.iter_mut().map(|(finding, _)| finding)) {
                 (finding.file, finding.line) = place(&finding.path);
             }
             let position = |finding: &Finding| names.iter().position(|name| *name == finding.file);
             config.findings.sort_by_key(|finding| (position(finding), finding.line));
+            config.accepted.sort_by_key(|(finding, _)| (position(finding), finding.line));
             Ok(config)
         }
         outcome => {

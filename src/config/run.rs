@@ -2,6 +2,7 @@
 //!
 //! `resolve` makes it; `app` takes it apart and hands each room its part.
 
+use super::findings::Acceptance;
 use super::key_files::{KeyFiles, SigningKeyFiles};
 use super::problem::Finding;
 use crate::seal::KeyMaterial;
@@ -65,6 +66,8 @@ pub struct Config {
     /// What is logged, and how.
     pub telemetry: telemetry::Settings,
     pub(super) findings: Vec<Finding>,
+    pub(super) accepted: Vec<(Finding, String)>,
+    pub(super) acceptances: Vec<Acceptance>,
     /// All of it as it was written, file over file, to compare.
     pub(super) written: serde_yaml::Value,
 }
@@ -98,6 +101,11 @@ impl Config {
     /// all sites.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Those that the configuration accepts (`accept`), each with the reason that it gives.
+    pub fn accepted(&self) -> &[(Finding, String)] {
+        &self.accepted
     }
 }
 

@@ -16,8 +16,10 @@ use serde_json::Value as Schema;
 use serde_yaml::{Mapping, Value};
 
 /// What there is once in a process, whatever sites it serves.
-pub(super) const OF_THE_PROCESS: [&str; 10] = [
+pub(super) const OF_THE_PROCESS: [&str; 12] = [
     "sites",
+    "accept",
+    "debug",
     "listeners",
     "admin",
     "trusted_proxies",

@@ -33,7 +33,7 @@ const ED25519: &str = include_str!("../signing/testdata/test-only-ed25519.pem");
 const CANARIES: [&str; 7] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client", TOKEN, GATEWAY];
 
 /// A world of a few variables and files.
-struct World;
+pub(super) struct World;
 
 impl Environment for World {
     fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
@@ -45,6 +45,7 @@ impl Environment for World {
             "ADMIN_TOKEN" => Ok(TOKEN.into()),
             "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" | "PLAYGROUND_ENCRYPTION_KEY" => Ok(GATEWAY.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
+            "CHANGEME" => Ok("changeme".into()),
             "EMPTY" => Ok("".into()),
             "ACCENTED" => Ok("hunter2é".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
@@ -89,11 +90,11 @@ impl Environment for World {
     }
 }
 
-fn root(below: &str) -> PathBuf {
+pub(super) fn root(below: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
 }
 
-fn files(below: &str, extension: &str) -> Vec<PathBuf> {
+pub(super) fn files(below: &str, extension: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root(below)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|found| found == extension));
     files.sort();

@@ -124,6 +124,11 @@ impl Headers {
         &self.settings.headers
     }
 
+    /// The name of the signed assertion's header, where there is one.
+    pub fn assertion(&self) -> Option<&HeaderName> {
+        self.settings.assertion.as_ref()
+    }
+
     /// The name of each, that of the signed assertion among them.
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.settings.headers.iter().map(|(name, _)| name).chain(&self.settings.assertion)

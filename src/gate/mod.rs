@@ -2,17 +2,20 @@
 //!
 //! Called by `server` for every request that is not for one of our own endpoints, and for what front
 //! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
-//! (whose values [`template`] writes, and one of which may be a signed [`assertion`]). Does no I/O, and never answers: it says what the answer is.
+//! (whose values [`template`] writes, and one of which may be a signed [`assertion`]); [`nearest`] and [`trace`] say why to who asks.
+//! Does no I/O, and never answers: it says what the answer is.
 
 pub mod assertion;
 pub mod constraints;
 pub mod decide;
 pub mod headers;
+pub mod nearest;
 pub mod policy;
 pub mod review;
 pub mod route;
 pub mod rules;
 pub mod template;
+pub mod trace;
 
 pub use decide::Denial;
 
@@ -33,11 +36,13 @@ use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use nearest::{Near, Reading};
 use policy::Permit;
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
 use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
+use trace::Trace;
 
 /// Everything that a decision needs, made once.
 pub struct Gate {
@@ -117,6 +122,12 @@ impl Case<'_, '_> {
         };
         self.says.identity(permit).asserted(asserted)
     }
+
+    /// The method by which its route is found: of a preflight the one that it asks about.
+    fn routed_by(&self, request: &CleanRequest<'_>) -> Method {
+        let asked = (self.kind == Kind::Preflight).then(|| cors::preflight_for(request.parts())).flatten();
+        asked.unwrap_or_else(|| self.method.clone())
+    }
 }
 
 /// Whether a request's method, or one that an app may take in its place, is for changing something
@@ -155,6 +166,20 @@ pub enum Verdict<'g> {
     Unavailable(NoSession),
     /// The request is refused.
     Deny(Denial),
+}
+
+impl Verdict<'_> {
+    /// Its name, as the log and explanations have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::SignIn { .. } => "sign_in",
+            Self::Refresh(_) => "refresh",
+            Self::Verify { .. } => "verify",
+            Self::Unavailable(_) => "unavailable",
+            Self::Deny(_) => "deny",
+        }
+    }
 }
 
 /// Whether the provider and the store were asked about a session.
@@ -504,6 +529,56 @@ impl Gate {
         } else {
             Found::Ambiguous
         }
+    }
+
+    /// Under which route a request falls, whoever sends it; for who asks why.
+    pub fn found(&self, request: &CleanRequest<'_>) -> Found<'_> {
+        self.case(request).found
+    }
+
+    /// What each condition of its route comes to, where somebody is there to ask about: the caller, or
+    /// whose session it shows. For who asks why; nothing is decided by it.
+    pub fn trace(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> Trace {
+        let case = self.case(request);
+        let Found::Route(_, route) = case.found else { return Trace::default() };
+        if let Some(caller) = caller {
+            let claims = caller.claims().view();
+            return route.rules.trace(&Asker { claims: &claims, authenticated_at: None, at });
+        }
+        let is_for_people = route.access == Access::SignedIn && case.kind != Kind::Preflight;
+        let opened = self.sessions.open(case.headers, at.now).ok().filter(|_| is_for_people);
+        let session = opened.as_ref().and_then(|opened| self.sessions.read(opened, at.now).ok());
+        let traced = session.map(|session| {
+            let authenticated_at = session.authenticated_at();
+            route.rules.trace(&Asker { claims: session.claims(), authenticated_at, at })
+        });
+        traced.unwrap_or_default()
+    }
+
+    /// What decided, on one line: the route and what its rules came to. Nothing of the person.
+    pub fn in_short(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> String {
+        let route = match self.found(request) {
+            Found::Route(_, route) => route.label(),
+            Found::Nothing => "none".to_owned(),
+            Found::Ambiguous => "ambiguous".to_owned(),
+        };
+        let rules = self.trace(request, caller, at).rules.into_iter().map(|rule| {
+            let outcome = if rule.step.holds { "holds" } else { "does not hold" };
+            format!("; {} {}: {outcome}", rule.list, rule.name)
+        });
+        format!("route={route}{}", rules.collect::<String>())
+    }
+
+    /// The routes that come nearest to it besides; for who asks why.
+    pub fn nearest(&self, request: &CleanRequest<'_>, most: usize) -> Vec<Near<'_>> {
+        let case = self.case(request);
+        let found = if let Found::Route(index, _) = case.found { Some(index) } else { None };
+        self.routes.nearest(found, request.host(), &case.routed_by(request), request.path(), most)
+    }
+
+    /// How apps may read its path; for who asks why.
+    pub fn readings(&self, request: &CleanRequest<'_>) -> Vec<Reading<'_>> {
+        self.routes.readings(request.host(), &self.case(request).routed_by(request), request.path())
     }
 
     /// What is stripped from requests, for the last moment before they leave.

@@ -184,7 +184,7 @@ impl PathPattern {
     /// Whether some app would take a path for one that is meant: without regard to the case of
     /// letters (Express, IIS), a final slash (Express, Spring, Flask), dots and spaces at the end
     /// of a segment (Windows) and what follows a decoded `#` or `?` (whoever makes a URL of it again).
-    fn matches_loosely(&self, path: &str) -> bool {
+    pub(super) fn matches_loosely(&self, path: &str) -> bool {
         let path = path.split(['#', '?']).next().unwrap_or_default();
         let path = path.trim_start_matches('/').trim_end_matches('/');
         let mut segments = path.split('/').filter(|_| !path.is_empty());
@@ -306,14 +306,16 @@ impl Table {
     /// Whether a lenient app would take `path`, which is of the route at `index`, for one of another
     /// that keeps more out; to all of them HEAD is GET. Such a route is more specific, and stands before it.
     fn is_guarded(&self, index: usize, host: &str, method: &Method, path: &str) -> bool {
-        if !self.is_guarded.get(index).copied().unwrap_or(true) {
-            return false;
-        }
+        self.is_guarded.get(index).copied().unwrap_or(true) && self.guarding(index, host, method, path).is_some()
+    }
+
+    /// That other one.
+    pub(super) fn guarding(&self, index: usize, host: &str, method: &Method, path: &str) -> Option<usize> {
         let as_get = *method == Method::HEAD;
-        let is_for = |route: &&Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
-        let mut before = self.routes.iter().take(index).filter(is_for);
-        let meant = before.find(|route| route.path.matches_loosely(path));
-        meant.zip(self.get(index)).is_some_and(|(meant, found)| meant.keeps_out_more_than(found))
+        let is_for = |route: &Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
+        let mut before = self.routes.iter().enumerate().take(index).filter(|(_, route)| is_for(route));
+        let (at, meant) = before.find(|(_, route)| route.path.matches_loosely(path))?;
+        self.get(index).is_some_and(|found| meant.keeps_out_more_than(found)).then_some(at)
     }
 
     /// The route at `index`.
@@ -326,7 +328,7 @@ impl Table {
         self.routes.iter()
     }
 
-    fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
+    pub(super) fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
         self.routes.iter().position(|route| route.is_for(host, method) && route.path.matches(path))
     }
 }
@@ -350,6 +352,13 @@ impl Route {
             csrf: Csrf::default(),
             assertion: None,
         }
+    }
+
+    /// How one names it: `GET,POST api.example.fr/v1/**`.
+    pub fn label(&self) -> String {
+        let methods = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
+        let space = if methods.is_empty() { "" } else { " " };
+        format!("{methods}{space}{}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
     }
 
     fn is_for(&self, host: &str, method: &Method) -> bool {

@@ -241,7 +241,8 @@ impl Condition {
         }
     }
 
-    fn subjects<'c>(&'c self, note: &mut impl FnMut(&'c Subject)) {
+    /// Everything that it looks at.
+    pub(crate) fn subjects<'c>(&'c self, note: &mut impl FnMut(&'c Subject)) {
         match self {
             Self::All(parts) | Self::Any(parts) | Self::None(parts) => {
                 for part in parts {
@@ -255,7 +256,7 @@ impl Condition {
 
 impl Subject {
     /// As the log and the configuration call it.
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Claim(name) => name,
             Self::Groups => "groups",
@@ -266,7 +267,7 @@ impl Subject {
     }
 
     /// The claims that say it.
-    fn claims(&self) -> Vec<&str> {
+    pub(crate) fn claims(&self) -> Vec<&str> {
         match self {
             Self::Claim(name) => {
                 std::iter::once(name.as_str()).chain(name.split_once('.').map(|(top, _)| top)).collect()
@@ -277,7 +278,7 @@ impl Subject {
         }
     }
 
-    fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
+    pub(super) fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
         let plain = |values: &[&'a str]| values.iter().map(|value| Cow::Borrowed(*value)).collect();
         let folded = |text: &'a str| vec![Cow::Owned(text.to_ascii_lowercase())];
         match self {
@@ -335,7 +336,8 @@ fn number(text: &str) -> Option<f64> {
 }
 
 impl Domains {
-    fn hold(&self, domain: &str) -> bool {
+    /// Whether a domain, in lower case, is one of these.
+    pub(crate) fn hold(&self, domain: &str) -> bool {
         self.exactly.contains(domain)
             || std::iter::successors(Some(domain), |above| above.split_once('.').map(|(_, above)| above))
                 .any(|above| self.below.contains(above))

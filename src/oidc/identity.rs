@@ -39,9 +39,8 @@ impl Identity {
         // A null is a claim that is not there: it takes nothing away.
         let adds = |name: &str, value: &Value| !value.is_null() && !OF_THE_SIGN_IN.contains(&name);
         claims.extend(userinfo.into_iter().filter(|(name, value)| adds(name, value)));
-        drop_unverified_email(&mut claims);
         let sid = name(&claims, "sid").cloned();
-        let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
+        let claims = said_of_the_person(claims);
         Self { provider: provider.to_owned(), subject, claims, authenticated_at, sid }
     }
 
@@ -80,6 +79,13 @@ impl Identity {
     pub fn sid(&self) -> Option<&str> {
         self.sid.as_deref()
     }
+}
+
+/// What of the claims of a token speaks of the person: no address that is not verified, and nothing
+/// of the protocol itself. It proves nothing; explanations use it for people who are supposed.
+pub fn said_of_the_person(mut claims: Map<String, Value>) -> Claims {
+    drop_unverified_email(&mut claims);
+    Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name))
 }
 
 /// Whoever may write any address into a profile would else be whomever an app knows by it. Nothing

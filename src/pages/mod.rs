@@ -12,6 +12,7 @@ mod assets;
 mod contact;
 mod device;
 mod error_kind;
+mod explain;
 mod kept_form;
 mod language;
 mod messages;
@@ -24,6 +25,7 @@ mod wording;
 
 pub use assets::Asset;
 pub use error_kind::ErrorKind;
+pub use explain::{ExplainForm, ExplainPage, Fact, Told, ToldRule, ToldStep};
 pub use language::Language;
 pub use messages::{Text, text};
 pub use response_headers::{
@@ -207,6 +209,11 @@ impl Pages {
     /// The administrators' page, for the admin listener.
     pub fn render_admin(&self, page: AdminPage<'_>, language: Language) -> String {
         sessions::of_everybody(self.frame(language, Wording::of(language).all_sessions), page, language)
+    }
+
+    /// The page that says why, for the admin listener.
+    pub fn render_explain(&self, page: ExplainPage, language: Language) -> String {
+        explain::explained(self.frame(language, explain::title(language)), page, language)
     }
 
     /// The same pages for a listener where they have another prefix.

@@ -71,6 +71,8 @@ pub(super) struct Exchange {
     pub(super) failed_connects: usize,
     /// Why it was refused or failed.
     pub(super) reason: Option<Cow<'static, str>>,
+    /// What decided, for a client who is to be told.
+    pub(super) decided: Option<HeaderValue>,
     /// On the page and in the log line.
     pub(super) error_id: Option<String>,
     pub(super) level: Level,
@@ -117,6 +119,7 @@ impl Exchange {
             turn: None,
             failed_connects: 0,
             reason: None,
+            decided: None,
             error_id: None,
             level: Level::INFO,
             logged: false,

@@ -317,7 +317,8 @@ mod tests {
         let table = Table::new(vec![route]).unwrap();
         let (url, prefix) =
             (PublicUrl::parse("https://playground.example.gouv.fr").unwrap(), Prefix::parse("/oauth2").unwrap());
-        let headers = Headers::new(headers::Settings { headers: Vec::new(), encoding: Encoding::default(), assertion: None });
+        let headers =
+            Headers::new(headers::Settings { headers: Vec::new(), encoding: Encoding::default(), assertion: None });
         Arc::new(Gate::new(table, headers, Arc::new(sessions(&[[1; 32]])), url, prefix))
     }
 
@@ -475,7 +476,8 @@ mod tests {
         let table = Table::new(vec![elsewhere]).unwrap();
         let (url, prefix) =
             (PublicUrl::parse("https://playground.example.gouv.fr").unwrap(), Prefix::parse("/oauth2").unwrap());
-        let headers = Headers::new(headers::Settings { headers: Vec::new(), encoding: Encoding::default(), assertion: None });
+        let headers =
+            Headers::new(headers::Settings { headers: Vec::new(), encoding: Encoding::default(), assertion: None });
         let gate = Gate::new(table, headers, Arc::new(sessions(&[[1; 32]])), url, prefix);
         scene.keeper.gates.take_turn(1, vec![Arc::new(gate)]);
         scene.walk().await;

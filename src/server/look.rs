@@ -21,9 +21,10 @@ use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::original::FrontProxy;
+use crate::web::own_paths::endpoint_at;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
@@ -71,24 +72,17 @@ impl Proxy {
             exchange.decision = "deny";
             return Step::Reply(self.endpoints.deny(Denial::NoRoute, parts, exchange));
         }
-        if request.path().any(|reading| prefix.holds(reading)) {
-            // Only the plain spelling names an endpoint; any other is ours too, and nothing.
-            let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
-            return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
+        if let Some(name) = endpoint_at(request.path(), prefix, &self.aliases) {
+            if name == AUTH && !request.path().any(|reading| prefix.holds(reading)) {
+                return Step::ForwardAuth { below: format!("?{}", request.query()) };
+            }
+            return Step::Endpoint { name: name.to_owned(), query: request.query().to_owned() };
         }
-        if request.path().others().is_empty() {
-            let (path, query) = (request.path().literal(), request.query());
-            if let Some((_, name)) = self.aliases.iter().find(|(alias, _)| alias == path) {
-                if *name == AUTH {
-                    return Step::ForwardAuth { below: format!("?{query}") };
-                }
-                return Step::Endpoint { name: (*name).to_owned(), query: query.to_owned() };
-            }
-            if self.playground.settings.endpoints.is_some()
-                && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
-            {
-                return Step::Playground { endpoint, query: query.to_owned() };
-            }
+        if request.path().others().is_empty()
+            && self.playground.settings.endpoints.is_some()
+            && let Some(endpoint) = PlaygroundEndpoint::at(request.path().literal(), &parts.method)
+        {
+            return Step::Playground { endpoint, query: request.query().to_owned() };
         }
         let certificate = certificate_of(session);
         self.judge(&request, certificate, Line::of(session.as_downstream()), exchange).await
@@ -140,6 +134,10 @@ impl Proxy {
             verdict = self.gate.judge_bearer(request, verified.as_deref().map_err(|fault| *fault), at);
             caller = verified.ok();
         }
+        if self.tells(exchange) {
+            let said = format!("{}; {}", verdict.word(), self.gate.in_short(request, caller.as_deref(), at));
+            exchange.decided = HeaderValue::from_bytes(said.as_bytes()).ok();
+        }
         match verdict {
             Verdict::Forward(forward) => {
                 let step = self.to_app(forward, request, (line, caller), exchange, now).await;
@@ -183,6 +181,13 @@ impl Proxy {
                 Step::Reply(self.deny(denial, request.parts(), exchange))
             }
         }
+    }
+
+    /// Whether its client is told what decided.
+    fn tells(&self, exchange: &Exchange) -> bool {
+        let client = || exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+        !self.told_in_short.is_empty()
+            && client().is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
     }
 
     /// Who has the certificate of the connection, where that says something on the request's route.

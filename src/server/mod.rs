@@ -10,6 +10,7 @@ mod client_certificates;
 mod credential;
 mod endpoints;
 mod exchange;
+pub mod explain;
 mod ext_authz;
 mod farewell;
 mod form;
@@ -55,6 +56,8 @@ use crate::web::cors::Cors;
 use crate::web::forwarded::TrustedProxies;
 use crate::web::site_hosts::SiteHosts;
 use admin::{Admin, SeenSite};
+use arc_swap::ArcSwap;
+use explain::Explainer;
 use ext_authz::ExtAuthz;
 use futures_util::future::join_all;
 use live::{EndsWithSession, Keeper, Live};
@@ -90,7 +93,9 @@ pub struct Parts {
     /// Its name, where there are several.
     pub site: Option<String>,
     /// The decision.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
+    /// What says why.
+    pub explained: Arc<explain::ExplainedSite>,
     /// Our own endpoints.
     pub endpoints: Endpoints,
     /// The sessions, as the gate has them.
@@ -155,8 +160,10 @@ pub async fn run(
     let pages = parts.endpoints.pages.at("");
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
+    let explained = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
+    let explainer = Arc::new(ArcSwap::from_pointee(Explainer::new(explained, Arc::clone(&random))));
     let (sites, seen, work) = assemble(parts, others, &settings).await;
-    let present = Arc::new(Present::new(sites));
+    let present = Arc::new(Present::new(sites, Arc::clone(&explainer)));
     let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
@@ -165,6 +172,7 @@ pub async fn run(
         pages,
         clock: clock.clone(),
         listing: tokio::sync::Mutex::default(),
+        explainer,
     };
 
     tracing::info!(proxy = listeners.proxy.describe(), admin = listeners.admin.describe(), "listening");
@@ -250,7 +258,19 @@ fn hosts_of<'p>(proxies: impl IntoIterator<Item = &'p Proxy>) -> SiteHosts {
 }
 
 async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, SeenSite, SiteWork) {
-    let Parts { site, gate, endpoints, sessions, refresher, credentials, bearers, playground, store, settings } = parts;
+    let Parts {
+        site,
+        gate,
+        explained: _,
+        endpoints,
+        sessions,
+        refresher,
+        credentials,
+        bearers,
+        playground,
+        store,
+        settings,
+    } = parts;
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
     let upstreams = Arc::new(Upstreams::new(settings.upstreams));
     upstreams.resolve().await;
@@ -270,7 +290,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
     let work = SiteWork { name: site, login, sessions: Arc::clone(&sessions), credentials: Arc::clone(&credentials) };
     let metrics = Arc::clone(&endpoints.metrics);
     let proxy = Proxy {
-        gate: Arc::new(gate),
+        gate,
         endpoints: Arc::new(endpoints),
         sessions,
         refresher,
@@ -280,6 +300,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
         upstreams,
         trusted,
         aliases: settings.aliases.into(),
+        told_in_short: settings.decision_header.into(),
         forward_auth: settings.forward_auth,
         cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
         answers_front_proxies_alone: false,

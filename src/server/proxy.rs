@@ -39,6 +39,8 @@ use std::time::Duration;
 /// How long a browser's connection may rest between two requests. Longer than the front proxies
 /// that keep theirs for 60 s, so that it is never we who close while they send.
 const KEEP_ALIVE_SECONDS: u64 = 75;
+/// What decided, for those who look for a mistake (`debug.decision_header`).
+const DECISION: HeaderName = HeaderName::from_static("x-vestibule-decision");
 /// Between two pieces of a request body, and for a client to take a piece of the answer.
 const CLIENT_STALL: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,8 @@ pub(super) struct Proxy {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
     pub(super) aliases: Arc<[(String, &'static str)]>,
+    /// The networks whose clients are told what decided.
+    pub(super) told_in_short: Arc<[ipnet::IpNet]>,
     pub(super) forward_auth: Option<ForwardAuth>,
     pub(super) cors: Option<Arc<Cors>>,
     /// Whether this is the listener that no browser reaches: it answers what front proxies ask,
@@ -165,7 +169,8 @@ impl ProxyHttp for Proxy {
             }
             Step::Reply(reply) => reply,
         };
-        self.send(reply, session).await?;
+        let decided = exchange.decided.take().map(|decided| (DECISION, decided));
+        self.send(reply.headers(decided), session).await?;
         Ok(true)
     }
 
@@ -306,6 +311,9 @@ impl ProxyHttp for Proxy {
             }
             let granted = cors.grant(&session.req_header().headers);
             granted.into_iter().try_for_each(|(name, value)| response.append_header(name, value).map(|_| ()))?;
+        }
+        if let Some(decided) = exchange.decided.take() {
+            response.insert_header(DECISION, decided)?;
         }
         let cookies = std::mem::take(&mut exchange.renewal);
         if !cookies.is_empty()

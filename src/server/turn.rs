@@ -5,6 +5,7 @@
 //! of one turn never meets the table of another; the keeper of live connections (`live`) judges what
 //! is under way by the [`Gates`] of the present one. Must never show half of a turn.
 
+use super::explain::{ExplainedSite, Explainer};
 use super::proxy::Proxy;
 use super::settings::Upstream;
 use super::sites::{Site, Sites};
@@ -19,7 +20,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// What a site has anew.
 pub struct Renewed {
     /// The decision.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
+    /// What explains it.
+    pub explained: Arc<ExplainedSite>,
     /// What people see.
     pub pages: Pages,
     /// The apps, as the routes of this gate name them.
@@ -77,15 +80,18 @@ pub(super) struct Present {
     /// The same where front proxies alone ask.
     front_proxies: ArcSwap<Sites>,
     pub(super) gates: Arc<Gates>,
+    /// What administrators ask.
+    explainer: Arc<ArcSwap<Explainer>>,
 }
 
 impl Present {
-    pub(super) fn new(sites: Sites) -> Self {
+    pub(super) fn new(sites: Sites, explainer: Arc<ArcSwap<Explainer>>) -> Self {
         let gates = sites.all().iter().map(|site| Arc::clone(&site.proxy.gate)).collect();
         Self {
             front_proxies: ArcSwap::from_pointee(sites.answering_front_proxies_alone()),
             browsers: ArcSwap::from_pointee(sites),
             gates: Arc::new(Gates::new(gates)),
+            explainer,
         }
     }
 
@@ -107,6 +113,7 @@ impl Present {
     async fn take_turn(&self, renewed: Vec<Renewed>) {
         let before = self.browsers.load_full();
         let number = self.gates.load().number + 1;
+        let explained = renewed.iter().map(|renewed| Arc::clone(&renewed.explained)).collect();
         let mut sites = Vec::with_capacity(renewed.len());
         for (site, renewed) in before.all().iter().zip(renewed) {
             sites.push(Site { name: site.name.clone(), proxy: Arc::new(follow(&site.proxy, renewed, number).await) });
@@ -124,6 +131,7 @@ impl Present {
         self.gates.take_turn(number, sites.all().iter().map(|site| Arc::clone(&site.proxy.gate)).collect());
         self.front_proxies.store(Arc::new(sites.answering_front_proxies_alone()));
         self.browsers.store(Arc::new(sites));
+        self.explainer.store(Arc::new(self.explainer.load().followed_by(explained)));
         self.gates.changes.send_replace(number);
     }
 
@@ -138,16 +146,10 @@ impl Present {
 
 /// A site of the next turn: what it has anew, and all else as it is.
 async fn follow(before: &Proxy, renewed: Renewed, turn: u64) -> Proxy {
-    let Renewed { gate, pages, upstreams } = renewed;
+    let Renewed { gate, pages, upstreams, explained: _ } = renewed;
     let upstreams = Upstreams::new(upstreams);
     upstreams.take_over(&before.upstreams);
     upstreams.resolve_new().await;
     let endpoints = Endpoints { pages, ..Endpoints::clone(&before.endpoints) };
-    Proxy {
-        gate: Arc::new(gate),
-        endpoints: Arc::new(endpoints),
-        upstreams: Arc::new(upstreams),
-        turn,
-        ..before.clone()
-    }
+    Proxy { gate, endpoints: Arc::new(endpoints), upstreams: Arc::new(upstreams), turn, ..before.clone() }
 }

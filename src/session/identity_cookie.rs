@@ -1,7 +1,8 @@
 //! The identity cookie: small, on every request, sealed.
 //!
 //! The only maker of a [`Session`]. Part of the security perimeter: a `Session` exists only for a
-//! verified identity (`begun`) or out of a cookie or an access token that opened under our keys (`read`).
+//! verified identity (`begun`) or out of a cookie or an access token that opened under our keys (`read`);
+//! what `supposed` makes opens under no key that anything else has.
 
 use super::{BeginError, SessionId, Sessions, access_token};
 use crate::claims::ClaimsView;
@@ -199,6 +200,29 @@ impl<'a> Session<'a> {
             last_seen: now,
             authenticated_at: identity.authenticated_at(),
             vouched,
+            generation: 0,
+            claims,
+        }
+    }
+
+    /// That of somebody who is only supposed; for `supposed`, whose keys are nobody's.
+    pub(super) fn supposed(
+        id: SessionId,
+        key: &'a [u8; KEY_LEN],
+        provider: &'a str,
+        claims: ClaimsView<'a>,
+        authenticated_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            key: SessionKey(key),
+            provider,
+            sid: None,
+            started: now,
+            last_seen: now,
+            authenticated_at,
+            vouched: None,
             generation: 0,
             claims,
         }

@@ -24,6 +24,7 @@ mod refresh;
 mod renewals;
 mod request_token;
 mod revoked;
+mod supposed;
 #[cfg(test)]
 mod tests;
 mod tokens_cookie;
@@ -38,6 +39,7 @@ pub use presence::Held;
 pub use provider_logout::NotEnded;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
+pub use supposed::{NotSupposed, Supposed, SupposedSessions};
 
 use crate::claims::Claims;
 use crate::clock::Timestamp;

@@ -73,6 +73,16 @@ fn pingora_is_named_in_the_server_room_only() {
     }
 }
 
+/// A session that nobody signed in to, and a caller that nobody verified, are for explanations alone.
+#[test]
+fn nobody_is_supposed_but_for_an_explanation() {
+    for (_, path, text) in sources() {
+        let makes_one = ["Caller::supposed(", "SupposedSessions::new("].iter().any(|made| code(&text).contains(made));
+        let may = ["server/explain/mod.rs", "app/explained.rs"].iter().any(|allowed| path.ends_with(allowed));
+        assert!(may || !makes_one, "{} supposes somebody", path.display());
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     for (_, path, text) in sources() {

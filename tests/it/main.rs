@@ -34,6 +34,7 @@ mod demo;
 mod dependencies;
 mod endings;
 mod envelope;
+mod explain;
 mod ext_authz;
 mod forward_auth;
 mod front_proxies;

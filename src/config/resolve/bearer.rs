@@ -4,6 +4,7 @@ use super::Resolver;
 use super::client_authentication::WrittenClient;
 use super::credentials::InTheClear;
 use crate::bearer::{CACHE, Kind, Settings};
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Bearer, BearerKind, OneOrMore, Written, defaults};
@@ -135,7 +136,11 @@ impl Resolver<'_> {
         let scopes = self.words(&at.key("scopes"), written.scopes.as_ref());
         let cache = written.cache.map_or(CACHE, |span| span.0);
         if cache > LONG_CACHE {
-            self.finding(&at.key("cache"), "a token that is revoked at its issuer is taken for more than five minutes");
+            self.found(
+                Code::TokenBelievedLong,
+                &at.key("cache"),
+                "a token that is revoked at its issuer is taken for more than five minutes",
+            );
         }
         let leeway_at = at.key("clock_leeway");
         let clock_leeway = self.span(&leeway_at, written.clock_leeway, defaults::CLOCK_LEEWAY, Duration::ZERO);
@@ -192,7 +197,7 @@ impl Resolver<'_> {
         let audience = written.audience.as_ref();
         let audience = audience.and_then(|_| self.required_text(&at.key("audience"), audience, "what aud names"));
         if audience.is_none() && scopes.is_empty() {
-            self.finding(at, "takes every token of the issuer's, whichever service it was issued for; write audience, or scopes that are this service's alone");
+            self.found(Code::TokenOfAnyService, at, "takes every token of the issuer's, whichever service it was issued for; write audience, or scopes that are this service's alone");
         }
         if written.client_authentication == Some(ClientAuthentication::None) {
             self.fault(
@@ -227,7 +232,7 @@ impl Resolver<'_> {
             );
         }
         if scopes.is_empty() {
-            self.finding(&at.key("typ"), "nothing but the marks that some issuers leave tells an ID token from an access token then; write scopes, which no ID token has, or better typ: at+jwt");
+            self.found(Code::TokenTypeUnchecked, &at.key("typ"), "nothing but the marks that some issuers leave tells an ID token from an access token then; write scopes, which no ID token has, or better typ: at+jwt");
         }
     }
 

@@ -5,6 +5,7 @@
 //! client that has none, nor leave a client without what its method needs.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, List, Preset};
 use crate::fetch::{BadCertificate, Fetch};
@@ -46,7 +47,8 @@ impl Resolver<'_> {
             let message = "is missing; ProConnect gives every service one: write {file: PATH} or {env: NAME}";
             self.fault(&client.at.key("client_secret"), message);
         } else if authentication != ClientAuthentication::ClientSecretPost {
-            self.finding(&authentication_at, "ProConnect announces client_secret_post only");
+            let message = "ProConnect announces client_secret_post only";
+            self.found(Code::ClientAuthentication, &authentication_at, message);
         }
         (authentication, self.client_proof(authentication, client))
     }
@@ -62,7 +64,7 @@ impl Resolver<'_> {
             (Some(ClientAuthentication::None), false) => {
                 let message = "anybody can ask for tokens in this client's name: only PKCE ties a code to Vestibule, and \
                                nothing a refresh token; a client with a secret is better where the provider has them";
-                self.finding(&at, message);
+                self.found(Code::PublicClient, &at, message);
             }
             (Some(written), false) if written.uses_secret() => {
                 let message = "is written, but there is no client_secret to authenticate with; add it, or write none \

@@ -2,6 +2,7 @@
 
 use super::Resolver;
 use super::client_authentication::WrittenClient;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Chosen, Credential, Kind, Written, defaults};
@@ -358,7 +359,8 @@ impl Resolver<'_> {
         if url.scheme() == "http" && !is_loopback {
             match in_the_clear {
                 InTheClear::Noted => {
-                    self.finding(
+                    self.found(
+                        Code::CredentialInClear,
                         at,
                         "keys go over the network in the clear; write https, unless the network is yours alone",
                     );

@@ -4,6 +4,7 @@
 //! plain http is for loopback alone.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written;
 use crate::oidc::{Endpoints, GivenEndpoints};
@@ -92,7 +93,8 @@ impl Resolver<'_> {
             ("pushed_authorization", given.pushed_authorization.as_ref()),
         ] {
             if let Some(host) = url.and_then(Url::host_str).filter(|host| Some(*host) != home) {
-                self.finding(
+                self.found(
+                    Code::EndpointElsewhere,
                     &at.key(key),
                     format!("is on {host}, which is not the issuer's host: make sure that it is the provider's"),
                 );

@@ -1,6 +1,7 @@
 //! How front proxies ask, and under which further paths our own endpoints answer.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Written};
 use crate::server::ForwardAuth;
@@ -35,7 +36,8 @@ impl Resolver<'_> {
         }
         let keep = written.session.as_ref().and_then(|session| session.keep).unwrap_or_default();
         if from == Some(FrontProxy::Nginx) && keep == Keep::Cookie {
-            self.finding(
+            self.found(
+                Code::NginxLosesCookies,
                 &at.key("from"),
                 "nginx hands one Set-Cookie of an answer on: with session.keep: store there is one, otherwise renewed tokens are lost",
             );

@@ -16,6 +16,7 @@ mod network;
 mod playground;
 mod programs;
 mod provider;
+mod review;
 mod routes;
 mod rules;
 mod secrets;
@@ -27,6 +28,7 @@ mod token_endpoints;
 pub use session::is_key_name;
 
 use super::environment::Environment;
+use super::findings::{self, Code, Linted};
 use super::parse::Parsed;
 use super::problem::{Fault, Finding, KeyPath};
 use super::run::{Config, Pages, SigningKeys};
@@ -34,7 +36,7 @@ use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
 use crate::claims;
-use crate::gate::route::Table;
+use crate::gate::route::{Route, Table};
 use crate::seal::KeyMaterial;
 use crate::server;
 use crate::signing::SigningKey;
@@ -52,7 +54,8 @@ use std::time::Duration;
 /// Every mistake, those of shape among them.
 pub(super) fn resolve(parsed: Parsed<Written>, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
     let Parsed { read: written, faults, excused } = parsed;
-    let mut resolver = Resolver { environment, faults, excused, findings: Vec::new(), signing: Vec::new() };
+    let mut resolver =
+        Resolver { environment, faults, excused, findings: Vec::new(), signing: Vec::new(), routes: Vec::new() };
     let config = resolver.config(&written);
     let Resolver { faults, findings, .. } = resolver;
     match config {
@@ -101,12 +104,15 @@ struct Resolver<'a> {
     findings: Vec<Finding>,
     /// Every ring of signing keys that was made on the way.
     signing: Vec<SigningKeys>,
+    /// The routes that are right, where they are written.
+    routes: Vec<(KeyPath, Route)>,
 }
 
 impl<'a> Resolver<'a> {
     /// Resolves one part alone.
     fn reading(environment: &'a dyn Environment) -> Self {
-        Self { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new(), signing: Vec::new() }
+        let (faults, excused, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { environment, faults, excused, findings, signing: Vec::new(), routes: Vec::new() }
     }
 }
 
@@ -119,14 +125,14 @@ impl Resolver<'_> {
     }
 
     /// Notes a setting that runs but deserves a second look.
-    fn finding(&mut self, at: &KeyPath, message: impl Into<String>) {
+    fn found(&mut self, code: Code, at: &KeyPath, message: impl Into<String>) {
         let (path, message) = (at.clone(), message.into());
-        self.findings.push(Finding { path, file: String::new(), line: None, message, is_idle: false });
+        self.findings.push(Finding { code, path, file: String::new(), line: None, message, is_idle: false });
     }
 
     /// Notes a setting that does nothing.
     fn idle(&mut self, at: &KeyPath, message: impl Into<String>) {
-        self.finding(at, message);
+        self.found(Code::Idle, at, message);
         self.findings.last_mut().into_iter().for_each(|finding| finding.is_idle = true);
     }
 
@@ -243,6 +249,25 @@ impl Resolver<'_> {
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
+        if let (Some(table), Some(public_url), Some(provider)) = (&routes, &public_url, &provider) {
+            let linted = Linted {
+                routes: &std::mem::take(&mut self.routes),
+                table,
+                public_url,
+                aliases: &aliases,
+                provider,
+                preset: preset_of(written),
+                credentials: &book.all,
+                cors: cors.as_ref(),
+                same_site: cookies.as_ref().map(|cookies| cookies.same_site).unwrap_or_default(),
+            };
+            for found in findings::lint(&linted) {
+                self.found(found.code, &found.path, found.message);
+            }
+        }
+        let acceptances = self.acceptances(&root.key("accept"), written);
+        let decision_header = self.decision_header(&root.key("debug").key("decision_header"), written.debug.as_ref());
+        let server = server.map(|server| server::Settings { decision_header, ..server });
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
         let provider = provider.map(|mut provider| {
             let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
@@ -276,6 +301,8 @@ impl Resolver<'_> {
             telemetry,
             findings: Vec::new(),
             written: serde_yaml::Value::Null,
+            accepted: Vec::new(),
+            acceptances,
         })
     }
 
@@ -327,12 +354,22 @@ impl Resolver<'_> {
                 let message = format!("{directive:?} is not one of {}{hint}", super::parse::listed(&levels));
                 self.fault(&at, message);
             } else if matches!(level.trim(), "debug" | "trace") {
-                self.finding(&at, format!("{} logs much about each request: not for everyday use", level.trim()));
+                self.found(
+                    Code::LogVerbose,
+                    &at,
+                    format!("{} logs much about each request: not for everyday use", level.trim()),
+                );
             }
         }
         let format = written.and_then(|log| log.format).unwrap_or_default();
         telemetry::Settings { format, level: level.to_owned() }
     }
+}
+
+/// Whose claims and levels people have.
+fn preset_of(written: &Written) -> Preset {
+    let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
+    providers.find_map(|provider| provider.preset).unwrap_or(Preset::Generic)
 }
 
 /// Whether this is an absolute path of one or more plain segments: nothing in it that could be

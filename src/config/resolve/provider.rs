@@ -2,6 +2,7 @@
 
 use super::Resolver;
 use super::client_authentication::WrittenClient;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
 use crate::oidc::{Algorithm, ClientAuthentication, Endpoints, Settings, Userinfo};
@@ -211,7 +212,7 @@ impl Resolver<'_> {
             for scope in
                 scopes.iter().filter(|scope| ["profile", "offline_access", "phone_number"].contains(&scope.as_str()))
             {
-                self.finding(at, format!("ProConnect knows no scope {scope} and ignores it"));
+                self.found(Code::ScopeUnknown, at, format!("ProConnect knows no scope {scope} and ignores it"));
             }
         }
         scopes
@@ -308,7 +309,7 @@ impl Resolver<'_> {
             if provider.client_secret.is_none() {
                 self.fault(at, "HS256 signs with the client secret, and there is none; write client_secret, or ES256 or RS256 here");
             } else {
-                self.finding(at, "with HS256 whoever knows the client secret can make tokens; ES256 is better where the registration allows it");
+                self.found(Code::Hs256, at, "with HS256 whoever knows the client secret can make tokens; ES256 is better where the registration allows it");
             }
         }
         Some(algorithms)
@@ -338,7 +339,8 @@ impl Resolver<'_> {
                 self.fault(&at.key("algorithms"), "is written, but userinfo is not read; remove it");
             }
             if preset == Preset::ProConnect {
-                self.finding(
+                self.found(
+                    Code::UserinfoNotRead,
                     at,
                     "ProConnect's ID token holds no e-mail and no name: without userinfo the app learns `sub` only",
                 );

@@ -4,6 +4,7 @@ use super::Resolver;
 use super::bearer::Bearers;
 use super::credentials::Book;
 use super::rules::Policies;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Chosen, RouteAssertion, Written};
@@ -103,6 +104,7 @@ impl Resolver<'_> {
                 self.idle(&KeyPath::root().key("upstreams").key(name), "no route leads to it");
             }
         }
+        self.routes = places.iter().cloned().zip(routes.iter().cloned()).collect();
         match Table::new(routes) {
             Ok(table) => Some(table),
             Err(clashes) => {
@@ -160,7 +162,11 @@ impl Resolver<'_> {
         }
         let access = written.access.unwrap_or_default();
         if access == Access::Public && text == "/**" {
-            self.finding(&path_at, "everybody may make every request that no other route is for, without signing in");
+            self.found(
+                Code::PublicEverything,
+                &path_at,
+                "everybody may make every request that no other route is for, without signing in",
+            );
         }
         if let Some(prefix) = &written.strip_prefix {
             self.strip_prefix(&at.key("strip_prefix"), prefix, text);
@@ -247,7 +253,7 @@ impl Resolver<'_> {
         let shares_cookie = around.public_url.is_none_or(|url| url.host() == lower)
             || around.cookie_domain.is_some_and(|above| domain::is_at_or_below(&lower, above));
         if !shares_cookie {
-            self.finding(at, "the session cookie is not sent to this host: it is neither that of public_url nor below cookies.domain");
+            self.found(Code::HostWithoutSession, at, "the session cookie is not sent to this host: it is neither that of public_url nor below cookies.domain");
         }
         Some(lower)
     }

@@ -2,6 +2,7 @@
 
 use super::Resolver;
 use super::albert::is_domain;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Asked, ClaimTest, Conditions, OneOrMore, Written};
@@ -273,7 +274,11 @@ impl Resolver<'_> {
             if !is_domain(domain) {
                 self.fault(at, format!("{text:?} is no domain; write such as example.gouv.fr, or .example.gouv.fr for all below it as well"));
             } else if !domain.contains('.') && text.starts_with(['.', '*']) {
-                self.finding(at, format!("{text:?} is a whole top-level domain: everybody with an address there"));
+                self.found(
+                    Code::DomainOfEverybody,
+                    at,
+                    format!("{text:?} is a whole top-level domain: everybody with an address there"),
+                );
             }
             set.insert(domain.to_ascii_lowercase());
         }

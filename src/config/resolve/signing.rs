@@ -4,6 +4,7 @@
 //! never take one key for two purposes, nor let an assertion be mistaken for what a provider asks.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::key_files::SigningKeyFiles;
 use crate::config::problem::KeyPath;
 use crate::config::run::SigningKeys;
@@ -42,7 +43,8 @@ impl Resolver<'_> {
                     self.fault(&at_until, message);
                 } else if self.environment.now() >= until.0 {
                     let since = until.0.date_and_time();
-                    self.finding(
+                    self.found(
+                        Code::EntryEnded,
                         &at_until,
                         format!("this key is not published since {since}; remove it from the list"),
                     );

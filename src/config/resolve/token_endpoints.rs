@@ -1,6 +1,7 @@
 //! `token_endpoints`: an app that keeps an access token in its page's memory.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Written, defaults};
 use crate::gate::route::{Access, Found, Table};
@@ -48,7 +49,8 @@ impl Resolver<'_> {
             if around.keep == Keep::Cookie {
                 self.fault(&at, "leaves no cookie to keep the provider's tokens in; write session.keep: store");
             }
-            self.finding(
+            self.found(
+                Code::CookielessSignIn,
                 &at,
                 "binds no sign-in to the browser that began it: the app must compare `state` itself, or somebody can be signed in as somebody else by a link",
             );

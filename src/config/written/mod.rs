@@ -11,6 +11,7 @@ mod credentials;
 mod forward_auth;
 mod listeners;
 mod provider;
+mod review;
 mod rules;
 mod session;
 mod signing;
@@ -25,6 +26,7 @@ pub(in crate::config) use credentials::{
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use review::{Accept, Debug};
 pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Who};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use signing::{Assertion, ClientCertificate, RouteAssertion, SigningKey};
@@ -183,6 +185,13 @@ pub(in crate::config) struct Written {
     /// Conditions on who somebody is, each under a name that routes refer to (`docs/rules.md`).
     #[schemars(extend("x-name" = "NAME", "examples" = [{"agents": {"roles": ["agent_public_etat", "agent_public_territorial"]}}]))]
     pub(in crate::config) policies: Option<Named<Condition>>,
+
+    /// Findings of `vestibule check` that are meant, each with the reason (`docs/findings.md`).
+    #[schemars(extend("examples" = [[{"finding": "csrf-off", "at": "routes[2]", "because": "the app has tokens of its own"}]]))]
+    pub(in crate::config) accept: Option<List<Accept>>,
+
+    /// What helps to find a mistake, and is not for everyday use.
+    pub(in crate::config) debug: Option<Debug>,
 
     /// What upstreams need to trust a request, each under a name that routes refer to.
     #[schemars(extend("x-name" = "NAME"))]
