@@ -106,7 +106,7 @@ impl Resolver<'_> {
         let grace =
             self.span(&root.key("shutdown_grace"), written.shutdown_grace, defaults::SHUTDOWN_GRACE, Duration::ZERO);
         Some(Settings {
-            decision_header: Vec::new(),
+            decision_header: self.decision_header(written.debug.as_ref()),
             proxy: proxy?,
             admin: admin?,
             admin_token,
