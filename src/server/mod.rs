@@ -147,8 +147,8 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
     let pages = parts.endpoints.pages.at("");
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
-    let explained = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
-    let explainer = explain::Explainer::new(explained, Arc::clone(&random));
+    let sites = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
+    let explainer = explain::Explainer::new(sites, Arc::clone(&random));
     let (front, seen, work) = assemble(parts, others, &settings).await;
     let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
     let admin = Admin {

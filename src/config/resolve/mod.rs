@@ -225,8 +225,9 @@ impl Resolver<'_> {
         self.together(written, &together);
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
         let provider = provider.map(|mut provider| {
-            let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
-            provider.parameters.extend(age);
+            provider
+                .parameters
+                .extend(session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string())));
             provider
         });
         Some(Config {
