@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::credentials::{self, Kind};
 use crate::gate::{Gate, assertion};
 use crate::random::Random;
-use crate::server::Upstream;
 use crate::server::explain::{ExplainedSite, Explainer};
 use crate::session::{Sessions, SupposedSessions};
 use crate::store::{self, OnDown};
@@ -56,7 +55,7 @@ pub(super) fn explained(
         supposing: gate_of(config, supposed.sessions(), assertion),
         supposed,
         provider: config.provider.name.clone(),
-        upstreams: config.server.upstreams.iter().map(Upstream::clone).collect(),
+        upstreams: config.server.upstreams.clone(),
         credentials: config.credentials.iter().map(in_words).collect(),
         bearers: config
             .bearers

@@ -127,17 +127,17 @@ fn contradiction(together: &[&Condition], depth: usize) -> Option<String> {
 fn exclude(one: &Condition, other: &Condition) -> Option<String> {
     let (Condition::Is(subject, test), Condition::Is(other_subject, other_test)) = (one, other) else { return None };
     let clash = match (subject, test, other_subject, other_test) {
-        (_, Test::OneOf(these), _, Test::OneOf(those)) if subject == other_subject && is_single(subject) => {
-            these.is_disjoint(those)
+        (_, Test::OneOf(these), _, Test::OneOf(others)) if subject == other_subject && is_single(subject) => {
+            these.is_disjoint(others)
         }
-        (_, Test::OneOf(these), _, Test::Prefix(those)) if subject == other_subject && is_single(subject) => {
-            !these.iter().any(|value| those.iter().any(|prefix| value.starts_with(prefix.as_str())))
+        (_, Test::OneOf(these), _, Test::Prefix(others)) if subject == other_subject && is_single(subject) => {
+            !these.iter().any(|value| others.iter().any(|prefix| value.starts_with(prefix.as_str())))
         }
         (Subject::Email, Test::OneOf(these), Subject::EmailDomain, Test::Domain(domains)) => {
             !these.iter().filter_map(|address| domain::of_email(address)).any(|domain| domains.hold(domain))
         }
-        (Subject::EmailDomain, Test::Domain(these), Subject::EmailDomain, Test::Domain(those)) => {
-            these.below.is_empty() && !these.exactly.iter().any(|domain| those.hold(domain))
+        (Subject::EmailDomain, Test::Domain(these), Subject::EmailDomain, Test::Domain(others)) => {
+            these.below.is_empty() && !these.exactly.iter().any(|domain| others.hold(domain))
         }
         _ => false,
     };
@@ -156,11 +156,11 @@ fn implies(one: &Condition, other: &Condition) -> bool {
         (Condition::All(parts), _) => parts.iter().any(|part| implies(part, other)),
         (Condition::Is(subject, test), Condition::Is(other_subject, other_test)) => {
             match (subject, test, other_subject, other_test) {
-                (_, Test::OneOf(these), _, Test::OneOf(those)) if subject == other_subject => these.is_subset(those),
+                (_, Test::OneOf(these), _, Test::OneOf(others)) if subject == other_subject => these.is_subset(others),
                 (_, _, _, Test::Present) if subject == other_subject => true,
-                (_, Test::Domain(these), _, Test::Domain(those)) if subject == other_subject => {
-                    these.exactly.iter().all(|domain| those.hold(domain))
-                        && these.below.iter().all(|domain| those.below.contains(domain))
+                (_, Test::Domain(these), _, Test::Domain(others)) if subject == other_subject => {
+                    these.exactly.iter().all(|domain| others.hold(domain))
+                        && these.below.iter().all(|domain| others.below.contains(domain))
                 }
                 (Subject::Email, Test::OneOf(these), Subject::EmailDomain, Test::Domain(domains)) => {
                     !these.is_empty()
@@ -232,7 +232,7 @@ fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
         .collect();
     together.iter().find_map(|condition| {
         let Condition::None(parts) = condition else { return None };
-        // `present: false` is about just those.
+        // `present: false` is about just these people.
         if parts.iter().all(|part| matches!(part, Condition::Is(_, Test::Present))) {
             return None;
         }

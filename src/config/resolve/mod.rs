@@ -28,7 +28,7 @@ mod token_endpoints;
 pub use session::is_key_name;
 
 use super::environment::Environment;
-use super::findings::{self, Code, Linted};
+use super::findings::Code;
 use super::parse::Parsed;
 use super::problem::{Fault, Finding, KeyPath};
 use super::run::{Config, Pages, SigningKeys};
@@ -42,7 +42,6 @@ use crate::server;
 use crate::signing::SigningKey;
 use crate::telemetry;
 use crate::web;
-use crate::web::cookies::SameSite;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::sync::Arc;
@@ -197,9 +196,6 @@ impl Resolver<'_> {
         let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
-        if cookies.as_ref().is_some_and(|cookies| cookies.same_site == SameSite::None) && login.origins.is_empty() {
-            self.idle(&root.key("cookies").key("same_site"), "does nothing: no other origin is in cors or csrf");
-        }
         let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
         let sign_out_answer =
             sign_out.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer));
@@ -249,29 +245,22 @@ impl Resolver<'_> {
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages = self.pages(&root.key("pages"), written);
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
-        if let (Some(table), Some(public_url), Some(provider)) = (&routes, &public_url, &provider) {
-            let linted = Linted {
-                routes: &std::mem::take(&mut self.routes),
-                table,
-                public_url,
-                aliases: &aliases,
-                provider,
-                preset: preset_of(written),
-                credentials: &book.all,
-                cors: cors.as_ref(),
-                same_site: cookies.as_ref().map(|cookies| cookies.same_site).unwrap_or_default(),
-            };
-            for found in findings::lint(&linted) {
-                self.found(found.code, &found.path, found.message);
-            }
-        }
-        let acceptances = self.acceptances(&root.key("accept"), written);
-        let decision_header = self.decision_header(&root.key("debug").key("decision_header"), written.debug.as_ref());
-        let server = server.map(|server| server::Settings { decision_header, ..server });
+        let together = review::Together {
+            table: routes.as_ref(),
+            public_url: public_url.as_ref(),
+            provider: provider.as_ref(),
+            aliases: &aliases,
+            credentials: &book.all,
+            cors: cors.as_ref(),
+            cookies: cookies.as_ref(),
+            origins: &login.origins,
+        };
+        self.together(written, &together);
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
         let provider = provider.map(|mut provider| {
-            let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
-            provider.parameters.extend(age);
+            provider
+                .parameters
+                .extend(session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string())));
             provider
         });
         Some(Config {
@@ -302,7 +291,7 @@ impl Resolver<'_> {
             findings: Vec::new(),
             written: serde_yaml::Value::Null,
             accepted: Vec::new(),
-            acceptances,
+            acceptances: self.acceptances(&root.key("accept"), written),
         })
     }
 
@@ -364,12 +353,6 @@ impl Resolver<'_> {
         let format = written.and_then(|log| log.format).unwrap_or_default();
         telemetry::Settings { format, level: level.to_owned() }
     }
-}
-
-/// Whose claims and levels people have.
-fn preset_of(written: &Written) -> Preset {
-    let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
-    providers.find_map(|provider| provider.preset).unwrap_or(Preset::Generic)
 }
 
 /// Whether this is an absolute path of one or more plain segments: nothing in it that could be

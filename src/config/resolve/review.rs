@@ -1,14 +1,59 @@
-//! Findings that are accepted, and what helps to find a mistake.
+//! What parts do together, findings that are accepted, and what helps to find a mistake.
 
 use super::Resolver;
-use crate::config::findings::{Acceptance, Code};
+use crate::config::findings::{self, Acceptance, Code, Linted};
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Written};
+use crate::config::written::{self, Preset, Written};
+use crate::gate::route::Table;
+use crate::web::cookies::{self, SameSite};
+use crate::web::cors;
+use crate::web::public_url::PublicUrl;
+use crate::{credentials, oidc};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
+/// What is looked at together once each part is resolved; none of those that are not right.
+pub(super) struct Together<'a> {
+    pub(super) table: Option<&'a Table>,
+    pub(super) public_url: Option<&'a PublicUrl>,
+    pub(super) provider: Option<&'a oidc::Settings>,
+    pub(super) aliases: &'a [(String, &'static str)],
+    pub(super) credentials: &'a [credentials::Settings],
+    pub(super) cors: Option<&'a cors::Settings>,
+    pub(super) cookies: Option<&'a cookies::Settings>,
+    pub(super) origins: &'a [PublicUrl],
+}
+
 impl Resolver<'_> {
+    /// Notes what parts that are right by themselves do together.
+    pub(super) fn together(&mut self, written: &Written, parts: &Together<'_>) {
+        let same_site = parts.cookies.map(|cookies| cookies.same_site).unwrap_or_default();
+        if same_site == SameSite::None && parts.origins.is_empty() {
+            let at = KeyPath::root().key("cookies").key("same_site");
+            self.idle(&at, "does nothing: no other origin is in cors or csrf");
+        }
+        let (Some(table), Some(public_url), Some(provider)) = (parts.table, parts.public_url, parts.provider) else {
+            return;
+        };
+        // Whose claims and levels people have.
+        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
+        let linted = Linted {
+            routes: &std::mem::take(&mut self.routes),
+            table,
+            public_url,
+            aliases: parts.aliases,
+            provider,
+            preset: providers.find_map(|provider| provider.preset).unwrap_or(Preset::Generic),
+            credentials: parts.credentials,
+            cors: parts.cors,
+            same_site,
+        };
+        for found in findings::lint(&linted) {
+            self.found(found.code, &found.path, found.message);
+        }
+    }
+
     pub(super) fn acceptances(&mut self, at: &KeyPath, written: &Written) -> Vec<Acceptance> {
         let mut acceptances = Vec::new();
         for (path, accept) in self.items(at, written.accept.as_ref()) {
@@ -40,7 +85,8 @@ impl Resolver<'_> {
     }
 
     /// The networks whose clients are told what decided.
-    pub(super) fn decision_header(&mut self, at: &KeyPath, written: Option<&written::Debug>) -> Vec<IpNet> {
+    pub(super) fn decision_header(&mut self, written: Option<&written::Debug>) -> Vec<IpNet> {
+        let at = &KeyPath::root().key("debug").key("decision_header");
         let mut networks = Vec::new();
         let list = written.and_then(|debug| debug.decision_header.as_ref());
         for (at, text) in self.items(at, list) {
