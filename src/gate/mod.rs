@@ -22,6 +22,7 @@ use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::origin::{self, Initiator, Origins};
+use crate::web::path::RequestPath;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
@@ -101,6 +102,14 @@ impl Case<'_, '_> {
     fn changes_something(&self) -> bool {
         changes_something(self.method, self.headers)
     }
+
+    /// The providers whose people its route takes.
+    fn providers(&self) -> Arc<[String]> {
+        match self.found {
+            Found::Route(_, route) => Arc::clone(&route.providers),
+            Found::Nothing | Found::Ambiguous => Arc::default(),
+        }
+    }
 }
 
 /// Whether a request's method, or one that an app may take in its place, is for changing something
@@ -123,6 +132,15 @@ pub enum Verdict<'g> {
         return_to: ReturnTo,
         /// Why it has no session; for the log.
         reason: NoSession,
+        /// The providers whose people the route takes; all where it names none.
+        providers: Arc<[String]>,
+    },
+    /// A person is told that the route is for people of another provider than theirs.
+    OtherProvider {
+        /// Its index.
+        index: usize,
+        /// Where they come back to when they have signed in there.
+        return_to: ReturnTo,
     },
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
@@ -424,10 +442,10 @@ impl Gate {
                 };
             }
             Decision::SignIn(reason) => {
-                // An address that cannot be carried through is no reason not to sign in.
-                let return_to =
-                    ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
-                return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
+                return Verdict::SignIn { return_to: self.way_back(case), reason, providers: case.providers() };
+            }
+            Decision::OtherProvider(index) => {
+                return Verdict::OtherProvider { index, return_to: self.way_back(case) };
             }
             Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
             Decision::Deny(denial) => return Verdict::Deny(denial),
@@ -445,6 +463,27 @@ impl Gate {
             is_preflight,
             bearer_ends_at: None,
         })
+    }
+
+    /// Where a browser comes back to. An address that cannot be carried through is no reason not to sign
+    /// in.
+    fn way_back(&self, case: &Case<'_, '_>) -> ReturnTo {
+        let return_to = ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
+        return_to.unwrap_or_else(|_| ReturnTo::root())
+    }
+
+    /// The providers whose people may open an address that a sign-in returns to; all where that is not
+    /// said, or the address is on another site.
+    pub fn providers_for(&self, return_to: &ReturnTo) -> Arc<[String]> {
+        let address = return_to.location(&self.public_url);
+        let found = url::Url::parse(&address).ok().and_then(|url| {
+            let (host, path) = (url.host_str()?, RequestPath::parse(url.path()).ok()?);
+            match self.routes.find(host, &Method::GET, &path) {
+                Found::Route(_, route) => Some(Arc::clone(&route.providers)),
+                Found::Nothing | Found::Ambiguous => None,
+            }
+        });
+        found.unwrap_or_default()
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.
@@ -481,10 +520,15 @@ impl Gate {
             of_people().filter(|(_, route)| gives(route)).collect()
         };
         let giving = gives.iter().map(about).find(|routes| !routes.is_empty())?;
-        let refused =
-            giving.into_iter().map(|(index, route)| Some((index, route.rules.judge(session.claims()).err()?)));
-        let refused: Vec<(usize, Refusal)> = refused.collect::<Option<_>>()?;
-        refused.first().map(|(index, refusal)| Denial::NotAdmitted(*index, *refusal))
+        let refused = giving.into_iter().map(|(index, route)| {
+            if !route.takes_people_of(session.provider()) {
+                return Some(Denial::OtherProvider(index));
+            }
+            let refusal = route.rules.judge(session.claims()).err()?;
+            Some(Denial::NotAdmitted(index, refusal))
+        });
+        let refused: Vec<Denial> = refused.collect::<Option<_>>()?;
+        refused.first().copied()
     }
 
     /// The route at `index`.
@@ -773,7 +817,7 @@ mod tests {
         for (target, expected) in [("/app/x?y=z", "/app/x?y=z"), (long.as_str(), "/")] {
             let navigate = vec![("sec-fetch-mode".to_owned(), "navigate".to_owned())];
             let return_to = judge(&gate, &("GET", target.to_owned(), navigate), |verdict| match verdict {
-                Verdict::SignIn { return_to, reason } => {
+                Verdict::SignIn { return_to, reason, .. } => {
                     assert_eq!(*reason, NoSession::Absent);
                     return_to.as_str().to_owned()
                 }

@@ -54,6 +54,8 @@ impl Permit<'_> {
 pub enum NotAdmitted {
     /// It has no session that holds.
     NoSession(NoSession),
+    /// They have signed in with a provider whose people the route does not take.
+    OtherProvider,
     /// The route takes bearer tokens alone, and there is none.
     NoBearer,
     /// Whoever it is, it is not one that the front proxy asks for.
@@ -98,6 +100,9 @@ pub fn admit<'s>(
         Access::Bearer => Err(NotAdmitted::NoBearer),
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
+            if !route.takes_people_of(session.provider()) {
+                return Err(NotAdmitted::OtherProvider);
+            }
             route.rules.judge(session.claims()).map_err(NotAdmitted::Rules)?;
             if constraints.admit(session.claims()) {
                 Ok(Permit { holder: Holder::Person(session) })

@@ -7,6 +7,7 @@
 use super::rules::Rules;
 use crate::web::path::RequestPath;
 use http::Method;
+use std::sync::Arc;
 
 /// Who may pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -68,6 +69,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
+    /// The names of the providers whose people may pass, where not all may.
+    pub providers: Arc<[String]>,
     /// What is asked of whoever passes besides.
     pub rules: Rules,
     /// Which bearer tokens are taken: indices among the rules of `bearer::Bearers`.
@@ -336,6 +339,7 @@ impl Route {
             host: None,
             methods: Vec::new(),
             access,
+            providers: Arc::default(),
             rules: Rules::default(),
             bearer: Vec::new(),
             upstream: None,
@@ -346,6 +350,11 @@ impl Route {
             session_cookie: SessionCookie::default(),
             csrf: Csrf::default(),
         }
+    }
+
+    /// Whether people pass who have signed in with this provider, as far as that is concerned.
+    pub fn takes_people_of(&self, provider: &str) -> bool {
+        self.providers.is_empty() || self.providers.iter().any(|name| name == provider)
     }
 
     fn is_for(&self, host: &str, method: &Method) -> bool {
@@ -369,6 +378,7 @@ impl Route {
         self.access != Access::Public
             && (self.access != other.access
                 || other.bearer.iter().any(|rule| !self.bearer.contains(rule))
+                || (!self.providers.is_empty() && self.providers != other.providers)
                 || (!self.rules.is_empty() && self.rules != other.rules))
     }
 
@@ -387,7 +397,6 @@ impl Route {
 mod tests {
     use super::*;
     use crate::gate::rules::{Condition, Rule, Subject, Test};
-    use std::sync::Arc;
 
     fn route(text: &str) -> Route {
         // "GET,POST host/path", each part but the path optional

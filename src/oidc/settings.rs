@@ -3,6 +3,8 @@
 //! `config` makes these; nothing here is as written by hand. Names are those of the specifications.
 
 use crate::secret::SecretString;
+use crate::web::domain::DomainOwners;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -42,6 +44,9 @@ pub struct Settings {
     pub clock_leeway: Duration,
     /// How long one call to the provider may take.
     pub timeout: Duration,
+    /// To which of the site's providers the domains of e-mail addresses belong: of an address at
+    /// another one's domain this provider's word does not count.
+    pub domain_owners: Arc<DomainOwners>,
 }
 
 /// Where a provider's endpoints come from.

@@ -97,7 +97,7 @@ impl Bench {
                 is_ready: Arc::new(move || is_ready.load(Ordering::Relaxed)),
                 keys_to_delete: Arc::new(|| 0),
                 sessions: Arc::new(sessions),
-                provider: "proconnect".to_owned(),
+                providers: vec![("proconnect".to_owned(), Arc::new(|| true))],
             }],
             token: token.map(SecretString::from),
             pages: Pages::new(&Branding::default(), "", ProviderKind::Other, true),
