@@ -19,6 +19,7 @@ use std::sync::Arc;
 use vestibule::clock::Timestamp;
 use vestibule::config::{self, Config, Environment, Unreadable};
 use vestibule::gate::headers::Headers;
+use vestibule::gate::rules::Circumstances;
 use vestibule::gate::{Gate, Verdict};
 use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyRing, Purpose};
@@ -130,6 +131,7 @@ fn resident() -> usize {
 fn decisions(criterion: &mut Criterion) {
     let random = SystemRandom::new();
     let now = Timestamp::from_unix(Vector::value("now").parse().expect("seconds"));
+    let at = Circumstances { now, client: None };
     let config = config();
     let ring = KeyRing::new(&config.keys).expect("one key");
     let (gate, _) = gate(config);
@@ -153,7 +155,7 @@ fn decisions(criterion: &mut Criterion) {
     let clean = CleanRequest::inspect(&parts, b"/chat?room=7", &[b'x'; 900]).expect("clean");
     for (name, gate) in [("none", &gate), ("a million", &crowded)] {
         group.bench_function(format!("decision: session, revocations: {name}"), |bencher| {
-            bencher.iter(|| gate.judge(black_box(&clean), black_box(now), &random));
+            bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random));
         });
     }
 
@@ -165,15 +167,15 @@ fn decisions(criterion: &mut Criterion) {
     for (name, target, session, forwards) in cases {
         let parts = request(target, session);
         let clean = CleanRequest::inspect(&parts, target.as_bytes(), &[b'x'; 900]).expect("clean");
-        assert_eq!(matches!(gate.judge(&clean, now, &random), Verdict::Forward(_)), forwards, "{name}");
-        group.bench_function(name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(now), &random)));
+        assert_eq!(matches!(gate.judge(&clean, at, &random), Verdict::Forward(_)), forwards, "{name}");
+        group.bench_function(name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random)));
     }
 
     let parts = request("/chat?room=7", true);
     group.bench_function("hygiene and decision: session", |bencher| {
         bencher.iter(|| {
             let clean = CleanRequest::inspect(black_box(&parts), b"/chat?room=7", &[b'x'; 900]).expect("clean");
-            gate.judge(&clean, black_box(now), &random)
+            gate.judge(&clean, black_box(at), &random)
         });
     });
 

@@ -12,12 +12,12 @@ use crate::fetch::{Fetch, FetchUnavailable};
 use crate::gate::Gate;
 use crate::gate::headers::Headers;
 use crate::login::Login;
-use crate::oidc::Provider;
+use crate::oidc::Providers;
 use crate::pages::{Branding, Pages, ProviderKind};
 use crate::random::Random;
 use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
-use crate::session::{Refresher, Sessions};
+use crate::session::{KnownProviders, Refresher, Sessions};
 use crate::store;
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
@@ -68,6 +68,9 @@ pub enum StartError {
     /// A credential cannot be had.
     #[error(transparent)]
     Credentials(#[from] credentials::StartError),
+    /// No provider; `config` refuses that, other callers may not.
+    #[error("there is no provider")]
+    NoProvider,
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
@@ -157,7 +160,15 @@ impl Site {
         let site = config.cookies.domain.as_deref().unwrap_or(public_url.origin());
         // So is one of another name: its store is another as well, which knows nothing of who signed out.
         let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let site = format!(" {site} {}{name}", config.provider.client_id);
+        let known = config.providers.iter();
+        let known = known.map(|one| (one.name.as_str(), one.issuer.as_str(), one.client_id.as_str()));
+        let known = KnownProviders::new(known);
+        // Of several each session says itself with which it began: one may come or go, and the others' go on.
+        let client = match config.providers.as_slice() {
+            [only] => only.client_id.as_str(),
+            _ => "\0",
+        };
+        let site = format!(" {site} {client}{name}");
         let ring = Arc::new(KeyRing::of_site(&config.keys, &site).ok_or(StartError::NoKey)?);
         let cookies = Cookies::new(&public_url, &config.cookies);
         let (settings, on_down) = (config.session, config.on_store_down);
@@ -170,21 +181,24 @@ impl Site {
             Arc::clone(&store),
             on_down,
         );
-        let sessions = Arc::new(sessions);
-        let over_https = public_url.is_secure() && config.provider.issuer.starts_with("https:");
-        let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
+        let of_several = known.are_several();
+        let sessions = Arc::new(sessions.of_providers(known));
+        let over_https =
+            public_url.is_secure() && config.providers.iter().all(|provider| provider.issuer.starts_with("https:"));
+        let providers = Providers::new(config.providers, fetch).ok_or(StartError::NoProvider)?;
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
-            Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), fetch, &files, random)?;
+            Credentials::new(config.credentials, &sessions, &store, providers.clone(), fetch, &files, random)?;
         let credentials = Arc::new(credentials);
         let bearers = Bearers::new(config.bearers, kept_by_callers, fetch);
-        let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(random));
+        let refresher = Refresher::new(Arc::clone(&sessions), providers.clone(), Arc::clone(random));
         let refresher = Arc::new(refresher);
         let return_hosts = config.login.return_hosts.clone();
+        let by_address = !config.login.domain_owners.is_empty();
         let origins = Origins::new(public_url.clone(), config.login.origins.clone());
         let login = Login::new(
             config.login,
-            provider,
+            providers,
             Arc::clone(&sessions),
             Arc::clone(&ring),
             cookies,
@@ -194,13 +208,22 @@ impl Site {
 
         let branding = Branding { application: config.pages.application, contact: config.pages.contact };
         let provider_kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };
+        let proconnect = match login.providers().only() {
+            Some(only) if config.pages.proconnect => vec![only.settings().name.clone()],
+            _ => {
+                let named = config.pages.providers.iter();
+                named.filter(|named| named.kind == ProviderKind::ProConnect).map(|named| named.name.clone()).collect()
+            }
+        };
+        let pages = Pages::new(&branding, prefix.as_str(), provider_kind, over_https)
+            .of_providers(config.pages.providers, by_address);
         let endpoints = Endpoints {
             login: Arc::new(login),
             sessions: Arc::clone(&sessions),
             refresher: Arc::clone(&refresher),
             credentials: Arc::clone(&credentials),
-            pages: Pages::new(&branding, prefix.as_str(), provider_kind, over_https),
-            provider_kind,
+            pages,
+            proconnect,
             public_url: public_url.clone(),
             prefix: prefix.clone(),
             clock: clock.clone(),
@@ -208,7 +231,8 @@ impl Site {
             metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
         };
-        let gate = Gate::new(config.routes, Headers::new(config.identity), Arc::clone(&sessions), public_url, prefix)
+        let headers = Headers::new(config.identity).telling_providers_apart(of_several);
+        let gate = Gate::new(config.routes, headers, Arc::clone(&sessions), public_url, prefix)
             .returning_to(return_hosts)
             .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
         let files = Arc::new(config.key_files);

@@ -19,7 +19,7 @@
 use super::constraints::Constraints;
 use super::policy::{NotAdmitted, Permit, admit, admit_caller};
 use super::route::Found;
-use super::rules::Refusal;
+use super::rules::{Circumstances, Refusal};
 use crate::bearer::{Caller, Fault};
 use crate::session::{NoSession, Session};
 use crate::web::kind::Kind;
@@ -90,13 +90,14 @@ pub enum Denial {
 }
 
 /// Decides. `session` is what the request's cookie gave, already checked at the present moment;
-/// `constraints` what a front proxy asks for besides the route;
+/// `constraints` what a front proxy asks for besides the route; `at` the circumstances;
 /// `asks` whether the provider or the store has to be asked about it, and was not yet.
 pub fn decide<'a>(
     kind: Kind,
     found: Found<'_>,
     constraints: &Constraints,
     session: Result<&'a Session<'a>, NoSession>,
+    at: Circumstances,
     asks: bool,
 ) -> Decision<'a> {
     let (index, route) = match found {
@@ -108,7 +109,7 @@ pub fn decide<'a>(
         // It changes nothing, and what it asks about is judged when it comes.
         return Decision::Forward(index, Permit::to_ask());
     }
-    let reason = match admit(route, constraints, session) {
+    let reason = match admit(route, constraints, session, at) {
         // Not for those who need not be anybody: they would wait for nothing.
         Ok(_) if asks && session.is_ok() => return Decision::Refresh,
         Ok(permit) => return Decision::Forward(index, permit),
@@ -138,13 +139,14 @@ pub fn decide_by_bearer<'a>(
     found: Found<'_>,
     constraints: &Constraints,
     caller: Result<&'a Caller, Fault>,
+    at: Circumstances,
 ) -> Decision<'a> {
     let (index, route) = match found {
         Found::Route(index, route) => (index, route),
         Found::Nothing => return Decision::Deny(Denial::NoRoute),
         Found::Ambiguous => return Decision::Deny(Denial::AmbiguousPath),
     };
-    match caller.map(|caller| admit_caller(route, constraints, caller)) {
+    match caller.map(|caller| admit_caller(route, constraints, caller, at)) {
         Ok(Ok(permit)) => Decision::Forward(index, permit),
         Ok(Err(NotAdmitted::Constraints)) => Decision::Deny(Denial::NotAllowed),
         Ok(Err(NotAdmitted::Rules(refusal))) => Decision::Deny(Denial::NotAdmitted(index, refusal)),
@@ -162,6 +164,7 @@ mod tests {
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
 
+    const AT: Circumstances = Circumstances { now: START, client: None };
     const KINDS: [Kind; 3] = [Kind::Navigation, Kind::Submission, Kind::Program];
     const REASONS: [NoSession; 13] = [
         NoSession::Absent,
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn without_a_session_nothing_is_forwarded_on_a_route_for_the_signed_in() {
         all(|kind, found, access, session| {
-            let forwards = matches!(decide(kind, found, &NONE, session, false), Decision::Forward(..));
+            let forwards = matches!(decide(kind, found, &NONE, session, AT, false), Decision::Forward(..));
             let expected = match access {
                 Some(Access::Public) => true,
                 Some(Access::SignedIn) => session.is_ok(),
@@ -224,7 +227,7 @@ mod tests {
     fn a_session_that_the_front_proxy_does_not_ask_for_is_forwarded_on_public_routes_alone() {
         let nobody = Constraints::parse("allowed_groups=nobody");
         all(|kind, found, access, session| {
-            let decision = decide(kind, found, &nobody, session, false);
+            let decision = decide(kind, found, &nobody, session, AT, false);
             match (access, session) {
                 (Some(Access::SignedIn), Ok(_)) => assert!(matches!(decision, Decision::Deny(Denial::NotAllowed))),
                 (Some(Access::SignedIn), Err(_)) => assert!(!matches!(decision, Decision::Forward(..))),
@@ -251,7 +254,7 @@ mod tests {
         {
             let route = of(names);
             for (kind, asks) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, !passes)]) {
-                let decision = decide(kind, Found::Route(4, &route), &NONE, Ok(&session), asks);
+                let decision = decide(kind, Found::Route(4, &route), &NONE, Ok(&session), AT, asks);
                 match (kind, decision) {
                     (_, Decision::Forward(4, permit)) if passes => assert!(permit.person().is_some()),
                     (Kind::Navigation, Decision::OtherProvider(4)) if !passes => {}
@@ -260,9 +263,10 @@ mod tests {
                 }
             }
             // Nobody is led to sign in by it who has no session at all, and a bearer token is not a session.
-            let without = decide(Kind::Navigation, Found::Route(4, &route), &NONE, Err(NoSession::Absent), false);
+            let without = decide(Kind::Navigation, Found::Route(4, &route), &NONE, Err(NoSession::Absent), AT, false);
             assert!(matches!(without, Decision::SignIn(NoSession::Absent)));
-            let by_bearer = decide_by_bearer(Found::Route(4, &route), &NONE, Ok(&caller(1)));
+            let caller = caller(1);
+            let by_bearer = decide_by_bearer(Found::Route(4, &route), &NONE, Ok(&caller), AT);
             assert!(matches!(by_bearer, Decision::Forward(..)));
         }
     }
@@ -270,7 +274,7 @@ mod tests {
     #[test]
     fn a_permit_names_whom_the_session_names_and_nobody_else() {
         all(|kind, found, _, session| {
-            if let Decision::Forward(index, permit) = decide(kind, found, &NONE, session, false) {
+            if let Decision::Forward(index, permit) = decide(kind, found, &NONE, session, AT, false) {
                 assert_eq!((index, permit.person()), (4, session.ok()));
             }
         });
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_route_is_refused_whoever_sends_it() {
-        all(|kind, found, access, session| match (found, decide(kind, found, &NONE, session, false)) {
+        all(|kind, found, access, session| match (found, decide(kind, found, &NONE, session, AT, false)) {
             (Found::Nothing, decision) => assert!(matches!(decision, Decision::Deny(Denial::NoRoute))),
             (Found::Ambiguous, decision) => assert!(matches!(decision, Decision::Deny(Denial::AmbiguousPath))),
             (Found::Route(..), _) => assert!(access.is_some()),
@@ -289,7 +293,7 @@ mod tests {
     fn a_request_without_a_session_is_answered_as_its_kind_can_understand() {
         all(|kind, found, access, session| {
             let (Some(Access::SignedIn), Err(reason)) = (access, session) else { return };
-            match (kind, decide(kind, found, &NONE, session, false)) {
+            match (kind, decide(kind, found, &NONE, session, AT, false)) {
                 (_, Decision::Deny(denial)) if reason == NoSession::OtherSite => assert_eq!(denial, Denial::OtherSite),
                 (Kind::Navigation, Decision::SignIn(why)) => assert_eq!(why, reason),
                 (Kind::Submission, Decision::Deny(denial)) => assert_eq!(denial, Denial::FormWithoutSession(reason)),
@@ -303,7 +307,7 @@ mod tests {
     #[test]
     fn what_has_to_be_asked_first_is_asked_wherever_the_session_counts_and_nowhere_else() {
         all(|kind, found, access, session| {
-            let asks = matches!(decide(kind, found, &NONE, session, true), Decision::Refresh);
+            let asks = matches!(decide(kind, found, &NONE, session, AT, true), Decision::Refresh);
             let counts = match access {
                 Some(Access::Public) => session.is_ok(),
                 Some(Access::SignedIn) => true,
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn a_bearer_token_passes_where_the_route_names_the_rule_that_verified_it_and_nowhere_else() {
         all_by_bearer(|found, shown| {
-            let decision = decide_by_bearer(found, &NONE, shown);
+            let decision = decide_by_bearer(found, &NONE, shown, AT);
             let expected =
                 matches!(found, Found::Route(..)) && shown.is_ok_and(|caller| [1, 3].contains(&caller.rule()));
             assert_eq!(matches!(decision, Decision::Forward(..)), expected, "{found:?} {shown:?}");
@@ -355,7 +359,7 @@ mod tests {
         let nobody = Constraints::parse("allowed_groups=nobody");
         let robots = Constraints::parse("allowed_groups=robots&allowed_email_domains=example.fr");
         let route = Route { bearer: vec![1], ..route(Access::SignedIn) };
-        let by = |constraints| decide_by_bearer(Found::Route(4, &route), constraints, Ok(&caller(1))).denial();
+        let by = |constraints| decide_by_bearer(Found::Route(4, &route), constraints, Ok(&caller(1)), AT).denial();
         assert_eq!(by(&nobody), Some(Denial::NotAllowed));
         assert_eq!(by(&robots), None);
     }
@@ -364,13 +368,13 @@ mod tests {
     fn a_bearer_route_asks_for_a_bearer_and_a_mixed_one_offers_both() {
         let mixed = Route { bearer: vec![1], ..route(Access::SignedIn) };
         for reason in REASONS {
-            let program = decide(Kind::Program, Found::Route(4, &mixed), &NONE, Err(reason), false);
+            let program = decide(Kind::Program, Found::Route(4, &mixed), &NONE, Err(reason), AT, false);
             match program {
                 Decision::Unavailable(_) => assert!(reason.is_outage()),
                 Decision::Deny(Denial::OtherSite) => assert_eq!(reason, NoSession::OtherSite),
                 decision => assert_eq!(decision.denial(), Some(Denial::NeitherSessionNorBearer(reason))),
             }
-            let navigation = decide(Kind::Navigation, Found::Route(4, &mixed), &NONE, Err(reason), false);
+            let navigation = decide(Kind::Navigation, Found::Route(4, &mixed), &NONE, Err(reason), AT, false);
             let led = matches!(navigation, Decision::SignIn(_) | Decision::Unavailable(_));
             assert!(led || reason == NoSession::OtherSite, "{navigation:?}");
         }

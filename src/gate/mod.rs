@@ -32,7 +32,7 @@ use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
-use rules::{Explanation, Refusal};
+use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -240,14 +240,15 @@ impl Gate {
         Self { origins, passes_preflights, ..self }
     }
 
-    /// Judges a request at the moment `now`.
-    pub fn judge(&self, request: &CleanRequest<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
+    /// Judges a request in these circumstances.
+    pub fn judge(&self, request: &CleanRequest<'_>, at: Circumstances, random: &dyn Random) -> Verdict<'_> {
         let case = self.case(request);
-        if let Some(verdict) = case.asks_about_bearer() {
+        if let Some(verdict) = case.asks_about_bearer(at) {
             return verdict;
         }
-        let opened = self.sessions.open(case.headers, now).and_then(|opened| self.unless_borrowed(&case, opened, now));
-        self.verdict(&case, opened, Asked::NotYet, now, random)
+        let opened = self.sessions.open(case.headers, at.now);
+        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, at.now));
+        self.verdict(&case, opened, Asked::NotYet, at, random)
     }
 
     /// The rules by which the client certificate of its connection may let a request pass: those of
@@ -266,8 +267,13 @@ impl Gate {
 
     /// Judges a request with what came of verifying its bearer token, or with the holder of its
     /// certificate.
-    pub fn judge_bearer(&self, request: &CleanRequest<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
-        self.case(request).by_bearer(caller)
+    pub fn judge_bearer(
+        &self,
+        request: &CleanRequest<'_>,
+        caller: Result<&Caller, Fault>,
+        at: Circumstances,
+    ) -> Verdict<'_> {
+        self.case(request).by_bearer(caller, at)
     }
 
     /// Judges it again with what came of asking: the session as it is now, or why there is none.
@@ -275,27 +281,27 @@ impl Gate {
         &self,
         request: &CleanRequest<'_>,
         session: Result<OpenedSession, NoSession>,
-        now: Timestamp,
+        at: Circumstances,
         random: &dyn Random,
     ) -> Verdict<'_> {
-        self.verdict(&self.case(request), session, Asked::Once, now, random)
+        self.verdict(&self.case(request), session, Asked::Once, at, random)
     }
 
-    /// Answers a question at the moment `now`, in the terms of a request: `Forward` is yes.
-    pub fn consult(&self, question: &Question<'_>, now: Timestamp, random: &dyn Random) -> Verdict<'_> {
+    /// Answers a question in these circumstances, in the terms of a request: `Forward` is yes.
+    pub fn consult(&self, question: &Question<'_>, at: Circumstances, random: &dyn Random) -> Verdict<'_> {
         let case = match self.case_of(question) {
             Ok(case) => case,
             Err(denial) => return Verdict::Deny(denial),
         };
-        if let Some(verdict) = case.asks_about_bearer() {
+        if let Some(verdict) = case.asks_about_bearer(at) {
             return verdict;
         }
         let opened = match question.about {
-            About::Session(headers) => self.sessions.open_shown(headers, now),
-            About::Request { .. } => self.sessions.open(case.headers, now),
+            About::Session(headers) => self.sessions.open_shown(headers, at.now),
+            About::Request { .. } => self.sessions.open(case.headers, at.now),
         };
-        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, now));
-        self.verdict(&case, opened, Asked::NotYet, now, random)
+        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, at.now));
+        self.verdict(&case, opened, Asked::NotYet, at, random)
     }
 
     /// The same again with what came of asking.
@@ -303,19 +309,24 @@ impl Gate {
         &self,
         question: &Question<'_>,
         session: Result<OpenedSession, NoSession>,
-        now: Timestamp,
+        at: Circumstances,
         random: &dyn Random,
     ) -> Verdict<'_> {
         match self.case_of(question) {
-            Ok(case) => self.verdict(&case, session, Asked::Once, now, random),
+            Ok(case) => self.verdict(&case, session, Asked::Once, at, random),
             Err(denial) => Verdict::Deny(denial),
         }
     }
 
     /// Answers a question with what came of verifying the bearer token of the request.
-    pub fn consult_bearer(&self, question: &Question<'_>, caller: Result<&Caller, Fault>) -> Verdict<'_> {
+    pub fn consult_bearer(
+        &self,
+        question: &Question<'_>,
+        caller: Result<&Caller, Fault>,
+        at: Circumstances,
+    ) -> Verdict<'_> {
         match self.case_of(question) {
-            Ok(case) => case.by_bearer(caller),
+            Ok(case) => case.by_bearer(caller, at),
             Err(denial) => Verdict::Deny(denial),
         }
     }
@@ -411,9 +422,10 @@ impl Gate {
         case: &Case<'g, '_>,
         opened: Result<OpenedSession, NoSession>,
         asked: Asked,
-        now: Timestamp,
+        at: Circumstances,
         random: &dyn Random,
     ) -> Verdict<'g> {
+        let now = at.now;
         let session = match &opened {
             Ok(opened) => self.sessions.read(opened, now),
             Err(reason) => Err(*reason),
@@ -423,7 +435,7 @@ impl Gate {
         let asks = asked == Asked::NotYet && opened.as_ref().is_ok_and(wants_refresh);
         // `session` borrows from `opened`, which leaves with the verdict: what is needed of it is
         // worked out first.
-        let (index, identity, id, renewal) = match decide(case.kind, case.found, case.constraints, held, asks) {
+        let (index, identity, id, renewal) = match decide(case.kind, case.found, case.constraints, held, at, asks) {
             Decision::Forward(index, permit) => {
                 let mut renewal = match (permit.person(), &opened) {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
@@ -514,7 +526,13 @@ impl Gate {
 
     /// Why the rules keep a person from what only some routes give, where no request for one of those is
     /// judged: each of the routes keeps them out by which the first of `gives` holds that is about any.
-    pub fn keeps_from(&self, session: &Session<'_>, gives: &[&dyn Fn(&Route) -> bool]) -> Option<Denial> {
+    pub fn keeps_from(
+        &self,
+        session: &Session<'_>,
+        at: Circumstances,
+        gives: &[&dyn Fn(&Route) -> bool],
+    ) -> Option<Denial> {
+        let asker = Asker::of(session, at);
         let of_people = || self.routes.iter().enumerate().filter(|(_, route)| route.access != Access::Bearer);
         let about = |gives: &&dyn Fn(&Route) -> bool| -> Vec<(usize, &Route)> {
             of_people().filter(|(_, route)| gives(route)).collect()
@@ -524,7 +542,7 @@ impl Gate {
             if !route.takes_people_of(session.provider()) {
                 return Some(Denial::OtherProvider(index));
             }
-            let refusal = route.rules.judge(session.claims()).err()?;
+            let refusal = route.rules.judge(&asker).err()?;
             Some(Denial::NotAdmitted(index, refusal))
         });
         let refused: Vec<Denial> = refused.collect::<Option<_>>()?;
@@ -545,7 +563,7 @@ impl Gate {
 impl<'g> Case<'g, '_> {
     /// What a bearer token in the request asks for before its cookie is looked at; none where the
     /// route takes none, or the request shows none. A token of a route is nothing to another.
-    fn asks_about_bearer(&self) -> Option<Verdict<'g>> {
+    fn asks_about_bearer(&self, at: Circumstances) -> Option<Verdict<'g>> {
         let Found::Route(_, route) = self.found else { return None };
         // A preflight asks, and is nobody's.
         if route.bearer.is_empty() || self.kind == Kind::Preflight {
@@ -553,17 +571,17 @@ impl<'g> Case<'g, '_> {
         }
         if self.shows_token {
             // A person's, and no rule's to verify: no issuer is shown one.
-            return (route.access == Access::Bearer).then(|| self.by_bearer(Err(Fault::Token)));
+            return (route.access == Access::Bearer).then(|| self.by_bearer(Err(Fault::Token), at));
         }
         match presented(self.headers) {
             Ok(None) => None,
             Ok(Some(token)) => Some(Verdict::Verify { token, rules: &route.bearer }),
-            Err(_) => Some(self.by_bearer(Err(Fault::Request))),
+            Err(_) => Some(self.by_bearer(Err(Fault::Request), at)),
         }
     }
 
-    fn by_bearer(&self, caller: Result<&Caller, Fault>) -> Verdict<'g> {
-        match (decide_by_bearer(self.found, self.constraints, caller), self.found) {
+    fn by_bearer(&self, caller: Result<&Caller, Fault>, at: Circumstances) -> Verdict<'g> {
+        match (decide_by_bearer(self.found, self.constraints, caller, at), self.found) {
             (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
                 index,
                 route,
@@ -591,6 +609,8 @@ mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     use std::cell::Cell;
+
+    const AT: Circumstances = Circumstances { now: START, client: None };
 
     fn gate() -> Gate {
         let route = |path: &str, access, methods: &[Method]| Route {
@@ -632,7 +652,7 @@ mod tests {
         }
         let parts = request.body(()).ok()?.into_parts().0;
         let request = CleanRequest::inspect(&parts, target.as_bytes(), b"").ok()?;
-        Some(look(&gate.judge(&request, START, &SystemRandom::new())))
+        Some(look(&gate.judge(&request, AT, &SystemRandom::new())))
     }
 
     /// Method, target and headers of a request.
@@ -783,7 +803,7 @@ mod tests {
             let request = http::Request::get(path).header("host", "playground.example.gouv.fr");
             let parts = request.header("cookie", good_cookie(&gate)).body(()).unwrap().into_parts().0;
             let request = CleanRequest::inspect(&parts, path.as_bytes(), b"").unwrap();
-            match gate.judge_bearer(&request, Ok(caller)) {
+            match gate.judge_bearer(&request, Ok(caller), AT) {
                 Verdict::Forward(Forward { session: None, opened: None, renewal, identity, .. }) => {
                     assert!(renewal.is_empty());
                     let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();

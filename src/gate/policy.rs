@@ -5,7 +5,7 @@
 
 use super::constraints::Constraints;
 use super::route::{Access, Route};
-use super::rules::Refusal;
+use super::rules::{Asker, Circumstances, Refusal};
 use crate::bearer::Caller;
 use crate::session::{NoSession, Session};
 
@@ -73,12 +73,14 @@ pub fn admit_caller<'s>(
     route: &Route,
     constraints: &Constraints,
     caller: &'s Caller,
+    at: Circumstances,
 ) -> Result<Permit<'s>, NotAdmitted> {
     if !route.bearer.contains(&caller.rule()) {
         return Err(NotAdmitted::NoBearer);
     }
     let claims = caller.claims().view();
-    route.rules.judge(&claims).map_err(NotAdmitted::Rules)?;
+    let asker = Asker { claims: &claims, provider: None, authenticated_at: None, at };
+    route.rules.judge(&asker).map_err(NotAdmitted::Rules)?;
     if constraints.admit(&claims) {
         Ok(Permit { holder: Holder::Caller(caller) })
     } else {
@@ -94,6 +96,7 @@ pub fn admit<'s>(
     route: &Route,
     constraints: &Constraints,
     session: Result<&'s Session<'s>, NoSession>,
+    at: Circumstances,
 ) -> Result<Permit<'s>, NotAdmitted> {
     match route.access {
         Access::Public => Ok(Permit { holder: session.ok().map_or(Holder::Nobody, Holder::Person) }),
@@ -103,7 +106,7 @@ pub fn admit<'s>(
             if !route.takes_people_of(session.provider()) {
                 return Err(NotAdmitted::OtherProvider);
             }
-            route.rules.judge(session.claims()).map_err(NotAdmitted::Rules)?;
+            route.rules.judge(&Asker::of(session, at)).map_err(NotAdmitted::Rules)?;
             if constraints.admit(session.claims()) {
                 Ok(Permit { holder: Holder::Person(session) })
             } else {

@@ -10,10 +10,43 @@
 //! | `allow` | one of these holds |
 
 use crate::claims::{ClaimValue, ClaimsView};
+use crate::clock::Timestamp;
+use crate::session::Session;
 use crate::web::domain;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
+
+/// In which circumstances a request is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The present moment.
+    pub now: Timestamp,
+    /// The client's address, as far as it can be known.
+    pub client: Option<IpAddr>,
+}
+
+/// Whom the rules are asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// What was verified of them.
+    pub claims: &'a ClaimsView<'a>,
+    /// The name of the provider that they have signed in with; none of whoever shows a bearer token.
+    pub provider: Option<&'a str>,
+    /// When they proved who they are to the provider (`auth_time`), where it said so.
+    pub authenticated_at: Option<Timestamp>,
+    /// When, and from where, they ask.
+    pub at: Circumstances,
+}
+
+impl<'a> Asker<'a> {
+    /// Whoever has this session.
+    pub fn of(session: &'a Session<'a>, at: Circumstances) -> Self {
+        let (claims, provider) = (session.claims(), Some(session.provider()));
+        Self { claims, provider, authenticated_at: session.authenticated_at(), at }
+    }
+}
 
 /// The rules of a route. Without any it is open to whoever is signed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +103,8 @@ pub enum Subject {
     EmailDomain,
     /// The e-mail address, in lower case.
     Email,
+    /// The provider that they have signed in with, by its name here.
+    Provider,
     /// The SIREN: its own claim, or else the first nine digits of the SIRET.
     Siren,
 }
@@ -142,19 +177,19 @@ impl Rules {
         self.require.is_empty() && self.allow.is_empty() && self.deny.is_empty()
     }
 
-    /// Judges somebody by their claims.
+    /// Judges somebody.
     ///
     /// # Errors
     /// Which rule keeps them out; `deny` before `require` before `allow`.
-    pub fn judge(&self, claims: &ClaimsView<'_>) -> Result<(), Refusal> {
+    pub fn judge(&self, asker: &Asker<'_>) -> Result<(), Refusal> {
         let refusal = |list, rule| Err(Refusal { list, rule });
-        if let Some(denied) = self.deny.iter().position(|rule| rule.condition.holds(claims)) {
+        if let Some(denied) = self.deny.iter().position(|rule| rule.condition.holds(asker)) {
             return refusal(List::Deny, Some(denied));
         }
-        if let Some(missed) = self.require.iter().position(|rule| !rule.condition.holds(claims)) {
+        if let Some(missed) = self.require.iter().position(|rule| !rule.condition.holds(asker)) {
             return refusal(List::Require, Some(missed));
         }
-        if !self.allow.is_empty() && !self.allow.iter().any(|rule| rule.condition.holds(claims)) {
+        if !self.allow.is_empty() && !self.allow.iter().any(|rule| rule.condition.holds(asker)) {
             return refusal(List::Allow, None);
         }
         Ok(())
@@ -202,13 +237,14 @@ impl Rules {
 }
 
 impl Condition {
-    /// Whether it holds for somebody with these claims.
-    pub fn holds(&self, claims: &ClaimsView<'_>) -> bool {
+    /// Whether it holds for somebody.
+    pub fn holds(&self, asker: &Asker<'_>) -> bool {
         match self {
-            Self::All(all) => all.iter().all(|one| one.holds(claims)),
-            Self::Any(any) => any.iter().any(|one| one.holds(claims)),
-            Self::None(none) => !none.iter().any(|one| one.holds(claims)),
-            Self::Is(subject, test) => test.passes(&subject.values(claims)),
+            Self::All(all) => all.iter().all(|one| one.holds(asker)),
+            Self::Any(any) => any.iter().any(|one| one.holds(asker)),
+            Self::None(none) => !none.iter().any(|one| one.holds(asker)),
+            Self::Is(Subject::Provider, test) => test.passes(asker.provider.map(Cow::Borrowed).as_slice()),
+            Self::Is(subject, test) => test.passes(&subject.values(asker.claims)),
         }
     }
 
@@ -232,6 +268,7 @@ impl Subject {
             Self::Groups => "groups",
             Self::EmailDomain => "email_domain",
             Self::Email => "email",
+            Self::Provider => "provider",
             Self::Siren => "siren",
         }
     }
@@ -244,6 +281,7 @@ impl Subject {
             }
             Self::Groups => crate::claims::GROUPS.to_vec(),
             Self::EmailDomain | Self::Email => vec!["email"],
+            Self::Provider => Vec::new(),
             Self::Siren => vec!["siren", "siret"],
         }
     }
@@ -256,6 +294,8 @@ impl Subject {
                 Some(value) => plain(value.values()),
                 None => below(claims, name).unwrap_or_default(),
             },
+            // No claim says it.
+            Self::Provider => Vec::new(),
             Self::Groups => plain(claims.groups()),
             // One address; with several nobody can say which is meant.
             Self::Email => claims.text("email").map(folded).unwrap_or_default(),
@@ -328,8 +368,32 @@ mod tests {
         Condition::Is(Subject::Claim(name.to_owned()), test)
     }
 
+    /// Somebody of these claims, nowhere and at no particular moment.
+    #[test]
+    fn a_provider_is_the_one_of_the_session_whatever_a_claim_says() {
+        let claims = Claims::from_json(json!({"sub": "s", "provider": "claimed"}).as_object().unwrap());
+        let view = claims.view();
+        let is = |name: &str| Condition::Is(Subject::Provider, Test::OneOf(set(&[name, "third"])));
+        for (provider, name, expected) in [
+            (Some("one"), "one", true),
+            (Some("one"), "two", false),
+            (Some("one"), "claimed", false),
+            (None, "one", false),
+            (None, "", false),
+            (Some(""), "", false),
+        ] {
+            let asker = Asker { provider, ..asker(&view) };
+            assert_eq!(is(name).holds(&asker), expected, "{provider:?} {name}");
+        }
+    }
+
+    fn asker<'a>(claims: &'a ClaimsView<'a>) -> Asker<'a> {
+        let at = Circumstances { now: Timestamp::from_unix(0), client: None };
+        Asker { claims, provider: None, authenticated_at: None, at }
+    }
+
     fn holds(condition: &Condition, claims: &Value) -> bool {
-        condition.holds(&Claims::from_json(claims.as_object().unwrap()).view())
+        condition.holds(&asker(&Claims::from_json(claims.as_object().unwrap()).view()))
     }
 
     fn rule(condition: Condition) -> Rule {
@@ -437,7 +501,7 @@ mod tests {
         };
         let refused = |claims: Value| {
             let claims = Claims::from_json(claims.as_object().unwrap());
-            let refusal = rules.judge(&claims.view()).unwrap_err();
+            let refusal = rules.judge(&asker(&claims.view())).unwrap_err();
             let told = rules.explain(refusal).unwrap();
             (told.cause, told.who.iter().map(|who| who.en.clone()).collect::<Vec<_>>())
         };
@@ -491,7 +555,7 @@ mod tests {
         #[test]
         fn a_further_rule_lets_nobody_in_who_was_out(rules in rules_strategy(), more in condition_strategy(), claims in claims_strategy()) {
             let claims = Claims::from_json(claims.as_object().unwrap());
-            let passes = |rules: &Rules| rules.judge(&claims.view()).is_ok();
+            let passes = |rules: &Rules| rules.judge(&asker(&claims.view())).is_ok();
             let mut required = rules.clone();
             required.require.push(rule(more.clone()));
             let mut denied = rules.clone();
@@ -512,14 +576,14 @@ mod tests {
             turned.require.reverse();
             turned.allow.reverse();
             turned.deny.reverse();
-            prop_assert_eq!(rules.judge(&claims.view()).is_ok(), turned.judge(&claims.view()).is_ok());
+            prop_assert_eq!(rules.judge(&asker(&claims.view())).is_ok(), turned.judge(&asker(&claims.view())).is_ok());
         }
 
         #[test]
         fn what_denies_wins_over_all_that_lets_in(rules in rules_strategy(), claims in claims_strategy()) {
             let claims = Claims::from_json(claims.as_object().unwrap());
-            if rules.deny.iter().any(|rule| rule.condition.holds(&claims.view())) {
-                prop_assert!(rules.judge(&claims.view()).is_err());
+            if rules.deny.iter().any(|rule| rule.condition.holds(&asker(&claims.view()))) {
+                prop_assert!(rules.judge(&asker(&claims.view())).is_err());
             }
         }
 
@@ -533,7 +597,7 @@ mod tests {
                 }
             }
             if without_none(&condition) {
-                prop_assert!(!condition.holds(&ClaimsView::default()));
+                prop_assert!(!condition.holds(&asker(&ClaimsView::default())));
             }
         }
     }

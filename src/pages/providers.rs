@@ -4,6 +4,7 @@
 //! One form holds them all, so that the page needs no script: the address and its button come first, for
 //! that is the button which the Enter key presses.
 
+use super::contact::Contact;
 use super::kept_form;
 use super::wording::Wording;
 use super::{Frame, Language, Pages, ProviderKind, html};

@@ -18,7 +18,7 @@ use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::oidc::Provider;
-use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
+use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, SignOutReach, text};
 use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::web::kind::Kind;

@@ -5,6 +5,7 @@ use crate::bearer::NotVerified;
 use crate::clock::Timestamp;
 use crate::credentials::Provided;
 use crate::gate::headers::IdentityHeaders;
+use crate::gate::rules::Circumstances;
 use crate::session::{OpenedSession, SessionId};
 use crate::web::forwarded::Forwarded;
 use http::HeaderValue;
@@ -79,6 +80,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// In which circumstances its request is judged at the moment `now`.
+    pub(super) fn circumstances(&self, now: Timestamp) -> Circumstances {
+        Circumstances { now, client: self.forwarded.as_ref().map(|forwarded| forwarded.client) }
+    }
+
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         metrics.in_flight.inc();
         #[expect(

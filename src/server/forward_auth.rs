@@ -169,14 +169,15 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Answer {
         let (headers, now, random) = (&parts.headers, self.endpoints.clock.now(), &*self.endpoints.random);
-        let mut verdict = self.gate.consult(question, now, random);
+        let at = exchange.circumstances(now);
+        let mut verdict = self.gate.consult(question, at, random);
         if let Verdict::Refresh(opened) = verdict {
             let session = self.refresh(opened, headers, exchange, now).await;
-            verdict = self.gate.consult_again(question, session, now, random);
+            verdict = self.gate.consult_again(question, session, at, random);
         }
         if let Verdict::Verify { token, rules } = verdict {
             let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault));
+            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault), at);
         }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,

@@ -123,19 +123,20 @@ impl Proxy {
         #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
         let began = Instant::now();
         let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
+        let at = exchange.circumstances(now);
         let holder = certificate.and_then(|shown| self.holder(request, shown, exchange, now));
         let mut verdict = match &holder {
-            Some(holder) => self.gate.judge_bearer(request, Ok(holder)),
-            None => self.gate.judge(request, now, random),
+            Some(holder) => self.gate.judge_bearer(request, Ok(holder), at),
+            None => self.gate.judge(request, at, random),
         };
         self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
         if let Verdict::Refresh(opened) = verdict {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
-            verdict = self.gate.judge_again(request, session, now, random);
+            verdict = self.gate.judge_again(request, session, at, random);
         }
         if let Verdict::Verify { token, rules } = verdict {
             let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault));
+            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault), at);
         }
         match verdict {
             Verdict::Forward(forward) => {

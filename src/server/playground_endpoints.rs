@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::credentials::hand_off::{NotTraded, TRADED_WITHIN};
 use crate::gate::Denial;
 use crate::gate::route::Access;
+use crate::gate::rules::Circumstances;
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::{NoSession, OpenedSession};
 use crate::store::{Key, StoreError};
@@ -153,7 +154,7 @@ impl Proxy {
             let back = ReturnTo::parse(&format!("/v1/auth/proconnect?origin={origin}"), public_url, prefix);
             return self.endpoints.enter(back.unwrap_or_else(|_| ReturnTo::root()), parts, exchange).await;
         };
-        if let Some(denial) = self.keeps_from_the_pages(envelope, &opened, now) {
+        if let Some(denial) = self.keeps_from_the_pages(envelope, &opened, exchange.circumstances(now)) {
             exchange.decision = "deny";
             return self.deny(denial, parts, exchange).cookies(renewal);
         }
@@ -172,12 +173,13 @@ impl Proxy {
         &self,
         envelope: &EnvelopeSettings,
         opened: &OpenedSession,
-        now: Timestamp,
+        at: Circumstances,
     ) -> Option<Denial> {
-        let session = self.sessions.read(opened, now).ok()?;
+        let session = self.sessions.read(opened, at.now).ok()?;
         let holds_it = |index: usize| self.playground.settings.envelopes.get(index).map(|other| other.credential);
         self.gate.keeps_from(
             &session,
+            at,
             &[
                 &|route| route.envelope.and_then(holds_it) == Some(envelope.credential),
                 &|route| route.credential == Some(envelope.credential),

@@ -10,8 +10,10 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use vestibule::claims::Claims;
+use vestibule::clock::Timestamp;
 use vestibule::config::{self, Environment, Unreadable};
 use vestibule::gate::route::Access;
+use vestibule::gate::rules::{Asker, Circumstances};
 use vestibule::secret::SecretString;
 use zeroize::Zeroizing;
 
@@ -193,7 +195,9 @@ fn whom_domains_and_groups_kept_out_a_policy_keeps_out_of_every_route() {
         assert_eq!((routes.len(), config.routes.iter().count()), (2, 3), "{configuration}");
         for route in routes {
             let passes = |claims: &serde_json::Value| {
-                route.rules.judge(&Claims::from_json(claims.as_object().unwrap()).view()).is_ok()
+                let claims = Claims::from_json(claims.as_object().unwrap());
+                let at = Circumstances { now: Timestamp::from_unix(0), client: None };
+                route.rules.judge(&Asker { claims: &claims.view(), provider: None, authenticated_at: None, at }).is_ok()
             };
             assert!(passes(&inside) && !passes(&outside), "{settings} {inside} {outside}\n{configuration}");
         }
