@@ -618,10 +618,11 @@ fn who_passes_where_is_as_the_tables_of_policies_say() {
                 };
                 // As a session has them: rules see nothing that is not kept.
                 let claims = crate::claims::Claims::from_json(claims.as_object().unwrap()).retaining(kept);
-                let outcome = match route.rules.judge(&Asker { claims: &claims.view(), provider, authenticated_at: None, at }) {
-                    Ok(()) => "passes".to_owned(),
-                    Err(refusal) => route.rules.explain(refusal).unwrap().cause,
-                };
+                let outcome =
+                    match route.rules.judge(&Asker { claims: &claims.view(), provider, authenticated_at: None, at }) {
+                        Ok(()) => "passes".to_owned(),
+                        Err(refusal) => route.rules.explain(refusal).unwrap().cause,
+                    };
                 writeln!(out, "  {name}: {outcome}").unwrap();
             }
         }

@@ -150,7 +150,9 @@ pub fn decide_by_bearer<'a>(
         Ok(Ok(permit)) => Decision::Forward(index, permit),
         Ok(Err(NotAdmitted::Constraints)) => Decision::Deny(Denial::NotAllowed),
         Ok(Err(NotAdmitted::Rules(refusal))) => Decision::Deny(Denial::NotAdmitted(index, refusal)),
-        Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_) | NotAdmitted::OtherProvider)) => Decision::Deny(Denial::Bearer(Fault::Token)),
+        Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_) | NotAdmitted::OtherProvider)) => {
+            Decision::Deny(Denial::Bearer(Fault::Token))
+        }
         Err(fault) => Decision::Deny(Denial::Bearer(fault)),
     }
 }
@@ -249,9 +251,13 @@ mod tests {
             ..route(Access::SignedIn)
         };
         // The session is of `proconnect`; whether it has to be asked about says nothing here.
-        for (names, passes) in
-            [(&[][..], true), (&["proconnect"], true), (&["b", "proconnect"], true), (&["b"], false), (&["b", "c"], false)]
-        {
+        for (names, passes) in [
+            (&[][..], true),
+            (&["proconnect"], true),
+            (&["b", "proconnect"], true),
+            (&["b"], false),
+            (&["b", "c"], false),
+        ] {
             let route = of(names);
             for (kind, asks) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, !passes)]) {
                 let decision = decide(kind, Found::Route(4, &route), &NONE, Ok(&session), AT, asks);

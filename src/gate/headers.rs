@@ -8,8 +8,8 @@
 //! can take away what was set.
 
 use super::policy::Permit;
-pub use super::template::{BadTemplate, Encoding, Template};
 use super::template::Described;
+pub use super::template::{BadTemplate, Encoding, Template};
 use crate::claims::ClaimsView;
 use crate::web::forwarded::{RETURN_TO, speaks_of_origin};
 pub use crate::web::header::fold;

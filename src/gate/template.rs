@@ -138,7 +138,11 @@ impl Template {
             parts.push(Part::Text(plain));
         }
         let template = Self(parts);
-        if template.claims().next().is_none() && !template.names_provider() { Err(BadTemplate::NoClaim) } else { Ok(template) }
+        if template.claims().next().is_none() && !template.names_provider() {
+            Err(BadTemplate::NoClaim)
+        } else {
+            Ok(template)
+        }
     }
 
     /// The claims it names.

@@ -287,9 +287,8 @@ mod tests {
         let wish = Wish { return_to, silent: true, again: false };
         let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap();
         let state = state.seal(CALLBACK, &mine, &ring, &random).unwrap();
-        let open = |browser: &Browser, state: &str, now| {
-            Attempt::open(state, CALLBACK, browser, &ring, HOUR, at(now), here)
-        };
+        let open =
+            |browser: &Browser, state: &str, now| Attempt::open(state, CALLBACK, browser, &ring, HOUR, at(now), here);
         assert_eq!(open(&mine, &state, 4599).unwrap().wish, wish);
         assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);
         assert_eq!(open(&other, &state, 4600).unwrap_err(), NoAttempt::Expired);

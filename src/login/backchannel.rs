@@ -88,10 +88,7 @@ impl Login {
 
 /// Whether a token looks like another provider's.
 fn is_of_another(error: &LogoutTokenError) -> bool {
-    matches!(
-        error,
-        LogoutTokenError::Signature(_) | LogoutTokenError::WrongIssuer | LogoutTokenError::WrongAudience
-    )
+    matches!(error, LogoutTokenError::Signature(_) | LogoutTokenError::WrongIssuer | LogoutTokenError::WrongAudience)
 }
 
 /// Whether the body says that it is a form, with or without a charset.

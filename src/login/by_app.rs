@@ -135,10 +135,7 @@ impl CallbackError {
             | Self::AlreadyUsed
             | Self::RepeatedParameter
             | Self::Attempt(
-                NoAttempt::Unreadable
-                | NoAttempt::OtherProvider
-                | NoAttempt::OtherCookie(_)
-                | NoAttempt::Expired,
+                NoAttempt::Unreadable | NoAttempt::OtherProvider | NoAttempt::OtherCookie(_) | NoAttempt::Expired,
             ) => true,
             Self::Issuer
             | Self::NoProvider

@@ -93,8 +93,8 @@ impl Login {
             // An idle cookie's session may be in use on a WebSocket; in an outage nobody knows.
             Err(reason) => reason == NoSession::Idle || reason.is_outage(),
         };
-        let ended = shown.as_ref().is_some_and(is_live)
-            || self.sessions.knows_provider_session(provider, sid, now).await?;
+        let ended =
+            shown.as_ref().is_some_and(is_live) || self.sessions.knows_provider_session(provider, sid, now).await?;
         if ended && let Err(error) = self.sessions.end_provider_session(provider, sid, now, now).await {
             tracing::error!(%error, "a session ended here that the provider named; other replicas will hear of it later");
         }

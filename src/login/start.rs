@@ -13,7 +13,7 @@ use crate::oidc::{AuthorizationRequest, Provider, Unreachable};
 use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 use url::Url;
 
@@ -29,11 +29,19 @@ pub enum Start {
         /// Its name.
         provider: String,
     },
+    /// By a page that goes on to this provider by itself where scripts run: it is only there for the
+    /// fragment.
+    GoOn {
+        /// Where it will come back to.
+        return_to: ReturnTo,
+        /// The provider's name.
+        provider: String,
+    },
     /// By the sign-in page.
     Page {
         /// Where it will come back to.
         return_to: ReturnTo,
-        /// The address that was typed, where it leads to none of them.
+        /// The address that was typed, where it leads to none of several providers.
         unfit: Option<String>,
     },
     /// By a page that asks first: there is a session with another provider, and it would end.
@@ -116,6 +124,9 @@ impl Login {
         };
         let Some(provider) = provider else { return Ok(page(return_to)) };
         let silent = match self.settings.entry {
+            Entry::Automatic if would_lose_fragment(headers, &return_to) => {
+                return Ok(Start::GoOn { return_to, provider: provider.settings().name.clone() });
+            }
             Entry::Automatic => false,
             Entry::Page => return Ok(page(return_to)),
             Entry::Silent => {
@@ -137,6 +148,7 @@ impl Login {
     /// [`StartError`], by cause.
     pub async fn start(
         &self,
+        method: &Method,
         headers: &HeaderMap,
         asked: Asked,
         of_route: &[String],
@@ -153,6 +165,9 @@ impl Login {
             && let Some(from) = self.signed_in_elsewhere(provider, headers, now)
         {
             return Ok(Start::Switch { return_to, to: provider.settings().name.clone(), from });
+        }
+        if method == Method::GET && asked.login_hint.is_none() && would_lose_fragment(headers, &return_to) {
+            return Ok(Start::GoOn { return_to, provider: provider.settings().name.clone() });
         }
         let wish = Wish { return_to, silent: false, again: false };
         let hint = asked.login_hint.as_deref().or(asked.email.as_deref().filter(|email| looks_like_email(email)));
@@ -183,7 +198,8 @@ impl Login {
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let (location, _) = self.authorization(provider, Taker::Callback, &browser, wish, login_hint, now, random).await?;
+        let (location, _) =
+            self.authorization(provider, Taker::Callback, &browser, wish, login_hint, now, random).await?;
         // Set anew each time, so that it outlives the youngest attempt.
         Ok((location, browser.cookie(&self.cookies, self.settings.attempt_lifetime)))
     }
@@ -222,6 +238,12 @@ impl Login {
         let by_app = self.settings.by_app.as_ref().filter(|_| taker != Taker::Callback)?;
         Some(&by_app.redirect_uri)
     }
+}
+
+/// Whether a browser is at an address whose fragment no server has heard of, and a provider that shows a
+/// page would be the end of it. Other clients say less of themselves, and are led on without a page.
+fn would_lose_fragment(headers: &HeaderMap, return_to: &ReturnTo) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|dest| dest == "document") && !return_to.as_str().contains('#')
 }
 
 /// Whom a query or form suggests to the provider.

@@ -1,5 +1,5 @@
 //! The pages that people see: made from templates, in French and English. They need no script; the
-//! sign-in page has one of three lines, which keeps the fragment of an address.
+//! sign-in page has a small one, which keeps the fragment of an address.
 //!
 //! `server` makes [`Pages`] once at load, and asks it for each page's text and for the headers
 //! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
@@ -88,6 +88,12 @@ pub enum Page<'a> {
         /// Why the reader is here.
         notice: Option<Notice>,
     },
+    /// The same, which goes on to the provider by itself where scripts run: it is there for the fragment
+    /// of its address.
+    GoOn {
+        /// As for [`Page::SignIn`].
+        return_to: &'a str,
+    },
     /// The same, for somebody whose form is kept meanwhile.
     SignInForForm {
         /// The page of the form, where to go afterwards.
@@ -107,6 +113,8 @@ pub enum Page<'a> {
         form: Option<&'a str>,
         /// The address that the reader has typed, where it leads to none.
         unfit: Option<&'a str>,
+        /// As for [`Page::GoOn`], with the one that is offered.
+        goes_on: bool,
     },
     /// Says that there is a session with another provider, and offers to sign in with the right one.
     OtherProvider {
@@ -169,6 +177,7 @@ impl Page<'_> {
         matches!(
             self,
             Self::SignIn { return_to: Some(_), notice: None }
+                | Self::GoOn { .. }
                 | Self::ChooseProvider { notice: None, form: None, unfit: None, .. }
         )
     }
@@ -213,16 +222,18 @@ impl Pages {
             Page::SignIn { return_to, notice } => {
                 self.sign_in(page, return_to, notice.map(|notice| words.notice(notice)), None, language)
             }
+            Page::GoOn { return_to } => self.sign_in(page, Some(return_to), None, None, language),
             Page::SignInForForm { return_to, form } => {
                 self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
             }
-            Page::ChooseProvider { return_to, offered, notice, form, unfit } => {
+            Page::ChooseProvider { return_to, offered, notice, form, unfit, goes_on } => {
                 let notice = match form {
                     Some(_) => Some(words.form_kept),
                     None => notice.map(|notice| words.notice(notice)),
                 };
                 let keeps_fragment = page.keeps_fragment();
-                self.choose_provider(&Choice { return_to, offered, notice, form, unfit, keeps_fragment }, language)
+                let choice = Choice { return_to, offered, notice, form, unfit, keeps_fragment, goes_on };
+                self.choose_provider(&choice, language)
             }
             Page::OtherProvider { wanted, present, return_to, id } => {
                 self.other_provider(&Other { wanted, present, return_to, id }, language)
@@ -290,6 +301,7 @@ impl Pages {
             notice,
             return_to,
             keeps_fragment: page.keeps_fragment(),
+            goes_on: matches!(page, Page::GoOn { .. }),
             discard: form.map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
         })
@@ -343,6 +355,7 @@ struct SignInPage<'a> {
     notice: Option<&'a str>,
     return_to: Option<&'a str>,
     keeps_fragment: bool,
+    goes_on: bool,
     discard: Option<String>,
     proconnect: bool,
 }

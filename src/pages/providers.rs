@@ -47,6 +47,7 @@ pub(super) struct Choice<'a> {
     pub(super) form: Option<&'a str>,
     pub(super) unfit: Option<&'a str>,
     pub(super) keeps_fragment: bool,
+    pub(super) goes_on: bool,
 }
 
 /// What [`super::Page::OtherProvider`] holds.
@@ -68,6 +69,9 @@ struct ChooseProviderPage<'a> {
     by_address: bool,
     buttons: &'a [Button<'a>],
     keeps_fragment: bool,
+    goes_on: bool,
+    /// Where nobody has to choose.
+    only: Option<&'a str>,
     discard: Option<String>,
     about_proconnect: bool,
 }
@@ -114,6 +118,11 @@ impl Pages {
             unfit: choice.unfit,
             by_address: self.by_address && buttons.len() > 1,
             keeps_fragment: choice.keeps_fragment,
+            goes_on: choice.goes_on && buttons.len() == 1,
+            only: match buttons.as_slice() {
+                [only] => Some(only.name),
+                _ => None,
+            },
             discard: choice.form.map(kept_form::discard),
             about_proconnect: buttons.iter().any(|button| button.proconnect),
             buttons: &buttons,

@@ -161,8 +161,8 @@ impl Endpoints {
 
     async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let asked = self.login.asked(asked, &parts.headers);
-        let offered = Arc::clone(&exchange.offered);
-        let started = self.login.start(&parts.headers, asked, &offered, self.clock.now(), &*self.random).await;
+        let (offered, now, random) = (Arc::clone(&exchange.offered), self.clock.now(), &*self.random);
+        let started = self.login.start(&parts.method, &parts.headers, asked, &offered, now, random).await;
         self.started(started, parts, exchange)
     }
 
@@ -178,6 +178,9 @@ impl Endpoints {
             Ok(Start::Provider { location, cookie, provider }) => {
                 exchange.provider = Some(provider).filter(|_| self.login.providers().are_several());
                 Reply::redirect(&parts.method, &location).cookies(cookie)
+            }
+            Ok(Start::GoOn { return_to, provider }) => {
+                self.in_place(self.page_that_goes_on(return_to.as_str(), &[provider]), parts)
             }
             Ok(Start::Page { return_to, unfit: Some(email) }) => {
                 exchange.because("no provider is for the domain of the address that was typed");
@@ -197,7 +200,7 @@ impl Endpoints {
         if self.login.has_session(&parts.headers, self.clock.now()) {
             return Reply::redirect(&parts.method, &return_to.location(&self.public_url));
         }
-        self.page_to_sign_in(StatusCode::OK, &return_to, None, parts, exchange)
+        self.page(StatusCode::OK, self.page_to_sign_in(return_to.as_str(), None, &exchange.offered), parts)
     }
 
     /// The sign-in page in the place of what was asked for.
@@ -208,8 +211,12 @@ impl Endpoints {
         parts: &Parts,
         exchange: &Exchange,
     ) -> Reply {
-        let page = self.page_to_sign_in(StatusCode::UNAUTHORIZED, return_to, notice, parts, exchange);
-        page.header(WWW_AUTHENTICATE, self.challenge())
+        self.in_place(self.page_to_sign_in(return_to.as_str(), notice, &exchange.offered), parts)
+    }
+
+    /// A page in the place of what was asked for: front proxies that ask must not take it for a yes.
+    fn in_place(&self, page: Page<'_>, parts: &Parts) -> Reply {
+        self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
 
     /// The provider whose callback an endpoint is.

@@ -107,7 +107,14 @@ impl Endpoints {
         let of_form = self.sessions.provider_shown(&parts.headers, self.clock.now());
         let offered: Vec<String> = of_form.into_iter().collect();
         let page = if self.login.providers().are_several() {
-            Page::ChooseProvider { return_to, offered: &offered, notice: None, form: Some(&form), unfit: None }
+            Page::ChooseProvider {
+                return_to,
+                offered: &offered,
+                notice: None,
+                form: Some(&form),
+                unfit: None,
+                goes_on: false,
+            }
         } else {
             Page::SignInForForm { return_to, form: &form }
         };

@@ -319,7 +319,11 @@ impl SiteWork {
     /// Never ends by itself.
     async fn go_on(&self, clock: &Clock) {
         tokio::join!(
-            join_all(self.login.providers().iter().map(|provider| keep_prepared(self.name.as_deref(), provider, clock))),
+            join_all(self.login.providers().iter().map(|provider| keep_prepared(
+                self.name.as_deref(),
+                provider,
+                clock
+            ))),
             keep_resolved(&self.upstreams),
             self.sessions.follow(clock),
             self.credentials.clean_up(clock),
@@ -365,11 +369,9 @@ async fn keep_prepared(site: Option<&str>, provider: &Provider, clock: &Clock) {
     loop {
         let outcome = provider.prepare(clock.now()).await;
         match &outcome {
-            Ok(()) if !was_ready => tracing::info!(
-                site,
-                provider = settings.name,
-                "the provider's metadata and keys are there"
-            ),
+            Ok(()) if !was_ready => {
+                tracing::info!(site, provider = settings.name, "the provider's metadata and keys are there")
+            }
             Ok(()) => {}
             Err(error) => tracing::warn!(
                 site,

@@ -26,8 +26,8 @@ use crate::web::return_to::FORM_PAGE;
 use crate::web::shared_cache;
 use crate::web::site_hosts::SiteHosts;
 use async_trait::async_trait;
-use http::request::Parts;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -159,7 +159,8 @@ impl ProxyHttp for Proxy {
                 // What is sent to the page of a kept form goes on to its app, and may be long.
                 let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
                 let form = if is_ours { read_form(session).await? } else { String::new() };
-                exchange.offered = self.offered(&name, if is_ours { &form } else { &query }, session.req_header().as_ref());
+                exchange.offered =
+                    self.offered(&name, if is_ours { &form } else { &query }, session.req_header().as_ref());
                 let reply = self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await;
                 if name == FORM_PAGE && exchange.session.is_some() {
                     discard_body(session).await?;

@@ -18,21 +18,26 @@ const LONGEST_SHOWN: usize = 254;
 
 impl Endpoints {
     /// The sign-in page: with the one button of the one provider, or with those that may be meant.
-    pub(super) fn page_to_sign_in(
+    pub(super) fn page_to_sign_in<'a>(
         &self,
-        status: StatusCode,
-        return_to: &ReturnTo,
+        return_to: &'a str,
         notice: Option<Notice>,
-        parts: &Parts,
-        exchange: &Exchange,
-    ) -> Reply {
-        let return_to = return_to.as_str();
-        let page = if self.login.providers().are_several() {
-            Page::ChooseProvider { return_to, offered: &exchange.offered, notice, form: None, unfit: None }
+        offered: &'a [String],
+    ) -> Page<'a> {
+        if self.login.providers().are_several() {
+            Page::ChooseProvider { return_to, offered, notice, form: None, unfit: None, goes_on: false }
         } else {
             Page::SignIn { return_to: Some(return_to), notice }
-        };
-        self.page(status, page, parts)
+        }
+    }
+
+    /// The same, which goes on to the provider that was chosen.
+    pub(super) fn page_that_goes_on<'a>(&self, return_to: &'a str, chosen: &'a [String]) -> Page<'a> {
+        if self.login.providers().are_several() {
+            Page::ChooseProvider { return_to, offered: chosen, notice: None, form: None, unfit: None, goes_on: true }
+        } else {
+            Page::GoOn { return_to }
+        }
     }
 
     /// The same for somebody whose typed address leads to no provider.
@@ -44,6 +49,7 @@ impl Endpoints {
             notice: None,
             form: None,
             unfit: Some(&shown),
+            goes_on: false,
         };
         self.page(StatusCode::BAD_REQUEST, page, parts)
     }

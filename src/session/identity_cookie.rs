@@ -112,12 +112,9 @@ impl NoSession {
     /// Whether there was a session, and it is over: its cookie opened.
     pub fn is_over(self) -> bool {
         match self {
-            Self::Idle
-            | Self::Expired
-            | Self::Ended
-            | Self::SignInTooOld
-            | Self::NotRenewed
-            | Self::ProviderGone => true,
+            Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed | Self::ProviderGone => {
+                true
+            }
             Self::Absent
             | Self::Unreadable
             | Self::ProviderDown

@@ -232,7 +232,9 @@ async fn people_choose_by_a_button_or_by_their_address_without_a_script() {
         assert!(body.contains(shown) && body.contains("value=\"/x\""), "{typed}: {body}");
     }
     // What is not known, or not of the route, chooses nothing.
-    for form in ["rd=%2Fx&provider=nobody", "rd=%2Fstate%2Fx&provider=keycloak", "rd=%2Fx", "rd=%2Fx&provider=a&provider=b"] {
+    for form in
+        ["rd=%2Fx&provider=nobody", "rd=%2Fstate%2Fx&provider=keycloak", "rd=%2Fx", "rd=%2Fx&provider=a&provider=b"]
+    {
         let page = client.submit("/oauth2/start", form).await;
         assert!(page.status == 401 && page.text().contains("value=\"proconnect\""), "{form}: {}", page.status);
     }
@@ -242,9 +244,8 @@ async fn people_choose_by_a_button_or_by_their_address_without_a_script() {
 async fn a_link_on_another_site_makes_nobody_somebody_else() {
     let two = Two::start().await;
     let client = two.signed_in_with("keycloak").await;
-    let headers = |site: &'static str| {
-        [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-fetch-site", site)]
-    };
+    let headers =
+        |site: &'static str| [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-site", site)];
     for site in ["cross-site", "same-site", "none"] {
         let asked = client.get("/oauth2/start?provider=proconnect&rd=/x", &headers(site)).await;
         let body = asked.text();
@@ -324,8 +325,7 @@ async fn a_provider_that_announces_another_one_s_token_endpoint_gets_nothing_by_
          callback_iss: true\n",
         evil = evil.issuer()
     );
-    let further =
-        format!("    timeout: 3m\n{}{}", written("keycloak", &honest, ""), written("evil", &evil, &evil_s));
+    let further = format!("    timeout: 3m\n{}{}", written("keycloak", &honest, ""), written("evil", &evil, &evil_s));
     let site = Site::with(Setup { provider: further, register, ..Setup::default() }).await;
     let client = site.client();
     for name in ["keycloak", "evil"] {
@@ -362,8 +362,12 @@ async fn the_same_subject_of_two_providers_is_two_people() {
     let token = [("authorization", bearer.as_str())];
     let listed = async |query: &str| {
         let answer = admin.get(&format!("http://{}/sessions?{query}", two.site.admin), &token).await.json();
-        let mut of: Vec<String> =
-            answer["sessions"].as_array().unwrap().iter().map(|one| one["provider"].as_str().unwrap().to_owned()).collect();
+        let mut of: Vec<String> = answer["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["provider"].as_str().unwrap().to_owned())
+            .collect();
         of.sort();
         of
     };

@@ -189,7 +189,8 @@ impl Resolver<'_> {
             routes: routes.as_ref(),
             keep: session.keep,
         };
-        if let Some((mut by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings) {
+        if let Some((mut by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings)
+        {
             by_app.provider = self.provider_of_app(&root.key("token_endpoints").key("provider"), written);
             session.access_token = Some(lifetime);
             if let Some(cookies) = &mut cookies {
@@ -213,7 +214,8 @@ impl Resolver<'_> {
         kept_claims.dedup();
         let store = self.store(&root.key("store"), written.store.as_ref());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
-        let pages = Pages { providers: std::mem::take(&mut providers.named), ..self.pages(&root.key("pages"), written) };
+        let pages =
+            Pages { providers: std::mem::take(&mut providers.named), ..self.pages(&root.key("pages"), written) };
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
         let providers = providers.settings.map(|mut all| {

@@ -210,13 +210,17 @@ impl Resolver<'_> {
         for settings in all {
             let own = at.key(&settings.name);
             if let Some(other) = registrations.insert((&settings.issuer, &settings.client_id), &settings.name) {
-                let message = format!("is the registration of providers.{other} too: the same issuer and client_id; remove one of them");
+                let message = format!(
+                    "is the registration of providers.{other} too: the same issuer and client_id; remove one of them"
+                );
                 self.fault(&own, message);
             }
             if let Some(other) = callbacks.insert(settings.redirect_uri.as_str(), &settings.name)
                 && other != settings.name
             {
-                let message = format!("is the callback of providers.{other} too; each has its own, so that no answer is taken for another one's");
+                let message = format!(
+                    "is the callback of providers.{other} too; each has its own, so that no answer is taken for another one's"
+                );
                 let callback = own.key("callback");
                 if !self.faults.iter().any(|fault| fault.path == callback) {
                     self.fault(&callback, message);
@@ -344,7 +348,9 @@ impl Resolver<'_> {
         }
         for name in names(written) {
             if written.bearer.as_ref().is_some_and(|bearer| bearer.contains_key(name)) {
-                let message = format!("has the name of providers.{name}, and apps are told by it who vouches for somebody; choose another");
+                let message = format!(
+                    "has the name of providers.{name}, and apps are told by it who vouches for somebody; choose another"
+                );
                 self.fault(&root.key("bearer").key(name), message);
             }
         }
