@@ -56,13 +56,13 @@ impl Resolver<'_> {
             return providers;
         }
         let several = named.len() > 1;
-        let mut all = Some(Vec::new());
+        let (mut all, mut is_whole) = (Vec::new(), true);
         for (name, provider) in named {
             let at = at.key(name);
             self.name(&at, name);
             let Some(provider) = provider else {
                 self.fault(&at, "is empty; write its preset, client_id and client_secret");
-                all = None;
+                is_whole = false;
                 continue;
             };
             if several && matches!(name.as_str(), "." | "..") {
@@ -70,23 +70,19 @@ impl Resolver<'_> {
             }
             let callback = self.callback(&at.key("callback"), name, provider, several, ours, aliases);
             let settings = self.provider(&at, name, provider, ours, callback.as_deref());
-            all = all.zip(settings).map(|(mut all, settings): (Vec<Settings>, Settings)| {
-                all.push(settings);
-                all
-            });
+            is_whole &= settings.is_some();
+            all.extend(settings);
             providers.named.push(self.named_provider(&at.key("label"), name, provider));
         }
         providers.domain_owners = Arc::new(self.domain_owners(at, named, several));
         if !several {
             providers.named.clear();
         }
-        if let Some(all) = &mut all {
-            self.apart(at, all);
-            for settings in all {
-                settings.domain_owners = Arc::clone(&providers.domain_owners);
-            }
+        self.apart(at, &all);
+        for settings in &mut all {
+            settings.domain_owners = Arc::clone(&providers.domain_owners);
         }
-        providers.settings = all;
+        providers.settings = is_whole.then_some(all);
         providers
     }
 
@@ -205,26 +201,22 @@ impl Resolver<'_> {
 
     /// What two providers must not share.
     fn apart(&mut self, at: &KeyPath, all: &[Settings]) {
-        let mut callbacks: HashMap<&str, &str> = HashMap::new();
-        let mut registrations: HashMap<(&str, &str), &str> = HashMap::new();
-        for settings in all {
-            let own = at.key(&settings.name);
-            if let Some(other) = registrations.insert((&settings.issuer, &settings.client_id), &settings.name) {
-                let message = format!(
-                    "is the registration of providers.{other} too: the same issuer and client_id; remove one of them"
+        let (mut callbacks, mut registrations) = (HashMap::new(), HashMap::new());
+        for Settings { name, issuer, client_id, redirect_uri, .. } in all {
+            let own = at.key(name);
+            let first: &str = registrations.entry((issuer, client_id)).or_insert(name);
+            if first != name {
+                self.fault(
+                    &own,
+                    format!("is the registration of providers.{first} too: the same issuer and client_id; remove one of them"),
                 );
-                self.fault(&own, message);
             }
-            if let Some(other) = callbacks.insert(settings.redirect_uri.as_str(), &settings.name)
-                && other != settings.name
-            {
-                let message = format!(
-                    "is the callback of providers.{other} too; each has its own, so that no answer is taken for another one's"
+            let (first, callback): (&str, _) = (callbacks.entry(redirect_uri).or_insert(name), own.key("callback"));
+            if first != name && !self.faults.iter().any(|fault| fault.path == callback) {
+                self.fault(
+                    &callback,
+                    format!("is the callback of providers.{first} too; each has its own, so that no answer is taken for another one's"),
                 );
-                let callback = own.key("callback");
-                if !self.faults.iter().any(|fault| fault.path == callback) {
-                    self.fault(&callback, message);
-                }
             }
         }
     }
