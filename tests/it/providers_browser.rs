@@ -113,5 +113,5 @@ async fn people_choose_a_provider_and_are_told_when_another_is_needed() {
     looked_at(&english, "switch-en").await;
     english.goto(&at("/oauth2/sign_out")).await;
     english.click("main form button").await;
-    english.wait_for_text("h1", "Signed out").await;
+    english.wait_for_text("h1", "You are signed out").await;
 }
