@@ -13,12 +13,12 @@ use crate::gate::Gate;
 use crate::gate::assertion;
 use crate::gate::headers::Headers;
 use crate::login::Login;
-use crate::oidc::Provider;
+use crate::oidc::Providers;
 use crate::pages::{Branding, Pages, ProviderKind};
 use crate::random::Random;
 use crate::seal::KeyRing;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
-use crate::session::{self, Refresher, Sessions};
+use crate::session::{self, KnownProviders, Refresher, Sessions};
 use crate::store;
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
@@ -84,6 +84,9 @@ pub enum StartError {
     /// A credential cannot be had.
     #[error(transparent)]
     Credentials(#[from] credentials::StartError),
+    /// No provider; `config` refuses that, other callers may not.
+    #[error("there is no provider")]
+    NoProvider,
     /// No session key; `config` refuses that, other callers may not.
     #[error("there is no session key")]
     NoKey,
@@ -197,23 +200,23 @@ impl Site {
             Arc::clone(&store),
             on_down,
         );
-        let sessions = Arc::new(sessions);
+        let sessions = Arc::new(sessions.of_providers(known_providers(&config)));
         let gate = Arc::new(gate_of(&config, &sessions, config.assertion.clone()));
         let explained =
             Arc::new(explained::explained(&config, Arc::clone(&gate), config.assertion.clone(), &**random)?);
-        let (pages, provider_kind) = (pages_of(&config), provider_kind(&config));
+        let pages = pages_of(&config);
         let (public_url, prefix) = (config.public_url.clone(), config.prefix.clone());
-        let provider = Arc::new(Provider::new(config.provider, fetch.clone()));
+        let providers = Providers::new(config.providers, fetch).ok_or(StartError::NoProvider)?;
         let files: Arc<dyn Files> = Arc::new(SystemFiles);
         let credentials =
-            Credentials::new(config.credentials, &sessions, &store, Arc::clone(&provider), fetch, &files, random)?;
+            Credentials::new(config.credentials, &sessions, &store, providers.clone(), fetch, &files, random)?;
         let credentials = Arc::new(credentials);
         let bearers = Arc::new(Bearers::new(config.bearers, kept_by_callers, fetch));
-        let refresher = Refresher::new(Arc::clone(&sessions), Arc::clone(&provider), Arc::clone(random));
+        let refresher = Refresher::new(Arc::clone(&sessions), providers.clone(), Arc::clone(random));
         let refresher = Arc::new(refresher);
         let login = Login::new(
             config.login,
-            provider,
+            providers,
             Arc::clone(&sessions),
             Arc::clone(&ring),
             cookies,
@@ -221,13 +224,20 @@ impl Site {
             prefix.clone(),
         );
 
+        let proconnect = match login.providers().only() {
+            Some(only) if config.pages.proconnect => vec![only.settings().name.clone()],
+            _ => {
+                let named = config.pages.providers.iter();
+                named.filter(|named| named.kind == ProviderKind::ProConnect).map(|named| named.name.clone()).collect()
+            }
+        };
         let endpoints = Endpoints {
             login: Arc::new(login),
             sessions: Arc::clone(&sessions),
             refresher: Arc::clone(&refresher),
             credentials: Arc::clone(&credentials),
             pages,
-            provider_kind,
+            proconnect,
             public_url,
             prefix,
             clock: clock.clone(),
@@ -272,14 +282,25 @@ fn ring_of(config: &Config) -> Result<Arc<KeyRing>, StartError> {
     let site = config.cookies.domain.as_deref().unwrap_or(config.public_url.origin());
     // So is one of another name: its store is another as well, which knows nothing of who signed out.
     let name = config.site.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-    let site = format!(" {site} {}{name}", config.provider.client_id);
+    // Of several each session says itself with which it began: one may come or go, and the others' go on.
+    let client = match config.providers.as_slice() {
+        [only] => only.client_id.as_str(),
+        _ => "\0",
+    };
+    let site = format!(" {site} {client}{name}");
     KeyRing::of_site(&config.keys, &site).map(Arc::new).ok_or(StartError::NoKey)
+}
+
+/// The providers of a site, as its sessions know them.
+fn known_providers(config: &Config) -> KnownProviders {
+    let known = config.providers.iter();
+    KnownProviders::new(known.map(|one| (one.name.as_str(), one.issuer.as_str(), one.client_id.as_str())))
 }
 
 /// The gate of a site, of all that `config` says, over these sessions, and of what signs its assertions.
 /// It is made again at every reload; who signs lasts.
 fn gate_of(config: &Config, sessions: &Arc<Sessions>, assertion: Option<assertion::Settings>) -> Gate {
-    let headers = Headers::new(config.identity.clone());
+    let headers = Headers::new(config.identity.clone()).telling_providers_apart(known_providers(config).are_several());
     let origins = Origins::new(config.public_url.clone(), config.login.origins.clone());
     let passes_preflights = config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass);
     Gate::new(config.routes.clone(), headers, Arc::clone(sessions), config.public_url.clone(), config.prefix.clone())
@@ -288,14 +309,13 @@ fn gate_of(config: &Config, sessions: &Arc<Sessions>, assertion: Option<assertio
         .trusting(origins, passes_preflights)
 }
 
-/// What the pages of a site speak of.
-fn provider_kind(config: &Config) -> ProviderKind {
-    if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other }
-}
-
 /// The pages of a site. They are made again at every reload.
 fn pages_of(config: &Config) -> Pages {
     let branding = Branding { application: config.pages.application.clone(), contact: config.pages.contact.clone() };
-    let over_https = config.public_url.is_secure() && config.provider.issuer.starts_with("https:");
-    Pages::new(&branding, config.prefix.as_str(), provider_kind(config), over_https)
+    let kind = if config.pages.proconnect { ProviderKind::ProConnect } else { ProviderKind::Other };
+    let over_https =
+        config.public_url.is_secure() && config.providers.iter().all(|provider| provider.issuer.starts_with("https:"));
+    let by_address = !config.login.domain_owners.is_empty();
+    Pages::new(&branding, config.prefix.as_str(), kind, over_https)
+        .of_providers(config.pages.providers.clone(), by_address)
 }

@@ -24,7 +24,7 @@ use vestibule::credentials::albert::{Albert, Reference};
 use vestibule::credentials::key_book::{Files, KeyBook};
 use vestibule::credentials::{Kind, StartError};
 use vestibule::fetch::Fetch;
-use vestibule::oidc::Provider;
+use vestibule::oidc::{self, Provider};
 use vestibule::random::{self, Random, SystemRandom};
 use vestibule::{demo, signing, telemetry};
 
@@ -83,7 +83,7 @@ pub(crate) fn check(paths: &[PathBuf], online: bool, deny_findings: bool) -> Exi
                     if let Some(name) = &site.site {
                         println!("{name}: {}", site.public_url.origin());
                     }
-                    ask_provider(site).await?;
+                    ask_providers(site).await?;
                     ask_issuers(site).await?;
                     ask_apis(site).await?;
                 }
@@ -117,9 +117,20 @@ fn read_key_books(config: &Config) -> Result<(), Failure> {
     if bad.is_empty() { Ok(()) } else { Err(bad.join("\n").into()) }
 }
 
-async fn ask_provider(config: &Config) -> Result<(), Failure> {
-    let provider = Provider::new(config.provider.clone(), Fetch::new()?);
-    let (name, issuer) = (&config.provider.name, &config.provider.issuer);
+/// Asks each provider. All that is wrong is said, a line each.
+async fn ask_providers(config: &Config) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for provider in &config.providers {
+        if let Err(failure) = ask_provider(provider).await {
+            wrong.push(failure.to_string());
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+async fn ask_provider(settings: &oidc::Settings) -> Result<(), Failure> {
+    let provider = Provider::new(settings.clone(), Fetch::new()?);
+    let (name, issuer) = (&settings.name, &settings.issuer);
     let found = provider.examine(Clock::System.now()).await.map_err(|error| {
         let hint = if error.is_about_discovery() {
             format!("; for a provider without discovery, write providers.{name}.endpoints")

@@ -3,7 +3,7 @@
 //! [`explainer`] is for the command line, which opens cookies by the keys of the configuration and
 //! asks nobody; a sidecar that runs has the same beside the gate that serves ([`explained`]).
 
-use super::{StartError, gate_of, ring_of};
+use super::{StartError, gate_of, known_providers, ring_of};
 use crate::config::Config;
 use crate::credentials::{self, Kind};
 use crate::gate::{Gate, assertion};
@@ -25,7 +25,7 @@ pub fn explainer(config: &Config, random: Arc<dyn Random>) -> Result<Explainer, 
         let cookies = Cookies::new(&config.public_url, &config.cookies);
         let kept = config.kept_claims.clone();
         let sessions = Sessions::new(ring_of(config)?, cookies, config.session, kept, store, OnDown::default());
-        let sessions = Arc::new(sessions);
+        let sessions = Arc::new(sessions.of_providers(known_providers(config)));
         let gate = Arc::new(gate_of(config, &sessions, config.assertion.clone()));
         explained(config, gate, config.assertion.clone(), &*random).map(Arc::new)
     };
@@ -54,7 +54,7 @@ pub(super) fn explained(
         cookie,
         supposing: gate_of(config, supposed.sessions(), assertion),
         supposed,
-        provider: config.provider.name.clone(),
+        providers: config.providers.iter().map(|one| (one.name.clone(), one.issuer.clone())).collect(),
         upstreams: config.server.upstreams.clone(),
         credentials: config.credentials.iter().map(in_words).collect(),
         bearers: config

@@ -5,6 +5,7 @@
 use super::findings::Acceptance;
 use super::key_files::{KeyFiles, SigningKeyFiles};
 use super::problem::Finding;
+use crate::pages::NamedProvider;
 use crate::seal::KeyMaterial;
 use crate::signing::SigningRing;
 use crate::web::public_url::PublicUrl;
@@ -26,8 +27,8 @@ pub struct Config {
     pub prefix: Prefix,
     /// Listeners, trusted proxies and upstreams.
     pub server: server::Settings,
-    /// The provider.
-    pub provider: oidc::Settings,
+    /// The providers, by their names. Never empty.
+    pub providers: Vec<oidc::Settings>,
     /// When sessions end.
     pub session: session::Settings,
     /// The session keys, the one that seals first. Never empty.
@@ -87,8 +88,10 @@ pub struct Pages {
     pub application: Option<String>,
     /// Whom people can ask for help: an e-mail address, a web address, or words.
     pub contact: Option<String>,
-    /// Whether the provider is ProConnect, whose button and words the pages then use.
+    /// Whether each provider is ProConnect, whose button and words the pages then use.
     pub proconnect: bool,
+    /// What people call the providers, where there are several.
+    pub providers: Vec<NamedProvider>,
 }
 
 impl Config {

@@ -177,7 +177,6 @@ fn proves(provider: &crate::oidc::Settings) -> String {
 fn summary(config: &Config) -> String {
     let mut out = String::new();
     let server = &config.server;
-    let provider = &config.provider;
     writeln!(out, "public_url {} prefix {}", config.public_url.origin(), config.prefix.as_str()).unwrap();
     writeln!(out, "listen {:?} {:?}", server.proxy, server.admin).unwrap();
     if server.admin_token.is_some() {
@@ -207,6 +206,45 @@ fn summary(config: &Config) -> String {
     if config.login.return_hosts != ReturnHosts::default() {
         writeln!(out, "{:?}", config.login.return_hosts).unwrap();
     }
+    config.providers.iter().for_each(|provider| provider_in_short(&mut out, provider));
+    if config.providers.len() > 1 {
+        writeln!(out, "several {:?} {:?}", config.pages.providers, config.login.domain_owners).unwrap();
+    }
+    let ends = |until: Timestamp| format!(" until {}", until.date_and_time());
+    let named = |key: &KeyMaterial| format!("{}{}", key.id, key.until.map(ends).unwrap_or_default());
+    let keys: Vec<String> = config.keys.iter().map(named).collect();
+    writeln!(
+        out,
+        "session {keys:?} idle {:?} lifetime {:?} cookie domain {:?}",
+        config.session.idle, config.session.lifetime, config.cookies.domain
+    )
+    .unwrap();
+    writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
+    out += &browser(config);
+    if let Some(by_app) = &config.login.by_app {
+        let (uri, lifetime) = (by_app.redirect_uri.as_str(), config.session.access_token);
+        let (is_cookieless, login_cookie) = (by_app.is_cookieless, config.cookies.scripts_sign_in);
+        if let Some(provider) = &by_app.provider {
+            writeln!(out, "tokens of {provider}").unwrap();
+        }
+        writeln!(out, "tokens back at {uri} {lifetime:?} cookieless {is_cookieless} by scripts {login_cookie}")
+            .unwrap();
+    }
+    let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
+    writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
+    writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
+    let pages = &config.pages;
+    writeln!(
+        out,
+        "Pages {{ application: {:?}, contact: {:?}, proconnect: {:?} }}",
+        pages.application, pages.contact, pages.proconnect
+    )
+    .unwrap();
+    write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
+    out
+}
+
+fn provider_in_short(out: &mut String, provider: &crate::oidc::Settings) {
     writeln!(
         out,
         "provider {} {} client {} secret {}",
@@ -247,29 +285,6 @@ fn summary(config: &Config) -> String {
     writeln!(out, "  id_token {:?} userinfo {:?}", provider.id_token_algorithms, provider.userinfo).unwrap();
     writeln!(out, "  leeway {:?} timeout {:?}", provider.clock_leeway, provider.timeout).unwrap();
     writeln!(out, "  {} {}", provider.redirect_uri, provider.post_logout_redirect_uri).unwrap();
-    let ends = |until: Timestamp| format!(" until {}", until.date_and_time());
-    let named = |key: &KeyMaterial| format!("{}{}", key.id, key.until.map(ends).unwrap_or_default());
-    let keys: Vec<String> = config.keys.iter().map(named).collect();
-    writeln!(
-        out,
-        "session {keys:?} idle {:?} lifetime {:?} cookie domain {:?}",
-        config.session.idle, config.session.lifetime, config.cookies.domain
-    )
-    .unwrap();
-    writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
-    out += &browser(config);
-    if let Some(by_app) = &config.login.by_app {
-        let (uri, lifetime) = (by_app.redirect_uri.as_str(), config.session.access_token);
-        let (is_cookieless, login_cookie) = (by_app.is_cookieless, config.cookies.scripts_sign_in);
-        writeln!(out, "tokens back at {uri} {lifetime:?} cookieless {is_cookieless} by scripts {login_cookie}")
-            .unwrap();
-    }
-    let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
-    writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
-    writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
-    writeln!(out, "{:?}", config.pages).unwrap();
-    write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
-    out
 }
 
 fn routes(config: &Config) -> String {
@@ -285,6 +300,9 @@ fn routes(config: &Config) -> String {
         }
         if let Some(envelope) = route.envelope.map(|index| &config.playground.envelopes[index]) {
             write!(out, " envelope of {} {:?}", config.credentials[envelope.credential].name, envelope.ttl).unwrap();
+        }
+        if !route.providers.is_empty() {
+            write!(out, " of {:?}", route.providers).unwrap();
         }
         if !route.bearer.is_empty() {
             let names: Vec<&str> = route.bearer.iter().map(|index| config.bearers[*index].name.as_str()).collect();
@@ -365,7 +383,7 @@ fn each_environment_of_the_example_runs_without_a_finding() {
         let files = [("base.yaml", base.as_str()), (name, &text(name))];
         let config = from_texts(&files, &World).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.findings(), [], "{name}");
-        assert!(config.provider.issuer.starts_with(issuer), "{name}");
+        assert!(config.providers[0].issuer.starts_with(issuer), "{name}");
     }
 }
 
@@ -393,7 +411,7 @@ fn the_smallest_file_of_the_reference_page_runs() {
 #[test]
 fn secrets_arrive_without_their_line_break() {
     let config = from_text("v.yaml", &good(), &World).unwrap();
-    assert_eq!(config.provider.client_secret.unwrap().expose_secret(), "s3cret-of-the-client");
+    assert_eq!(config.providers[0].client_secret.clone().unwrap().expose_secret(), "s3cret-of-the-client");
     let counted: Vec<u8> = (1..=32).collect();
     assert_eq!(config.keys[0].secret.as_slice(), counted);
 }
@@ -634,15 +652,18 @@ fn who_passes_where_is_as_the_tables_of_policies_say() {
             for person in people.lines() {
                 let (name, claims) = person.split_once(' ').unwrap();
                 let claims: serde_json::Value = serde_json::from_str(claims).unwrap();
+                // No claim, but what the session says.
+                let provider = claims["@provider"].as_str();
                 let kept = |claim: &str| {
                     claim == "sub" || claim == "acr" || config.kept_claims.iter().any(|kept| kept == claim)
                 };
                 // As a session has them: rules see nothing that is not kept.
                 let claims = crate::claims::Claims::from_json(claims.as_object().unwrap()).retaining(kept);
-                let outcome = match route.rules.judge(&Asker { claims: &claims.view(), authenticated_at: None, at }) {
-                    Ok(()) => "passes".to_owned(),
-                    Err(refusal) => route.rules.explain(refusal).unwrap().cause,
-                };
+                let outcome =
+                    match route.rules.judge(&Asker { claims: &claims.view(), provider, authenticated_at: None, at }) {
+                        Ok(()) => "passes".to_owned(),
+                        Err(refusal) => route.rules.explain(refusal).unwrap().cause,
+                    };
                 writeln!(out, "  {name}: {outcome}").unwrap();
             }
         }

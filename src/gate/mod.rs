@@ -27,6 +27,7 @@ use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::origin::{self, Initiator, Origins};
+use crate::web::path::RequestPath;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
@@ -128,6 +129,14 @@ impl Case<'_, '_> {
         let asked = (self.kind == Kind::Preflight).then(|| cors::preflight_for(request.parts())).flatten();
         asked.unwrap_or_else(|| self.method.clone())
     }
+
+    /// The providers whose people its route takes.
+    fn providers(&self) -> Arc<[String]> {
+        match self.found {
+            Found::Route(_, route) => Arc::clone(&route.providers),
+            Found::Nothing | Found::Ambiguous => Arc::default(),
+        }
+    }
 }
 
 /// Whether a request's method, or one that an app may take in its place, is for changing something
@@ -150,6 +159,15 @@ pub enum Verdict<'g> {
         return_to: ReturnTo,
         /// Why it has no session; for the log.
         reason: NoSession,
+        /// The providers whose people the route takes; all where it names none.
+        providers: Arc<[String]>,
+    },
+    /// A person is told that the route is for people of another provider than theirs.
+    OtherProvider {
+        /// Its index.
+        index: usize,
+        /// Where they come back to when they have signed in there.
+        return_to: ReturnTo,
     },
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
@@ -174,6 +192,7 @@ impl Verdict<'_> {
         match self {
             Self::Forward(_) => "forward",
             Self::SignIn { .. } => "sign_in",
+            Self::OtherProvider { .. } => "other_provider",
             Self::Refresh(_) => "refresh",
             Self::Verify { .. } => "verify",
             Self::Unavailable(_) => "unavailable",
@@ -492,10 +511,10 @@ impl Gate {
                 };
             }
             Decision::SignIn(reason) => {
-                // An address that cannot be carried through is no reason not to sign in.
-                let return_to =
-                    ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
-                return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
+                return Verdict::SignIn { return_to: self.way_back(case), reason, providers: case.providers() };
+            }
+            Decision::OtherProvider(index) => {
+                return Verdict::OtherProvider { index, return_to: self.way_back(case) };
             }
             Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
             Decision::Deny(denial) => return Verdict::Deny(denial),
@@ -513,6 +532,27 @@ impl Gate {
             is_preflight,
             bearer_ends_at: None,
         })
+    }
+
+    /// Where a browser comes back to. An address that cannot be carried through is no reason not to sign
+    /// in.
+    fn way_back(&self, case: &Case<'_, '_>) -> ReturnTo {
+        let return_to = ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
+        return_to.unwrap_or_else(|_| ReturnTo::root())
+    }
+
+    /// The providers whose people may open an address that a sign-in returns to; all where that is not
+    /// said, or the address is on another site.
+    pub fn providers_for(&self, return_to: &ReturnTo) -> Arc<[String]> {
+        let address = return_to.location(&self.public_url);
+        let found = url::Url::parse(&address).ok().and_then(|url| {
+            let (host, path) = (url.host_str()?, RequestPath::parse(url.path()).ok()?);
+            match self.routes.find(host, &Method::GET, &path) {
+                Found::Route(_, route) => Some(Arc::clone(&route.providers)),
+                Found::Nothing | Found::Ambiguous => None,
+            }
+        });
+        found.unwrap_or_default()
     }
 
     /// The route of a request, by its method and by those that an app may take in its place.
@@ -543,16 +583,12 @@ impl Gate {
         let Found::Route(_, route) = case.found else { return Trace::default() };
         if let Some(caller) = caller {
             let claims = caller.claims().view();
-            return route.rules.trace(&Asker { claims: &claims, authenticated_at: None, at });
+            return route.rules.trace(&Asker { claims: &claims, provider: None, authenticated_at: None, at });
         }
         let is_for_people = route.access == Access::SignedIn && case.kind != Kind::Preflight;
         let opened = self.sessions.open(case.headers, at.now).ok().filter(|_| is_for_people);
         let session = opened.as_ref().and_then(|opened| self.sessions.read(opened, at.now).ok());
-        let traced = session.map(|session| {
-            let authenticated_at = session.authenticated_at();
-            route.rules.trace(&Asker { claims: session.claims(), authenticated_at, at })
-        });
-        traced.unwrap_or_default()
+        session.map(|session| route.rules.trace(&Asker::of(&session, at))).unwrap_or_default()
     }
 
     /// What decided, on one line: the route and what its rules came to. Nothing of the person.
@@ -599,15 +635,21 @@ impl Gate {
         at: Circumstances,
         gives: &[&dyn Fn(&Route) -> bool],
     ) -> Option<Denial> {
-        let asker = Asker { claims: session.claims(), authenticated_at: session.authenticated_at(), at };
+        let asker = Asker::of(session, at);
         let of_people = || self.routes.iter().enumerate().filter(|(_, route)| route.access != Access::Bearer);
         let about = |gives: &&dyn Fn(&Route) -> bool| -> Vec<(usize, &Route)> {
             of_people().filter(|(_, route)| gives(route)).collect()
         };
         let giving = gives.iter().map(about).find(|routes| !routes.is_empty())?;
-        let refused = giving.into_iter().map(|(index, route)| Some((index, route.rules.judge(&asker).err()?)));
-        let refused: Vec<(usize, Refusal)> = refused.collect::<Option<_>>()?;
-        refused.first().map(|(index, refusal)| Denial::NotAdmitted(*index, *refusal))
+        let refused = giving.into_iter().map(|(index, route)| {
+            if !route.takes_people_of(session.provider()) {
+                return Some(Denial::OtherProvider(index));
+            }
+            let refusal = route.rules.judge(&asker).err()?;
+            Some(Denial::NotAdmitted(index, refusal))
+        });
+        let refused: Vec<Denial> = refused.collect::<Option<_>>()?;
+        refused.first().copied()
     }
 
     /// The route at `index`.
@@ -899,7 +941,7 @@ mod tests {
         for (target, expected) in [("/app/x?y=z", "/app/x?y=z"), (long.as_str(), "/")] {
             let navigate = vec![("sec-fetch-mode".to_owned(), "navigate".to_owned())];
             let return_to = judge(&gate, &("GET", target.to_owned(), navigate), |verdict| match verdict {
-                Verdict::SignIn { return_to, reason } => {
+                Verdict::SignIn { return_to, reason, .. } => {
                     assert_eq!(*reason, NoSession::Absent);
                     return_to.as_str().to_owned()
                 }

@@ -59,6 +59,7 @@ fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<us
     match decision {
         Decision::Forward(index, _) => Ok(index),
         Decision::Deny(denial) => Err(denial),
+        Decision::OtherProvider(index) => Err(Denial::OtherProvider(index)),
         Decision::SignIn(reason) | Decision::Unavailable(reason) => Err(Denial::NotSignedIn(reason)),
         Decision::Refresh => Err(Denial::NotSignedIn(NoSession::NotRenewed)),
     }

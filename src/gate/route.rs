@@ -69,6 +69,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
+    /// The names of the providers whose people may pass, where not all may.
+    pub providers: Arc<[String]>,
     /// What is asked of whoever passes besides.
     pub rules: Rules,
     /// Which bearer tokens are taken: indices among the rules of `bearer::Bearers`.
@@ -341,6 +343,7 @@ impl Route {
             host: None,
             methods: Vec::new(),
             access,
+            providers: Arc::default(),
             rules: Rules::default(),
             bearer: Vec::new(),
             upstream: None,
@@ -359,6 +362,11 @@ impl Route {
         let methods = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
         let space = if methods.is_empty() { "" } else { " " };
         format!("{methods}{space}{}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
+    }
+
+    /// Whether people pass who have signed in with this provider, as far as that is concerned.
+    pub fn takes_people_of(&self, provider: &str) -> bool {
+        self.providers.is_empty() || self.providers.iter().any(|name| name == provider)
     }
 
     fn is_for(&self, host: &str, method: &Method) -> bool {
@@ -382,6 +390,7 @@ impl Route {
         self.access != Access::Public
             && (self.access != other.access
                 || other.bearer.iter().any(|rule| !self.bearer.contains(rule))
+                || (!self.providers.is_empty() && self.providers != other.providers)
                 || (!self.rules.is_empty() && self.rules != other.rules))
     }
 
@@ -400,7 +409,6 @@ impl Route {
 mod tests {
     use super::*;
     use crate::gate::rules::{Condition, Rule, Subject, Test};
-    use std::sync::Arc;
 
     fn route(text: &str) -> Route {
         // "GET,POST host/path", each part but the path optional

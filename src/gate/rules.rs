@@ -11,6 +11,7 @@
 
 use crate::claims::{ClaimValue, ClaimsView};
 use crate::clock::Timestamp;
+use crate::session::Session;
 use crate::web::domain;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -31,10 +32,20 @@ pub struct Circumstances {
 pub struct Asker<'a> {
     /// What was verified of them.
     pub claims: &'a ClaimsView<'a>,
+    /// The name of the provider that they have signed in with; none of whoever shows a bearer token.
+    pub provider: Option<&'a str>,
     /// When they proved who they are to the provider (`auth_time`), where it said so.
     pub authenticated_at: Option<Timestamp>,
     /// When, and from where, they ask.
     pub at: Circumstances,
+}
+
+impl<'a> Asker<'a> {
+    /// Whoever has this session.
+    pub fn of(session: &'a Session<'a>, at: Circumstances) -> Self {
+        let (claims, provider) = (session.claims(), Some(session.provider()));
+        Self { claims, provider, authenticated_at: session.authenticated_at(), at }
+    }
 }
 
 /// The rules of a route. Without any it is open to whoever is signed in.
@@ -92,6 +103,8 @@ pub enum Subject {
     EmailDomain,
     /// The e-mail address, in lower case.
     Email,
+    /// The provider that they have signed in with, by its name here.
+    Provider,
     /// The SIREN: its own claim, or else the first nine digits of the SIRET.
     Siren,
 }
@@ -237,6 +250,7 @@ impl Condition {
             Self::All(all) => all.iter().all(|one| one.holds(asker)),
             Self::Any(any) => any.iter().any(|one| one.holds(asker)),
             Self::None(none) => !none.iter().any(|one| one.holds(asker)),
+            Self::Is(Subject::Provider, test) => test.passes(asker.provider.map(Cow::Borrowed).as_slice()),
             Self::Is(subject, test) => test.passes(&subject.values(asker.claims)),
         }
     }
@@ -262,6 +276,7 @@ impl Subject {
             Self::Groups => "groups",
             Self::EmailDomain => "email_domain",
             Self::Email => "email",
+            Self::Provider => "provider",
             Self::Siren => "siren",
         }
     }
@@ -274,6 +289,7 @@ impl Subject {
             }
             Self::Groups => crate::claims::GROUPS.to_vec(),
             Self::EmailDomain | Self::Email => vec!["email"],
+            Self::Provider => Vec::new(),
             Self::Siren => vec!["siren", "siret"],
         }
     }
@@ -286,6 +302,8 @@ impl Subject {
                 Some(value) => plain(value.values()),
                 None => below(claims, name).unwrap_or_default(),
             },
+            // No claim says it.
+            Self::Provider => Vec::new(),
             Self::Groups => plain(claims.groups()),
             // One address; with several nobody can say which is meant.
             Self::Email => claims.text("email").map(folded).unwrap_or_default(),
@@ -360,9 +378,27 @@ mod tests {
     }
 
     /// Somebody of these claims, nowhere and at no particular moment.
+    #[test]
+    fn a_provider_is_the_one_of_the_session_whatever_a_claim_says() {
+        let claims = Claims::from_json(json!({"sub": "s", "provider": "claimed"}).as_object().unwrap());
+        let view = claims.view();
+        let is = |name: &str| Condition::Is(Subject::Provider, Test::OneOf(set(&[name, "third"])));
+        for (provider, name, expected) in [
+            (Some("one"), "one", true),
+            (Some("one"), "two", false),
+            (Some("one"), "claimed", false),
+            (None, "one", false),
+            (None, "", false),
+            (Some(""), "", false),
+        ] {
+            let asker = Asker { provider, ..asker(&view) };
+            assert_eq!(is(name).holds(&asker), expected, "{provider:?} {name}");
+        }
+    }
+
     fn asker<'a>(claims: &'a ClaimsView<'a>) -> Asker<'a> {
         let at = Circumstances { now: Timestamp::from_unix(0), client: None };
-        Asker { claims, authenticated_at: None, at }
+        Asker { claims, provider: None, authenticated_at: None, at }
     }
 
     fn holds(condition: &Condition, claims: &Value) -> bool {

@@ -196,7 +196,7 @@ mod tests {
         let claims = json!({"sub": "s-8", "roles": ["b", "c"]});
         let claims = Claims::from_json(claims.as_object().unwrap());
         let view = claims.view();
-        let trace = rules.trace(&Asker { claims: &view, authenticated_at: None, at: AT });
+        let trace = rules.trace(&Asker { claims: &view, provider: None, authenticated_at: None, at: AT });
         assert!(trace.passes());
         let said = serde_json::to_value(&trace).unwrap();
         let expected = json!([
@@ -261,7 +261,7 @@ mod tests {
         ) {
             let claims = Claims::from_json(json!(held).as_object().unwrap());
             let view = claims.view();
-            let asker = Asker { claims: &view, authenticated_at: None, at: AT };
+            let asker = Asker { claims: &view, provider: None, authenticated_at: None, at: AT };
             let trace = rules.trace(&asker);
             prop_assert_eq!(trace.passes(), rules.judge(&asker).is_ok());
             for rule in &trace.rules {

@@ -21,6 +21,7 @@ mod introspection;
 mod jws;
 mod keys;
 mod logout_token;
+mod providers;
 mod published_keys;
 mod pushed_request;
 mod query;
@@ -44,6 +45,7 @@ pub use identity::{Identity, said_of_the_person};
 pub use introspection::{Introspection, IntrospectionError, IntrospectionSettings};
 pub use jws::JwsError;
 pub use logout_token::{LogoutToken, LogoutTokenError};
+pub use providers::Providers;
 pub use published_keys::KeySource;
 pub use pushed_request::PushError;
 pub use refresh::{Held, RefreshError, Refreshed};
@@ -277,6 +279,7 @@ impl Provider {
         let id_token = self.verified_id_token(&mut known, &raw, &expected, now).await?;
         let userinfo = self.verified_userinfo(&mut known, &answer.access_token, &id_token.subject, now).await?;
         let identity = Identity::verified(&self.settings.name, id_token, userinfo);
+        let identity = identity.within(&self.settings.domain_owners);
         let tokens = Tokens {
             id_token: raw,
             access_token: answer.access_token,

@@ -194,7 +194,7 @@ impl Provider {
         };
         keep_unsaid(held, &mut id_token);
         let userinfo = self.verified_userinfo(known, &tokens.access_token, &id_token.subject, now).await?;
-        Ok(Identity::verified(&self.settings.name, id_token, userinfo))
+        Ok(Identity::verified(&self.settings.name, id_token, userinfo).within(&self.settings.domain_owners))
     }
 
     /// The claims of the ID token held: verified when it came, and sealed by us since.

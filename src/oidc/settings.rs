@@ -5,6 +5,7 @@
 use crate::fetch::Fetch;
 use crate::secret::SecretString;
 use crate::signing::ClientAssertions;
+use crate::web::domain::DomainOwners;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -49,6 +50,9 @@ pub struct Settings {
     pub clock_leeway: Duration,
     /// How long one call to the provider may take.
     pub timeout: Duration,
+    /// To which of the site's providers the domains of e-mail addresses belong: of an address at
+    /// another one's domain this provider's word does not count.
+    pub domain_owners: Arc<DomainOwners>,
 }
 
 /// Where a provider's endpoints come from.

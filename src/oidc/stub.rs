@@ -149,6 +149,7 @@ pub(super) fn settings(issuer: &str) -> Settings {
         userinfo: Userinfo::JsonOrSigned(Vec::new()),
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
+        domain_owners: Arc::default(),
     }
 }
 

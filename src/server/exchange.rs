@@ -35,6 +35,10 @@ pub(super) struct Exchange {
     pub(super) site: Option<(usize, Arc<str>)>,
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
+    /// The provider that a sign-in goes to or comes from, by name, where there are several.
+    pub(super) provider: Option<String>,
+    /// The providers of the route that somebody is on the way to; all where it names none.
+    pub(super) offered: Arc<[String]>,
     pub(super) identity: IdentityHeaders,
     /// What the log calls whoever shows its bearer token: the rule, and the name of a service key.
     pub(super) bearer: Option<String>,
@@ -100,6 +104,8 @@ impl Exchange {
             site: None,
             route: None,
             session: None,
+            provider: None,
+            offered: Arc::default(),
             identity: IdentityHeaders::default(),
             bearer: None,
             certificate: None,
@@ -194,6 +200,7 @@ impl Exchange {
                     route = line.route,
                     upstream = line.upstream,
                     session = self.session.map(|id| id.short()),
+                    provider = self.provider.as_deref(),
                     bearer = self.bearer.as_deref(),
                     certificate = self.certificate.as_deref(),
                     client = self.forwarded.as_ref().map(|forwarded| tracing::field::display(forwarded.client)),

@@ -181,12 +181,16 @@ impl Proxy {
         }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
-            Verdict::SignIn { return_to, reason } => {
+            Verdict::SignIn { return_to, reason, providers } => {
                 exchange.because(reason);
+                exchange.offered = providers;
                 match not_signed_in {
                     NotSignedIn::SignIn => self.endpoints.enter(return_to, parts, exchange).await,
-                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
+                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts, exchange),
                 }
+            }
+            Verdict::OtherProvider { index, return_to } => {
+                refusal(self.other_provider(index, &return_to, parts, exchange))
             }
             Verdict::Deny(denial) => refusal(self.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),

@@ -151,13 +151,18 @@ impl Proxy {
                 }
                 step
             }
-            Verdict::SignIn { return_to, reason } => {
+            Verdict::SignIn { return_to, reason, providers } => {
                 exchange.because(reason);
+                exchange.offered = providers;
                 if let Some(reply) = self.close_at_provider(request.parts(), exchange, now).await {
                     return Step::Reply(reply);
                 }
                 exchange.decision = "sign_in";
                 Step::SignIn(return_to)
+            }
+            Verdict::OtherProvider { index, return_to } => {
+                exchange.decision = "deny";
+                Step::Reply(self.other_provider(index, &return_to, request.parts(), exchange))
             }
             Verdict::Unavailable(reason) => {
                 exchange.decision = "unavailable";
@@ -212,8 +217,25 @@ impl Proxy {
                 let explanation = self.gate.explain(index, refusal);
                 self.endpoints.keep_out(explanation.as_ref(), parts, exchange)
             }
+            Denial::OtherProvider(index) => {
+                let page = self.endpoints.login.page_of_form(&parts.headers);
+                self.other_provider(index, &page.unwrap_or_else(ReturnTo::root), parts, exchange)
+            }
             denial => self.endpoints.deny(denial, parts, exchange),
         }
+    }
+
+    /// Answers whoever has signed in with another provider than those whose people a route takes.
+    pub(super) fn other_provider(
+        &self,
+        index: usize,
+        return_to: &ReturnTo,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        exchange.route = Some(index);
+        let wanted = self.gate.route(index).map(|route| Arc::clone(&route.providers)).unwrap_or_default();
+        self.endpoints.other_provider(&wanted, return_to, parts, exchange)
     }
 
     /// Makes a request ready for its app.

@@ -3,7 +3,7 @@
 //! One registry an instance, never the global one: two instances run in one test process.
 
 use crate::clock::Timestamp;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -25,6 +25,7 @@ pub struct Metrics {
     pub(super) revocations: IntGauge,
     pub(super) store_silent: IntGauge,
     pub(super) keys_to_delete: IntGauge,
+    pub(super) provider_ready: IntGaugeVec,
 }
 
 impl Metrics {
@@ -90,6 +91,11 @@ impl Metrics {
         let keys_to_delete =
             IntGauge::new("vestibule_keys_to_delete", "API keys of ended sessions that wait for being deleted")?;
         registry.register(Box::new(keys_to_delete.clone()))?;
+        let provider_ready = IntGaugeVec::new(
+            Opts::new("vestibule_provider_ready", "1 where a provider's metadata and keys were had, else 0"),
+            &["site", "provider"],
+        )?;
+        registry.register(Box::new(provider_ready.clone()))?;
         Ok(Self {
             registry,
             requests,
@@ -109,6 +115,7 @@ impl Metrics {
             revocations,
             store_silent,
             keys_to_delete,
+            provider_ready,
         })
     }
 

@@ -34,6 +34,7 @@ mod sites;
 mod token_endpoints;
 mod turn;
 mod upstream;
+mod which_provider;
 
 pub use endpoints::Endpoints;
 pub use listen::{BindError, Bound};
@@ -50,12 +51,13 @@ use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::login::Login;
+use crate::oidc::Provider;
 use crate::session::{Refresher, Sessions};
 use crate::store::Store;
 use crate::web::cors::Cors;
 use crate::web::forwarded::TrustedProxies;
 use crate::web::site_hosts::SiteHosts;
-use admin::{Admin, SeenSite};
+use admin::{Admin, IsReady, SeenSite};
 use arc_swap::ArcSwap;
 use explain::Explainer;
 use ext_authz::ExtAuthz;
@@ -279,13 +281,20 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
     let ready = Arc::clone(&login);
     let seen = SeenSite {
         name: site.clone(),
-        is_ready: Arc::new(move || ready.provider().is_ready()),
+        is_ready: Arc::new(move || ready.providers().any_is_ready()),
         keys_to_delete: {
             let credentials = Arc::clone(&credentials);
             Arc::new(move || credentials.keys_to_delete())
         },
         sessions: Arc::clone(&sessions),
-        provider: login.provider().settings().name.clone(),
+        providers: login
+            .providers()
+            .iter()
+            .cloned()
+            .map(|provider| -> (String, IsReady) {
+                (provider.settings().name.clone(), Arc::new(move || provider.is_ready()))
+            })
+            .collect(),
     };
     let work = SiteWork { name: site, login, sessions: Arc::clone(&sessions), credentials: Arc::clone(&credentials) };
     let metrics = Arc::clone(&endpoints.metrics);
@@ -324,7 +333,11 @@ impl SiteWork {
     /// Never ends by itself.
     async fn go_on(&self, clock: &Clock) {
         tokio::join!(
-            keep_prepared(self.name.as_deref(), &self.login, clock),
+            join_all(self.login.providers().iter().map(|provider| keep_prepared(
+                self.name.as_deref(),
+                provider,
+                clock
+            ))),
             self.sessions.follow(clock),
             self.credentials.clean_up(clock),
         );
@@ -358,21 +371,21 @@ async fn serve<A: ServerApp + Send + Sync + 'static>(
     service.start_service(Some(descriptors), stopped, 1).await;
 }
 
-async fn keep_prepared(site: Option<&str>, login: &Login, clock: &Clock) {
+/// Each provider for itself: one that does not answer keeps no other waiting.
+async fn keep_prepared(site: Option<&str>, provider: &Provider, clock: &Clock) {
+    let settings = provider.settings();
     let mut was_ready = false;
     loop {
-        let outcome = login.provider().prepare(clock.now()).await;
+        let outcome = provider.prepare(clock.now()).await;
         match &outcome {
-            Ok(()) if !was_ready => tracing::info!(
-                site,
-                provider = login.provider().settings().name,
-                "the provider's metadata and keys are there"
-            ),
+            Ok(()) if !was_ready => {
+                tracing::info!(site, provider = settings.name, "the provider's metadata and keys are there")
+            }
             Ok(()) => {}
             Err(error) => tracing::warn!(
                 site,
-                provider = login.provider().settings().name,
-                issuer = login.provider().settings().issuer,
+                provider = settings.name,
+                issuer = settings.issuer,
                 %error,
                 "the provider cannot be asked; sessions go on, sign-ins fail until it can"
             ),

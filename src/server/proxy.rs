@@ -27,6 +27,7 @@ use crate::web::shared_cache;
 use crate::web::site_hosts::SiteHosts;
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -55,7 +56,7 @@ pub(super) struct Proxy {
     pub(super) playground: Arc<Playground>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
-    pub(super) aliases: Arc<[(String, &'static str)]>,
+    pub(super) aliases: Arc<[(String, String)]>,
     /// The networks whose clients are told what decided.
     pub(super) told_in_short: Arc<[ipnet::IpNet]>,
     pub(super) forward_auth: Option<ForwardAuth>,
@@ -104,6 +105,16 @@ impl Proxy {
         } else if is_event_stream(response) && session.req_header().method != Method::HEAD {
             line.answer(Answer::EventStream, exchange.bearer_ends_at);
         }
+    }
+
+    /// The providers that may be meant where somebody asks to sign in: those of the route that they are on
+    /// their way to.
+    fn offered(&self, endpoint: &str, asked: &str, parts: &Parts) -> Arc<[String]> {
+        let login = &self.endpoints.login;
+        if !login.providers().are_several() || !matches!(endpoint, "start" | "sign_in") {
+            return Arc::default();
+        }
+        self.gate.providers_for(&login.asked(asked, &parts.headers).return_to)
     }
 
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
@@ -156,6 +167,8 @@ impl ProxyHttp for Proxy {
                 // What is sent to the page of a kept form goes on to its app, and may be long.
                 let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
                 let form = if is_ours { read_form(session).await? } else { String::new() };
+                exchange.offered =
+                    self.offered(&name, if is_ours { &form } else { &query }, session.req_header().as_ref());
                 let reply = self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await;
                 if name == FORM_PAGE && exchange.session.is_some() {
                     discard_body(session).await?;

@@ -156,12 +156,12 @@ fn clean(session: &Session) -> Result<CleanRequest<'_>, Ambiguous> {
 }
 
 /// The endpoint of a site's that a request would be for.
-fn endpoint<'r>(proxy: &Proxy, request: &CleanRequest<'r>) -> Option<&'r str> {
+fn endpoint<'r>(proxy: &'r Proxy, request: &CleanRequest<'r>) -> Option<&'r str> {
     if proxy.asked_below(request.target()).is_some() {
         return Some(AUTH);
     }
     let path = request.target().split('?').next().filter(|_| request.path().others().is_empty())?;
-    let alias = proxy.aliases.iter().find(|(alias, _)| alias == path).map(|(_, name)| *name);
+    let alias = proxy.aliases.iter().find(|(alias, _)| alias == path).map(|(_, name)| name.as_str());
     alias.or_else(|| proxy.endpoints.prefix.below(path))
 }
 

@@ -89,6 +89,9 @@ pub enum NoSession {
     /// An access token past its end.
     #[error("the access token has expired")]
     TokenExpired,
+    /// The provider that it began with has left the configuration, or is there as another registration.
+    #[error("the session's provider is not in the configuration any more, or not as the same registration")]
+    ProviderGone,
     /// Outage: the provider could not be asked to renew the tokens for longer than allowed.
     #[error("the provider has been out of reach for too long to go on without it")]
     ProviderDown,
@@ -110,7 +113,9 @@ impl NoSession {
     /// Whether there was a session, and it is over: its cookie opened.
     pub fn is_over(self) -> bool {
         match self {
-            Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed => true,
+            Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed | Self::ProviderGone => {
+                true
+            }
             Self::Absent
             | Self::Unreadable
             | Self::ProviderDown

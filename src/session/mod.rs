@@ -16,6 +16,7 @@ mod handle;
 mod identity_cookie;
 mod kept;
 mod kept_forms;
+mod known_providers;
 mod limits;
 mod presence;
 mod proof;
@@ -34,6 +35,7 @@ pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use kept_forms::{FoundForm, SentForm};
+pub use known_providers::KnownProviders;
 pub use limits::{Keep, RefreshSettings, Settings};
 pub use presence::Held;
 pub use provider_logout::NotEnded;
@@ -112,6 +114,7 @@ pub struct Sessions {
     cookies: Cookies,
     settings: Settings,
     kept_claims: ArcSwap<BTreeSet<String>>,
+    providers: KnownProviders,
     store: Arc<dyn Store>,
     on_down: OnDown,
     revoked: Revoked,
@@ -179,6 +182,7 @@ impl Sessions {
             cookies,
             settings,
             kept_claims: ArcSwap::from_pointee(with_those_of_all(kept_claims)),
+            providers: KnownProviders::default(),
             store,
             on_down,
             revoked: Revoked::default(),
@@ -257,7 +261,8 @@ impl Sessions {
 
     fn kept_of(&self, identity: &Identity) -> Claims {
         let kept = self.kept_claims.load();
-        identity.claims().clone().retaining(|name| kept.contains(name))
+        let kept = identity.claims().clone().retaining(|name| kept.contains(name));
+        self.providers.noted(identity.provider(), kept)
     }
 
     /// The cookies of a session, with its tokens where those are new and kept in cookies.
@@ -316,6 +321,9 @@ impl Sessions {
         let session = opened.read()?;
         if self.was_ended(&session) {
             return Err(NoSession::Ended);
+        }
+        if !self.providers.count(&session) {
+            return Err(NoSession::ProviderGone);
         }
         self.settings.check(session.started(), session.last_seen(), session.authenticated_at(), now)?;
         if self.following.is_lost(&self.on_down, now) {

@@ -8,18 +8,14 @@ use super::return_to::Prefix;
 
 /// Which endpoint of ours answers at a path; none where none of ours does. The empty name is that of
 /// a path which is ours, and where there is nothing.
-pub fn endpoint_at<'p>(
-    path: &'p RequestPath<'_>,
-    prefix: &Prefix,
-    aliases: &'p [(String, &'static str)],
-) -> Option<&'p str> {
+pub fn endpoint_at<'p>(path: &'p RequestPath<'_>, prefix: &Prefix, aliases: &'p [(String, String)]) -> Option<&'p str> {
     if path.any(|reading| prefix.holds(reading)) {
         // Only the plain spelling names an endpoint; any other is ours too, and nothing.
         let name = if path.others().is_empty() { prefix.below(path.literal()) } else { None };
         return Some(name.unwrap_or_default());
     }
     let is_plain = path.others().is_empty();
-    aliases.iter().find(|(alias, _)| is_plain && alias == path.literal()).map(|(_, name)| *name)
+    aliases.iter().find(|(alias, _)| is_plain && alias == path.literal()).map(|(_, name)| name.as_str())
 }
 
 #[cfg(test)]
@@ -29,7 +25,7 @@ mod tests {
     #[test]
     fn the_plain_spelling_alone_names_an_endpoint() {
         let prefix = Prefix::parse("/oauth2").unwrap();
-        let aliases = [("/api/login".to_owned(), "start")];
+        let aliases = [("/api/login".to_owned(), "start".to_owned())];
         for (path, expected) in [
             ("/oauth2/start", Some("start")),
             ("/oauth2", Some("")),

@@ -63,6 +63,8 @@ mod playground;
 mod playground_real;
 mod programs;
 mod provider_logout;
+mod providers;
+mod providers_browser;
 mod readme;
 mod real;
 mod real_attacks;

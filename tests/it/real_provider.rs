@@ -45,6 +45,7 @@ fn relying_party(issuer: &str, client: &Client) -> Provider {
         userinfo: Userinfo::JsonOrSigned(Vec::new()),
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
+        domain_owners: std::sync::Arc::default(),
     };
     Provider::new(settings, Fetch::new().unwrap())
 }

@@ -164,12 +164,20 @@ pub(super) struct Linted<'a> {
     pub(super) table: &'a Table,
     pub(super) public_url: &'a PublicUrl,
     /// Paths that our own endpoints answer before any route.
-    pub(super) aliases: &'a [(String, &'static str)],
-    pub(super) provider: &'a oidc::Settings,
-    pub(super) preset: Preset,
+    pub(super) aliases: &'a [(String, String)],
+    /// Each provider, with what is known of it beforehand.
+    pub(super) providers: Vec<(&'a oidc::Settings, Preset)>,
     pub(super) credentials: &'a [credentials::Settings],
     pub(super) cors: Option<&'a cors::Settings>,
     pub(super) same_site: SameSite,
+}
+
+impl Linted<'_> {
+    /// The providers whose people a route takes.
+    fn providers_of(&self, route: &Route) -> impl Iterator<Item = (&oidc::Settings, Preset)> {
+        let all = self.providers.iter().copied();
+        all.filter(|(provider, _)| route.takes_people_of(&provider.name))
+    }
 }
 
 /// Something found.

@@ -78,7 +78,7 @@ fn flatten<'c>(condition: &'c Condition, into: &mut Vec<&'c Condition>) {
 fn is_single(subject: &Subject) -> bool {
     match subject {
         Subject::Claim(name) => matches!(name.as_str(), "sub" | "acr" | "idp_id" | "siret" | "siren" | "email"),
-        Subject::Email | Subject::EmailDomain | Subject::Siren => true,
+        Subject::Email | Subject::EmailDomain | Subject::Siren | Subject::Provider => true,
         Subject::Groups => false,
     }
 }
@@ -248,7 +248,7 @@ fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
 
 /// Levels that ProConnect does not know.
 fn levels(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
-    if linted.preset != Preset::ProConnect || !route.bearer.is_empty() {
+    if linted.providers_of(route).any(|(_, preset)| preset != Preset::ProConnect) || !route.bearer.is_empty() {
         return None;
     }
     let known: Vec<&str> = at_least("eidas0").collect();
@@ -277,12 +277,16 @@ fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> 
     rules_of(route).find_map(|(list, rule)| {
         let mut missing = None;
         rule.condition.subjects(&mut |subject| {
-            if let Some(scope) = scope_missing(subject, linted.provider, linted.preset) {
-                missing = Some((name_of(subject), scope));
+            // Of several providers one may be the one that says it.
+            let scopes: Option<Vec<_>> = linted
+                .providers_of(route)
+                .map(|(provider, preset)| Some((scope_missing(subject, provider, preset)?, &provider.name)))
+                .collect();
+            if let Some((scope, provider)) = scopes.and_then(|scopes| scopes.into_iter().next()) {
+                missing = Some((name_of(subject), scope, provider));
             }
         });
-        missing.map(|(name, scope)| {
-            let provider = &linted.provider.name;
+        missing.map(|(name, scope, provider)| {
             let why = format!(
                 "looks at {name}, for which the provider is not asked: nobody has it; add {scope} to providers.{provider}.scopes"
             );

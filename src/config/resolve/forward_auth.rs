@@ -63,7 +63,7 @@ impl Resolver<'_> {
     }
 
     /// Further paths of our own endpoints, with the endpoint's name.
-    pub(super) fn aliases(&mut self, written: &Written, prefix: Option<&Prefix>) -> Vec<(String, &'static str)> {
+    pub(super) fn aliases(&mut self, written: &Written, prefix: Option<&Prefix>) -> Vec<(String, String)> {
         let root = KeyPath::root();
         let aliases = written.aliases.iter().flat_map(|aliases| {
             [
@@ -90,7 +90,7 @@ impl Resolver<'_> {
             .map(|(key, path)| (root.key("token_endpoints").key(key), key, key, path))
         });
         let each: Vec<_> = aliases.chain(token_endpoints).collect();
-        let mut resolved: Vec<(String, &'static str)> = Vec::new();
+        let mut resolved: Vec<(String, String)> = Vec::new();
         for (at, key, endpoint, path) in each {
             let Some(path) = path else { continue };
             if !super::is_plain_path(path) {
@@ -100,7 +100,7 @@ impl Resolver<'_> {
             } else if resolved.iter().any(|(other, _)| other == path) {
                 self.fault(&at, format!("{path:?} is the path of another alias"));
             }
-            resolved.push((path.clone(), endpoint));
+            resolved.push((path.clone(), endpoint.to_owned()));
         }
         resolved
     }

@@ -16,6 +16,7 @@ mod network;
 mod playground;
 mod programs;
 mod provider;
+mod providers;
 mod review;
 mod routes;
 mod rules;
@@ -185,15 +186,15 @@ impl Resolver<'_> {
         let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
-        let aliases = self.aliases(written, prefix.as_ref());
-        let callback = aliases.iter().find(|(_, endpoint)| *endpoint == "callback").map(|(path, _)| path.clone());
+        let mut aliases = self.aliases(written, prefix.as_ref());
         let ours = public_url.as_ref().zip(prefix.as_ref());
-        let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
+        let mut providers = self.providers(&root.key("providers"), written, ours, &mut aliases);
         let (mut session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let request_token = self.request_token(&root.key("csrf").key("token"), written.csrf.as_ref());
         let mut cookies = cookies.map(|cookies| web::cookies::Settings { request_token, ..cookies });
         let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
+        login.domain_owners = Arc::clone(&providers.domain_owners);
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
         let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
@@ -220,7 +221,9 @@ impl Resolver<'_> {
             routes: routes.as_ref(),
             keep: session.keep,
         };
-        if let Some((by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings) {
+        if let Some((mut by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings)
+        {
+            by_app.provider = self.provider_of_app(&root.key("token_endpoints").key("provider"), written);
             session.access_token = Some(lifetime);
             if let Some(cookies) = &mut cookies {
                 cookies.scripts_sign_in = !by_app.is_cookieless;
@@ -230,6 +233,7 @@ impl Resolver<'_> {
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
         let (identity, assertion, mut kept_claims) =
             self.identity(&root.key("identity"), written.identity.as_ref(), public_url.as_ref());
+        self.people_of_several(written, identity.as_ref(), &book);
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
@@ -243,12 +247,13 @@ impl Resolver<'_> {
         kept_claims.dedup();
         let store = self.store(&root.key("store"), written.store.as_ref());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
-        let pages = self.pages(&root.key("pages"), written);
+        let pages =
+            Pages { providers: std::mem::take(&mut providers.named), ..self.pages(&root.key("pages"), written) };
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
         let together = review::Together {
             table: routes.as_ref(),
             public_url: public_url.as_ref(),
-            provider: provider.as_ref(),
+            providers: providers.settings.as_deref().unwrap_or_default(),
             aliases: &aliases,
             credentials: &book.all,
             cors: cors.as_ref(),
@@ -257,11 +262,10 @@ impl Resolver<'_> {
         };
         self.together(written, &together);
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
-        let provider = provider.map(|mut provider| {
-            provider
-                .parameters
-                .extend(session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string())));
-            provider
+        let providers = providers.settings.map(|mut all| {
+            let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
+            all.iter_mut().for_each(|provider| provider.parameters.extend(age.clone()));
+            all
         });
         Some(Config {
             site: None,
@@ -269,7 +273,7 @@ impl Resolver<'_> {
             public_url: public_url?,
             prefix: prefix?,
             server: server?,
-            provider: provider?,
+            providers: providers?,
             session,
             keys,
             key_files,
@@ -320,9 +324,10 @@ impl Resolver<'_> {
         let pages = written.pages.as_ref();
         let application = line("application", pages.and_then(|pages| pages.application.as_ref()));
         let contact = line("contact", pages.and_then(|pages| pages.contact.as_ref()));
-        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
-        let proconnect = providers.any(|provider| provider.preset == Some(Preset::ProConnect));
-        Pages { application, contact, proconnect }
+        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten()).peekable();
+        let proconnect =
+            providers.peek().is_some() && providers.all(|provider| provider.preset == Some(Preset::ProConnect));
+        Pages { application, contact, proconnect, providers: Vec::new() }
     }
 
     fn log(&mut self, at: &KeyPath, written: Option<&written::Log>) -> telemetry::Settings {

@@ -4,10 +4,11 @@ use super::Resolver;
 use super::client_authentication::WrittenClient;
 use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
-use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
+use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, defaults};
 use crate::oidc::{Algorithm, ClientAuthentication, Endpoints, Settings, Userinfo};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -54,42 +55,13 @@ impl ProConnect {
 }
 
 impl Resolver<'_> {
-    pub(super) fn providers(
-        &mut self,
-        at: &KeyPath,
-        written: &Written,
-        ours: Option<(&PublicUrl, &Prefix)>,
-        callback_alias: Option<&str>,
-    ) -> Option<Settings> {
-        let example =
-            "{proconnect: {preset: proconnect, environment: integration, client_id: …, client_secret: {file: …}}}";
-        let named = self.required(at, written.providers.as_ref(), example)?;
-        if named.is_empty() {
-            self.fault(at, format!("is empty; write {example}"));
-        } else if named.len() > 1 {
-            let all: Vec<&str> = named.keys().map(String::as_str).collect();
-            self.fault(at, format!("this version takes one provider, but here are {}: {}", all.len(), all.join(", ")));
-        }
-        // Each is resolved even where there is one too many: its own mistakes are worth knowing.
-        let mut settings = None;
-        for (name, provider) in named {
-            let at = at.key(name);
-            self.name(&at, name);
-            match provider {
-                Some(provider) => settings = self.provider(&at, name, provider, ours, callback_alias),
-                None => self.fault(&at, "is empty; write its preset, client_id and client_secret"),
-            }
-        }
-        settings
-    }
-
-    fn provider(
+    pub(super) fn provider(
         &mut self,
         at: &KeyPath,
         name: &str,
         written: &written::Provider,
         ours: Option<(&PublicUrl, &Prefix)>,
-        callback_alias: Option<&str>,
+        callback: Option<&str>,
     ) -> Option<Settings> {
         let preset = written.preset.unwrap_or_default();
         let issuer = self.issuer(at, preset, written);
@@ -138,7 +110,6 @@ impl Resolver<'_> {
             self.span(&at.key("timeout"), written.timeout, defaults::PROVIDER_TIMEOUT, Duration::from_millis(100));
         let (public_url, prefix) = ours?;
         let address = |path: &str| Url::parse(&format!("{}{path}", public_url.origin())).ok();
-        let callback = format!("{}/callback", prefix.as_str());
         Some(Settings {
             name: name.to_owned(),
             issuer: issuer?,
@@ -148,7 +119,7 @@ impl Resolver<'_> {
             client_authentication,
             client_proof,
             pushes_requests: written.pushed_requests.unwrap_or(true),
-            redirect_uri: address(callback_alias.unwrap_or(&callback))?,
+            redirect_uri: address(callback?)?,
             post_logout_redirect_uri: address(&format!("{}/signed_out", prefix.as_str()))?,
             scopes,
             acr_values,
@@ -158,6 +129,7 @@ impl Resolver<'_> {
             userinfo,
             clock_leeway,
             timeout,
+            domain_owners: Arc::default(),
         })
     }
 

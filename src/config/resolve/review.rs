@@ -17,8 +17,8 @@ use std::net::IpAddr;
 pub(super) struct Together<'a> {
     pub(super) table: Option<&'a Table>,
     pub(super) public_url: Option<&'a PublicUrl>,
-    pub(super) provider: Option<&'a oidc::Settings>,
-    pub(super) aliases: &'a [(String, &'static str)],
+    pub(super) providers: &'a [oidc::Settings],
+    pub(super) aliases: &'a [(String, String)],
     pub(super) credentials: &'a [credentials::Settings],
     pub(super) cors: Option<&'a cors::Settings>,
     pub(super) cookies: Option<&'a cookies::Settings>,
@@ -33,18 +33,20 @@ impl Resolver<'_> {
             let at = KeyPath::root().key("cookies").key("same_site");
             self.idle(&at, "does nothing: no other origin is in cors or csrf");
         }
-        let (Some(table), Some(public_url), Some(provider)) = (parts.table, parts.public_url, parts.provider) else {
+        let (Some(table), Some(public_url), false) = (parts.table, parts.public_url, parts.providers.is_empty()) else {
             return;
         };
         // Whose claims and levels people have.
-        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
+        let preset = |name: &str| {
+            let written = written.providers.as_ref().and_then(|named| named.get(name)?.as_ref());
+            written.and_then(|provider| provider.preset).unwrap_or(Preset::Generic)
+        };
         let linted = Linted {
             routes: &std::mem::take(&mut self.routes),
             table,
             public_url,
             aliases: parts.aliases,
-            provider,
-            preset: providers.find_map(|provider| provider.preset).unwrap_or(Preset::Generic),
+            providers: parts.providers.iter().map(|provider| (provider, preset(&provider.name))).collect(),
             credentials: parts.credentials,
             cors: parts.cors,
             same_site,

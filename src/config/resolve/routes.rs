@@ -94,9 +94,11 @@ impl Resolver<'_> {
             let kind = credential.and_then(|index| book.kind_of(index));
             let bearer = self.route_bearer(&at, route, kind, bearers);
             let rules = self.rules(&at, route, written, policies);
-            let (Some(resolved), Some(rules)) = (self.route(&at, route, upstream, around), rules) else { continue };
+            let providers = self.providers_of_route(&at.key("provider"), route, written);
+            let resolved = self.route(&at, route, upstream, around);
+            let (Some(resolved), Some(rules), Some(providers)) = (resolved, rules, providers) else { continue };
             let client_authorization = route.client_authorization.unwrap_or_default();
-            routes.push(Route { rules, bearer, credential, client_authorization, envelope, ..resolved });
+            routes.push(Route { providers, rules, bearer, credential, client_authorization, envelope, ..resolved });
             places.push(at);
         }
         for (index, name) in names.iter().enumerate() {

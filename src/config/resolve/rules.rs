@@ -190,6 +190,11 @@ impl Resolver<'_> {
                 and(self.one_of(&at.key(key), values).map(|test| Condition::Is(subject, test)));
             }
         }
+        self.subject_of_whom(at, condition, written);
+        if let Some(values) = &condition.provider {
+            let names = self.providers_named(&at.key("provider"), values, written);
+            and(names.map(|names| Condition::Is(Subject::Provider, Test::OneOf(Arc::new(names.into_iter().collect())))));
+        }
         if let Some(values) = &condition.email {
             and(Some(self.emails(&at.key("email"), values)));
         }

@@ -18,6 +18,7 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -238,7 +239,16 @@ impl Resolver<'_> {
             self.found(Code::SignInOpenLong, &at, "a sign-in that was begun stays open for more than two hours");
         }
         let keep_forms = written.and_then(|sign_in| sign_in.keep_forms).unwrap_or(true);
-        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new(), by_app: None, keep_forms }
+        login::Settings {
+            entry,
+            attempt_lifetime,
+            return_hosts,
+            after,
+            origins: Vec::new(),
+            domain_owners: Arc::default(),
+            by_app: None,
+            keep_forms,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) public_url: Option<&'a PublicUrl>,
     pub(super) prefix: Option<&'a Prefix>,
     pub(super) cors: Option<&'a cors::Settings>,
-    pub(super) aliases: &'a [(String, &'static str)],
+    pub(super) aliases: &'a [(String, String)],
     pub(super) routes: Option<&'a Table>,
     pub(super) keep: Keep,
 }
@@ -56,7 +56,7 @@ impl Resolver<'_> {
             );
         }
         let redirect_uri = self.app_callback(&at.key("callback"), endpoints, written, around)?;
-        Some((ByApp { redirect_uri, is_cookieless }, lifetime))
+        Some((ByApp { redirect_uri, is_cookieless, provider: None }, lifetime))
     }
 
     fn app_callback(

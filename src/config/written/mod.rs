@@ -141,7 +141,8 @@ pub(in crate::config) struct Written {
     pub(in crate::config) trusted_proxies: Option<List<String>>,
 
     /// The OpenID Provider that people sign in with, under a name of your choice (which sessions
-    /// and log lines carry). This version takes exactly one.
+    /// and log lines carry); or several, of which routes, e-mail domains or people choose one
+    /// (`docs/providers.md`).
     #[schemars(required, extend("x-name" = "NAME"))]
     pub(in crate::config) providers: Option<Named<Provider>>,
 
@@ -348,6 +349,11 @@ pub(in crate::config) struct Route {
     /// Who may pass.
     #[schemars(extend("default" = Access::default()))]
     pub(in crate::config) access: Option<Access>,
+    /// Whose people may pass, where there are several `providers`: the name of one, or a list of them.
+    /// Whoever has no session is led to sign in there; whoever has another one's is told so. All by
+    /// default.
+    #[schemars(extend("examples" = ["keycloak", ["keycloak", "proconnect"]]))]
+    pub(in crate::config) provider: Option<OneOrMore>,
     /// Conditions of which each must hold for whoever passes: names of `policies`, or conditions. The
     /// same for people and for API clients.
     #[schemars(extend("examples" = ["agents", [{"email_domain": ".gouv.fr"}, "agents"]]))]

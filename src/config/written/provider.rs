@@ -2,7 +2,7 @@
 //!
 //! `resolve/provider` turns it into `oidc::Settings`.
 
-use super::{ClientCertificate, List, Named, SigningKey, defaults};
+use super::{ClientCertificate, List, Named, OneOrMore, SigningKey, Who, defaults};
 use crate::config::scalar::{Secret, Span, written_span};
 use crate::oidc;
 use schemars::JsonSchema;
@@ -66,6 +66,23 @@ pub(in crate::config) struct Provider {
         "jwks_uri": "https://sso.example.org/realms/agents/keys",
     }]))]
     pub(in crate::config) endpoints: Option<Endpoints>,
+
+    /// What people call the provider, for its button where there are several: in one language, or as
+    /// `{fr, en}`. ProConnect has a button of its own; else the name here by default.
+    #[schemars(extend("examples" = ["Keycloak DINUM", {"fr": "le compte de l’agence", "en": "your agency account"}]))]
+    pub(in crate::config) label: Option<Who>,
+
+    /// The domains whose people sign in here, where there are several providers (`docs/providers.md`):
+    /// `example.gouv.fr`, or `.example.gouv.fr` for it and all below it; of two that fit the longer one
+    /// counts. The sign-in page then asks for an e-mail address. Of an address at one of these no other
+    /// provider's word counts.
+    #[schemars(extend("examples" = ["example.gouv.fr", [".agence.gouv.fr", "agence.example"]]))]
+    pub(in crate::config) email_domains: Option<OneOrMore>,
+
+    /// The path of its callback, where another one is registered: `/oauth2/callback` by default where
+    /// there is one provider, `/oauth2/callback/NAME` where there are several.
+    #[schemars(extend("examples" = ["/oauth2/callback", "/v1/auth/callback"]))]
+    pub(in crate::config) callback: Option<String>,
 
     /// What is asked for; `openid` must be in it. By default `openid given_name usual_name email
     /// uid siret idp_id roles organization_label` for ProConnect, else `openid profile email`.

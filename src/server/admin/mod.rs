@@ -44,8 +44,8 @@ pub(super) struct SeenSite {
     /// How many keys of ended sessions wait for being deleted.
     pub(super) keys_to_delete: Arc<dyn Fn() -> usize + Send + Sync>,
     pub(super) sessions: Arc<Sessions>,
-    /// The provider that is meant where none is named.
-    pub(super) provider: String,
+    /// The names of the providers, and whether each is ready.
+    pub(super) providers: Vec<(String, IsReady)>,
 }
 
 /// For the whole of a form, however it trickles in.
@@ -241,6 +241,12 @@ impl Admin {
         self.metrics.revocations.set(sum(&|site| site.sessions.revocations()));
         let is_silent = self.sites.iter().any(|site| site.sessions.store_is_silent());
         self.metrics.store_silent.set(i64::from(is_silent));
+        for site in &self.sites {
+            for (name, is_ready) in &site.providers {
+                let labels = [site.name.as_deref().unwrap_or_default(), name.as_str()];
+                self.metrics.provider_ready.with_label_values(&labels).set(i64::from(is_ready()));
+            }
+        }
         self.metrics.keys_to_delete.set(sum(&|site| (site.keys_to_delete)()));
     }
 

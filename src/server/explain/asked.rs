@@ -148,6 +148,11 @@ impl SupposedClaims {
         self.0.contains_key("email") && self.said().view().get("email").is_none()
     }
 
+    /// `iss`.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.0.get("iss")?.as_str()
+    }
+
     /// `auth_time`.
     pub(super) fn authenticated_at(&self) -> Option<Timestamp> {
         self.0.get("auth_time").and_then(serde_json::Value::as_u64).map(Timestamp::from_unix)

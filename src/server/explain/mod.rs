@@ -56,7 +56,7 @@ pub struct ExplainedSite {
     /// Below which our own pages are.
     pub prefix: Prefix,
     /// Further paths of our own endpoints.
-    pub aliases: Vec<(String, &'static str)>,
+    pub aliases: Vec<(String, String)>,
     /// Whether the paths of the playgrounds of 2025 are ours.
     pub playground: bool,
     /// What pages of other origins may send.
@@ -69,8 +69,8 @@ pub struct ExplainedSite {
     pub supposing: Gate,
     /// Their sessions.
     pub supposed: SupposedSessions,
-    /// The name of the provider.
-    pub provider: String,
+    /// The providers, each with its issuer.
+    pub providers: Vec<(String, String)>,
     /// The apps.
     pub upstreams: Vec<Upstream>,
     /// Each credential in words: its name and what it is.
@@ -161,6 +161,13 @@ impl Explainer {
 }
 
 impl ExplainedSite {
+    /// With which provider somebody has signed in: whose issuer they name, or else the first.
+    fn provider_of(&self, claims: &SupposedClaims) -> String {
+        let issuer = claims.issuer();
+        let named = self.providers.iter().find(|(_, known)| Some(known.as_str()) == issuer);
+        named.or(self.providers.first()).map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
     /// Puts whoever asks into the request.
     fn case(&self, question: &Question, parts: &mut Parts, random: &dyn Random) -> Result<Case<'_>, BadQuestion> {
         let at = Circumstances { now: question.at, client: question.client };
@@ -173,11 +180,12 @@ impl ExplainedSite {
                     case.notes
                         .push("email_verified is not true, so the address is nobody's and is not looked at".to_owned());
                 }
-                let who = Supposed {
-                    provider: self.provider.clone(),
-                    claims: claims.said(),
-                    authenticated_at: claims.authenticated_at(),
-                };
+                let provider = self.provider_of(claims);
+                if self.providers.len() > 1 {
+                    case.notes
+                        .push(format!("as signed in with {provider}; the claim iss names another one, by its issuer"));
+                }
+                let who = Supposed { provider, claims: claims.said(), authenticated_at: claims.authenticated_at() };
                 let cookie = self.supposed.cookie(&who, question.at, random);
                 let cookie = cookie.map_err(|error| BadQuestion::NoSuchSession(error.to_string()))?;
                 parts.headers.append(COOKIE, cookie);
@@ -323,6 +331,10 @@ impl<'s> Case<'s> {
         let why = match verdict {
             Verdict::Forward(forward) => said::why_forwarded(forward),
             Verdict::SignIn { reason, .. } => format!("the browser is led to sign in: {reason}"),
+            Verdict::OtherProvider { index, .. } => {
+                let names = self.gate.route(*index).map(|route| route.providers.join(", ")).unwrap_or_default();
+                format!("the route is for people of {names}; the browser is shown a page that leads there")
+            }
             Verdict::Refresh(_) => "the provider or the store is asked about the session first".to_owned(),
             Verdict::Verify { .. } => "the bearer token is verified first".to_owned(),
             Verdict::Unavailable(reason) => reason.to_string(),

@@ -25,6 +25,7 @@ pub(super) fn relying_party(stage: &Stage) -> oidc::Provider {
         userinfo: oidc::Userinfo::Signed(Vec::new()),
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
+        domain_owners: std::sync::Arc::default(),
     };
     oidc::Provider::new(settings, Fetch::new().unwrap())
 }
