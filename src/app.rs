@@ -136,7 +136,7 @@ impl App {
             }
         };
         tokio::select! {
-            () = crate::server::run(first.parts, others, listeners, shutdown) => {}
+            () = Box::pin(crate::server::run(first.parts, others, listeners, shutdown)) => {}
             () = rotation => {}
             () = told_to_all => {}
         }
