@@ -172,7 +172,7 @@ impl App {
             }
         };
         tokio::select! {
-            () = crate::server::run(first.parts, other_parts, listeners, taken, shutdown) => {}
+            () = Box::pin(crate::server::run(first.parts, other_parts, listeners, taken, shutdown)) => {}
             () = reloading.keep() => {}
             () = rotation => {}
             () = told_to_all => {}
