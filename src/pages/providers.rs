@@ -60,6 +60,7 @@ pub(super) struct Other<'a> {
 
 #[derive(Template)]
 #[template(path = "choose_provider.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked by its own line of the template")]
 struct ChooseProviderPage<'a> {
     frame: Frame<'a>,
     heading: &'a str,
