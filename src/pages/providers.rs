@@ -60,6 +60,7 @@ pub(super) struct Other<'a> {
 
 #[derive(Template)]
 #[template(path = "choose_provider.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked by its own line of the template")]
 struct ChooseProviderPage<'a> {
     frame: Frame<'a>,
     heading: &'a str,
@@ -98,13 +99,13 @@ impl Pages {
 
     /// Those of the providers; all where none is named.
     fn buttons<'a>(&'a self, names: &'a [String], language: Language) -> Vec<Button<'a>> {
-        let named = self.providers.iter().filter(|provider| names.is_empty() || names.contains(&provider.name));
+        let meant = self.providers.iter().filter(|provider| names.is_empty() || names.contains(&provider.name));
         let button = |provider: &'a NamedProvider| Button {
             name: &provider.name,
             label: provider.label(language),
             proconnect: provider.kind == ProviderKind::ProConnect,
         };
-        named.map(button).collect()
+        meant.map(button).collect()
     }
 
     pub(super) fn choose_provider(&self, choice: &Choice<'_>, language: Language) -> String {
