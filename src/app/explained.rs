@@ -162,7 +162,7 @@ mod tests {
             for line in questions.lines() {
                 writeln!(out, "$ {line}").unwrap();
                 match question(line).and_then(|question| explainer.explain(&question)) {
-                    Ok(explained) => write!(out, "{explained}").unwrap(),
+                    Ok(said) => write!(out, "{said}").unwrap(),
                     Err(mistake) => writeln!(out, "mistake: {mistake}").unwrap(),
                 }
                 writeln!(out).unwrap();

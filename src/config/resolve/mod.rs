@@ -237,14 +237,7 @@ impl Resolver<'_> {
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
-        // Every session has its subject apart.
-        kept_claims.retain(|claim| claim != "sub");
-        if forward_auth.is_some() {
-            // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
-            kept_claims.extend(claims::GROUPS.into_iter().chain(["email"]).map(str::to_owned));
-        }
-        kept_claims.sort();
-        kept_claims.dedup();
+        let kept_claims = kept(kept_claims, forward_auth.is_some());
         let store = self.store(&root.key("store"), written.store.as_ref());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages =
@@ -358,6 +351,18 @@ impl Resolver<'_> {
         let format = written.and_then(|log| log.format).unwrap_or_default();
         telemetry::Settings { format, level: level.to_owned() }
     }
+}
+
+/// What sessions keep of these claims: each once, and without the subject, which they have apart.
+fn kept(mut kept: Vec<String>, front_proxies_ask: bool) -> Vec<String> {
+    kept.retain(|claim| claim != "sub");
+    if front_proxies_ask {
+        // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
+        kept.extend(claims::GROUPS.into_iter().chain(["email"]).map(str::to_owned));
+    }
+    kept.sort();
+    kept.dedup();
+    kept
 }
 
 /// Whether this is an absolute path of one or more plain segments: nothing in it that could be
