@@ -55,6 +55,8 @@ impl Permit<'_> {
 pub enum NotAdmitted {
     /// It has no session that holds.
     NoSession(NoSession),
+    /// They have signed in with a provider whose people the route does not take.
+    OtherProvider,
     /// The route takes bearer tokens alone, and there is none.
     NoBearer,
     /// Whoever it is, it is not one that the front proxy asks for.
@@ -80,7 +82,7 @@ pub fn admit_caller<'s>(
         return Err(NotAdmitted::NoBearer);
     }
     let claims = caller.claims().view();
-    let asker = Asker { claims: &claims, authenticated_at: caller.authenticated_at(), at };
+    let asker = Asker { claims: &claims, provider: None, authenticated_at: caller.authenticated_at(), at };
     route
         .rules
         .judge(&asker)
@@ -107,7 +109,10 @@ pub fn admit<'s>(
         Access::Bearer => Err(NotAdmitted::NoBearer),
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
-            let asker = Asker { claims: session.claims(), authenticated_at: session.authenticated_at(), at };
+            if !route.takes_people_of(session.provider()) {
+                return Err(NotAdmitted::OtherProvider);
+            }
+            let asker = Asker::of(session, at);
             let admitted = || constraints.admit(session.claims());
             route.rules.judge(&asker).map_err(|refusal| kept_out(route, &asker, refusal, admitted()))?;
             if admitted() { Ok(Permit { holder: Holder::Person(session) }) } else { Err(NotAdmitted::Constraints) }

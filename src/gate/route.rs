@@ -7,6 +7,7 @@
 use super::rules::Rules;
 use crate::web::path::RequestPath;
 use http::Method;
+use std::sync::Arc;
 
 /// Who may pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -68,6 +69,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
+    /// The names of the providers whose people may pass, where not all may.
+    pub providers: Arc<[String]>,
     /// What is asked of whoever passes besides.
     pub rules: Rules,
     /// Which bearer tokens are taken: indices among the rules of `bearer::Bearers`.
@@ -87,6 +90,8 @@ pub struct Route {
     pub session_cookie: SessionCookie,
     /// Whether other sites' pages are kept from changing something.
     pub csrf: Csrf,
+    /// For whom the signed assertion is that goes along (its `aud`); none where none does.
+    pub assertion: Option<Arc<str>>,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -181,7 +186,7 @@ impl PathPattern {
     /// Whether some app would take a path for one that is meant: without regard to the case of
     /// letters (Express, IIS), a final slash (Express, Spring, Flask), dots and spaces at the end
     /// of a segment (Windows) and what follows a decoded `#` or `?` (whoever makes a URL of it again).
-    fn matches_loosely(&self, path: &str) -> bool {
+    pub(super) fn matches_loosely(&self, path: &str) -> bool {
         let path = path.split(['#', '?']).next().unwrap_or_default();
         let path = path.trim_start_matches('/').trim_end_matches('/');
         let mut segments = path.split('/').filter(|_| !path.is_empty());
@@ -303,14 +308,16 @@ impl Table {
     /// Whether a lenient app would take `path`, which is of the route at `index`, for one of another
     /// that keeps more out; to all of them HEAD is GET. Such a route is more specific, and stands before it.
     fn is_guarded(&self, index: usize, host: &str, method: &Method, path: &str) -> bool {
-        if !self.is_guarded.get(index).copied().unwrap_or(true) {
-            return false;
-        }
+        self.is_guarded.get(index).copied().unwrap_or(true) && self.guarding(index, host, method, path).is_some()
+    }
+
+    /// That other one.
+    pub(super) fn guarding(&self, index: usize, host: &str, method: &Method, path: &str) -> Option<usize> {
         let as_get = *method == Method::HEAD;
-        let is_for = |route: &&Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
-        let mut before = self.routes.iter().take(index).filter(is_for);
-        let meant = before.find(|route| route.path.matches_loosely(path));
-        meant.zip(self.get(index)).is_some_and(|(meant, found)| meant.keeps_out_more_than(found))
+        let is_for = |route: &Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
+        let mut before = self.routes.iter().enumerate().take(index).filter(|(_, route)| is_for(route));
+        let (at, meant) = before.find(|(_, route)| route.path.matches_loosely(path))?;
+        self.get(index).is_some_and(|found| meant.keeps_out_more_than(found)).then_some(at)
     }
 
     /// The route at `index`.
@@ -323,7 +330,7 @@ impl Table {
         self.routes.iter()
     }
 
-    fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
+    pub(super) fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
         self.routes.iter().position(|route| route.is_for(host, method) && route.path.matches(path))
     }
 }
@@ -336,6 +343,7 @@ impl Route {
             host: None,
             methods: Vec::new(),
             access,
+            providers: Arc::default(),
             rules: Rules::default(),
             bearer: Vec::new(),
             upstream: None,
@@ -345,7 +353,20 @@ impl Route {
             envelope: None,
             session_cookie: SessionCookie::default(),
             csrf: Csrf::default(),
+            assertion: None,
         }
+    }
+
+    /// How one names it: `GET,POST api.example.fr/v1/**`.
+    pub fn label(&self) -> String {
+        let methods = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
+        let space = if methods.is_empty() { "" } else { " " };
+        format!("{methods}{space}{}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
+    }
+
+    /// Whether people pass who have signed in with this provider, as far as that is concerned.
+    pub fn takes_people_of(&self, provider: &str) -> bool {
+        self.providers.is_empty() || self.providers.iter().any(|name| name == provider)
     }
 
     fn is_for(&self, host: &str, method: &Method) -> bool {
@@ -369,6 +390,7 @@ impl Route {
         self.access != Access::Public
             && (self.access != other.access
                 || other.bearer.iter().any(|rule| !self.bearer.contains(rule))
+                || (!self.providers.is_empty() && self.providers != other.providers)
                 || (!self.rules.is_empty() && self.rules != other.rules))
     }
 
@@ -387,7 +409,6 @@ impl Route {
 mod tests {
     use super::*;
     use crate::gate::rules::{Condition, Rule, Subject, Test};
-    use std::sync::Arc;
 
     fn route(text: &str) -> Route {
         // "GET,POST host/path", each part but the path optional

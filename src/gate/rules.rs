@@ -11,6 +11,7 @@
 
 use crate::claims::{ClaimValue, ClaimsView};
 use crate::clock::Timestamp;
+use crate::session::Session;
 use crate::web::domain;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -32,10 +33,20 @@ pub struct Circumstances {
 pub struct Asker<'a> {
     /// What was verified of them.
     pub claims: &'a ClaimsView<'a>,
+    /// The name of the provider that they have signed in with; none of whoever shows a bearer token.
+    pub provider: Option<&'a str>,
     /// When they proved who they are to the provider (`auth_time`), where it said so.
     pub authenticated_at: Option<Timestamp>,
     /// When, and from where, they ask.
     pub at: Circumstances,
+}
+
+impl<'a> Asker<'a> {
+    /// Whoever has this session.
+    pub fn of(session: &'a Session<'a>, at: Circumstances) -> Self {
+        let (claims, provider) = (session.claims(), Some(session.provider()));
+        Self { claims, provider, authenticated_at: session.authenticated_at(), at }
+    }
 }
 
 /// The rules of a route. Without any it is open to whoever is signed in.
@@ -95,6 +106,8 @@ pub enum Subject {
     EmailDomain,
     /// The e-mail address, in lower case.
     Email,
+    /// The provider that they have signed in with, by its name here.
+    Provider,
     /// The SIREN: its own claim, or else the first nine digits of the SIRET.
     Siren,
     /// When they proved who they are: [`Condition::MaxAge`] looks at it, and no test.
@@ -171,6 +184,13 @@ impl Rules {
         self.require.is_empty() && self.allow.is_empty() && self.deny.is_empty()
     }
 
+    /// Whether what these say of somebody can become another without a reload and a renewal: with the
+    /// time, or with a list that is read again. Then whoever has a live connection is judged again and
+    /// again.
+    pub fn may_change(&self) -> bool {
+        !self.is_empty()
+    }
+
     /// Judges somebody.
     ///
     /// # Errors
@@ -238,11 +258,13 @@ impl Condition {
             Self::Any(any) => any.iter().any(|one| one.holds(asker)),
             Self::None(none) => !none.iter().any(|one| one.holds(asker)),
             Self::MaxAge(age) => asker.authenticated_at.is_some_and(|at| asker.at.now.since(at) < *age),
+            Self::Is(Subject::Provider, test) => test.passes(asker.provider.map(Cow::Borrowed).as_slice()),
             Self::Is(subject, test) => test.passes(&subject.values(asker.claims)),
         }
     }
 
-    fn subjects<'c>(&'c self, note: &mut impl FnMut(&'c Subject)) {
+    /// Everything that it looks at.
+    pub(crate) fn subjects<'c>(&'c self, note: &mut impl FnMut(&'c Subject)) {
         match self {
             Self::All(parts) | Self::Any(parts) | Self::None(parts) => {
                 for part in parts {
@@ -269,32 +291,34 @@ impl Condition {
 
 impl Subject {
     /// As the log and the configuration call it.
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Claim(name) => name,
             Self::Groups => "groups",
             Self::EmailDomain => "email_domain",
             Self::Email => "email",
+            Self::Provider => "provider",
             Self::Siren => "siren",
             Self::AuthTime => "auth_time",
         }
     }
 
     /// The claims that say it.
-    fn claims(&self) -> Vec<&str> {
+    pub(crate) fn claims(&self) -> Vec<&str> {
         match self {
             Self::Claim(name) => {
                 std::iter::once(name.as_str()).chain(name.split_once('.').map(|(top, _)| top)).collect()
             }
             Self::Groups => crate::claims::GROUPS.to_vec(),
             Self::EmailDomain | Self::Email => vec!["email"],
+            Self::Provider => Vec::new(),
             Self::Siren => vec!["siren", "siret"],
             // Sessions keep it beside the claims.
             Self::AuthTime => Vec::new(),
         }
     }
 
-    fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
+    pub(super) fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
         let plain = |values: &[&'a str]| values.iter().map(|value| Cow::Borrowed(*value)).collect();
         let folded = |text: &'a str| vec![Cow::Owned(text.to_ascii_lowercase())];
         match self {
@@ -302,6 +326,8 @@ impl Subject {
                 Some(value) => plain(value.values()),
                 None => below(claims, name).unwrap_or_default(),
             },
+            // No claim says it.
+            Self::Provider => Vec::new(),
             Self::Groups => plain(claims.groups()),
             // One address; with several nobody can say which is meant.
             Self::Email => claims.text("email").map(folded).unwrap_or_default(),
@@ -353,7 +379,8 @@ fn number(text: &str) -> Option<f64> {
 }
 
 impl Domains {
-    fn hold(&self, domain: &str) -> bool {
+    /// Whether a domain, in lower case, is one of these.
+    pub(crate) fn hold(&self, domain: &str) -> bool {
         self.exactly.contains(domain)
             || std::iter::successors(Some(domain), |above| above.split_once('.').map(|(_, above)| above))
                 .any(|above| self.below.contains(above))
@@ -376,9 +403,27 @@ mod tests {
     }
 
     /// Somebody of these claims, nowhere and at no particular moment.
+    #[test]
+    fn a_provider_is_the_one_of_the_session_whatever_a_claim_says() {
+        let claims = Claims::from_json(json!({"sub": "s", "provider": "claimed"}).as_object().unwrap());
+        let view = claims.view();
+        let is = |name: &str| Condition::Is(Subject::Provider, Test::OneOf(set(&[name, "third"])));
+        for (provider, name, expected) in [
+            (Some("one"), "one", true),
+            (Some("one"), "two", false),
+            (Some("one"), "claimed", false),
+            (None, "one", false),
+            (None, "", false),
+            (Some(""), "", false),
+        ] {
+            let asker = Asker { provider, ..asker(&view) };
+            assert_eq!(is(name).holds(&asker), expected, "{provider:?} {name}");
+        }
+    }
+
     fn asker<'a>(claims: &'a ClaimsView<'a>) -> Asker<'a> {
         let at = Circumstances { now: Timestamp::from_unix(0), client: None };
-        Asker { claims, authenticated_at: None, at }
+        Asker { claims, provider: None, authenticated_at: None, at }
     }
 
     fn holds(condition: &Condition, claims: &Value) -> bool {

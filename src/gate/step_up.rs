@@ -32,7 +32,7 @@ impl Rules {
         // Not so strong a level as theirs would take from them what they have.
         let levels = || named.levels.iter().copied().filter(|level| !is_lower(Some(level), own));
         let hold = |claims: &ClaimsView<'_>, at: Option<Timestamp>| {
-            self.judge(&Asker { claims, authenticated_at: at, at: asker.at }).is_ok()
+            self.judge(&Asker { claims, authenticated_at: at, ..*asker }).is_ok()
         };
         // The least first: the same once more; then a level; then both.
         if named.shortest.is_some() && hold(asker.claims, now) {
@@ -129,7 +129,8 @@ mod tests {
         let claims = Claims::from_json(claims.as_object().unwrap());
         let view = claims.view();
         let authenticated_at = minutes_ago.map(|ago| NOW.minus(Duration::from_secs(60 * ago)));
-        let asker = Asker { claims: &view, authenticated_at, at: Circumstances { now: NOW, client: None } };
+        let asker =
+            Asker { claims: &view, provider: None, authenticated_at, at: Circumstances { now: NOW, client: None } };
         let step_up = rules.step_up(&asker);
         step_up.map(|step_up| (step_up.acr_text(), step_up.max_age.map(|age| age.as_secs() / 60)))
     }
@@ -284,7 +285,7 @@ mod tests {
                 let amr: &[&str] = if otp { &["otp"] } else { &[] };
                 let claims = Claims::from_json(json!({"acr": acr, "amr": amr, "roles": ["agent"]}).as_object().unwrap());
                 let view = claims.view();
-                let asker = Asker { claims: &view, authenticated_at: at, at: Circumstances { now: NOW, client: None } };
+                let asker = Asker { claims: &view, provider: None, authenticated_at: at, at: Circumstances { now: NOW, client: None } };
                 if rules.judge(&asker).is_ok() {
                     break;
                 }

@@ -15,17 +15,18 @@
 //! never begin a session, nor put another person's in the place of one.
 
 use super::Login;
-use super::attempt::{Attempt, Taker, Wish};
+use super::attempt::{Attempt, Taker, Way, Wish};
 use super::browser::Browser;
 use super::callback::{Answered, CallbackError};
 use super::query::Parameters;
 use super::start::{Start, StartError, looks_like_email};
 use crate::clock::Timestamp;
-use crate::oidc::{Code, Lacks, Reauthentication, StepUp};
+use crate::oidc::{Code, Lacks, Provider, Reauthentication, StepUp};
 use crate::random::Random;
 use crate::session::{Begun, NoSession, NotSteppedUp, OpenedSession, Place};
 use crate::web::return_to::ReturnTo;
 use http::HeaderMap;
+use std::sync::Arc;
 
 /// Why a step-up was in vain.
 #[derive(Debug, thiserror::Error)]
@@ -59,20 +60,26 @@ impl Login {
         }
         let is_for_recent = step_up.max_age.is_some();
         let wish = Wish { return_to, silent: false, again: false, step_up: Some(step_up) };
+        let provider = self.provider_of(opened, now).ok_or(StartError::NoProvider)?;
         if is_for_recent
-            && self.provider.settings().reauthentication == Reauthentication::AfterSignOut
-            && let Some(start) = self.by_sign_out(opened, headers, &wish, now, random).await?
+            && provider.settings().reauthentication == Reauthentication::AfterSignOut
+            && let Some(start) = self.by_sign_out(provider, opened, headers, &wish, now, random).await?
         {
             return Ok(start);
         }
         let hint = self.email_of(opened, now);
-        let (location, cookie) = self.to_provider(headers, wish, hint.as_deref(), now, random).await?;
-        Ok(Start::Provider { location, cookie })
+        self.led_to(provider, headers, wish, hint.as_deref(), now, random).await
+    }
+
+    /// The provider of a session: nobody proves more of themselves with another one.
+    fn provider_of(&self, opened: &OpenedSession, now: Timestamp) -> Option<&Arc<Provider>> {
+        self.providers.of_session(self.sessions.read(opened, now).ok()?.provider())
     }
 
     /// The first leg: to the end of the provider's session. None where the provider has no such place.
     async fn by_sign_out(
         &self,
+        provider: &Arc<Provider>,
         opened: &OpenedSession,
         headers: &HeaderMap,
         wish: &Wish,
@@ -80,16 +87,18 @@ impl Login {
         random: &dyn Random,
     ) -> Result<Option<Start>, StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let state = Attempt::begin(wish.clone(), now, random)?.seal(Taker::SignedOut, &browser, &self.ring, random)?;
+        let way = Way { taker: Taker::SignedOut, provider: self.told_apart(provider) };
+        let state = Attempt::begin(wish.clone(), now, random)?.seal(way, &browser, &self.ring, random)?;
         let tokens = match self.sessions.read(opened, now) {
             // Without its ID token the provider asks the person whether they mean it.
             Ok(session) => self.sessions.tokens(headers, &session, now).await.ok().flatten(),
             Err(_) => None,
         };
         let id_token = tokens.as_ref().map(|tokens| &tokens.id_token);
-        let end_session = self.provider.end_session_url(id_token, &state, now).await?;
+        let end_session = provider.end_session_url(id_token, &state, now).await?;
         let cookie = browser.cookie(&self.cookies, self.settings.attempt_lifetime);
-        Ok(end_session.map(|location| Start::Provider { location: location.to_string(), cookie }))
+        let name = provider.settings().name.clone();
+        Ok(end_session.map(|location| Start::Provider { location: location.to_string(), cookie, provider: name }))
     }
 
     /// The second leg, from the end of the provider's session: what was wished for in this browser, once.
@@ -109,12 +118,17 @@ impl Login {
             return Ok(None);
         };
         let lifetime = self.settings.attempt_lifetime;
-        let return_to = |text: &str| self.return_to(text);
-        let opened = Attempt::open(state, Taker::SignedOut, &browser, &self.ring, lifetime, now, return_to);
-        let Some(attempt) = opened.ok().filter(|attempt| self.used.use_once(attempt)) else { return Ok(None) };
+        // Whose it is stands in the seal.
+        let opened = self.providers.iter().find_map(|provider| {
+            let way = Way { taker: Taker::SignedOut, provider: self.told_apart(provider) };
+            let return_to = |text: &str| self.return_to(text);
+            Attempt::open(state, way, &browser, &self.ring, lifetime, now, return_to).ok().map(|made| (provider, made))
+        });
+        let Some((provider, attempt)) = opened.filter(|(_, attempt)| self.used.use_once(attempt)) else {
+            return Ok(None);
+        };
         let hint = self.live(headers, now).ok().and_then(|opened| self.email_of(&opened, now));
-        let (location, cookie) = self.to_provider(headers, attempt.wish, hint.as_deref(), now, random).await?;
-        Ok(Some(Start::Provider { location, cookie }))
+        self.led_to(provider, headers, attempt.wish, hint.as_deref(), now, random).await.map(Some)
     }
 
     /// Takes the answer to a step-up: redeems the code, and steps the session up if it is the same
@@ -130,18 +144,20 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Begun, CallbackError> {
-        let Answered { code, attempt, browser, taker } = *answered;
+        let Answered { provider, code, attempt, browser, taker } = *answered;
         let code = Code {
             code,
             pkce_verifier: &attempt.pkce_verifier(browser),
             nonce: &attempt.nonce(browser),
             redirect_uri: self.redirect_uri(taker),
         };
-        let signed_in = self.provider.redeem(&code, now).await?;
+        let signed_in = provider.redeem(&code, now).await?;
         let identity = &signed_in.identity;
         if !self.sessions.is_of(opened, identity) {
             // Nobody will use them.
-            self.give_back(signed_in.tokens, now);
+            if let Some(provider) = self.providers.of_session(&provider.settings().name) {
+                Self::give_back(Arc::clone(provider), signed_in.tokens, now);
+            }
             return Err(StepUpError::from(NotSteppedUp::OtherPerson).into());
         }
         if let Some(lacks) = step_up.lacks(identity, now) {

@@ -183,11 +183,12 @@ impl Proxy {
         }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
-            Verdict::SignIn { return_to, reason } => {
+            Verdict::SignIn { return_to, reason, providers } => {
                 exchange.because(reason);
+                exchange.offered = providers;
                 match not_signed_in {
                     NotSignedIn::SignIn => self.endpoints.enter(return_to, parts, exchange).await,
-                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
+                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts, exchange),
                 }
             }
             Verdict::StepUp { step_up, session, kind, return_to } => match (kind, not_signed_in, session) {
@@ -199,6 +200,9 @@ impl Proxy {
                     self.endpoints.lacks_step_up(&step_up, &return_to, form, kind, parts, exchange)
                 }
             },
+            Verdict::OtherProvider { index, return_to } => {
+                refusal(self.other_provider(index, &return_to, parts, exchange))
+            }
             Verdict::Deny(denial) => refusal(self.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
@@ -235,7 +239,10 @@ impl Proxy {
         let may_last = match &question.about {
             About::Session(_) => false,
             About::Request { request, .. } => {
-                !changes_something(&request.parts().method, &parts.headers) && !is_handshake(&parts.headers)
+                // An assertion is for this request, and ends soon.
+                forward.route.assertion.is_none()
+                    && !changes_something(&request.parts().method, &parts.headers)
+                    && !is_handshake(&parts.headers)
             }
         };
         let mut credential = Vec::new();
@@ -277,8 +284,7 @@ impl Proxy {
     /// The identity headers that an app knows and that this answer has not: the client's own must
     /// not take their place.
     pub(super) fn not_set<'a>(&'a self, identity: &'a IdentityHeaders) -> impl Iterator<Item = &'a HeaderName> {
-        let names = self.gate.headers().all().iter().map(|(name, _)| name);
-        names.filter(|name| !identity.iter().any(|(set, _)| set == *name))
+        self.gate.headers().names().filter(|name| !identity.iter().any(|(set, _)| set == *name))
     }
 
     /// Answers what is no question: with a status that every front proxy refuses by.

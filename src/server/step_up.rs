@@ -22,7 +22,7 @@ const STEP_UP: HeaderName = HeaderName::from_static("x-vestibule-step-up");
 const ERROR: &str = "insufficient_user_authentication";
 
 /// As the log has it.
-fn cause(step_up: &StepUp) -> String {
+pub(super) fn in_words(step_up: &StepUp) -> String {
     let level = (!step_up.acr_values.is_empty()).then(|| format!("acr of {}", step_up.acr_text()));
     let age = step_up.max_age.map(|age| format!("auth_time within {} s", age.as_secs()));
     let wanted: Vec<String> = level.into_iter().chain(age).collect();
@@ -39,7 +39,7 @@ impl Endpoints {
         parts: &Parts,
         exchange: &mut Exchange,
     ) -> Reply {
-        exchange.because(cause(&step_up));
+        exchange.because(in_words(&step_up));
         let renewal = std::mem::take(&mut exchange.renewal);
         let (now, random) = (self.clock.now(), &*self.random);
         let scheme = exchange.scheme();
@@ -88,7 +88,7 @@ impl Endpoints {
         if let Some(seconds) = max_age {
             attributes += &quoted("max_age", &seconds.to_string());
         }
-        exchange.because(cause(step_up));
+        exchange.because(in_words(step_up));
         let reply = reply.header(WWW_AUTHENTICATE, self.bearer_challenge(&attributes));
         match HeaderValue::from_str(&query(step_up)) {
             Ok(query) => reply.header(STEP_UP, query),

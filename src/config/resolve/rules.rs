@@ -2,6 +2,7 @@
 
 use super::Resolver;
 use super::albert::is_domain;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::scalar::Span;
 use crate::config::suggest::did_you_mean;
@@ -194,6 +195,11 @@ impl Resolver<'_> {
                 and(self.one_of(&at.key(key), values).map(|test| Condition::Is(subject, test)));
             }
         }
+        self.subject_of_whom(at, condition, written);
+        if let Some(values) = &condition.provider {
+            let names = self.providers_named(&at.key("provider"), values, written);
+            and(names.map(|names| Condition::Is(Subject::Provider, Test::OneOf(Arc::new(names.into_iter().collect())))));
+        }
         if let Some(values) = &condition.email {
             and(Some(self.emails(&at.key("email"), values)));
         }
@@ -284,7 +290,11 @@ impl Resolver<'_> {
             if !is_domain(domain) {
                 self.fault(at, format!("{text:?} is no domain; write such as example.gouv.fr, or .example.gouv.fr for all below it as well"));
             } else if !domain.contains('.') && text.starts_with(['.', '*']) {
-                self.finding(at, format!("{text:?} is a whole top-level domain: everybody with an address there"));
+                self.found(
+                    Code::DomainOfEverybody,
+                    at,
+                    format!("{text:?} is a whole top-level domain: everybody with an address there"),
+                );
             }
             set.insert(domain.to_ascii_lowercase());
         }
