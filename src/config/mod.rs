@@ -21,6 +21,7 @@
 
 mod environment;
 mod key_files;
+mod list_files;
 mod locate;
 mod overlay;
 mod parse;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use environment::{Environment, SystemEnvironment, Unreadable};
 pub use key_files::{KeyFiles, UnfitKeys};
+pub use list_files::{ListChange, ListFiles};
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;
 pub use resolve::is_key_name;

@@ -3,6 +3,7 @@
 //! `resolve` makes it; `app` takes it apart and hands each room its part.
 
 use super::key_files::KeyFiles;
+use super::list_files::ListFiles;
 use super::problem::Finding;
 use crate::seal::KeyMaterial;
 use crate::web::public_url::PublicUrl;
@@ -31,6 +32,8 @@ pub struct Config {
     pub keys: Vec<KeyMaterial>,
     /// Where they came from, to read them again.
     pub key_files: KeyFiles,
+    /// The lists of rules that stand in files, to read them again.
+    pub list_files: ListFiles,
     /// How cookies are set.
     pub cookies: web::cookies::Settings,
     /// How sign-in goes.

@@ -386,8 +386,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::rules::{Condition, Rule, Subject, Test};
-    use std::sync::Arc;
+    use crate::gate::rules::{Condition, Listed, Rule, Subject, Test};
 
     fn route(text: &str) -> Route {
         // "GET,POST host/path", each part but the path optional
@@ -568,7 +567,7 @@ mod tests {
     fn a_route_with_other_rules_is_given_only_where_no_lenient_app_sees_one_that_asks_more() {
         let asking = |text: &str, who: &str| {
             let condition =
-                Condition::Is(Subject::Claim("roles".to_owned()), Test::OneOf(Arc::new([who.to_owned()].into())));
+                Condition::Is(Subject::Claim("roles".to_owned()), Test::OneOf(Listed::here([who.to_owned()].into())));
             let require = vec![Rule { name: who.into(), condition, who: None }];
             Route { rules: Rules { require, ..Rules::default() }, ..route(text) }
         };
