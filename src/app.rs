@@ -1,7 +1,7 @@
 //! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
 //!
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
-//! one process. `key_rotation` is the one thing that goes on afterwards.
+//! one process. `key_rotation` and `list_watch` are what goes on afterwards.
 
 use crate::bearer::Bearers;
 use crate::clock::Clock;
@@ -24,18 +24,20 @@ use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
 use futures_util::future::join_all;
 use key_rotation::KeyRotation;
+use list_watch::ListWatch;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
 mod key_rotation;
+mod list_watch;
 
 /// A sidecar, built and bound, about to run.
 pub struct App {
     first: Site,
     others: Vec<Site>,
     listeners: Listeners,
-    /// Notified when the files of the session keys are to be read at once.
+    /// Notified when the files of the session keys and of lists are to be read at once.
     reread: Arc<Notify>,
 }
 
@@ -43,6 +45,7 @@ pub struct App {
 struct Site {
     parts: Parts,
     key_rotation: KeyRotation,
+    list_watch: ListWatch,
 }
 
 /// What all sites of a process share.
@@ -108,8 +111,8 @@ impl App {
         &self.listeners
     }
 
-    /// Has the files of the session keys read at once when it is notified; they are read every few
-    /// seconds anyway.
+    /// Has the files of the session keys and of lists read at once when it is notified; they are read
+    /// every few seconds anyway.
     pub fn reread_keys(&self) -> Arc<Notify> {
         Arc::clone(&self.reread)
     }
@@ -117,26 +120,32 @@ impl App {
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let Self { first, others, listeners, reread } = self;
-        let mut rotations = vec![first.key_rotation];
-        let (others, further): (Vec<Parts>, Vec<KeyRotation>) =
-            others.into_iter().map(|site| (site.parts, site.key_rotation)).unzip();
-        rotations.extend(further);
-        let asked: Vec<Arc<Notify>> = rotations.iter().map(|rotation| Arc::clone(&rotation.asked)).collect();
-        let rotation = async {
-            join_all(rotations.into_iter().map(KeyRotation::keep)).await;
+        let (mut rotations, mut watches, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for site in others {
+            parts.push(site.parts);
+            rotations.push(site.key_rotation);
+            watches.push(site.list_watch);
+        }
+        rotations.push(first.key_rotation);
+        watches.push(first.list_watch);
+        let of_keys = rotations.iter().map(|rotation| &rotation.asked);
+        let asked: Vec<Arc<Notify>> = of_keys.chain(watches.iter().map(|watch| &watch.asked)).map(Arc::clone).collect();
+        let reading = async {
+            let keys = join_all(rotations.into_iter().map(KeyRotation::keep));
+            tokio::join!(keys, join_all(watches.into_iter().map(ListWatch::keep)));
             std::future::pending::<()>().await;
         };
         let told_to_all = async {
             loop {
                 reread.notified().await;
-                for rotation in &asked {
-                    rotation.notify_one();
+                for asked in &asked {
+                    asked.notify_one();
                 }
             }
         };
         tokio::select! {
-            () = crate::server::run(first.parts, others, listeners, shutdown) => {}
-            () = rotation => {}
+            () = crate::server::run(first.parts, parts, listeners, shutdown) => {}
+            () = reading => {}
             () = told_to_all => {}
         }
     }
@@ -213,6 +222,7 @@ impl Site {
             .trusting(origins, config.server.cors.as_ref().is_some_and(|cors| cors.preflight == Preflight::Pass));
         let files = Arc::new(config.key_files);
         let key_rotation = KeyRotation { site: config.site.clone(), files, ring, asked: Arc::default() };
+        let list_watch = ListWatch { site: config.site.clone(), files: config.list_files, asked: Arc::default() };
         let parts = Parts {
             site: config.site,
             gate,
@@ -225,6 +235,6 @@ impl Site {
             store,
             settings: config.server,
         };
-        Ok(Self { parts, key_rotation })
+        Ok(Self { parts, key_rotation, list_watch })
     }
 }

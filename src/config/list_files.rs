@@ -204,7 +204,8 @@ fn digest_of(bytes: &[u8]) -> Digest {
 fn parse(kind: Kind, bytes: &[u8]) -> Result<Entries, Unfit> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unfit::NotText)?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    let mut entries = if kind == Kind::Network { Entries::Networks(Vec::new()) } else { Entries::Texts(HashSet::new()) };
+    let mut entries =
+        if kind == Kind::Network { Entries::Networks(Vec::new()) } else { Entries::Texts(HashSet::new()) };
     let mut bad = None;
     for (number, line) in (1_usize..).zip(text.lines()) {
         let line = if line.starts_with('#') { "" } else { line.split(" #").next().unwrap_or_default() };
@@ -214,9 +215,9 @@ fn parse(kind: Kind, bytes: &[u8]) -> Result<Entries, Unfit> {
         }
         let taken = match &mut entries {
             Entries::Texts(texts) => values(kind, entry).map(|values| texts.extend(values)),
-            Entries::Networks(networks) => {
-                network_of(entry).map(|network| networks.push(network)).map_err(|_| "is neither an IP address nor a network")
-            }
+            Entries::Networks(networks) => network_of(entry)
+                .map(|network| networks.push(network))
+                .map_err(|_| "is neither an IP address nor a network"),
         };
         if let Err(why) = taken {
             match &mut bad {
@@ -255,5 +256,128 @@ pub(super) fn values(kind: Kind, entry: &str) -> Result<Vec<String>, &'static st
             Ok(if above.is_some() { vec![format!(".{domain}"), domain] } else { vec![domain] })
         }
         Kind::Level => Ok(at_least(entry).map(str::to_owned).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        lists: ListFiles,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().unwrap(), lists: ListFiles::default() }
+        }
+
+        fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+            std::fs::write(self.folder.path().join(name), bytes).unwrap();
+        }
+
+        fn texts(&mut self, kind: Kind, name: &str) -> Result<Listed<HashSet<String>>, Unfit> {
+            self.lists.texts(kind, &self.folder.path().join(name), &SystemEnvironment)
+        }
+
+        /// What the next reading says, without the names of files.
+        fn read(&mut self) -> Vec<String> {
+            let changes = self.lists.read().into_iter();
+            let said = changes.map(|change| match change {
+                ListChange::Taken { entries, .. } => format!("{entries} entries"),
+                ListChange::Unfit { why, .. } => why,
+                ListChange::FitAgain { .. } => "fit again".to_owned(),
+            });
+            said.collect()
+        }
+    }
+
+    fn held(listed: &Listed<HashSet<String>>) -> Vec<String> {
+        let Listed::File(held) = listed else { panic!("no file") };
+        let mut all: Vec<String> = held.load().iter().cloned().collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_list_has_an_entry_on_each_line_and_comments() {
+        let mut scene = Scene::new();
+        scene.write("people", "\u{FEFF}# who\r\n\r\n  A@Example.FR\t# one\r\nb#c@example.fr # another\n#d@example.fr\n\n");
+        assert_eq!(held(&scene.texts(Kind::Email, "people").unwrap()), ["a@example.fr", "b#c@example.fr"]);
+        scene.write("domains", "example.fr\n.Example.org\n*.example.net\n");
+        let domains = held(&scene.texts(Kind::Domain, "domains").unwrap());
+        assert_eq!(domains, [".example.net", ".example.org", "example.fr", "example.net", "example.org"]);
+        scene.write("levels", "eidas2\n");
+        assert_eq!(held(&scene.texts(Kind::Level, "levels").unwrap()), ["eidas2", "eidas3"]);
+        scene.write("texts", "Cheffe de projet\n13002526500013\n");
+        assert_eq!(held(&scene.texts(Kind::Text, "texts").unwrap()), ["13002526500013", "Cheffe de projet"]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_said_with_its_line_and_not_repeated() {
+        let mut scene = Scene::new();
+        for (text, says) in [
+            ("a@example.fr\nhunter2\n", "has on line 2 what is no e-mail address"),
+            ("hunter2\n\n@x.fr\na b@x.fr\n", "has on line 1 what is no e-mail address (and on 2 more)"),
+            ("a@x.fr, b@x.fr\n", "has on line 1 what is no e-mail address"),
+        ] {
+            scene.write("people", text);
+            assert_eq!(scene.texts(Kind::Email, "people").unwrap_err().to_string(), says);
+        }
+        scene.write("people", [0xE9]);
+        assert_eq!(scene.texts(Kind::Email, "people").unwrap_err().to_string(), "is not UTF-8 text");
+        assert_eq!(scene.texts(Kind::Email, "nowhere").unwrap_err().to_string(), "does not exist");
+        let endless = scene.lists.texts(Kind::Text, Path::new("/dev/zero"), &SystemEnvironment);
+        assert_eq!(endless.unwrap_err().to_string(), "is larger than 16 MiB");
+        scene.write("networks", "10.0.0.0/8\n10.0.0.1/8\n");
+        let networks = scene.lists.networks(&scene.folder.path().join("networks"), &SystemEnvironment);
+        assert_eq!(networks.unwrap_err().to_string(), "has on line 2 what is neither an IP address nor a network");
+    }
+
+    #[test]
+    fn a_change_counts_when_it_was_read_the_same_twice() {
+        let mut scene = Scene::new();
+        scene.write("people", "a@example.fr\n");
+        let list = scene.texts(Kind::Email, "people").unwrap();
+        assert!(scene.read().is_empty(), "nothing has changed");
+        // Written in place, and read in between.
+        for half in ["", "a@ex", "a@example.fr\nb@exa"] {
+            scene.write("people", half);
+            assert!(scene.read().is_empty());
+            assert_eq!(held(&list), ["a@example.fr"], "{half:?}");
+        }
+        scene.write("people", "a@example.fr\nb@example.fr\n");
+        assert!(scene.read().is_empty());
+        assert_eq!(scene.read(), ["2 entries"]);
+        assert_eq!(held(&list), ["a@example.fr", "b@example.fr"]);
+        scene.write("people", "# nobody\n");
+        assert_eq!((scene.read(), scene.read()), (vec![], vec!["0 entries".to_owned()]));
+        assert!(held(&list).is_empty());
+    }
+
+    #[test]
+    fn what_is_spoilt_leaves_the_list_and_is_said_once() {
+        let mut scene = Scene::new();
+        scene.write("people", "a@example.fr\n");
+        let list = scene.texts(Kind::Email, "people").unwrap();
+        std::fs::remove_file(scene.folder.path().join("people")).unwrap();
+        assert_eq!((scene.read(), scene.read()), (vec!["does not exist".to_owned()], vec![]));
+        scene.write("people", "hunter2\n");
+        assert_eq!(scene.read(), Vec::<String>::new());
+        assert_eq!(scene.read(), ["has on line 1 what is no e-mail address"]);
+        assert_eq!((scene.read(), held(&list)), (vec![], vec!["a@example.fr".to_owned()]));
+        scene.write("people", "a@example.fr\n");
+        assert_eq!((scene.read(), scene.read()), (vec!["fit again".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_is_read_once() {
+        let mut scene = Scene::new();
+        scene.write("people", "a@example.fr\n");
+        let (one, two) = (scene.texts(Kind::Email, "people").unwrap(), scene.texts(Kind::Email, "people").unwrap());
+        assert_eq!(one, two);
+        assert_ne!(one, scene.texts(Kind::Text, "people").unwrap(), "as something else it is another list");
+        assert_eq!(scene.lists.files.len(), 2);
     }
 }

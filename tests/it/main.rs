@@ -66,6 +66,7 @@ mod real_attacks;
 mod real_provider;
 mod refresh;
 mod replicas;
+mod rule_circumstances;
 mod rules;
 mod session;
 mod sign_in;

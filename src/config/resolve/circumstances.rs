@@ -44,13 +44,19 @@ impl Resolver<'_> {
 
     pub(super) fn time(&mut self, at: &KeyPath, written: &Time) -> Option<Condition> {
         if written.days.is_none() && written.hours.is_none() && written.from.is_none() && written.until.is_none() {
-            self.fault(at, "says nothing; write days, hours, from or until, such as {days: mon-fri, hours: \"08:00-19:00\"}");
+            self.fault(
+                at,
+                "says nothing; write days, hours, from or until, such as {days: mon-fri, hours: \"08:00-19:00\"}",
+            );
             return None;
         }
         let name = written.zone.as_deref().unwrap_or(defaults::ZONE);
         let zone = Zone::named(name);
         if zone.is_none() {
-            self.fault(&at.key("zone"), format!("{name:?} is no time zone; write such as Europe/Paris, Indian/Reunion or UTC"));
+            self.fault(
+                &at.key("zone"),
+                format!("{name:?} is no time zone; write such as Europe/Paris, Indian/Reunion or UTC"),
+            );
         }
         let days = written.days.as_ref().map_or(Some([true; 7]), |days| self.days(&at.key("days"), days));
         let mut hours = Vec::new();

@@ -266,9 +266,8 @@ fn same_address(a: &Address, b: &Address) -> bool {
 /// What is wrong, and what to write.
 pub(in crate::config) fn network_of(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network = network.map_err(|_| {
-        format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8")
-    })?;
+    let network = network
+        .map_err(|_| format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8"))?;
     if network == network.trunc() {
         return Ok(network);
     }

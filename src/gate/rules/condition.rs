@@ -4,10 +4,10 @@
 //! what is not known satisfies nothing; of an address that nobody vouches for and of an expression
 //! that fails it cannot, and then neither the condition nor its opposite may let anybody in.
 
+use super::Asker;
 use super::expression::Expression;
 use super::listed::{Listed, Networks};
 use super::window::Window;
-use super::Asker;
 use crate::claims::{ClaimValue, ClaimsView};
 use crate::web::domain;
 use std::borrow::Cow;

@@ -186,9 +186,12 @@ mod tests {
     fn the_hour_that_comes_twice_counts_twice_and_the_one_that_never_comes_never() {
         let night = window(&[], &["02:00-03:00"]);
         // 25 October 2026: 03:00 becomes 02:00, at 01:00 UTC.
-        for (moment, expected) in
-            [("2026-10-24 23:59", false), ("2026-10-25 00:30", true), ("2026-10-25 01:30", true), ("2026-10-25 02:00", false)]
-        {
+        for (moment, expected) in [
+            ("2026-10-24 23:59", false),
+            ("2026-10-25 00:30", true),
+            ("2026-10-25 01:30", true),
+            ("2026-10-25 02:00", false),
+        ] {
             assert_eq!(night.holds(at(moment)), Some(expected), "{moment}");
         }
         // 29 March 2026: 02:00 becomes 03:00, at 01:00 UTC.
@@ -218,8 +221,18 @@ mod tests {
     #[test]
     fn what_can_be_read_in_two_ways_or_none_is_no_window() {
         for text in [
-            "", "8:00-19:00", "08:00", "08:00-08:00", "24:00-01:00", "08:00-25:00", "08:60-09:00", "08:00 - 19:00",
-            "08h00-19h00", "08:00:00-19:00:00", "+8:00-19:00", "08:00-24:01",
+            "",
+            "8:00-19:00",
+            "08:00",
+            "08:00-08:00",
+            "24:00-01:00",
+            "08:00-25:00",
+            "08:60-09:00",
+            "08:00 - 19:00",
+            "08h00-19h00",
+            "08:00:00-19:00:00",
+            "+8:00-19:00",
+            "08:00-24:01",
         ] {
             assert_eq!(Hours::parse(text), None, "{text}");
         }
