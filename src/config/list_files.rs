@@ -303,7 +303,10 @@ mod tests {
     #[test]
     fn a_list_has_an_entry_on_each_line_and_comments() {
         let mut scene = Scene::new();
-        scene.write("people", "\u{FEFF}# who\r\n\r\n  A@Example.FR\t# one\r\nb#c@example.fr # another\n#d@example.fr\n\n");
+        scene.write(
+            "people",
+            "\u{FEFF}# who\r\n\r\n  A@Example.FR\t# one\r\nb#c@example.fr # another\n#d@example.fr\n\n",
+        );
         assert_eq!(held(&scene.texts(Kind::Email, "people").unwrap()), ["a@example.fr", "b#c@example.fr"]);
         scene.write("domains", "example.fr\n.Example.org\n*.example.net\n");
         let domains = held(&scene.texts(Kind::Domain, "domains").unwrap());

@@ -144,6 +144,11 @@ impl Rules {
         self.each().any(|rule| rule.condition.changes_by_itself())
     }
 
+    /// Whether they depend on where somebody asks from.
+    pub fn look_at_the_address(&self) -> bool {
+        self.each().any(|rule| rule.condition.looks_at_the_address())
+    }
+
     fn each(&self) -> impl Iterator<Item = &Rule> {
         self.require.iter().chain(&self.allow).chain(&self.deny)
     }

@@ -63,7 +63,8 @@ pub(super) struct Granted {
     pub(super) credential: Vec<(HeaderName, HeaderValue)>,
     /// `Set-Cookie` values for the browser.
     pub(super) cookies: Vec<HeaderValue>,
-    /// Whether the same request may be answered so again: not where it depends on whose page sent it.
+    /// Whether the same request may be answered so again: not where it depends on whose page sent it, or
+    /// from where.
     may_last: bool,
     /// Whether what the client sent as `Authorization` is an access token of ours, which is not for
     /// the app.
@@ -224,7 +225,12 @@ impl Proxy {
         let may_last = match &question.about {
             About::Session(_) => false,
             About::Request { request, .. } => {
-                !changes_something(&request.parts().method, &parts.headers) && !is_handshake(&parts.headers)
+                // What is kept is kept for whoever brings the same cookie, from wherever.
+                let from_anywhere =
+                    self.gate.route(forward.route).is_some_and(|route| !route.rules.look_at_the_address());
+                from_anywhere
+                    && !changes_something(&request.parts().method, &parts.headers)
+                    && !is_handshake(&parts.headers)
             }
         };
         let mut credential = Vec::new();

@@ -135,6 +135,16 @@ impl Condition {
         }
     }
 
+    /// Whether it depends on where somebody asks from.
+    pub fn looks_at_the_address(&self) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) | Self::None(parts) => parts.iter().any(Self::looks_at_the_address),
+            Self::Network(_) => true,
+            Self::When(expression) => expression.looks_at_the_address(),
+            Self::Is(..) | Self::During(_) => false,
+        }
+    }
+
     /// What it looks at, as the log and the configuration call it.
     pub(super) fn looks_at<'c>(&'c self, note: &mut impl FnMut(&'c str)) {
         match self {
