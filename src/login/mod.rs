@@ -39,7 +39,7 @@ use url::Url;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Entry {
-    /// Straight to the provider.
+    /// Straight to the provider. Browsers pass a page that shows nothing, and keeps what stands behind `#`.
     #[default]
     Automatic,
     /// By a page with the provider's button.

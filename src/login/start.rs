@@ -12,7 +12,7 @@ use crate::oidc::{AuthorizationRequest, Unreachable};
 use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use url::Url;
 
 /// How the browser goes on.
@@ -29,6 +29,8 @@ pub enum Start {
     Page {
         /// Where it will come back to.
         return_to: ReturnTo,
+        /// Whether it goes on by itself where scripts run: it is only there for the fragment.
+        goes_on: bool,
     },
 }
 
@@ -84,13 +86,16 @@ impl Login {
         random: &dyn Random,
     ) -> Result<Start, StartError> {
         let silent = match self.settings.entry {
+            Entry::Automatic if would_lose_fragment(headers, &return_to) => {
+                return Ok(Start::Page { return_to, goes_on: true });
+            }
             Entry::Automatic => false,
-            Entry::Page => return Ok(Start::Page { return_to }),
+            Entry::Page => return Ok(Start::Page { return_to, goes_on: false }),
             Entry::Silent => {
                 // Without its cookie a browser cannot say that a silent attempt just failed; the
                 // callback then ends on a page, so there is no loop without cookies either.
                 if Browser::of(headers, &self.cookies).is_some_and(|browser| !browser.may_try_silently(now)) {
-                    return Ok(Start::Page { return_to });
+                    return Ok(Start::Page { return_to, goes_on: false });
                 }
                 true
             }
@@ -106,11 +111,15 @@ impl Login {
     /// [`StartError`], by cause.
     pub async fn start(
         &self,
+        method: &Method,
         headers: &HeaderMap,
         asked: Asked,
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
+        if method == Method::GET && asked.login_hint.is_none() && would_lose_fragment(headers, &asked.return_to) {
+            return Ok(Start::Page { return_to: asked.return_to, goes_on: true });
+        }
         let wish = Wish { return_to: asked.return_to, silent: false, again: false };
         let (location, cookie) = self.to_provider(headers, wish, asked.login_hint.as_deref(), now, random).await?;
         Ok(Start::Provider { location, cookie })
@@ -162,6 +171,12 @@ impl Login {
         let by_app = self.settings.by_app.as_ref().filter(|_| taker != Taker::Callback)?;
         Some(&by_app.redirect_uri)
     }
+}
+
+/// Whether a browser is at an address whose fragment no server has heard of, and a provider that shows a
+/// page would be the end of it. Other clients say less of themselves, and are led on without a page.
+fn would_lose_fragment(headers: &HeaderMap, return_to: &ReturnTo) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|dest| dest == "document") && !return_to.as_str().contains('#')
 }
 
 /// Whom a query or form suggests to the provider.

@@ -1,5 +1,5 @@
 //! The pages that people see: made from templates, in French and English. They need no script; the
-//! sign-in page has one of three lines, which keeps the fragment of an address.
+//! sign-in page has a small one, which keeps the fragment of an address.
 //!
 //! `server` makes [`Pages`] once at load, and asks it for each page's text and for the headers
 //! that go with it. This room is pure: it reads no request, chooses no cause, sets no cookie.
@@ -85,6 +85,12 @@ pub enum Page<'a> {
         /// Why the reader is here.
         notice: Option<Notice>,
     },
+    /// The same, which goes on to the provider by itself where scripts run: it is there for the fragment
+    /// of its address.
+    GoOn {
+        /// As for [`Page::SignIn`].
+        return_to: &'a str,
+    },
     /// The same, for somebody whose form is kept meanwhile.
     SignInForForm {
         /// The page of the form, where to go afterwards.
@@ -139,7 +145,7 @@ impl Page<'_> {
     /// Whether a script on it takes the fragment of its address along to where the sign-in returns: the
     /// page stands in the place of what was asked for, and no server hears of fragments.
     const fn keeps_fragment(&self) -> bool {
-        matches!(self, Self::SignIn { return_to: Some(_), notice: None })
+        matches!(self, Self::SignIn { return_to: Some(_), notice: None } | Self::GoOn { .. })
     }
 }
 
@@ -176,6 +182,7 @@ impl Pages {
             Page::SignIn { return_to, notice } => {
                 self.sign_in(page, return_to, notice.map(|notice| words.notice(notice)), None, language)
             }
+            Page::GoOn { return_to } => self.sign_in(page, Some(return_to), None, None, language),
             Page::SignInForForm { return_to, form } => {
                 self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
             }
@@ -246,6 +253,7 @@ impl Pages {
             notice,
             return_to,
             keeps_fragment: page.keeps_fragment(),
+            goes_on: matches!(page, Page::GoOn { .. }),
             discard: form.map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
         })
@@ -291,6 +299,7 @@ struct SignInPage<'a> {
     notice: Option<&'a str>,
     return_to: Option<&'a str>,
     keeps_fragment: bool,
+    goes_on: bool,
     discard: Option<String>,
     proconnect: bool,
 }

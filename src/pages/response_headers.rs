@@ -77,8 +77,8 @@ const OVER_HTTPS: &str = policy!("", "");
 const OVER_HTTP: &str = policy!("", " http:");
 
 /// The same for the sign-in page, whose one script runs by its hash, and no other does.
-const SIGN_IN_OVER_HTTPS: &str = policy!("script-src 'sha256-7b7DF/Jt5bjRc52jfx1CxQmRaFh3ImGwsgQ0B6bpXiI='; ", "");
-const SIGN_IN_OVER_HTTP: &str = policy!("script-src 'sha256-7b7DF/Jt5bjRc52jfx1CxQmRaFh3ImGwsgQ0B6bpXiI='; ", " http:");
+const SIGN_IN_OVER_HTTPS: &str = policy!("script-src 'sha256-kdTmTnehXWDP+/5XqjJWuc2OScUavE8rv6yMWUVI5FQ='; ", "");
+const SIGN_IN_OVER_HTTP: &str = policy!("script-src 'sha256-kdTmTnehXWDP+/5XqjJWuc2OScUavE8rv6yMWUVI5FQ='; ", " http:");
 
 /// The content security policy of pages; `over_https` where the site and its provider are on `https`.
 pub const fn content_security_policy(over_https: bool) -> &'static str {

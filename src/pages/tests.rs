@@ -49,6 +49,7 @@ fn all_pages(outside: &str) -> Vec<Page<'_>> {
     let mut pages = vec![
         Page::SignIn { return_to: None, notice: None },
         Page::SignIn { return_to: Some(outside), notice: None },
+        Page::GoOn { return_to: outside },
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::SessionEnded) },
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::FormNotSent) },
         Page::SignInForForm { return_to: outside, form: outside },
@@ -216,9 +217,10 @@ fn no_page_holds_a_script_a_style_or_anything_from_elsewhere() {
 fn the_sign_in_page_alone_has_a_script_and_the_policy_that_lets_it_run() {
     let pages = pages_of(ProviderKind::ProConnect, None, None);
     for page in all_pages("id-1") {
-        let has_one = matches!(page, Page::SignIn { return_to: Some(_), notice: None });
+        let has_one = matches!(page, Page::SignIn { return_to: Some(_), notice: None } | Page::GoOn { .. });
         let html = pages.render(page, Language::French);
         assert_eq!(html.contains("<script>"), has_one, "{page:?}");
+        assert_eq!(html.contains("data-goes-on>"), matches!(page, Page::GoOn { .. }), "{page:?}");
         let policy = pages.headers(page, Language::French).find(|(name, _)| *name == "content-security-policy");
         assert_eq!(policy.unwrap().1.contains("script-src"), has_one, "{page:?}");
     }

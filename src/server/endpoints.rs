@@ -159,7 +159,7 @@ impl Endpoints {
 
     async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let asked = self.login.asked(asked, &parts.headers);
-        let started = self.login.start(&parts.headers, asked, self.clock.now(), &*self.random).await;
+        let started = self.login.start(&parts.method, &parts.headers, asked, self.clock.now(), &*self.random).await;
         self.started(started, parts, exchange)
     }
 
@@ -172,7 +172,15 @@ impl Endpoints {
     fn started(&self, started: Result<Start, StartError>, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match started {
             Ok(Start::Provider { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
-            Ok(Start::Page { return_to }) => self.sign_in_page(&return_to, None, parts),
+            Ok(Start::Page { return_to, goes_on }) => {
+                let return_to = return_to.as_str();
+                let page = if goes_on {
+                    Page::GoOn { return_to }
+                } else {
+                    Page::SignIn { return_to: Some(return_to), notice: None }
+                };
+                self.in_place(page, parts)
+            }
             Err(error) => self.rescue(Rescue::of_start(&error), &error, parts, exchange),
         }
     }
@@ -188,7 +196,11 @@ impl Endpoints {
 
     /// The sign-in page in the place of what was asked for.
     pub(super) fn sign_in_page(&self, return_to: &ReturnTo, notice: Option<Notice>, parts: &Parts) -> Reply {
-        let page = Page::SignIn { return_to: Some(return_to.as_str()), notice };
+        self.in_place(Page::SignIn { return_to: Some(return_to.as_str()), notice }, parts)
+    }
+
+    /// A page in the place of what was asked for: front proxies that ask must not take it for a yes.
+    fn in_place(&self, page: Page<'_>, parts: &Parts) -> Reply {
         self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
 

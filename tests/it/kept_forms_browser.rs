@@ -204,14 +204,42 @@ async fn by_the_sign_in_page_the_whole_address_survives_what_the_provider_shows(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn straight_to_the_provider_the_whole_address_survives_where_it_shows_nothing() {
+async fn straight_to_the_provider_the_whole_address_survives_whatever_it_shows() {
     require!(Chromium, OidcProvider);
     let scene = Scene::with("").await;
     let browser = Browser::start().await;
-    browser.goto(&scene.at("/edit")).await;
-    scene.sign_in(&browser, &scene.at("/edit")).await;
+    let steps = async || browser.execute("return history.length", json!([])).await.as_u64().unwrap();
+    browser.goto("about:blank").await;
+    let before = steps().await;
+    browser.goto(&scene.at(DEEP)).await;
+    browser.wait_for("[name=email]").await;
+    // The page that keeps it is no step on the way back.
+    assert_eq!(steps().await, before + 1);
+    scene.sign_in(&browser, &scene.at(DEEP)).await;
+    // The provider knows the person, and shows nothing.
     browser.forget_cookies().await;
     browser.goto("about:blank").await;
     browser.goto(&scene.at(DEEP)).await;
+    browser.wait_for_text("h1", "The app").await;
+    assert_eq!(browser.url().await, scene.at(DEEP));
+    // A link of the app's own to the start of a sign-in, as a front proxy leads there too.
+    browser.forget_cookies().await;
+    browser.goto(&scene.at("/oauth2/start?rd=%2Fedit%3Fq%3D3#part")).await;
+    browser.wait_for_text("h1", "The app").await;
+    assert_eq!(browser.url().await, scene.at("/edit?q=3#part"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silently_the_whole_address_survives_whether_the_provider_knows_the_person_or_not() {
+    require!(Chromium, OidcProvider);
+    let scene = Scene::with("sign_in: {entry: silent}").await;
+    let browser = Browser::start().await;
+    browser.goto(&scene.at(DEEP)).await;
+    browser.click("button.proconnect").await;
+    scene.sign_in(&browser, &scene.at(DEEP)).await;
+    browser.forget_cookies().await;
+    browser.goto("about:blank").await;
+    browser.goto(&scene.at(DEEP)).await;
+    browser.wait_for_text("h1", "The app").await;
     assert_eq!(browser.url().await, scene.at(DEEP));
 }

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-/// What browsers say of themselves when a person follows a link.
-pub(crate) const NAVIGATION: [(&str, &str); 4] = [
+/// What browsers say of themselves when a person follows a link. Not `Sec-Fetch-Dest: document`: a page
+/// would answer that, whose script keeps the fragment, and there are neither here.
+pub(crate) const NAVIGATION: [(&str, &str); 3] = [
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
     ("sec-fetch-mode", "navigate"),
-    ("sec-fetch-dest", "document"),
     ("sec-fetch-site", "none"),
 ];
 
