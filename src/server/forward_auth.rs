@@ -226,9 +226,7 @@ impl Proxy {
             About::Session(_) => false,
             About::Request { request, .. } => {
                 // What is kept is kept for whoever brings the same cookie, from wherever.
-                let from_anywhere =
-                    self.gate.route(forward.route).is_some_and(|route| !route.rules.look_at_the_address());
-                from_anywhere
+                !forward.route.rules.look_at_the_address()
                     && !changes_something(&request.parts().method, &parts.headers)
                     && !is_handshake(&parts.headers)
             }

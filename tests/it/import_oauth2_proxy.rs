@@ -126,7 +126,7 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
         (
             "some domains and a file",
             format!("{base}email_domains = [\"example.org\"]\nauthenticated_emails_file = \"/f\"\n"),
-            false,
+            true,
         ),
         ("what is no domain", format!("{base}email_domains = [\"exa mple\"]\n"), false),
         (

@@ -14,6 +14,7 @@ const ROUTES: &str = "[{path: /office/**, require: {network: [192.0.2.0/24, \"20
     {path: /elsewhere/**, require: {none: [{network: 192.0.2.0/24}]}}, \
     {path: /said/**, require: {when: \"client == '192.0.2.7'\"}}, \
     {path: /hours/**, require: {time: {days: mon-fri, hours: \"08:00-19:00\"}}}, \
+    {path: /evening/**, require: {time: {hours: \"19:00-22:00\"}}}, \
     {path: /**}]";
 
 /// A site with these routes, each to the app.
@@ -159,9 +160,10 @@ async fn hours_open_and_close_while_a_session_goes_on() {
     // It begins on a Wednesday at 12:06 in Paris.
     let site = site_with("").await;
     let person = site.signed_in().await;
-    for (hours, expected) in [(0, 200), (6, 200), (1, 403), (12, 403), (1, 200)] {
+    for (hours, day, evening) in [(0, 200, 403), (6, 200, 403), (1, 403, 200), (3, 403, 403)] {
         site.clock.advance(Duration::from_secs(hours * 3600));
-        assert_eq!(status(&person, "/hours/x", &[]).await, expected, "{hours} hours later");
+        let found = [status(&person, "/hours/x", &[]).await, status(&person, "/evening/x", &[]).await];
+        assert_eq!(found, [day, evening], "{hours} hours later");
         assert_eq!(status(&person, "/x", &[]).await, 200);
     }
     access_line_with("require routes[5].require: does not hold (by time)").await;
