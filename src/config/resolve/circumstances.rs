@@ -44,6 +44,10 @@ impl Resolver<'_> {
 
     pub(super) fn time(&mut self, at: &KeyPath, written: &Time) -> Option<Condition> {
         if written.days.is_none() && written.hours.is_none() && written.from.is_none() && written.until.is_none() {
+            // What cannot be read is a mistake of its own.
+            if self.excused.iter().any(|faulty| at.covers(faulty)) {
+                return None;
+            }
             self.fault(
                 at,
                 "says nothing; write days, hours, from or until, such as {days: mon-fri, hours: \"08:00-19:00\"}",
@@ -108,7 +112,9 @@ impl Resolver<'_> {
                 return None;
             };
             for day in 0..=(last + 7 - first) % 7 {
-                days.iter_mut().nth((first + day) % 7).into_iter().for_each(|day| *day = true);
+                if let Some(day) = days.get_mut((first + day) % 7) {
+                    *day = true;
+                }
             }
         }
         Some(days)

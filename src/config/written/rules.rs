@@ -209,7 +209,7 @@ impl<'de> Deserialize<'de> for Values {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields, expecting = "a mapping {file: PATH}")]
         struct OfFile {
-            file: PathBuf,
+            file: Option<PathBuf>,
         }
         struct Either;
         impl<'de> Visitor<'de> for Either {
@@ -222,7 +222,7 @@ impl<'de> Deserialize<'de> for Values {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Values, A::Error> {
                 let OfFile { file } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Values::File(file))
+                file.map(Values::File).ok_or_else(|| A::Error::custom("names no file; write {file: PATH}"))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Values, A::Error> {
                 Deserialize::deserialize(SeqAccessDeserializer::new(items)).map(Values::Here)
