@@ -30,6 +30,8 @@ use vestibule::store;
 use vestibule::web::cookies::Cookies;
 use vestibule::web::hygiene::CleanRequest;
 
+/// Made for the tests; it protects nothing.
+const ED25519: &str = include_str!("../src/signing/testdata/test-only-ed25519.pem");
 const VECTOR: &str = include_str!("../tests/vectors/session-cookie.txt");
 const CONFIGURATION: &str = "
 public_url: https://playground.example.gouv.fr
@@ -74,11 +76,12 @@ impl Vector {
 
 impl Environment for Vector {
     fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
-        Ok(SecretString::from(if name == "KEY" {
-            Self::value("key")
-        } else {
-            "a secret of the bench's own, long enough"
-        }))
+        Ok(match name {
+            "KEY" => Self::value("key").into(),
+            "SIGNING_KEY" => vestibule::signing::new_key().expect("randomness").into(),
+            "ED25519_KEY" => ED25519.into(),
+            _ => "a secret of the bench's own, long enough".into(),
+        })
     }
 
     fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
@@ -95,6 +98,10 @@ fn config() -> Config {
     config_of(CONFIGURATION)
 }
 
+fn config_with(more: &str) -> Config {
+    config_of(&format!("{CONFIGURATION}{more}"))
+}
+
 fn config_of(text: &str) -> Config {
     config::from_text("bench.yaml", text, &Vector).unwrap_or_else(|problems| panic!("{problems}"))
 }
@@ -106,7 +113,8 @@ fn gate(config: Config) -> (Gate, Arc<Sessions>) {
     let on_down = store::OnDown::default();
     let sessions = Arc::new(Sessions::new(ring, cookies, config.session, config.kept_claims, store, on_down));
     let headers = Headers::new(config.identity);
-    (Gate::new(config.routes, headers, Arc::clone(&sessions), config.public_url, config.prefix), sessions)
+    let gate = Gate::new(config.routes, headers, Arc::clone(&sessions), config.public_url, config.prefix);
+    (gate.asserting(config.assertion), sessions)
 }
 
 fn request(path: &str, session: bool) -> Parts {
@@ -221,6 +229,16 @@ fn decisions(criterion: &mut Criterion) {
             gate.judge(&clean, black_box(at), &random)
         });
     });
+
+    // The same with a signature over it, by either kind of key.
+    for (name, key) in [("ES256", "SIGNING_KEY"), ("EdDSA", "ED25519_KEY")] {
+        let (signing, _) =
+            self::gate(config_with(&format!("identity: {{assertion: {{keys: [{{key: {{env: {key}}}}}]}}}}\n")));
+        let clean = CleanRequest::inspect(&parts, b"/chat?room=7", &[b'x'; 900]).expect("clean");
+        group.bench_function(format!("decision: session, assertion: {name}"), |bencher| {
+            bencher.iter(|| signing.judge(black_box(&clean), black_box(at), &random));
+        });
+    }
 
     group.finish();
 }

@@ -20,6 +20,12 @@ impl Timestamp {
         Self(seconds)
     }
 
+    /// A moment as RFC 3339 has it, to the second; none from before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let moment = chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp();
+        u64::try_from(moment).ok().map(Self)
+    }
+
     /// Seconds since the Unix epoch.
     pub const fn as_unix(self) -> u64 {
         self.0

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod admin_address;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
 mod import_albert;
@@ -23,9 +24,9 @@ use vestibule::credentials::albert::{Albert, Reference};
 use vestibule::credentials::key_book::{Files, KeyBook};
 use vestibule::credentials::{Kind, StartError};
 use vestibule::fetch::Fetch;
-use vestibule::oidc::Provider;
+use vestibule::oidc::{self, Provider};
 use vestibule::random::{self, Random, SystemRandom};
-use vestibule::{demo, telemetry};
+use vestibule::{demo, signing, telemetry};
 
 /// Why a command failed, in words.
 type Failure = Box<dyn std::error::Error>;
@@ -44,16 +45,20 @@ pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
     exit(load(paths).and_then(|config| {
         telemetry::init(&config.telemetry)?;
         for finding in config.findings() {
-            let (key, file, line) = (&finding.path, &finding.file, finding.line);
-            tracing::warn!(%key, file, line, "{}", finding.message);
+            let (key, file, line, name) = (&finding.path, &finding.file, finding.line, finding.code.name());
+            tracing::warn!(%key, file, line, finding = name, "{}", finding.message);
         }
         let threads = config.server.threads;
         on_runtime(threads, async {
-            let app = App::build(config, Clock::System, Arc::new(SystemRandom::new()))?;
+            let mut app = App::build(config, Clock::System, Arc::new(SystemRandom::new()))?;
             let (reread_keys, mut hangup) = (app.reread_keys(), signal(SignalKind::hangup())?);
+            let paths = paths.to_vec();
+            let reloads = app.reload_from(move || config::load(&paths, &SystemEnvironment));
             let told_to_reread = async move {
                 while hangup.recv().await.is_some() {
                     reread_keys.notify_one();
+                    // The log says what comes of it.
+                    reloads.ask().await;
                 }
             };
             tokio::spawn(told_to_reread);
@@ -63,10 +68,13 @@ pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
     }))
 }
 
-pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
+pub(crate) fn check(paths: &[PathBuf], online: bool, deny_findings: bool) -> ExitCode {
     exit(load(paths).and_then(|config| {
         for finding in config.findings() {
             println!("{finding}");
+        }
+        for (finding, because) in config.accepted() {
+            println!("{finding}: accepted, because {because}");
         }
         config.each_site().try_for_each(read_key_books)?;
         if online {
@@ -75,16 +83,26 @@ pub(crate) fn check(paths: &[PathBuf], online: bool) -> ExitCode {
                     if let Some(name) = &site.site {
                         println!("{name}: {}", site.public_url.origin());
                     }
-                    ask_provider(site).await?;
+                    ask_providers(site).await?;
                     ask_issuers(site).await?;
                     ask_apis(site).await?;
                 }
                 Ok(())
             })?;
         }
+        let count = config.findings().len();
+        if deny_findings && count > 0 {
+            return Err(format!("{}: {}", names(paths), denied(count)).into());
+        }
         println!("{}: the configuration is good", names(paths));
         Ok(())
     }))
+}
+
+/// What `--deny-findings` says of findings that nothing accepts.
+fn denied(count: usize) -> String {
+    let findings = if count == 1 { "1 finding".to_owned() } else { format!("{count} findings") };
+    format!("{findings}; change what they are about, or accept them (docs/findings.md)")
 }
 
 /// Reads the key books as `serve` does at its start. All that are wrong are said, a line each.
@@ -99,9 +117,20 @@ fn read_key_books(config: &Config) -> Result<(), Failure> {
     if bad.is_empty() { Ok(()) } else { Err(bad.join("\n").into()) }
 }
 
-async fn ask_provider(config: &Config) -> Result<(), Failure> {
-    let provider = Provider::new(config.provider.clone(), Fetch::new()?);
-    let (name, issuer) = (&config.provider.name, &config.provider.issuer);
+/// Asks each provider. All that is wrong is said, a line each.
+async fn ask_providers(config: &Config) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for provider in &config.providers {
+        if let Err(failure) = ask_provider(provider).await {
+            wrong.push(failure.to_string());
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+async fn ask_provider(settings: &oidc::Settings) -> Result<(), Failure> {
+    let provider = Provider::new(settings.clone(), Fetch::new()?);
+    let (name, issuer) = (&settings.name, &settings.issuer);
     let found = provider.examine(Clock::System.now()).await.map_err(|error| {
         let hint = if error.is_about_discovery() {
             format!("; for a provider without discovery, write providers.{name}.endpoints")
@@ -177,6 +206,16 @@ pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
         eprintln!("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
         eprintln!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}");
         eprintln!("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+    }))
+}
+
+/// The key alone on standard output, to be redirected into its file; what to do with it beside it.
+pub(crate) fn new_signing_key() -> ExitCode {
+    exit(signing::new_key().map_err(Into::into).map(|key| {
+        print!("{key}");
+        eprintln!("Keep it in a file that only Vestibule can read, and put it into a list of keys of its own:");
+        eprintln!("  identity: {{assertion: {{keys: [{{key: {{file: /run/secrets/signing-key.pem}}}}]}}}}");
+        eprintln!("The public half is then published at /oauth2/jwks (docs/assertion.md).");
     }))
 }
 

@@ -5,7 +5,10 @@
 //! environment play no part, a body ends at [`MAX_BODY`] and a call ends at its timeout. It must
 //! never print a URL, a header or a body: they carry codes, secrets and tokens.
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::WantsClientCert;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +45,23 @@ pub enum FetchUnavailable {
     Client(String),
 }
 
+/// Why there is none that shows a certificate.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BadCertificate {
+    /// No certificate in PEM.
+    #[error("the certificate is no PEM of certificates")]
+    Chain,
+    /// No private key in PEM.
+    #[error("the key is no PEM of a private key")]
+    Key,
+    /// A key of a kind that is not supported, or another certificate's.
+    #[error("the key is not the certificate's")]
+    Pair,
+    /// As without one.
+    #[error(transparent)]
+    Fetch(#[from] FetchUnavailable),
+}
+
 /// Why a call brought no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -72,7 +92,12 @@ impl Fetch {
     /// # Errors
     /// [`FetchUnavailable`], when TLS or the client cannot be set up.
     pub fn new() -> Result<Self, FetchUnavailable> {
-        let tls = tls_config(trusted_roots()).map_err(FetchUnavailable::Tls)?;
+        let tls = tls_builder(trusted_roots()).map_err(FetchUnavailable::Tls)?;
+        Self::with(tls.with_no_client_auth())
+    }
+
+    fn with(mut tls: ClientConfig) -> Result<Self, FetchUnavailable> {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         #[expect(clippy::disallowed_methods, reason = "this is the one place that makes an outbound HTTP client")]
         let builder = reqwest::Client::builder();
         let client = builder
@@ -87,6 +112,23 @@ impl Fetch {
             .build()
             .map_err(|error| FetchUnavailable::Client(causes(&error)))?;
         Ok(Self { client })
+    }
+
+    /// One that shows this certificate to servers that ask for one, and is else the same. Both are
+    /// PEM: the chain, leaf first, and its private key.
+    ///
+    /// # Errors
+    /// [`BadCertificate`], by cause.
+    pub fn presenting(chain: &[u8], key: &[u8]) -> Result<Self, BadCertificate> {
+        let chain: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| BadCertificate::Chain)?;
+        if chain.is_empty() {
+            return Err(BadCertificate::Chain);
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| BadCertificate::Key)?;
+        let config = tls_builder(trusted_roots()).map_err(FetchUnavailable::Tls)?;
+        let config = config.with_client_auth_cert(chain, key).map_err(|_| BadCertificate::Pair)?;
+        Ok(Self::with(config)?)
     }
 
     /// Sends `request` once and reads the whole answer, within `timeout`.
@@ -174,15 +216,11 @@ fn trusted_roots() -> RootCertStore {
     roots
 }
 
-fn tls_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+fn tls_builder(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
     // The provider is named here, so that none has to be installed for the whole process.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots))
 }
 
 #[cfg(test)]

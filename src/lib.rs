@@ -11,7 +11,7 @@
 //!  3  session/        state, sealed form, limits
 //!     bearer/         the tokens of API clients
 //!  2  oidc/  store/   the protocol, hidden behind Provider · the state kept between requests
-//!  1  seal  fetch  web/
+//!  1  seal  signing  fetch  web/
 //!  0  secret  clock  random  claims
 //! ```
 
@@ -32,6 +32,7 @@ pub mod seal;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod signing;
 pub mod store;
 pub mod telemetry;
 pub mod web;

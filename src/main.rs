@@ -35,10 +35,16 @@ enum Command {
         /// Also ask the provider and the issuers of access tokens for their metadata and keys, and try the admin bearer of Albert APIs
         #[arg(long)]
         online: bool,
+        /// Fail where anything is found that the configuration does not accept: for CI
+        #[arg(long)]
+        deny_findings: bool,
     },
+    /// Say which route and rule decide a request, and why: exit code 0 where it reaches its app, 1 where
+    /// it does not, 2 for a mistake. Nobody is asked for anything
+    Explain(commands::explain::ExplainCommand),
     /// Whether a sidecar runs, by the exit code: what a container's health check asks
     Health(commands::health::HealthCommand),
-    /// Session keys, and the keys of API clients
+    /// Session keys, signing keys, and the keys of API clients
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -65,6 +71,8 @@ enum KeysCommand {
         #[arg(long, value_name = "NAME", value_parser = key_name)]
         id: Option<String>,
     },
+    /// Print a fresh key to sign with, in PEM: nothing else is on standard output, so it can go into its file
+    Signing,
     /// Print a fresh service key for a program that calls an API: what the configuration gets of it,
     /// its hash, is on standard error
     Service {
@@ -90,9 +98,11 @@ fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Demo { port } => commands::demo(port),
         Command::Serve(file) => commands::serve(&file.config),
-        Command::Check { file, online } => commands::check(&file.config, online),
+        Command::Check { file, online, deny_findings } => commands::check(&file.config, online, deny_findings),
+        Command::Explain(command) => commands::explain::run(command),
         Command::Health(command) => commands::health::run(command),
         Command::Keys { command: KeysCommand::New { id } } => commands::new_key(id.as_deref()),
+        Command::Keys { command: KeysCommand::Signing } => commands::new_signing_key(),
         Command::Keys { command: KeysCommand::Service { name } } => commands::new_service_key(&name),
         Command::Sessions { command } => commands::sessions::run(command),
         Command::Import { command } => commands::import::run(command),

@@ -1,13 +1,14 @@
-//! Reads the files of the session keys again while the program runs, and puts what they hold into
-//! the ring that everybody shares.
+//! Reads the files of keys again while the program runs, of those of the sessions and of those that
+//! sign, and puts what they hold into the ring that everybody shares.
 //!
 //! Called by `App::run`. By content, not by date or event: a Kubernetes Secret changes by swapping
 //! a symbolic link, an editor by renaming, a person by writing in place, and all of them show in
-//! what is read. Must never leave the ring without a key: files that are missing, half-written or
+//! what is read. Must never leave a ring without a key: files that are missing, half-written or
 //! wrong change nothing and are read again.
 
-use crate::config::{Finding, KeyFiles, UnfitKeys};
-use crate::seal::{Change, KeyMaterial, KeyRing};
+use crate::config::{Finding, KeyFiles, SigningKeys, UnfitKeys};
+use crate::seal::{self, KeyMaterial, KeyRing};
+use crate::signing::{self, SigningKey};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -16,32 +17,106 @@ use tokio::sync::Notify;
 /// their files do: `docs/keys.md` says why nobody notices.
 const READ_EVERY: Duration = Duration::from_secs(2);
 
-/// The ring, and what it is filled from.
-pub(super) struct KeyRotation {
+/// A ring, and what it is filled from.
+pub(super) struct KeyRotation<K> {
     /// Whose ring it is, where there are several.
     pub(super) site: Option<String>,
-    pub(super) files: Arc<KeyFiles>,
-    pub(super) ring: Arc<KeyRing>,
+    pub(super) keys: Arc<K>,
     /// Notified when the files are to be read at once.
     pub(super) asked: Arc<Notify>,
 }
 
-impl KeyRotation {
+/// Keys that can be read again, and the ring that has them.
+pub(super) trait Keys: Send + Sync + 'static {
+    /// One key.
+    type Key: Send;
+    /// Whether some are in files.
+    fn are_any_in_files(&self) -> bool;
+    /// Reads them.
+    fn read(&self) -> Result<(Vec<Self::Key>, Vec<Finding>), UnfitKeys>;
+    /// Puts them into the ring; what a log line says of the change, where there is one.
+    fn replace(&self, keys: Vec<Self::Key>) -> Option<&'static str>;
+    /// The keys of the ring, the first one first.
+    fn describe(&self) -> String;
+    /// What log lines call them.
+    const NAME: &'static str;
+}
+
+/// The keys of the sessions.
+pub(super) struct SessionKeys {
+    pub(super) files: KeyFiles,
+    pub(super) ring: Arc<KeyRing>,
+}
+
+impl Keys for SessionKeys {
+    type Key = KeyMaterial;
+    const NAME: &'static str = "session keys";
+
+    fn are_any_in_files(&self) -> bool {
+        self.files.are_any()
+    }
+
+    fn read(&self) -> Result<(Vec<KeyMaterial>, Vec<Finding>), UnfitKeys> {
+        self.files.read()
+    }
+
+    fn replace(&self, keys: Vec<KeyMaterial>) -> Option<&'static str> {
+        match self.ring.replace(&keys) {
+            seal::Change::Current => Some("a new session key seals from now on"),
+            seal::Change::Others => Some("other session keys open from now on; the one that seals is the same"),
+            seal::Change::Nothing => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        self.ring.describe()
+    }
+}
+
+impl Keys for SigningKeys {
+    type Key = Arc<SigningKey>;
+    const NAME: &'static str = "signing keys";
+
+    fn are_any_in_files(&self) -> bool {
+        self.files.are_any()
+    }
+
+    fn read(&self) -> Result<(Vec<Arc<SigningKey>>, Vec<Finding>), UnfitKeys> {
+        self.files.read()
+    }
+
+    fn replace(&self, keys: Vec<Arc<SigningKey>>) -> Option<&'static str> {
+        match self.ring.replace(keys) {
+            signing::Change::Current => Some("a new signing key signs from now on"),
+            signing::Change::Others => {
+                Some("other signing keys are published from now on; the one that signs is the same")
+            }
+            signing::Change::Nothing => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("{}: {}", self.files.at(), self.ring.describe())
+    }
+}
+
+impl<K: Keys> KeyRotation<K> {
     /// Keeps the ring as the files are. Ends only where no key is in a file.
     pub(super) async fn keep(self) {
-        tracing::info!(site = self.site, keys = self.ring.describe(), "session keys, the one that seals first");
-        if !self.files.are_any() {
+        let keys = self.keys;
+        tracing::info!(site = self.site, keys = keys.describe(), "{}, the one in use first", K::NAME);
+        if !keys.are_any_in_files() {
             return;
         }
-        let mut rotation = Reader { site: self.site, ring: self.ring, complaint: None };
+        let mut rotation = Reader { site: self.site, keys: Arc::clone(&keys), complaint: None };
         loop {
             tokio::select! {
                 () = tokio::time::sleep(READ_EVERY) => {}
                 () = self.asked.notified() => {}
             }
-            let files = Arc::clone(&self.files);
+            let keys = Arc::clone(&keys);
             // A file system that hangs must not hold a worker.
-            if let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await {
+            if let Ok(read) = tokio::task::spawn_blocking(move || keys.read()).await {
                 rotation.take(read);
             }
         }
@@ -49,15 +124,15 @@ impl KeyRotation {
 }
 
 /// What one reading leaves to the next.
-struct Reader {
+struct Reader<K> {
     site: Option<String>,
-    ring: Arc<KeyRing>,
+    keys: Arc<K>,
     /// What was said last, and not repeated as long as it is true.
     complaint: Option<UnfitKeys>,
 }
 
-impl Reader {
-    fn take(&mut self, read: Result<(Vec<KeyMaterial>, Vec<Finding>), UnfitKeys>) {
+impl<K: Keys> Reader<K> {
+    fn take(&mut self, read: Result<(Vec<K::Key>, Vec<Finding>), UnfitKeys>) {
         let (keys, findings) = match read {
             Ok(fit) => fit,
             Err(unfit) => {
@@ -65,7 +140,8 @@ impl Reader {
                     tracing::error!(
                         site = self.site,
                         files = unfit.files(),
-                        "{unfit}; the session keys from before stay in use"
+                        "{unfit}; the {} from before stay in use",
+                        K::NAME
                     );
                     self.complaint = Some(unfit);
                 }
@@ -73,21 +149,14 @@ impl Reader {
             }
         };
         let was_unfit = self.complaint.take().is_some();
-        let change = self.ring.replace(&keys);
-        let keys = self.ring.describe();
+        let change = self.keys.replace(keys);
+        let keys = self.keys.describe();
         match change {
-            Change::Current => tracing::info!(site = self.site, keys, "a new session key seals from now on"),
-            Change::Others => {
-                tracing::info!(
-                    site = self.site,
-                    keys,
-                    "other session keys open from now on; the one that seals is the same"
-                );
+            Some(change) => tracing::info!(site = self.site, keys, "{change}"),
+            None if was_unfit => {
+                tracing::info!(site = self.site, keys, "the {} can be read again and are the same", K::NAME);
             }
-            Change::Nothing if was_unfit => {
-                tracing::info!(site = self.site, keys, "the session keys can be read again and are the same");
-            }
-            Change::Nothing => return,
+            None => return,
         }
         for finding in findings {
             tracing::warn!(site = self.site, key = %finding.path, "{}", finding.message);
@@ -128,8 +197,7 @@ mod tests {
 
     struct Scene {
         directory: tempfile::TempDir,
-        files: KeyFiles,
-        reader: Reader,
+        reader: Reader<SessionKeys>,
     }
 
     impl Scene {
@@ -149,7 +217,8 @@ mod tests {
             std::fs::write(directory.path().join("before"), key(2)).unwrap();
             let config = from_text("v.yaml", &text, &World).unwrap_or_else(|problems| panic!("{problems}"));
             let ring = Arc::new(KeyRing::new(&config.keys).unwrap());
-            Self { directory, files: config.key_files, reader: Reader { site: None, ring, complaint: None } }
+            let keys = Arc::new(SessionKeys { files: config.key_files, ring });
+            Self { directory, reader: Reader { site: None, keys, complaint: None } }
         }
 
         fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
@@ -158,24 +227,24 @@ mod tests {
 
         /// The keys after one more reading, and what is wrong.
         fn read(&mut self) -> (String, Option<String>) {
-            self.reader.take(self.files.read());
-            (self.reader.ring.describe(), self.reader.complaint.as_ref().map(ToString::to_string))
+            self.reader.take(self.reader.keys.read());
+            (self.reader.keys.describe(), self.reader.complaint.as_ref().map(ToString::to_string))
         }
 
         fn seal(&self) -> String {
-            self.reader.ring.seal(Purpose::Session, b"x", b"", &SystemRandom::new()).unwrap()
+            self.reader.keys.ring.seal(Purpose::Session, b"x", b"", &SystemRandom::new()).unwrap()
         }
 
         fn opens(&self, sealed: &str) -> bool {
             let now = Timestamp::from_unix(1_795_000_000);
-            self.reader.ring.open(Purpose::Session, sealed.as_bytes(), b"", now).is_some()
+            self.reader.keys.ring.open(Purpose::Session, sealed.as_bytes(), b"", now).is_some()
         }
     }
 
     #[test]
     fn a_rotation_in_the_files_is_one_in_the_ring() {
         let mut scene = Scene::new();
-        let (sealed, start) = (scene.seal(), scene.reader.ring.describe());
+        let (sealed, start) = (scene.seal(), scene.reader.keys.describe());
         assert_eq!(scene.read(), (start.clone(), None), "the same files change nothing");
         scene.write("before", key(1) + "\r\n");
         scene.write("current", key(3));
@@ -190,7 +259,7 @@ mod tests {
     #[test]
     fn no_step_of_a_rotation_by_hand_leaves_the_ring_between_two_states() {
         let mut scene = Scene::new();
-        let start = scene.reader.ring.describe();
+        let start = scene.reader.keys.describe();
         // Copied one after the other: the same key is in both files for a while.
         scene.write("before", key(1));
         let (keys, complaint) = scene.read();
@@ -228,7 +297,7 @@ mod tests {
         ];
         for (what, spoil, why) in cases {
             let mut scene = Scene::new();
-            let (start, sealed) = (scene.reader.ring.describe(), scene.seal());
+            let (start, sealed) = (scene.reader.keys.describe(), scene.seal());
             spoil(&scene.directory.path().join("current"));
             let (keys, complaint) = scene.read();
             let complaint = complaint.unwrap();
@@ -260,7 +329,7 @@ mod tests {
     fn a_secret_swapped_by_a_symbolic_link_is_seen() {
         let mut scene = Scene::new();
         let at = scene.directory.path().to_owned();
-        let start = scene.reader.ring.describe();
+        let start = scene.reader.keys.describe();
         // As the kubelet does it: files are links through `..data`, which is renamed over.
         for (version, current, before) in [("..v1", key(1), key(2)), ("..v2", key(3), key(1))] {
             std::fs::create_dir(at.join(version)).unwrap();

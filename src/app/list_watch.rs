@@ -1,13 +1,14 @@
 //! Reads the lists of the rules that stand in files again while the program runs.
 //!
 //! Called by `App::run`. By content, as the session keys are, and for the same reasons
-//! (`key_rotation`). Must never leave a rule with half a list: a file that is missing, malformed or
+//! (`key_rotation`). A configuration that is read again has lists of its own, which `reload` hands
+//! over. Must never leave a rule with half a list: a file that is missing, malformed or
 //! still being written changes nothing, and is read again.
 
 use crate::config::{ListChange, ListFiles};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Between two readings. A change counts when it was read twice.
 const READ_EVERY: Duration = Duration::from_secs(1);
@@ -16,18 +17,25 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct ListWatch {
     /// Whose lists they are, where there are several.
     pub(super) site: Option<String>,
-    pub(super) files: ListFiles,
+    /// Those that the rules look at, from each turn of the configuration to the next.
+    pub(super) files: watch::Receiver<ListFiles>,
     /// Notified when the files are to be read at once.
     pub(super) asked: Arc<Notify>,
 }
 
 impl ListWatch {
-    /// Keeps the lists as the files are. Ends only where no list is in a file.
+    /// Keeps the lists as the files are. Never ends by itself.
     pub(super) async fn keep(self) {
-        let Self { site, mut files, asked } = self;
-        while files.are_any() {
+        let Self { site, files: mut turns, asked } = self;
+        let mut files = turns.borrow_and_update().clone();
+        loop {
             tokio::select! {
-                () = tokio::time::sleep(READ_EVERY) => {}
+                // Without the other end nothing is read anew any more, and the lists stay.
+                Ok(()) = turns.changed() => {
+                    files = turns.borrow_and_update().clone();
+                    continue;
+                }
+                () = tokio::time::sleep(READ_EVERY), if files.are_any() => {}
                 () = asked.notified() => {}
             }
             // A file system that hangs must not hold a worker.

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 /// Whom a bearer token or a client certificate names, and by which rule it was verified.
 ///
 /// Part of the security perimeter: its fields are private to `bearer`, which makes one only at the
-/// end of `Bearers::verify` and `Bearers::holder`. It is no session: it lasts for one request.
+/// end of `Bearers::verify` and `Bearers::holder`; explanations suppose one, which goes nowhere. It is no session: it lasts for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub(in crate::bearer) rule: usize,
@@ -43,6 +43,12 @@ impl Caller {
     /// When the token ends, where it says so.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.ends_at
+    }
+
+    /// A caller who is only supposed, for explanations: nothing was verified. `tests/it/architecture.rs`
+    /// sees to it that nobody else makes one.
+    pub(crate) fn supposed(rule: usize, name: &str, claims: Claims) -> Self {
+        Self { rule, name: name.to_owned(), key: None, claims, ends_at: None }
     }
 
     /// A caller for the tests of other rooms, as if this rule had verified a token.

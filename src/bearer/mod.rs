@@ -34,6 +34,7 @@ use crate::fetch::Fetch;
 use crate::oidc::{AccessToken, AccessTokenError, Introspection, IntrospectionError, TokenIssuer, Unreachable};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::web::client_certificate::ClientCertificate;
+use arc_swap::ArcSwap;
 use remembered::Remembered;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl NotVerified {
 /// All rules of a sidecar.
 pub struct Bearers {
     rules: Vec<Rule>,
-    kept_claims: BTreeSet<String>,
+    kept_claims: ArcSwap<BTreeSet<String>>,
     remembered: Remembered,
 }
 
@@ -121,6 +122,11 @@ enum Source {
     Certificates(Vec<KnownCertificate>),
     Jwt { issuer: Box<TokenIssuer>, cache: Duration },
     Introspection { endpoint: Box<Introspection>, cache: Duration, at_once: Semaphore, timeout: Duration },
+}
+
+/// These claims, and the one that every caller has.
+fn with_the_subject(kept_claims: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    kept_claims.into_iter().chain(["sub".to_owned()]).collect()
 }
 
 impl Bearers {
@@ -147,8 +153,18 @@ impl Bearers {
             Rule { name, scope, source }
         });
         let rules = rules.collect();
-        let kept_claims = kept_claims.into_iter().chain(["sub".to_owned()]).collect();
+        let kept_claims = ArcSwap::from_pointee(with_the_subject(kept_claims));
         Self { rules, kept_claims, remembered: Remembered::new(longest) }
+    }
+
+    /// From now on callers keep these claims, and `sub`. Whom a token names is found out anew where that
+    /// is a change.
+    pub fn keep_claims(&self, kept_claims: impl IntoIterator<Item = String>) {
+        let kept_claims = with_the_subject(kept_claims);
+        if **self.kept_claims.load() != kept_claims {
+            self.kept_claims.store(Arc::new(kept_claims));
+            self.remembered.forget();
+        }
     }
 
     /// Verifies a token by these rules, of which the first that knows it decides: service keys, then
@@ -217,8 +233,12 @@ impl Bearers {
         if let Some(known) = self.remembered.at_hand(&name, now) {
             return known;
         }
+        let kept = self.kept_claims.load_full();
         let found = verifying.await;
-        self.remembered.keep(name, &found, cache, now);
+        // With other claims than are kept now it is good for this request alone.
+        if Arc::ptr_eq(&kept, &self.kept_claims.load()) {
+            self.remembered.keep(name, &found, cache, now);
+        }
         found
     }
 
@@ -254,11 +274,12 @@ impl Bearers {
     }
 
     fn caller(&self, index: usize, rule: &Rule, token: &AccessToken) -> Caller {
+        let kept = self.kept_claims.load();
         Caller {
             rule: index,
             name: rule.name.clone(),
             key: None,
-            claims: token.claims().clone().retaining(|name| self.kept_claims.contains(name)),
+            claims: token.claims().clone().retaining(|name| kept.contains(name)),
             ends_at: token.ends_at(),
         }
     }
@@ -277,11 +298,12 @@ impl Bearers {
 
     /// A program of the configuration.
     fn known(&self, index: usize, rule: &Rule, name: &str, claims: &Claims, ends_at: Option<Timestamp>) -> Caller {
+        let kept = self.kept_claims.load();
         Caller {
             rule: index,
             name: rule.name.clone(),
             key: Some(name.to_owned()),
-            claims: claims.clone().retaining(|name| self.kept_claims.contains(name)),
+            claims: claims.clone().retaining(|name| kept.contains(name)),
             ends_at,
         }
     }

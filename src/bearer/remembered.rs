@@ -65,6 +65,11 @@ impl Remembered {
         }
     }
 
+    /// Forgets whom tokens name.
+    pub(super) fn forget(&self) {
+        self.good.invalidate_all();
+    }
+
     /// Under which name a token is remembered for one rule.
     pub(super) fn name(rule: usize, token: &SecretString) -> Name {
         let mut context = digest::Context::new(&digest::SHA256);

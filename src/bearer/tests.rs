@@ -54,6 +54,7 @@ impl Endpoint {
             client_id: "api".to_owned(),
             client_secret: Some("the-secret-of-the-resource-server".into()),
             client_authentication: ClientAuthentication::ClientSecretPost,
+            client_proof: crate::oidc::ClientProof::default(),
             issuer: None,
             audience: Some(audience.to_owned()),
             scopes: Vec::new(),

@@ -37,6 +37,9 @@ pub(crate) enum SessionsCommand {
         /// Those of the person with this subject at the provider
         #[arg(long)]
         sub: Option<String>,
+        /// Those of people who signed in with this provider
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
         /// Those of organisations whose name holds this
         #[arg(long, value_name = "NAME")]
         organization: Option<String>,
@@ -63,6 +66,9 @@ pub(crate) enum SessionsCommand {
         /// Every session of the person with this subject at the provider
         #[arg(long, value_name = "SUB")]
         person: Option<String>,
+        /// Whose person that is, where there are several providers
+        #[arg(long, value_name = "NAME", requires = "person")]
+        provider: Option<String>,
     },
 }
 
@@ -82,23 +88,26 @@ pub(crate) struct AdminListener {
 
 pub(crate) fn run(command: SessionsCommand) -> ExitCode {
     exit(match command {
-        SessionsCommand::List { admin, site, email, sub, organization, siret, limit, json } => {
+        SessionsCommand::List { admin, site, email, sub, provider, organization, siret, limit, json } => {
             let limit = limit.map(|limit| limit.to_string());
             let filters = [
                 ("site", site),
                 ("email", email),
                 ("sub", sub),
+                ("provider", provider),
                 ("organization", organization),
                 ("siret", siret),
                 ("limit", limit),
             ];
             on_runtime(Some(1), list(admin, filters, json))
         }
-        SessionsCommand::End { admin, site, id, person } => on_runtime(Some(1), end(admin, site, id, person)),
+        SessionsCommand::End { admin, site, id, person, provider } => {
+            on_runtime(Some(1), end(admin, [("site", site), ("provider", provider)], id, person))
+        }
     })
 }
 
-async fn list(admin: AdminListener, filters: [(&str, Option<String>); 6], json: bool) -> Result<(), Failure> {
+async fn list(admin: AdminListener, filters: [(&str, Option<String>); 7], json: bool) -> Result<(), Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in filters {
         query.extend_pairs(value.map(|value| (name, value)));
@@ -122,13 +131,15 @@ async fn list(admin: AdminListener, filters: [(&str, Option<String>); 6], json: 
 
 async fn end(
     admin: AdminListener,
-    site: Option<String>,
+    filters: [(&str, Option<String>); 2],
     id: Option<String>,
     person: Option<String>,
 ) -> Result<(), Failure> {
     let door = Door::to(admin)?;
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(site.map(|site| ("site", site)));
+    for (name, value) in filters {
+        query.extend_pairs(value.map(|value| (name, value)));
+    }
     let query = query.finish();
     match (id, person) {
         (_, Some(subject)) => {

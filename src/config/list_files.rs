@@ -26,11 +26,12 @@ pub(super) enum Kind {
 }
 
 /// All lists of a site that stand in files, each once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ListFiles {
     files: Vec<ListFile>,
 }
 
+#[derive(Clone)]
 struct ListFile {
     path: PathBuf,
     kind: Kind,
@@ -46,6 +47,7 @@ struct ListFile {
 type Digest = [u8; 32];
 
 /// Where the rules look.
+#[derive(Clone)]
 enum Held {
     Texts(Arc<ArcSwap<HashSet<String>>>),
     Networks(Arc<ArcSwap<Networks>>),
@@ -102,7 +104,7 @@ impl ListFiles {
         environment: &dyn Environment,
     ) -> Result<Listed<HashSet<String>>, Unfit> {
         match &self.file(kind, path, environment)?.held {
-            Held::Texts(held) => Ok(Listed::File(Arc::clone(held))),
+            Held::Texts(held) => Ok(Listed::File { path: name_of(path), held: Arc::clone(held) }),
             Held::Networks(_) => Ok(Listed::here(HashSet::new())),
         }
     }
@@ -110,7 +112,7 @@ impl ListFiles {
     /// Likewise the networks.
     pub(super) fn networks(&mut self, path: &Path, environment: &dyn Environment) -> Result<Listed<Networks>, Unfit> {
         match &self.file(Kind::Network, path, environment)?.held {
-            Held::Networks(held) => Ok(Listed::File(Arc::clone(held))),
+            Held::Networks(held) => Ok(Listed::File { path: name_of(path), held: Arc::clone(held) }),
             Held::Texts(_) => Ok(Listed::here(Networks::default())),
         }
     }
@@ -146,6 +148,11 @@ impl ListFiles {
     pub fn read(&mut self) -> Vec<ListChange> {
         self.files.iter_mut().filter_map(|file| file.read(&SystemEnvironment)).collect()
     }
+}
+
+/// As the log and explanations call a file.
+fn name_of(path: &Path) -> Arc<str> {
+    path.display().to_string().into()
 }
 
 impl ListFile {
@@ -294,7 +301,7 @@ mod tests {
     }
 
     fn held(listed: &Listed<HashSet<String>>) -> Vec<String> {
-        let Listed::File(held) = listed else { panic!("no file") };
+        let Listed::File { held, .. } = listed else { panic!("no file") };
         let mut all: Vec<String> = held.load().iter().cloned().collect();
         all.sort();
         all

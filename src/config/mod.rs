@@ -20,9 +20,11 @@
 //! ```
 
 mod environment;
+mod findings;
 mod key_files;
 mod list_files;
 mod locate;
+mod outline;
 mod overlay;
 mod parse;
 mod problem;
@@ -41,12 +43,14 @@ mod written;
 mod tests;
 
 pub use environment::{Environment, SystemEnvironment, Unreadable};
-pub use key_files::{KeyFiles, UnfitKeys};
+pub use findings::Code;
+pub use key_files::{KeyFiles, SigningKeyFiles, UnfitKeys};
 pub use list_files::{ListChange, ListFiles};
+pub use outline::Outline;
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;
 pub use resolve::is_key_name;
-pub use run::{Config, Pages};
+pub use run::{Config, Pages, SigningKeys};
 pub use schema::schema;
 pub use suggest::did_you_mean;
 pub use system_files::SystemFiles;
@@ -98,7 +102,7 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
     let (mut values, mut problems, mut excused, mut unread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, (name, text)) in files.iter().enumerate() {
         unread.extend(once_more(files.get(..index).unwrap_or_default(), name, text));
-        match parse::parse(name, text, &schema) {
+        match parse::parse(name, text, schema) {
             Ok(parsed) => {
                 values.push(parsed.read);
                 problems.extend(parsed.faults.into_iter().map(|fault| in_file(name, text, fault)));
@@ -110,7 +114,7 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
     if !unread.is_empty() {
         return Err(Problems::new(&names, unread));
     }
-    let Merged { value, origins, vain, taken } = Merged::of(values, &schema);
+    let Merged { value, origins, vain, taken } = Merged::of(values, schema);
     for Vain { file, fault } in vain {
         // Not what is empty because it was faulty.
         let is_new = !excused.iter().any(|faulty: &KeyPath| faulty.covers(&fault.path));
@@ -123,22 +127,25 @@ pub fn from_texts(files: &[(&str, &str)], environment: &dyn Environment) -> Resu
         found.map_or_else(|| (names.join(", "), None), |(name, text)| ((*name).to_owned(), locate::line_of(text, path)))
     };
     let outcome = if value.get("sites").is_some_and(|sites| !sites.is_null()) {
-        sites::resolve(value, sites::Known { schema: &schema, excused, taken }, environment)
+        sites::resolve(value, sites::Known { schema, excused, taken }, environment)
     } else if excused.iter().any(|faulty| faulty.is_key("sites")) {
         // What the rest is to be completed by is not known.
         Err(Vec::new())
     } else {
-        let mut parsed = parse::written(value);
+        let mut parsed = parse::written(value.clone());
         parsed.excused.extend(excused);
-        resolve::resolve(parsed, environment)
+        resolve::resolve(parsed, environment).map(|config| Config { written: value, ..config })
     };
     match outcome {
         Ok(mut config) if problems.is_empty() => {
-            for finding in &mut config.findings {
+            let found = std::mem::take(&mut config.findings);
+            (config.findings, config.accepted) = findings::apply(&config.acceptances, found);
+            for finding in config.findings.iter_mut().chain(config.accepted.iter_mut().map(|(finding, _)| finding)) {
                 (finding.file, finding.line) = place(&finding.path);
             }
             let position = |finding: &Finding| names.iter().position(|name| *name == finding.file);
             config.findings.sort_by_key(|finding| (position(finding), finding.line));
+            config.accepted.sort_by_key(|(finding, _)| (position(finding), finding.line));
             Ok(config)
         }
         outcome => {

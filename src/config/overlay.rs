@@ -139,7 +139,7 @@ mod tests {
 
     fn merged(files: &[&str]) -> (Merged, Vec<String>) {
         let files = files.iter().map(|text| serde_yaml::from_str(text).unwrap()).collect();
-        let merged = Merged::of(files, &crate::config::schema());
+        let merged = Merged::of(files, crate::config::schema());
         let vain = merged.vain.iter().map(|vain| format!("{}: {}", vain.file, vain.fault.path)).collect();
         (merged, vain)
     }

@@ -3,6 +3,7 @@
 //! `parse` and `resolve` make these, `main` prints them. A message is one sentence or two that end
 //! in what to write instead; it never holds the value of a secret.
 
+use super::findings::Code;
 use std::fmt;
 
 /// Where in the configuration: `routes[2].upstream`.
@@ -161,6 +162,8 @@ impl std::error::Error for Problems {}
 /// A setting that runs but is dangerous, or that does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// What it is, by a name that stays.
+    pub code: Code,
     /// Which key it is about.
     pub path: KeyPath,
     /// The file that holds it, as it was named.
@@ -173,10 +176,11 @@ pub struct Finding {
     pub(super) is_idle: bool,
 }
 
-/// `vestibule.yaml:3: trusted_proxies[0]: …`, as [`Problems`] writes mistakes.
+/// `vestibule.yaml:3: trusted_proxies[0]: … [name]`, as [`Problems`] writes mistakes.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_located(f, &self.file, self.line, &self.path, &self.message)
+        write_located(f, &self.file, self.line, &self.path, &self.message)?;
+        write!(f, " [{}]", self.code.name())
     }
 }
 

@@ -86,6 +86,11 @@ const ORDER: &[&str] = &[
     "client_id",
     "client_secret",
     "client_authentication",
+    "client_keys",
+    "client_certificate",
+    "pushed_requests",
+    "label",
+    "email_domains",
     "scopes",
     "acr_values",
     "siret_hint",
@@ -100,6 +105,7 @@ const ORDER: &[&str] = &[
     "userinfo",
     "end_session",
     "revocation",
+    "pushed_authorization",
     "callback_iss",
     "format",
     "algorithms",
@@ -158,6 +164,7 @@ const ORDER: &[&str] = &[
     "host",
     "methods",
     "access",
+    "provider",
     "require",
     "allow",
     "deny",
@@ -165,6 +172,12 @@ const ORDER: &[&str] = &[
     "upstream",
     "strip_prefix",
     "policies",
+    "accept",
+    "finding",
+    "at",
+    "because",
+    "debug",
+    "decision_header",
     "email_domain",
     "email",
     "sub",
@@ -249,6 +262,7 @@ const ORDER: &[&str] = &[
     "headers",
     "encoding",
     "claims",
+    "assertion",
     "pages",
     "application",
     "contact",
@@ -263,11 +277,11 @@ pub fn reference() -> String {
     let schema = schema();
     let mut page = INTRODUCTION.to_owned();
     page.push_str("\n## Keys\n\n");
-    for key in keys(&schema) {
+    for key in keys(schema) {
         let anchor = key.path.replace(['.', '<', '>', '[', ']'], "").to_lowercase();
         let _ = writeln!(page, "- [`{}`](#{anchor}): {}", key.path, first_sentence(&key.schema));
     }
-    for key in keys(&schema) {
+    for key in keys(schema) {
         write_key(&mut page, &key, 2);
     }
     page
@@ -512,7 +526,7 @@ mod tests {
                 }
             }
         }
-        check(keys(&schema()));
+        check(keys(schema()));
     }
 
     #[test]

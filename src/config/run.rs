@@ -2,14 +2,18 @@
 //!
 //! `resolve` makes it; `app` takes it apart and hands each room its part.
 
-use super::key_files::KeyFiles;
+use super::findings::Acceptance;
+use super::key_files::{KeyFiles, SigningKeyFiles};
 use super::list_files::ListFiles;
 use super::problem::Finding;
+use crate::pages::NamedProvider;
 use crate::seal::KeyMaterial;
+use crate::signing::SigningRing;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use crate::{bearer, credentials, gate, login, oidc, server, session, store, telemetry, web};
 use std::fmt;
+use std::sync::Arc;
 
 /// What will run: all of it, or with `sites` the first of them, beside which the others stand. What
 /// belongs to the process (listeners, trusted proxies, store, threads, log) is the same in all.
@@ -24,8 +28,8 @@ pub struct Config {
     pub prefix: Prefix,
     /// Listeners, trusted proxies and upstreams.
     pub server: server::Settings,
-    /// The provider.
-    pub provider: oidc::Settings,
+    /// The providers, by their names. Never empty.
+    pub providers: Vec<oidc::Settings>,
     /// When sessions end.
     pub session: session::Settings,
     /// The session keys, the one that seals first. Never empty.
@@ -50,6 +54,10 @@ pub struct Config {
     pub playground: server::PlaygroundSettings,
     /// Which identity headers the app gets.
     pub identity: gate::headers::Settings,
+    /// How the signed assertion is made, where there is one.
+    pub assertion: Option<gate::assertion::Settings>,
+    /// Our own signing keys, whatever for: all are published.
+    pub signing: Vec<SigningKeys>,
     /// The claims that a session keeps: those that the headers name, and those asked for besides.
     /// Sorted, without `sub`, which every session has.
     pub kept_claims: Vec<String>,
@@ -62,6 +70,18 @@ pub struct Config {
     /// What is logged, and how.
     pub telemetry: telemetry::Settings,
     pub(super) findings: Vec<Finding>,
+    pub(super) accepted: Vec<(Finding, String)>,
+    pub(super) acceptances: Vec<Acceptance>,
+    /// All of it as it was written, file over file, to compare.
+    pub(super) written: serde_yaml::Value,
+}
+
+/// A ring of signing keys, and where they came from, to read them again.
+pub struct SigningKeys {
+    /// The ring that is in use.
+    pub ring: Arc<SigningRing>,
+    /// Its files.
+    pub files: SigningKeyFiles,
 }
 
 /// What the pages say of the service.
@@ -71,8 +91,10 @@ pub struct Pages {
     pub application: Option<String>,
     /// Whom people can ask for help: an e-mail address, a web address, or words.
     pub contact: Option<String>,
-    /// Whether the provider is ProConnect, whose button and words the pages then use.
+    /// Whether each provider is ProConnect, whose button and words the pages then use.
     pub proconnect: bool,
+    /// What people call the providers, where there are several.
+    pub providers: Vec<NamedProvider>,
 }
 
 impl Config {
@@ -85,6 +107,11 @@ impl Config {
     /// all sites.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Those that the configuration accepts (`accept`), each with the reason that it gives.
+    pub fn accepted(&self) -> &[(Finding, String)] {
+        &self.accepted
     }
 }
 

@@ -7,9 +7,16 @@ use super::sites::is_of_the_process;
 use super::written::Written;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// The JSON Schema (draft 2020-12) of the configuration file.
-pub fn schema() -> Value {
+pub fn schema() -> &'static Value {
+    // Half a megabyte that never changes, and each reading of a configuration needs it.
+    static SCHEMA: LazyLock<Value> = LazyLock::new(generate);
+    &SCHEMA
+}
+
+fn generate() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<Written>().to_value();
     tidy(&mut schema);
@@ -105,7 +112,7 @@ mod tests {
     #[test]
     fn every_mapping_is_closed_and_every_key_is_described() {
         let mut keys = 0;
-        each_object(&schema(), &mut |entries| {
+        each_object(schema(), &mut |entries| {
             if let Some(Value::Object(properties)) = entries.get("properties")
                 && entries.get("type") == Some(&"object".into())
             {

@@ -16,8 +16,10 @@ use serde_json::Value as Schema;
 use serde_yaml::{Mapping, Value};
 
 /// What there is once in a process, whatever sites it serves.
-pub(super) const OF_THE_PROCESS: [&str; 10] = [
+pub(super) const OF_THE_PROCESS: [&str; 12] = [
     "sites",
+    "accept",
+    "debug",
     "listeners",
     "admin",
     "trusted_proxies",
@@ -122,12 +124,13 @@ impl Reading<'_> {
                 self.fault(path, message);
             }
         }
-        let mut parsed = parse::written(value);
+        let mut parsed = parse::written(value.clone());
         let excused = self.known.excused.iter();
         parsed.excused.extend(excused.map(|faulty| faulty.below(&at).unwrap_or_else(|| faulty.clone())));
         match resolve::resolve(parsed, self.environment) {
             Ok(mut config) => {
                 config.site = Some(name.to_owned());
+                config.written = value;
                 let found = std::mem::take(&mut config.findings).into_iter();
                 let found = found.map(|finding| Finding { path: place(&origins, &at, &finding.path).1, ..finding });
                 self.findings.extend(found);

@@ -26,11 +26,14 @@ const OTHER_KEY: &str = "4eLj5OXm5-jp6uvs7e7v8PHy8_T19vf4-fr7_P3-_4A";
 const THIRD_KEY: &str = "gYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqbnJ2en6A";
 const TOKEN: &str = "the-admin-token-of-the-golden-cases";
 const GATEWAY: &str = "the-gateway-key-of-the-golden-cases";
+/// Made with `openssl genpkey` for these tests; they protect nothing.
+const P256: &str = include_str!("../signing/testdata/test-only-p256.pem");
+const ED25519: &str = include_str!("../signing/testdata/test-only-ed25519.pem");
 /// What must be in no message.
 const CANARIES: [&str; 7] = ["hunter2", KEY, OTHER_KEY, THIRD_KEY, "s3cret-of-the-client", TOKEN, GATEWAY];
 
 /// A world of a few variables and files.
-struct World;
+pub(super) struct World;
 
 impl Environment for World {
     fn variable(&self, name: &str) -> Result<SecretString, Unreadable> {
@@ -42,6 +45,7 @@ impl Environment for World {
             "ADMIN_TOKEN" => Ok(TOKEN.into()),
             "GATEWAY_KEY" | "ALBERT_ADMIN_KEY" | "PLAYGROUND_ENCRYPTION_KEY" => Ok(GATEWAY.into()),
             "REDIS_PASSWORD" => Ok("hunter2".into()),
+            "CHANGEME" => Ok("changeme".into()),
             "EMPTY" => Ok("".into()),
             "ACCENTED" => Ok("hunter2é".into()),
             "SHORT" => Ok("aHVudGVyMg".into()),
@@ -68,6 +72,11 @@ impl Environment for World {
             "/etc/vestibule/people.txt" => "# who\n\nHelene.Moreau@example.gouv.fr # a guest\n".to_owned(),
             "/etc/vestibule/spoilt.txt" => "a@example.fr\nhunter2\n\n@example.fr\n".to_owned(),
             "/tls/chain.pem" => "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            "/run/secrets/signing-key.pem" => P256.to_owned(),
+            "/run/secrets/signing-key-before.pem" => ED25519.to_owned(),
+            "/run/secrets/rsa.pem" => include_str!("../oidc/testdata/test-only-rsa.pem").to_owned(),
+            "/run/secrets/client.crt" => include_str!("../signing/testdata/test-only-client.crt").to_owned(),
+            "/run/secrets/client.key" => include_str!("../signing/testdata/test-only-client.key").to_owned(),
             "/run/secrets/redis" => "hunter2\n".to_owned(),
             "/tls/key.pem" => "-----BEGIN PRIVATE KEY-----\n".to_owned(),
             "/run/secrets/latin-1" => return Ok(Zeroizing::new(vec![b'a', 0xE9])),
@@ -83,11 +92,11 @@ impl Environment for World {
     }
 }
 
-fn root(below: &str) -> PathBuf {
+pub(super) fn root(below: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
 }
 
-fn files(below: &str, extension: &str) -> Vec<PathBuf> {
+pub(super) fn files(below: &str, extension: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root(below)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|found| found == extension));
     files.sort();
@@ -140,11 +149,36 @@ fn browser(config: &Config) -> String {
     )
 }
 
+/// What signs what.
+fn signs(config: &Config) -> String {
+    let mut out = String::new();
+    if let Some(assertion) = &config.assertion {
+        let routes: Vec<_> = config.routes.iter().map(|route| route.assertion.as_deref().unwrap_or("-")).collect();
+        let (header, issuer, claims) = (&assertion.header, &assertion.issuer, &assertion.claims);
+        writeln!(out, "asserts {header} {issuer} {:?} {claims:?} to {routes:?}", assertion.lifetime).unwrap();
+    }
+    for keys in &config.signing {
+        writeln!(out, "{}: {:?}", keys.files.at(), keys.ring).unwrap();
+    }
+    out
+}
+
+/// How our client proves itself, where that is by more than a secret.
+fn proves(provider: &crate::oidc::Settings) -> String {
+    let proof = &provider.client_proof;
+    let pushes = if provider.pushes_requests { "" } else { " unpushed" };
+    let (signs, shows) = (proof.assertions.is_some(), proof.presenting.is_some());
+    if signs || shows || !pushes.is_empty() {
+        format!("  signs {signs} shows a certificate {shows}{pushes}\n")
+    } else {
+        String::new()
+    }
+}
+
 /// What runs, on a few lines: enough to see that every key arrived where it belongs.
 fn summary(config: &Config) -> String {
     let mut out = String::new();
     let server = &config.server;
-    let provider = &config.provider;
     writeln!(out, "public_url {} prefix {}", config.public_url.origin(), config.prefix.as_str()).unwrap();
     writeln!(out, "listen {:?} {:?}", server.proxy, server.admin).unwrap();
     if server.admin_token.is_some() {
@@ -170,44 +204,14 @@ fn summary(config: &Config) -> String {
         writeln!(out, "{endpoint} {path}").unwrap();
     }
     out.push_str(&who_asks(server));
+    out.push_str(&signs(config));
     if config.login.return_hosts != ReturnHosts::default() {
         writeln!(out, "{:?}", config.login.return_hosts).unwrap();
     }
-    writeln!(
-        out,
-        "provider {} {} client {} secret {}",
-        provider.name,
-        provider.issuer,
-        provider.client_id,
-        provider.client_secret.is_some()
-    )
-    .unwrap();
-    match &provider.endpoints {
-        Endpoints::Discovered => writeln!(out, "  discovered").unwrap(),
-        Endpoints::Given(given) => {
-            let optional = |url: &Option<url::Url>| url.as_ref().map_or("-".to_owned(), url::Url::to_string);
-            let [userinfo, end_session, revocation] =
-                [&given.userinfo, &given.end_session, &given.revocation].map(optional);
-            writeln!(
-                out,
-                "  given {} {} {} {userinfo} {end_session} {revocation} {}",
-                given.authorization, given.token, given.jwks_uri, given.callback_iss
-            )
-            .unwrap();
-        }
+    config.providers.iter().for_each(|provider| provider_in_short(&mut out, provider));
+    if config.providers.len() > 1 {
+        writeln!(out, "several {:?} {:?}", config.pages.providers, config.login.domain_owners).unwrap();
     }
-    writeln!(out, "  {:?} scopes {}", provider.client_authentication, provider.scopes.join(" ")).unwrap();
-    writeln!(
-        out,
-        "  acr {:?} claims {} parameters {:?}",
-        provider.acr_values,
-        serde_json::Value::from(provider.claims.clone()),
-        provider.parameters
-    )
-    .unwrap();
-    writeln!(out, "  id_token {:?} userinfo {:?}", provider.id_token_algorithms, provider.userinfo).unwrap();
-    writeln!(out, "  leeway {:?} timeout {:?}", provider.clock_leeway, provider.timeout).unwrap();
-    writeln!(out, "  {} {}", provider.redirect_uri, provider.post_logout_redirect_uri).unwrap();
     let ends = |until: Timestamp| format!(" until {}", until.date_and_time());
     let named = |key: &KeyMaterial| format!("{}{}", key.id, key.until.map(ends).unwrap_or_default());
     let keys: Vec<String> = config.keys.iter().map(named).collect();
@@ -222,15 +226,67 @@ fn summary(config: &Config) -> String {
     if let Some(by_app) = &config.login.by_app {
         let (uri, lifetime) = (by_app.redirect_uri.as_str(), config.session.access_token);
         let (is_cookieless, login_cookie) = (by_app.is_cookieless, config.cookies.scripts_sign_in);
+        if let Some(provider) = &by_app.provider {
+            writeln!(out, "tokens of {provider}").unwrap();
+        }
         writeln!(out, "tokens back at {uri} {lifetime:?} cookieless {is_cookieless} by scripts {login_cookie}")
             .unwrap();
     }
     let headers: Vec<&str> = config.identity.headers.iter().map(|(name, _)| name.as_str()).collect();
     writeln!(out, "headers {headers:?} {:?} claims {:?}", config.identity.encoding, config.kept_claims).unwrap();
     writeln!(out, "store {:?} {:?}", config.store, config.on_store_down).unwrap();
-    writeln!(out, "{:?}", config.pages).unwrap();
+    let pages = &config.pages;
+    writeln!(
+        out,
+        "Pages {{ application: {:?}, contact: {:?}, proconnect: {:?} }}",
+        pages.application, pages.contact, pages.proconnect
+    )
+    .unwrap();
     write!(out, "log {:?} {}", config.telemetry.format, config.telemetry.level).unwrap();
     out
+}
+
+fn provider_in_short(out: &mut String, provider: &crate::oidc::Settings) {
+    writeln!(
+        out,
+        "provider {} {} client {} secret {}",
+        provider.name,
+        provider.issuer,
+        provider.client_id,
+        provider.client_secret.is_some()
+    )
+    .unwrap();
+    match &provider.endpoints {
+        Endpoints::Discovered => writeln!(out, "  discovered").unwrap(),
+        Endpoints::Given(given) => {
+            let optional = |url: &Option<url::Url>| url.as_ref().map_or("-".to_owned(), url::Url::to_string);
+            let [userinfo, end_session, revocation, pushed] =
+                [&given.userinfo, &given.end_session, &given.revocation, &given.pushed_authorization].map(optional);
+            writeln!(
+                out,
+                "  given {} {} {} {userinfo} {end_session} {revocation}{} {}",
+                given.authorization,
+                given.token,
+                given.jwks_uri,
+                if pushed == "-" { String::new() } else { format!(" {pushed}") },
+                given.callback_iss
+            )
+            .unwrap();
+        }
+    }
+    out.push_str(&proves(provider));
+    writeln!(out, "  {:?} scopes {}", provider.client_authentication, provider.scopes.join(" ")).unwrap();
+    writeln!(
+        out,
+        "  acr {:?} claims {} parameters {:?}",
+        provider.acr_values,
+        serde_json::Value::from(provider.claims.clone()),
+        provider.parameters
+    )
+    .unwrap();
+    writeln!(out, "  id_token {:?} userinfo {:?}", provider.id_token_algorithms, provider.userinfo).unwrap();
+    writeln!(out, "  leeway {:?} timeout {:?}", provider.clock_leeway, provider.timeout).unwrap();
+    writeln!(out, "  {} {}", provider.redirect_uri, provider.post_logout_redirect_uri).unwrap();
 }
 
 fn routes(config: &Config) -> String {
@@ -246,6 +302,9 @@ fn routes(config: &Config) -> String {
         }
         if let Some(envelope) = route.envelope.map(|index| &config.playground.envelopes[index]) {
             write!(out, " envelope of {} {:?}", config.credentials[envelope.credential].name, envelope.ttl).unwrap();
+        }
+        if !route.providers.is_empty() {
+            write!(out, " of {:?}", route.providers).unwrap();
         }
         if !route.bearer.is_empty() {
             let names: Vec<&str> = route.bearer.iter().map(|index| config.bearers[*index].name.as_str()).collect();
@@ -326,7 +385,7 @@ fn each_environment_of_the_example_runs_without_a_finding() {
         let files = [("base.yaml", base.as_str()), (name, &text(name))];
         let config = from_texts(&files, &World).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.findings(), [], "{name}");
-        assert!(config.provider.issuer.starts_with(issuer), "{name}");
+        assert!(config.providers[0].issuer.starts_with(issuer), "{name}");
     }
 }
 
@@ -354,7 +413,7 @@ fn the_smallest_file_of_the_reference_page_runs() {
 #[test]
 fn secrets_arrive_without_their_line_break() {
     let config = from_text("v.yaml", &good(), &World).unwrap();
-    assert_eq!(config.provider.client_secret.unwrap().expose_secret(), "s3cret-of-the-client");
+    assert_eq!(config.providers[0].client_secret.clone().unwrap().expose_secret(), "s3cret-of-the-client");
     let counted: Vec<u8> = (1..=32).collect();
     assert_eq!(config.keys[0].secret.as_slice(), counted);
 }
@@ -364,7 +423,7 @@ fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
             // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
-            if ["client_authorization", "forward_auth"].contains(&key.as_str()) {
+            if ["client_authorization", "forward_auth", "assertion"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {
@@ -387,7 +446,7 @@ fn a_documented_default_is_the_one_that_runs() {
     }
     // Every default of the schema, written out, changes nothing.
     let mut defaults = serde_yaml::from_str::<serde_json::Value>(SMALL).unwrap();
-    fill(&mut defaults, &schema());
+    fill(&mut defaults, schema());
     let written_out = serde_yaml::to_string(&defaults).unwrap();
     assert!(written_out.contains("websocket_idle") && written_out.contains("/oauth2"), "{written_out}");
     assert_eq!(outcome(&written_out), outcome(SMALL));
@@ -607,15 +666,18 @@ fn who_passes_where_is_as_the_tables_of_policies_say() {
                     }
                 }
                 let claims: serde_json::Value = serde_json::from_str(claims).unwrap();
+                // No claim, but what the session says.
+                let provider = claims["@provider"].as_str();
                 let kept = |claim: &str| {
                     claim == "sub" || claim == "acr" || config.kept_claims.iter().any(|kept| kept == claim)
                 };
                 // As a session has them: rules see nothing that is not kept.
                 let claims = crate::claims::Claims::from_json(claims.as_object().unwrap()).retaining(kept);
-                let outcome = match route.rules.judge(&Asker { claims: &claims.view(), authenticated_at: None, at }) {
-                    Ok(()) => "passes".to_owned(),
-                    Err(refusal) => route.rules.explain(refusal).unwrap().cause,
-                };
+                let outcome =
+                    match route.rules.judge(&Asker { claims: &claims.view(), provider, authenticated_at: None, at }) {
+                        Ok(()) => "passes".to_owned(),
+                        Err(refusal) => route.rules.explain(refusal).unwrap().cause,
+                    };
                 writeln!(out, "  {name}: {outcome}").unwrap();
             }
         }

@@ -9,9 +9,9 @@ use super::key_book::KeyBook;
 use super::wallet::{Asked, Held, Obtained, Obtaining, Slot};
 use super::{CredentialError, Credentials, Mint};
 use crate::clock::Timestamp;
-use crate::oidc::{Provider, Wanted};
+use crate::oidc::{Providers, Wanted};
 use crate::random::{self, Random};
-use crate::session::{OpenedSession, Session};
+use crate::session::{NoSession, OpenedSession, Session};
 use crate::store::{Key, Store};
 use http::{HeaderMap, StatusCode};
 use ring::digest;
@@ -36,7 +36,7 @@ pub(super) enum Whom {
 /// What obtaining takes, in tasks that outlive a request.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
-    pub(super) provider: Arc<Provider>,
+    pub(super) providers: Providers,
     pub(super) random: Arc<dyn Random>,
 }
 
@@ -105,7 +105,9 @@ impl Credentials {
                 self.wallet.obtain(slot, asked, not, async move || {
                     let session = sessions.read(&opened, now).map_err(CredentialError::Over)?;
                     let tokens = sessions.tokens(&request, &session, now).await?.ok_or(CredentialError::NoTokens)?;
-                    let exchanged = shared.provider.exchange(&tokens, &wanted, now).await?;
+                    let provider = shared.providers.of_session(session.provider());
+                    let provider = provider.ok_or(CredentialError::Over(NoSession::ProviderGone))?;
+                    let exchanged = provider.exchange(&tokens, &wanted, now).await?;
                     Ok(Obtained { secret: exchanged.token, until: exchanged.expires_at, minted: None })
                 })
             }

@@ -33,7 +33,7 @@ pub use wallet::Held;
 
 use crate::clock::Timestamp;
 use crate::fetch::Fetch;
-use crate::oidc::{ExchangeError, Provider};
+use crate::oidc::{ExchangeError, Providers};
 use crate::random::Random;
 use crate::secret::SecretString;
 use crate::session::{NoSession, OpenedSession, SessionId, Sessions};
@@ -147,7 +147,7 @@ impl Credentials {
         settings: Vec<Settings>,
         sessions: &Arc<Sessions>,
         store: &Arc<dyn Store>,
-        provider: Arc<Provider>,
+        providers: Providers,
         fetch: &Fetch,
         files: &Arc<dyn Files>,
         random: &Arc<dyn Random>,
@@ -190,7 +190,7 @@ impl Credentials {
             wallet: Arc::new(wallet),
             discards,
             sessions: Arc::clone(sessions),
-            shared: Arc::new(Shared { store: Arc::clone(store), provider, random: Arc::clone(random) }),
+            shared: Arc::new(Shared { store: Arc::clone(store), providers, random: Arc::clone(random) }),
             ends: Mutex::new(Some(ends)),
         })
     }

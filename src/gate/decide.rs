@@ -33,6 +33,9 @@ pub enum Decision<'a> {
     Refresh,
     /// The browser is led to sign in and comes back to this address.
     SignIn(NoSession),
+    /// A person is told that this route (by its index) is for people of another provider than theirs.
+    /// Never sent there: they would be somebody else without having asked for it.
+    OtherProvider(usize),
     /// An outage has lasted too long to go on without what is out.
     Unavailable(NoSession),
     /// It is refused.
@@ -69,6 +72,9 @@ pub enum Denial {
     /// 403: a rule of this route (by its index) keeps them out; [`super::Gate::explain`] has the words.
     #[error("the rules of the route keep them out")]
     NotAdmitted(usize, Refusal),
+    /// 403: they have signed in with a provider whose people this route (by its index) does not take.
+    #[error("the route is for people who sign in with another provider")]
+    OtherProvider(usize),
     /// 403 for front proxies: it is not one of those that they asked for.
     #[error("the session is not one that allowed_groups, allowed_emails and allowed_email_domains allow")]
     NotAllowed,
@@ -108,6 +114,9 @@ pub fn decide<'a>(
         Ok(_) if asks && session.is_ok() => return Decision::Refresh,
         Ok(permit) => return Decision::Forward(index, permit),
         Err(NotAdmitted::NoBearer) => return Decision::Deny(Denial::NoBearer),
+        // Whatever the provider would say of the session, it opens nothing here.
+        Err(NotAdmitted::OtherProvider) if kind == Kind::Navigation => return Decision::OtherProvider(index),
+        Err(NotAdmitted::OtherProvider) => return Decision::Deny(Denial::OtherProvider(index)),
         Err(_) if asks => return Decision::Refresh,
         Err(NotAdmitted::Constraints) => return Decision::Deny(Denial::NotAllowed),
         Err(NotAdmitted::Rules(refusal)) => return Decision::Deny(Denial::NotAdmitted(index, refusal)),
@@ -141,7 +150,9 @@ pub fn decide_by_bearer<'a>(
         Ok(Ok(permit)) => Decision::Forward(index, permit),
         Ok(Err(NotAdmitted::Constraints)) => Decision::Deny(Denial::NotAllowed),
         Ok(Err(NotAdmitted::Rules(refusal))) => Decision::Deny(Denial::NotAdmitted(index, refusal)),
-        Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_))) => Decision::Deny(Denial::Bearer(Fault::Token)),
+        Ok(Err(NotAdmitted::NoBearer | NotAdmitted::NoSession(_) | NotAdmitted::OtherProvider)) => {
+            Decision::Deny(Denial::Bearer(Fault::Token))
+        }
         Err(fault) => Decision::Deny(Denial::Bearer(fault)),
     }
 }
@@ -157,7 +168,7 @@ mod tests {
 
     const AT: Circumstances = Circumstances { now: START, client: None };
     const KINDS: [Kind; 3] = [Kind::Navigation, Kind::Submission, Kind::Program];
-    const REASONS: [NoSession; 12] = [
+    const REASONS: [NoSession; 13] = [
         NoSession::Absent,
         NoSession::Unreadable,
         NoSession::Idle,
@@ -165,6 +176,7 @@ mod tests {
         NoSession::Ended,
         NoSession::SignInTooOld,
         NoSession::NotRenewed,
+        NoSession::ProviderGone,
         NoSession::ProviderDown,
         NoSession::StoreDown,
         NoSession::OtherSite,
@@ -225,6 +237,44 @@ mod tests {
                 (Some(Access::Bearer) | None, _) => assert!(matches!(decision, Decision::Deny(_))),
             }
         });
+    }
+
+    #[test]
+    fn a_session_of_another_provider_opens_nothing_on_a_route_that_names_its_own() {
+        let sessions = sessions(&[[1; 32]]);
+        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
+        let session = sessions.read(&opened, START).unwrap();
+        let of = |names: &[&str]| Route {
+            providers: names.iter().map(|name| (*name).to_owned()).collect(),
+            bearer: vec![1],
+            ..route(Access::SignedIn)
+        };
+        // The session is of `proconnect`; whether it has to be asked about says nothing here.
+        for (names, passes) in [
+            (&[][..], true),
+            (&["proconnect"], true),
+            (&["b", "proconnect"], true),
+            (&["b"], false),
+            (&["b", "c"], false),
+        ] {
+            let route = of(names);
+            for (kind, asks) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, !passes)]) {
+                let decision = decide(kind, Found::Route(4, &route), &NONE, Ok(&session), AT, asks);
+                match (kind, decision) {
+                    (_, Decision::Forward(4, permit)) if passes => assert!(permit.person().is_some()),
+                    (Kind::Navigation, Decision::OtherProvider(4)) if !passes => {}
+                    (_, Decision::Deny(Denial::OtherProvider(4))) if !passes => assert_ne!(kind, Kind::Navigation),
+                    (_, other) => panic!("{names:?} {kind:?}: {other:?}"),
+                }
+            }
+            // Nobody is led to sign in by it who has no session at all, and a bearer token is not a session.
+            let without = decide(Kind::Navigation, Found::Route(4, &route), &NONE, Err(NoSession::Absent), AT, false);
+            assert!(matches!(without, Decision::SignIn(NoSession::Absent)));
+            let caller = caller(1);
+            let by_bearer = decide_by_bearer(Found::Route(4, &route), &NONE, Ok(&caller), AT);
+            assert!(matches!(by_bearer, Decision::Forward(..)));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! can take away what was set.
 
 use super::policy::Permit;
+use super::template::Described;
 pub use super::template::{BadTemplate, Encoding, Template};
 use crate::claims::ClaimsView;
 use crate::web::forwarded::{RETURN_TO, speaks_of_origin};
@@ -22,6 +23,8 @@ pub struct Settings {
     pub headers: Vec<(HeaderName, Template)>,
     /// How values that are not plain ASCII are written.
     pub encoding: Encoding,
+    /// The name of the signed assertion's header, where there is one.
+    pub assertion: Option<HeaderName>,
 }
 
 /// The names of all sets.
@@ -42,6 +45,9 @@ const SETS: [(&str, &str, &str); 12] = [
     ("remote-user", "remote-name", "{given_name} {usual_name|family_name}"),
     ("remote-user", "remote-groups", "{groups|roles}"),
 ];
+
+/// Who somebody is, in the sets.
+const USER: &str = "{sub}";
 
 /// The names under which apps of this kind expect a person's tokens. A client's own are stripped
 /// from every request; a credential may be set under them.
@@ -64,6 +70,9 @@ const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
 /// for apps that attach data of their own to a sign-in. It opens nothing.
 const SESSION: HeaderName = HeaderName::from_static("x-vestibule-session");
 
+/// With which provider somebody has signed in, where there are several.
+const PROVIDER: HeaderName = HeaderName::from_static("x-vestibule-provider");
+
 /// In its place, where a bearer token says who it is: the name of the rule that verified it. Another
 /// issuer's `sub` may be anybody's, and by this an app can tell.
 const BEARER: HeaderName = HeaderName::from_static("x-vestibule-bearer");
@@ -72,7 +81,10 @@ const BEARER: HeaderName = HeaderName::from_static("x-vestibule-bearer");
 pub fn named_set(name: &str) -> Option<Vec<(HeaderName, Template)>> {
     let rows = SETS.iter().filter(|(set, ..)| *set == name);
     let headers: Vec<_> = rows
-        .filter_map(|(_, header, template)| Some((HeaderName::from_static(header), Template::parse(template).ok()?)))
+        .filter_map(|(_, header, template)| {
+            let template = if *template == USER { Template::user() } else { Template::parse(template).ok()? };
+            Some((HeaderName::from_static(header), template))
+        })
         .collect();
     (!headers.is_empty()).then_some(headers)
 }
@@ -87,6 +99,8 @@ pub fn gap_auth() -> Option<(HeaderName, Template)> {
 pub struct Headers {
     settings: Settings,
     stripped: HashSet<String>,
+    /// Whether people of several providers come, of whom two may have the same subject.
+    of_several: bool,
 }
 
 /// Identity headers that a permit gave: the only ones that may be set on a request.
@@ -98,15 +112,23 @@ impl IdentityHeaders {
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
         self.0.iter()
     }
+
+    /// The same with the signed assertion, which `assertion` makes of a permit too.
+    #[must_use]
+    pub(super) fn asserted(mut self, assertion: Option<(HeaderName, HeaderValue)>) -> Self {
+        self.0.extend(assertion);
+        self
+    }
 }
 
 impl Headers {
     /// Prepares the settings.
     pub fn new(settings: Settings) -> Self {
-        let configured = settings.headers.iter().map(|(name, _)| name.as_str());
+        let configured =
+            settings.headers.iter().map(|(name, _)| name).chain(&settings.assertion).map(HeaderName::as_str);
         let known = SETS.iter().map(|(_, name, _)| *name).chain(TOKEN_HEADERS);
         let stripped = configured.chain(known).chain(ALSO_STRIPPED).map(|name| fold(name).into_owned()).collect();
-        Self { settings, stripped }
+        Self { settings, stripped, of_several: false }
     }
 
     /// The headers with their templates.
@@ -114,10 +136,26 @@ impl Headers {
         &self.settings.headers
     }
 
+    /// The name of the signed assertion's header, where there is one.
+    pub fn assertion(&self) -> Option<&HeaderName> {
+        self.settings.assertion.as_ref()
+    }
+
+    /// The name of each, that of the signed assertion among them.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.settings.headers.iter().map(|(name, _)| name).chain(&self.settings.assertion)
+    }
+
     /// Others, written in the same way.
     #[must_use]
     pub fn with(&self, headers: Vec<(HeaderName, Template)>) -> Self {
-        Self::new(Settings { headers, encoding: self.settings.encoding })
+        Self { of_several: self.of_several, ..Self::new(Settings { headers, ..self.settings.clone() }) }
+    }
+
+    /// The same headers, which tell people of several providers apart.
+    #[must_use]
+    pub fn telling_providers_apart(self, of_several: bool) -> Self {
+        Self { of_several, ..self }
     }
 
     /// Whether a header of the client's must not reach the app.
@@ -142,19 +180,31 @@ impl Headers {
     pub fn identity(&self, permit: Permit<'_>) -> IdentityHeaders {
         if let Some(person) = permit.person() {
             // 32 hexadecimal digits are header text.
-            self.of(person.claims(), SESSION, HeaderValue::try_from(person.id().to_string()).ok())
+            let session = HeaderValue::try_from(person.id().to_string()).ok();
+            let mut headers = self.of(person.claims(), person.provider(), SESSION, session);
+            let provider = HeaderValue::from_str(person.provider()).ok().filter(|_| self.of_several);
+            headers.0.extend(provider.map(|provider| (PROVIDER, provider)));
+            headers
         } else if let Some(caller) = permit.caller() {
-            self.of(&caller.claims().view(), BEARER, HeaderValue::from_str(caller.rule_name()).ok())
+            let rule = caller.rule_name();
+            self.of(&caller.claims().view(), rule, BEARER, HeaderValue::from_str(rule).ok())
         } else {
             IdentityHeaders::default()
         }
     }
 
-    fn of(&self, claims: &ClaimsView<'_>, by: HeaderName, its_name: Option<HeaderValue>) -> IdentityHeaders {
+    fn of(
+        &self,
+        claims: &ClaimsView<'_>,
+        provider: &str,
+        by: HeaderName,
+        its_name: Option<HeaderValue>,
+    ) -> IdentityHeaders {
+        let described = Described { claims, provider, of_several: self.of_several };
         let value = |(name, template): &(HeaderName, Template)| {
-            Some((name.clone(), template.render(claims, self.settings.encoding)?))
+            Some((name.clone(), template.render(&described, self.settings.encoding)?))
         };
-        let mut headers = Vec::with_capacity(self.settings.headers.len() + 1);
+        let mut headers = Vec::with_capacity(self.settings.headers.len() + 2);
         headers.extend(self.settings.headers.iter().filter_map(value));
         headers.extend(its_name.map(|name| (by, name)));
         IdentityHeaders(headers)
@@ -169,7 +219,7 @@ mod tests {
     fn headers(names: &[&'static str]) -> Headers {
         let template = Template::parse("{email}").unwrap();
         let headers = names.iter().map(|name| (HeaderName::from_static(name), template.clone())).collect();
-        Headers::new(Settings { headers, encoding: Encoding::Percent })
+        Headers::new(Settings { headers, encoding: Encoding::Percent, assertion: None })
     }
 
     fn strips(headers: &Headers, name: &str) -> bool {

@@ -2,15 +2,20 @@
 //!
 //! Called by `server` for every request that is not for one of our own endpoints, and for what front
 //! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
-//! (whose values [`template`] writes). Does no I/O, and never answers: it says what the answer is.
+//! (whose values [`template`] writes, and one of which may be a signed [`assertion`]); [`nearest`] and [`trace`] say why to who asks.
+//! Does no I/O, and never answers: it says what the answer is.
 
+pub mod assertion;
 pub mod constraints;
 pub mod decide;
 pub mod headers;
+pub mod nearest;
 pub mod policy;
+pub mod review;
 pub mod route;
 pub mod rules;
 pub mod template;
+pub mod trace;
 
 pub use decide::Denial;
 
@@ -22,18 +27,23 @@ use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::origin::{self, Initiator, Origins};
+use crate::web::path::RequestPath;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
+use assertion::Assertions;
 use constraints::Constraints;
 use decide::{Decision, decide, decide_by_bearer};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use nearest::{Near, Reading};
+use policy::Permit;
 use route::{Access, Csrf, Found, PathPattern, Route, Table};
 use rules::{Asker, Circumstances, Explanation, Refusal};
 use std::borrow::Cow;
 use std::sync::Arc;
+use trace::Trace;
 
 /// Everything that a decision needs, made once.
 pub struct Gate {
@@ -51,6 +61,7 @@ pub struct Gate {
     return_hosts: ReturnHosts,
     origins: Origins,
     passes_preflights: bool,
+    assertions: Option<Assertions>,
 }
 
 /// What front proxies and apps ask at `/oauth2/auth`.
@@ -89,6 +100,8 @@ struct Case<'g, 'r> {
     target: Cow<'r, str>,
     /// What says who it is.
     says: &'g Headers,
+    /// What an assertion is bound to, and who signs it; none where it is about no request.
+    asserts: Option<(&'g Assertions, &'r CleanRequest<'r>)>,
     constraints: &'r Constraints,
 }
 
@@ -100,6 +113,29 @@ impl Case<'_, '_> {
 
     fn changes_something(&self) -> bool {
         changes_something(self.method, self.headers)
+    }
+
+    /// What says who it is, the signed assertion included where the route asks for one.
+    fn identity(&self, permit: Permit<'_>, now: Timestamp) -> IdentityHeaders {
+        let asserted = match (self.asserts, self.found) {
+            (Some((assertions, request)), Found::Route(_, route)) => assertions.header(permit, route, request, now),
+            _ => None,
+        };
+        self.says.identity(permit).asserted(asserted)
+    }
+
+    /// The method by which its route is found: of a preflight the one that it asks about.
+    fn routed_by(&self, request: &CleanRequest<'_>) -> Method {
+        let asked = (self.kind == Kind::Preflight).then(|| cors::preflight_for(request.parts())).flatten();
+        asked.unwrap_or_else(|| self.method.clone())
+    }
+
+    /// The providers whose people its route takes.
+    fn providers(&self) -> Arc<[String]> {
+        match self.found {
+            Found::Route(_, route) => Arc::clone(&route.providers),
+            Found::Nothing | Found::Ambiguous => Arc::default(),
+        }
     }
 }
 
@@ -123,6 +159,15 @@ pub enum Verdict<'g> {
         return_to: ReturnTo,
         /// Why it has no session; for the log.
         reason: NoSession,
+        /// The providers whose people the route takes; all where it names none.
+        providers: Arc<[String]>,
+    },
+    /// A person is told that the route is for people of another provider than theirs.
+    OtherProvider {
+        /// Its index.
+        index: usize,
+        /// Where they come back to when they have signed in there.
+        return_to: ReturnTo,
     },
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
@@ -139,6 +184,21 @@ pub enum Verdict<'g> {
     Unavailable(NoSession),
     /// The request is refused.
     Deny(Denial),
+}
+
+impl Verdict<'_> {
+    /// Its name, as the log and explanations have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Forward(_) => "forward",
+            Self::SignIn { .. } => "sign_in",
+            Self::OtherProvider { .. } => "other_provider",
+            Self::Refresh(_) => "refresh",
+            Self::Verify { .. } => "verify",
+            Self::Unavailable(_) => "unavailable",
+            Self::Deny(_) => "deny",
+        }
+    }
 }
 
 /// Whether the provider and the store were asked about a session.
@@ -170,14 +230,20 @@ pub struct Forward<'g> {
     pub bearer_ends_at: Option<Timestamp>,
 }
 
+/// The headers that say, beside method and target, which route a request is for.
+pub(crate) fn headers_for_routes(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    headers.iter().filter(|(name, _)| **name == HOST || overrides_method(name))
+}
+
 /// The methods that frameworks read from headers in the place of the request's own (Express,
 /// Rails, Symfony, Spring): a route that is for GET must not let a DELETE pass in such a dress.
 fn overriding_methods(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
-    let overrides = |name: &HeaderName| {
-        name.as_str().starts_with('x')
-            && ["x-http-method-override", "x-http-method", "x-method-override"].contains(&&*fold(name.as_str()))
-    };
-    headers.iter().filter(move |(name, _)| overrides(name)).map(|(_, value)| value)
+    headers.iter().filter(|(name, _)| overrides_method(name)).map(|(_, value)| value)
+}
+
+fn overrides_method(name: &HeaderName) -> bool {
+    name.as_str().starts_with('x')
+        && ["x-http-method-override", "x-http-method", "x-method-override"].contains(&&*fold(name.as_str()))
 }
 
 impl Gate {
@@ -206,7 +272,14 @@ impl Gate {
             return_hosts,
             origins,
             passes_preflights: false,
+            assertions: None,
         }
+    }
+
+    /// The same gate, which signs who sent a request on the routes that ask for it.
+    #[must_use]
+    pub fn asserting(self, assertion: Option<assertion::Settings>) -> Self {
+        Self { assertions: assertion.map(Assertions::new), ..self }
     }
 
     /// The same gate, which leads browsers back to these hosts too.
@@ -352,6 +425,7 @@ impl Gate {
                 found: Found::Route(usize::MAX, &self.asked),
                 target: Cow::Borrowed("/"),
                 says: &self.told,
+                asserts: None,
                 constraints: &question.constraints,
             },
             About::Request { request, scheme } => {
@@ -395,6 +469,7 @@ impl Gate {
             },
             target: Cow::Borrowed(request.target()),
             says: &self.headers,
+            asserts: self.assertions.as_ref().map(|assertions| (assertions, request)),
             constraints: &constraints::NONE,
         }
     }
@@ -427,7 +502,7 @@ impl Gate {
                 let by_token = opened.as_ref().is_ok_and(OpenedSession::by_token);
                 let person = permit.person().filter(|_| !by_token && !case.changes_something());
                 renewal.extend(person.and_then(|person| self.sessions.token_cookie(person, case.headers, now, random)));
-                (index, case.says.identity(permit), permit.person().map(Session::id), renewal)
+                (index, case.identity(permit, now), permit.person().map(Session::id), renewal)
             }
             Decision::Refresh => {
                 return match opened {
@@ -436,10 +511,10 @@ impl Gate {
                 };
             }
             Decision::SignIn(reason) => {
-                // An address that cannot be carried through is no reason not to sign in.
-                let return_to =
-                    ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
-                return Verdict::SignIn { return_to: return_to.unwrap_or_else(|_| ReturnTo::root()), reason };
+                return Verdict::SignIn { return_to: self.way_back(case), reason, providers: case.providers() };
+            }
+            Decision::OtherProvider(index) => {
+                return Verdict::OtherProvider { index, return_to: self.way_back(case) };
             }
             Decision::Unavailable(reason) => return Verdict::Unavailable(reason),
             Decision::Deny(denial) => return Verdict::Deny(denial),
@@ -459,6 +534,27 @@ impl Gate {
         })
     }
 
+    /// Where a browser comes back to. An address that cannot be carried through is no reason not to sign
+    /// in.
+    fn way_back(&self, case: &Case<'_, '_>) -> ReturnTo {
+        let return_to = ReturnTo::parse_listed(&case.target, &self.public_url, &self.prefix, &self.return_hosts);
+        return_to.unwrap_or_else(|_| ReturnTo::root())
+    }
+
+    /// The providers whose people may open an address that a sign-in returns to; all where that is not
+    /// said, or the address is on another site.
+    pub fn providers_for(&self, return_to: &ReturnTo) -> Arc<[String]> {
+        let address = return_to.location(&self.public_url);
+        let found = url::Url::parse(&address).ok().and_then(|url| {
+            let (host, path) = (url.host_str()?, RequestPath::parse(url.path()).ok()?);
+            match self.routes.find(host, &Method::GET, &path) {
+                Found::Route(_, route) => Some(Arc::clone(&route.providers)),
+                Found::Nothing | Found::Ambiguous => None,
+            }
+        });
+        found.unwrap_or_default()
+    }
+
     /// The route of a request, by its method and by those that an app may take in its place.
     fn find(&self, request: &CleanRequest<'_>) -> Found<'_> {
         let parts = request.parts();
@@ -473,6 +569,52 @@ impl Gate {
         } else {
             Found::Ambiguous
         }
+    }
+
+    /// Under which route a request falls, whoever sends it; for who asks why.
+    pub fn found(&self, request: &CleanRequest<'_>) -> Found<'_> {
+        self.case(request).found
+    }
+
+    /// What each condition of its route comes to, where somebody is there to ask about: the caller, or
+    /// whose session it shows. For who asks why; nothing is decided by it.
+    pub fn trace(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> Trace {
+        let case = self.case(request);
+        let Found::Route(_, route) = case.found else { return Trace::default() };
+        if let Some(caller) = caller {
+            let claims = caller.claims().view();
+            return route.rules.trace(&Asker { claims: &claims, provider: None, authenticated_at: None, at });
+        }
+        let is_for_people = route.access == Access::SignedIn && case.kind != Kind::Preflight;
+        let opened = self.sessions.open(case.headers, at.now).ok().filter(|_| is_for_people);
+        let session = opened.as_ref().and_then(|opened| self.sessions.read(opened, at.now).ok());
+        session.map(|session| route.rules.trace(&Asker::of(&session, at))).unwrap_or_default()
+    }
+
+    /// What decided, on one line: the route and what its rules came to. Nothing of the person.
+    pub fn in_short(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> String {
+        let route = match self.found(request) {
+            Found::Route(_, route) => route.label(),
+            Found::Nothing => "none".to_owned(),
+            Found::Ambiguous => "ambiguous".to_owned(),
+        };
+        let rules = self.trace(request, caller, at).rules.into_iter().map(|rule| {
+            let outcome = rule.step.outcome();
+            format!("; {} {}: {outcome}", rule.list, rule.name)
+        });
+        format!("route={route}{}", rules.collect::<String>())
+    }
+
+    /// The routes that come nearest to it besides; for who asks why.
+    pub fn nearest(&self, request: &CleanRequest<'_>, most: usize) -> Vec<Near<'_>> {
+        let case = self.case(request);
+        let found = if let Found::Route(index, _) = case.found { Some(index) } else { None };
+        self.routes.nearest(found, request.host(), &case.routed_by(request), request.path(), most)
+    }
+
+    /// How apps may read its path; for who asks why.
+    pub fn readings(&self, request: &CleanRequest<'_>) -> Vec<Reading<'_>> {
+        self.routes.readings(request.host(), &self.case(request).routed_by(request), request.path())
     }
 
     /// What is stripped from requests, for the last moment before they leave.
@@ -493,15 +635,21 @@ impl Gate {
         at: Circumstances,
         gives: &[&dyn Fn(&Route) -> bool],
     ) -> Option<Denial> {
-        let asker = Asker { claims: session.claims(), authenticated_at: session.authenticated_at(), at };
+        let asker = Asker::of(session, at);
         let of_people = || self.routes.iter().enumerate().filter(|(_, route)| route.access != Access::Bearer);
         let about = |gives: &&dyn Fn(&Route) -> bool| -> Vec<(usize, &Route)> {
             of_people().filter(|(_, route)| gives(route)).collect()
         };
         let giving = gives.iter().map(about).find(|routes| !routes.is_empty())?;
-        let refused = giving.into_iter().map(|(index, route)| Some((index, route.rules.judge(&asker).err()?)));
-        let refused: Vec<(usize, Refusal)> = refused.collect::<Option<_>>()?;
-        refused.first().map(|(index, refusal)| Denial::NotAdmitted(*index, *refusal))
+        let refused = giving.into_iter().map(|(index, route)| {
+            if !route.takes_people_of(session.provider()) {
+                return Some(Denial::OtherProvider(index));
+            }
+            let refusal = route.rules.judge(&asker).err()?;
+            Some(Denial::NotAdmitted(index, refusal))
+        });
+        let refused: Vec<Denial> = refused.collect::<Option<_>>()?;
+        refused.first().copied()
     }
 
     /// The route at `index`.
@@ -540,7 +688,7 @@ impl<'g> Case<'g, '_> {
             (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
                 index,
                 route,
-                identity: self.says.identity(permit),
+                identity: self.identity(permit, at.now),
                 session: None,
                 opened: None,
                 renewal: Vec::new(),
@@ -581,7 +729,8 @@ mod tests {
             Route { bearer: vec![1], ..route("/both/**", Access::SignedIn, &[]) },
             Route { bearer: vec![1], ..route("/programs/**", Access::Bearer, &[]) },
         ];
-        let headers = Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default() };
+        let headers =
+            Settings { headers: named_set("x-auth-request").unwrap(), encoding: Encoding::default(), assertion: None };
         let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
         Gate::new(
             Table::new(routes).unwrap(),
@@ -792,7 +941,7 @@ mod tests {
         for (target, expected) in [("/app/x?y=z", "/app/x?y=z"), (long.as_str(), "/")] {
             let navigate = vec![("sec-fetch-mode".to_owned(), "navigate".to_owned())];
             let return_to = judge(&gate, &("GET", target.to_owned(), navigate), |verdict| match verdict {
-                Verdict::SignIn { return_to, reason } => {
+                Verdict::SignIn { return_to, reason, .. } => {
                     assert_eq!(*reason, NoSession::Absent);
                     return_to.as_str().to_owned()
                 }

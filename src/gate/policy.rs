@@ -54,6 +54,8 @@ impl Permit<'_> {
 pub enum NotAdmitted {
     /// It has no session that holds.
     NoSession(NoSession),
+    /// They have signed in with a provider whose people the route does not take.
+    OtherProvider,
     /// The route takes bearer tokens alone, and there is none.
     NoBearer,
     /// Whoever it is, it is not one that the front proxy asks for.
@@ -77,7 +79,7 @@ pub fn admit_caller<'s>(
         return Err(NotAdmitted::NoBearer);
     }
     let claims = caller.claims().view();
-    let asker = Asker { claims: &claims, authenticated_at: None, at };
+    let asker = Asker { claims: &claims, provider: None, authenticated_at: None, at };
     route.rules.judge(&asker).map_err(NotAdmitted::Rules)?;
     if constraints.admit(&claims) {
         Ok(Permit { holder: Holder::Caller(caller) })
@@ -101,8 +103,10 @@ pub fn admit<'s>(
         Access::Bearer => Err(NotAdmitted::NoBearer),
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
-            let asker = Asker { claims: session.claims(), authenticated_at: session.authenticated_at(), at };
-            route.rules.judge(&asker).map_err(NotAdmitted::Rules)?;
+            if !route.takes_people_of(session.provider()) {
+                return Err(NotAdmitted::OtherProvider);
+            }
+            route.rules.judge(&Asker::of(session, at)).map_err(NotAdmitted::Rules)?;
             if constraints.admit(session.claims()) {
                 Ok(Permit { holder: Holder::Person(session) })
             } else {

@@ -75,6 +75,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Who may pass.
     pub access: Access,
+    /// The names of the providers whose people may pass, where not all may.
+    pub providers: Arc<[String]>,
     /// What is asked of whoever passes besides.
     pub rules: Rules,
     /// Which bearer tokens are taken: indices among the rules of `bearer::Bearers`.
@@ -94,6 +96,8 @@ pub struct Route {
     pub session_cookie: SessionCookie,
     /// Whether other sites' pages are kept from changing something.
     pub csrf: Csrf,
+    /// For whom the signed assertion is that goes along (its `aud`); none where none does.
+    pub assertion: Option<Arc<str>>,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -172,8 +176,7 @@ impl PathPattern {
     }
 
     /// Whether a path in one of its readings is meant.
-    #[cfg(test)]
-    fn matches(&self, path: &str) -> bool {
+    pub(super) fn matches(&self, path: &str) -> bool {
         let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
         for expected in &self.segments {
             match (expected, segments.next()) {
@@ -189,8 +192,7 @@ impl PathPattern {
     /// Whether some app would take a path for one that is meant: without regard to the case of
     /// letters (Express, IIS), a final slash (Express, Spring, Flask), dots and spaces at the end
     /// of a segment (Windows) and what follows a decoded `#` or `?` (whoever makes a URL of it again).
-    #[cfg(test)]
-    fn matches_loosely(&self, path: &str) -> bool {
+    pub(super) fn matches_loosely(&self, path: &str) -> bool {
         let path = path.split(['#', '?']).next().unwrap_or_default();
         let path = path.trim_start_matches('/').trim_end_matches('/');
         let mut segments = path.split('/').filter(|_| !path.is_empty());
@@ -231,7 +233,7 @@ pub struct Table {
 }
 
 /// What tells apart whom routes keep out, as far as it can be told quickly.
-type Guard<'r> = (Access, &'r [usize], [Vec<&'r Arc<str>>; 3]);
+type Guard<'r> = (Access, &'r [usize], &'r [String], [Vec<&'r Arc<str>>; 3]);
 
 /// Two routes (by index, as given) that would match the same requests with equal right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,15 +321,17 @@ impl Table {
     /// Whether a lenient app would take `path`, which is of the route at `index`, for one of another
     /// that keeps more out; to all of them HEAD is GET. Such a route is more specific, and stands before it.
     fn is_guarded(&self, index: usize, host: &str, method: &Method, path: &str) -> bool {
-        if !self.is_guarded.get(index).copied().unwrap_or(true) {
-            return false;
-        }
+        self.is_guarded.get(index).copied().unwrap_or(true) && self.guarding(index, host, method, path).is_some()
+    }
+
+    /// That other one.
+    pub(super) fn guarding(&self, index: usize, host: &str, method: &Method, path: &str) -> Option<usize> {
         let as_get = *method == Method::HEAD;
         let is_for = |route: &Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
         let is_before = |at: usize| at < index && self.get(at).is_some_and(is_for);
-        let meant = self.index.first_loosely(host, path, &is_before);
-        let meant = meant.and_then(|at| self.get(at));
-        meant.zip(self.get(index)).is_some_and(|(meant, found)| meant.keeps_out_more_than(found))
+        let at = self.index.first_loosely(host, path, &is_before)?;
+        let (meant, found) = (self.get(at)?, self.get(index)?);
+        meant.keeps_out_more_than(found).then_some(at)
     }
 
     /// The route at `index`.
@@ -340,7 +344,7 @@ impl Table {
         self.routes.iter()
     }
 
-    fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
+    pub(super) fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
         self.index.first(host, path, &|at| self.get(at).is_some_and(|route| route.is_for(host, method)))
     }
 }
@@ -362,8 +366,13 @@ fn guarded(routes: &[Route]) -> Vec<bool> {
     let mut known: HashMap<Guard<'_>, Vec<usize>> = HashMap::new();
     let mut all = Vec::with_capacity(routes.len());
     for route in routes {
-        let Route { access, bearer, rules, .. } = route;
-        let guard = (*access, bearer.as_slice(), [&rules.require, &rules.allow, &rules.deny].map(|list| names(list)));
+        let Route { access, bearer, providers, rules, .. } = route;
+        let guard = (
+            *access,
+            bearer.as_slice(),
+            &**providers,
+            [&rules.require, &rules.allow, &rules.deny].map(|list| names(list)),
+        );
         let alike = known.entry(guard).or_default();
         let same = |class: &&usize| classes.get(**class).is_some_and(|class| class.first.rules == *rules);
         let class = alike.iter().find(same).copied().unwrap_or_else(|| {
@@ -394,6 +403,7 @@ impl Route {
             host: None,
             methods: Vec::new(),
             access,
+            providers: Arc::default(),
             rules: Rules::default(),
             bearer: Vec::new(),
             upstream: None,
@@ -403,7 +413,20 @@ impl Route {
             envelope: None,
             session_cookie: SessionCookie::default(),
             csrf: Csrf::default(),
+            assertion: None,
         }
+    }
+
+    /// How one names it: `GET,POST api.example.fr/v1/**`.
+    pub fn label(&self) -> String {
+        let methods = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
+        let space = if methods.is_empty() { "" } else { " " };
+        format!("{methods}{space}{}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
+    }
+
+    /// Whether people pass who have signed in with this provider, as far as that is concerned.
+    pub fn takes_people_of(&self, provider: &str) -> bool {
+        self.providers.is_empty() || self.providers.iter().any(|name| name == provider)
     }
 
     fn is_for(&self, host: &str, method: &Method) -> bool {
@@ -427,6 +450,7 @@ impl Route {
         self.access != Access::Public
             && (self.access != other.access
                 || other.bearer.iter().any(|rule| !self.bearer.contains(rule))
+                || (!self.providers.is_empty() && self.providers != other.providers)
                 || (!self.rules.is_empty() && self.rules != other.rules))
     }
 

@@ -16,6 +16,7 @@
 
 use crate::claims::ClaimsView;
 use crate::clock::Timestamp;
+use crate::session::Session;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,9 +26,11 @@ mod expression;
 mod listed;
 mod window;
 
+pub(crate) use condition::is_of;
 pub use condition::{Condition, Number, Outcome, Subject, Test};
 pub use expression::{Compiler, Expression, Mistake};
 pub use listed::{Listed, Networks};
+pub(crate) use window::DAYS;
 pub use window::{Hours, Window, Zone};
 
 /// In which circumstances a request is judged.
@@ -44,10 +47,20 @@ pub struct Circumstances {
 pub struct Asker<'a> {
     /// What was verified of them.
     pub claims: &'a ClaimsView<'a>,
+    /// The name of the provider that they have signed in with; none of whoever shows a bearer token.
+    pub provider: Option<&'a str>,
     /// When they proved who they are to the provider (`auth_time`), where it said so.
     pub authenticated_at: Option<Timestamp>,
     /// When, and from where, they ask.
     pub at: Circumstances,
+}
+
+impl<'a> Asker<'a> {
+    /// Whoever has this session.
+    pub fn of(session: &'a Session<'a>, at: Circumstances) -> Self {
+        let (claims, provider) = (session.claims(), Some(session.provider()));
+        Self { claims, provider, authenticated_at: session.authenticated_at(), at }
+    }
 }
 
 /// The rules of a route. Without any it is open to whoever is signed in.
@@ -139,7 +152,8 @@ impl Rules {
     }
 
     /// Whether somebody who passes now may not pass later, or the other way round, though nothing else
-    /// is said of them: for there are hours, or lists that are read again.
+    /// is said of them: for there are hours, or lists that are read again. Then whoever has a live
+    /// connection is judged again and again.
     pub fn change_by_themselves(&self) -> bool {
         self.each().any(|rule| rule.condition.changes_by_itself())
     }

@@ -48,6 +48,21 @@ pub struct Template(Vec<Part>);
 enum Part {
     Text(String),
     FirstOf(Vec<String>),
+    /// Who somebody is: `sub`, and in front of it whose, where that has to be said.
+    User,
+    /// Who vouches.
+    Provider,
+}
+
+/// Of whom a template speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Described<'a> {
+    /// What was verified of them.
+    pub claims: &'a ClaimsView<'a>,
+    /// Who vouches, by its name here: the provider, or the rule that verified a bearer token.
+    pub provider: &'a str,
+    /// Whether several may vouch, each for a person of the same subject.
+    pub of_several: bool,
 }
 
 /// Why a text is no template.
@@ -68,6 +83,26 @@ pub enum BadTemplate {
 }
 
 impl Template {
+    /// Who somebody is: `{sub}`, or `{provider}:{sub}` where people of several providers come.
+    pub fn user() -> Self {
+        Self(vec![Part::User])
+    }
+
+    /// Who vouches, by its name here.
+    pub fn provider() -> Self {
+        Self(vec![Part::Provider])
+    }
+
+    /// Whether it tells people apart who have the same subject at two providers.
+    pub fn names_provider(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::User | Part::Provider))
+    }
+
+    /// Whether it is made of the subject.
+    pub fn names_subject(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::FirstOf(names) if names.iter().any(|name| name == "sub")))
+    }
+
     /// Parses a template.
     ///
     /// # Errors
@@ -92,7 +127,10 @@ impl Template {
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::FirstOf(names.split('|').map(claim_name).collect::<Result<_, _>>()?));
+            parts.push(match names {
+                "provider" => Part::Provider,
+                names => Part::FirstOf(names.split('|').map(claim_name).collect::<Result<_, _>>()?),
+            });
             rest = after;
         }
         plain.push_str(rest);
@@ -100,7 +138,11 @@ impl Template {
             parts.push(Part::Text(plain));
         }
         let template = Self(parts);
-        if template.claims().next().is_none() { Err(BadTemplate::NoClaim) } else { Ok(template) }
+        if template.claims().next().is_none() && !template.names_provider() {
+            Err(BadTemplate::NoClaim)
+        } else {
+            Ok(template)
+        }
     }
 
     /// The claims it names.
@@ -108,17 +150,22 @@ impl Template {
         self.0
             .iter()
             .flat_map(|part| match part {
-                Part::Text(_) => &[][..],
+                Part::Text(_) | Part::Provider | Part::User => &[][..],
                 Part::FirstOf(names) => names,
             })
             .map(String::as_str)
     }
 
-    /// The header value for these claims; none where no claim of the template is there.
-    pub fn render(&self, claims: &ClaimsView<'_>, encoding: Encoding) -> Option<HeaderValue> {
+    /// The header value for somebody; none where no claim of the template is there.
+    pub fn render(&self, described: &Described<'_>, encoding: Encoding) -> Option<HeaderValue> {
+        let claims = described.claims;
         // Nearly every template is one claim in plain ASCII: no intermediate text for those.
-        if let [Part::FirstOf(names)] = self.0.as_slice()
-            && let Some(ClaimValue::Text(text)) = first_of(names, claims)
+        let alone = match self.0.as_slice() {
+            [Part::FirstOf(names)] => first_of(names, claims),
+            [Part::User] if !described.of_several => claims.get("sub"),
+            _ => None,
+        };
+        if let Some(ClaimValue::Text(text)) = alone
             && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%')
         {
             return HeaderValue::from_str(text.trim()).ok().filter(|value| !value.is_empty());
@@ -128,6 +175,20 @@ impl Template {
         for part in &self.0 {
             match part {
                 Part::Text(text) => write_text(text, encoding, &mut value),
+                Part::Provider => {
+                    any |= !described.provider.is_empty();
+                    write_text(described.provider, encoding, &mut value);
+                }
+                Part::User => {
+                    let Some(subject) = claims.text("sub") else { continue };
+                    any = true;
+                    if described.of_several {
+                        // No name has a colon in it.
+                        write_text(described.provider, encoding, &mut value);
+                        value.push(':');
+                    }
+                    write_text(subject, encoding, &mut value);
+                }
                 Part::FirstOf(names) => {
                     let found = first_of(names, claims);
                     any |= found.is_some();
@@ -203,7 +264,8 @@ mod tests {
 
     fn render(template: &str, claims: &serde_json::Value, encoding: Encoding) -> Option<String> {
         let claims = Claims::from_json(claims.as_object().unwrap());
-        let value = Template::parse(template).unwrap().render(&claims.view(), encoding)?;
+        let described = Described { claims: &claims.view(), provider: "op", of_several: false };
+        let value = Template::parse(template).unwrap().render(&described, encoding)?;
         Some(value.to_str().unwrap().to_owned())
     }
 
@@ -235,11 +297,29 @@ mod tests {
             ("{percent}", Some("50%25"), Some("50%")),
             ("{spaces}", Some("x"), Some("x")),
             ("{{{sub}}}", Some("{a1}"), Some("{a1}")),
+            ("{provider}", Some("op"), Some("op")),
+            ("{provider}/{sub}", Some("op/a1"), Some("op/a1")),
         ];
         for (template, percent, rfc8187) in cases {
             assert_eq!(render(template, &claims, Encoding::Percent).as_deref(), percent, "{template}");
             assert_eq!(render(template, &claims, Encoding::Rfc8187).as_deref(), rfc8187, "{template}");
         }
+    }
+
+    #[test]
+    fn nobody_of_one_provider_is_called_as_somebody_of_another() {
+        let user = |provider: &str, sub: &str, of_several: bool| {
+            let claims = Claims::from_json(serde_json::json!({"sub": sub}).as_object().unwrap());
+            let described = Described { claims: &claims.view(), provider, of_several };
+            Template::user().render(&described, Encoding::Percent).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(user("one", "s", false).as_deref(), Some("s"));
+        assert_eq!(user("one", "s", true).as_deref(), Some("one:s"));
+        assert_eq!(user("two", "s", true).as_deref(), Some("two:s"));
+        // What comes before the first colon is the provider, whatever a subject looks like.
+        assert_eq!(user("two", "one:s", true).as_deref(), Some("two:one:s"));
+        assert_eq!(user("one", "é%", true).as_deref(), Some("one:%C3%A9%25"));
+        assert_eq!(user("one", "", true), None);
     }
 
     #[test]

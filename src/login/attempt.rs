@@ -49,12 +49,27 @@ pub enum Taker {
     Cookieless,
 }
 
-impl Taker {
-    const fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Callback => b"state",
-            Self::App => b"state of an app",
-            Self::Cookieless => b"state of an app without cookies",
+/// Whose answer an attempt waits for, and who takes it. A `state` counts for these two alone: that is what
+/// keeps one provider's answer from being taken for another's (RFC 9700 §4.4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way<'a> {
+    /// Who takes the answer.
+    pub taker: Taker,
+    /// The provider's name; none where the site has one provider.
+    pub provider: Option<&'a str>,
+}
+
+impl Way<'_> {
+    /// What the seal is bound to. No name has a zero byte in it.
+    fn binding(self) -> Vec<u8> {
+        let taker: &[u8] = match self.taker {
+            Taker::Callback => b"state",
+            Taker::App => b"state of an app",
+            Taker::Cookieless => b"state of an app without cookies",
+        };
+        match self.provider {
+            None => taker.to_vec(),
+            Some(provider) => [taker, &[0], provider.as_bytes()].concat(),
         }
     }
 }
@@ -76,6 +91,9 @@ pub enum NoAttempt {
     /// Altered, foreign, or sealed under a key that left the ring.
     #[error("the state does not open")]
     Unreadable,
+    /// One of ours, for another provider: this one answers a question that it was not asked.
+    #[error("the state was made for another provider than the one whose callback this is")]
+    OtherProvider,
     /// One of ours, but begun under another login cookie than the browser shows: in another
     /// browser, or in a tab that lost its cookie to one opened at the same moment.
     #[error("the state was made for another login cookie")]
@@ -100,7 +118,7 @@ impl Attempt {
     /// When there is no randomness.
     pub fn seal(
         &self,
-        taker: Taker,
+        way: Way<'_>,
         browser: &Browser,
         ring: &KeyRing,
         random: &dyn Random,
@@ -114,10 +132,10 @@ impl Attempt {
             return_to: self.wish.return_to.as_str(),
         };
         let mut plaintext = Zeroizing::new(postcard::to_stdvec(&written).map_err(|_| NoRandomness)?);
-        if taker == Taker::Cookieless {
+        if way.taker == Taker::Cookieless {
             plaintext.extend_from_slice(browser.binding());
         }
-        ring.seal(Purpose::SignIn, &plaintext, taker.bytes(), random)
+        ring.seal(Purpose::SignIn, &plaintext, &way.binding(), random)
     }
 
     /// Opens a `state` that was sealed for one of those to whom the browser brings its cookie.
@@ -126,31 +144,39 @@ impl Attempt {
     /// [`NoAttempt`], by cause.
     pub fn open(
         state: &str,
-        taker: Taker,
+        way: Way<'_>,
         browser: &Browser,
         ring: &KeyRing,
         lifetime: Duration,
         now: Timestamp,
         return_to: impl Fn(&str) -> Option<ReturnTo>,
     ) -> Result<Self, NoAttempt> {
-        if taker == Taker::Cookieless {
+        if way.taker == Taker::Cookieless {
             return Err(NoAttempt::Unreadable);
         }
-        let opened = ring.open(Purpose::SignIn, state.as_bytes(), taker.bytes(), now).ok_or(NoAttempt::Unreadable)?;
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), &way.binding(), now).ok_or(NoAttempt::Unreadable)?;
         Self::read(opened.plaintext(), browser, lifetime, now, return_to)
     }
 
-    /// Opens a `state` of an app without cookies, with what stands for its browser.
+    /// Whether a `state` is one of ours on this way, of whatever browser: for the log, which says what
+    /// somebody tried.
+    pub fn is_on(state: &str, way: Way<'_>, ring: &KeyRing, now: Timestamp) -> bool {
+        ring.open(Purpose::SignIn, state.as_bytes(), &way.binding(), now).is_some()
+    }
+
+    /// Opens a `state` of an app without cookies that waits for the answer of this provider, with what stands for its browser.
     ///
     /// # Errors
     /// [`NoAttempt`], by cause.
     pub fn open_cookieless(
         state: &str,
+        provider: Option<&str>,
         ring: &KeyRing,
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<(Self, Browser), NoAttempt> {
-        let opened = ring.open(Purpose::SignIn, state.as_bytes(), Taker::Cookieless.bytes(), now);
+        let way = Way { taker: Taker::Cookieless, provider };
+        let opened = ring.open(Purpose::SignIn, state.as_bytes(), &way.binding(), now);
         let opened = opened.ok_or(NoAttempt::Unreadable)?;
         let (written, secret) = opened.plaintext().split_last_chunk::<32>().ok_or(NoAttempt::Unreadable)?;
         let browser = Browser::of_secret(*secret);
@@ -229,6 +255,7 @@ mod tests {
     use http::HeaderMap;
     use http::header::{COOKIE, SET_COOKIE};
 
+    const CALLBACK: Way<'static> = Way { taker: Taker::Callback, provider: None };
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn site() -> (PublicUrl, Prefix, Cookies, KeyRing) {
@@ -259,10 +286,9 @@ mod tests {
         let return_to = here("/a?b=c").unwrap();
         let wish = Wish { return_to, silent: true, again: false };
         let state = Attempt::begin(wish.clone(), at(1000), &random).unwrap();
-        let state = state.seal(Taker::Callback, &mine, &ring, &random).unwrap();
-        let open = |browser: &Browser, state: &str, now| {
-            Attempt::open(state, Taker::Callback, browser, &ring, HOUR, at(now), here)
-        };
+        let state = state.seal(CALLBACK, &mine, &ring, &random).unwrap();
+        let open =
+            |browser: &Browser, state: &str, now| Attempt::open(state, CALLBACK, browser, &ring, HOUR, at(now), here);
         assert_eq!(open(&mine, &state, 4599).unwrap().wish, wish);
         assert_eq!(open(&mine, &state, 4600).unwrap_err(), NoAttempt::Expired);
         assert_eq!(open(&other, &state, 4600).unwrap_err(), NoAttempt::Expired);
@@ -286,24 +312,30 @@ mod tests {
     }
 
     #[test]
-    fn a_state_for_one_taker_is_nothing_to_another() {
+    fn a_state_for_one_taker_or_provider_is_nothing_to_another() {
         let (_, _, cookies, ring) = site();
         let (browser, random) = (new_browser(&cookies), SystemRandom::new());
         let attempt = Attempt::begin(wish(), at(0), &random).unwrap();
         let takers = [Taker::Callback, Taker::App, Taker::Cookieless];
-        for made in takers {
+        let providers = [None, Some("one"), Some("two")];
+        let ways = || takers.into_iter().flat_map(|taker| providers.map(|provider| Way { taker, provider }));
+        for made in ways() {
             let state = attempt.seal(made, &browser, &ring, &random).unwrap();
-            for shown in takers {
+            for shown in ways() {
                 let opened = Attempt::open(&state, shown, &browser, &ring, HOUR, at(0), |_| None);
-                assert_eq!(opened.is_ok(), made == shown && made != Taker::Cookieless, "{made:?} {shown:?}");
+                assert_eq!(opened.is_ok(), made == shown && made.taker != Taker::Cookieless, "{made:?} {shown:?}");
+                assert_eq!(Attempt::is_on(&state, shown, &ring, at(0)), made == shown, "{made:?} {shown:?}");
             }
-            let opened = Attempt::open_cookieless(&state, &ring, HOUR, at(0));
-            assert_eq!(opened.is_ok(), made == Taker::Cookieless, "{made:?}");
-            if let Ok((opened, stands_for)) = opened {
-                assert_eq!(opened.nonce(&stands_for), attempt.nonce(&browser));
-                assert_eq!(opened.pkce_verifier(&stands_for), attempt.pkce_verifier(&browser));
-                let late = Attempt::open_cookieless(&state, &ring, HOUR, at(3600));
-                assert_eq!(late.err(), Some(NoAttempt::Expired));
+            for provider in providers {
+                let opened = Attempt::open_cookieless(&state, provider, &ring, HOUR, at(0));
+                let is_its = made == Way { taker: Taker::Cookieless, provider };
+                assert_eq!(opened.is_ok(), is_its, "{made:?} {provider:?}");
+                if let Ok((opened, stands_for)) = opened {
+                    assert_eq!(opened.nonce(&stands_for), attempt.nonce(&browser));
+                    assert_eq!(opened.pkce_verifier(&stands_for), attempt.pkce_verifier(&browser));
+                    let late = Attempt::open_cookieless(&state, provider, &ring, HOUR, at(3600));
+                    assert_eq!(late.err(), Some(NoAttempt::Expired));
+                }
             }
         }
     }

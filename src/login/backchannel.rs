@@ -8,10 +8,11 @@
 use super::Login;
 use super::query::{Parameters, Repeated};
 use crate::clock::Timestamp;
-use crate::oidc::LogoutTokenError;
+use crate::oidc::{LogoutToken, LogoutTokenError, Provider};
 use crate::session::NotEnded;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use std::sync::Arc;
 
 /// Why a back-channel logout request ended nothing. Whoever sent it hears one answer for all that
 /// is wrong with the request; the log hears which.
@@ -56,10 +57,38 @@ impl Login {
         }
         let parameters = Parameters::parse(form);
         let token = parameters.get("logout_token")?.ok_or(BackchannelError::NoToken)?;
-        let token = self.provider.verify_logout_token(token, now).await?;
-        self.sessions.obey(&self.provider.settings().name, &token, now).await?;
+        let (provider, token) = self.verified(token, now).await?;
+        self.sessions.obey(&provider.settings().name, &token, now).await?;
         Ok(())
     }
+}
+
+impl Login {
+    /// The provider that a logout token is of, and what it says: the one by whose keys, as whose issuer and
+    /// for whose client it verifies. That can be one of several alone, and it ends that one's sessions.
+    async fn verified(&self, token: &str, now: Timestamp) -> Result<(&Arc<Provider>, LogoutToken), LogoutTokenError> {
+        let mut refusal = None;
+        for provider in self.providers.iter() {
+            match provider.verify_logout_token(token, now).await {
+                Ok(token) => return Ok((provider, token)),
+                // It may be that one's: to be sent again. Else what is said of a token by those that it
+                // is not of is worth less than what its own provider's keys say.
+                Err(error @ LogoutTokenError::Unreachable(_)) => refusal = Some(error),
+                Err(error) => match &refusal {
+                    Some(LogoutTokenError::Unreachable(_)) => {}
+                    Some(said) if !is_of_another(said) => {}
+                    _ => refusal = Some(error),
+                },
+            }
+        }
+        // There is always one.
+        Err(refusal.unwrap_or(LogoutTokenError::WrongIssuer))
+    }
+}
+
+/// Whether a token looks like another provider's.
+fn is_of_another(error: &LogoutTokenError) -> bool {
+    matches!(error, LogoutTokenError::Signature(_) | LogoutTokenError::WrongIssuer | LogoutTokenError::WrongAudience)
 }
 
 /// Whether the body says that it is a form, with or without a charset.

@@ -7,7 +7,7 @@
 //! callback, nor let its own be taken there.
 
 use super::Login;
-use super::attempt::{Attempt, NoAttempt, Taker, Wish};
+use super::attempt::{Attempt, NoAttempt, Taker, Way, Wish};
 use super::browser::Browser;
 use super::callback::{Answered, CallbackError};
 use super::query::Parameters;
@@ -52,6 +52,7 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Invitation, StartError> {
+        let provider = self.of_app().ok_or(StartError::NoProvider)?;
         let hint = login_hint(&Parameters::parse(query));
         let is_cookieless = self.is_cookieless();
         let (taker, browser) = if is_cookieless {
@@ -61,7 +62,8 @@ impl Login {
             (Taker::App, Browser::of_or_new(headers, &self.cookies, random)?)
         };
         let wish = Wish { return_to: ReturnTo::root(), silent: false, again: false };
-        let (authorize_url, state) = self.authorization(taker, &browser, wish, hint.as_deref(), now, random).await?;
+        let (authorize_url, state) =
+            self.authorization(provider, taker, &browser, wish, hint.as_deref(), now, random).await?;
         let cookie = if is_cookieless { None } else { browser.cookie(&self.cookies, self.settings.attempt_lifetime) };
         Ok(Invitation { authorize_url, state, cookie })
     }
@@ -79,26 +81,28 @@ impl Login {
         random: &dyn Random,
     ) -> Result<Begun, CallbackError> {
         let state = answer.state.ok_or(CallbackError::NoState)?;
-        let lifetime = self.settings.attempt_lifetime;
+        let provider = self.of_app().ok_or(CallbackError::NoProvider)?;
+        let (name, lifetime) = (self.told_apart(provider), self.settings.attempt_lifetime);
         let (taker, attempt, browser) = if self.is_cookieless() {
-            let (attempt, browser) = Attempt::open_cookieless(state, &self.ring, lifetime, now)?;
+            let (attempt, browser) = Attempt::open_cookieless(state, name, &self.ring, lifetime, now)?;
             (Taker::Cookieless, attempt, browser)
         } else {
             let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
-            let attempt = Attempt::open(state, Taker::App, &browser, &self.ring, lifetime, now, |_| None)?;
+            let way = Way { taker: Taker::App, provider: name };
+            let attempt = Attempt::open(state, way, &browser, &self.ring, lifetime, now, |_| None)?;
             (Taker::App, attempt, browser)
         };
         // A provider may announce that it always sends `iss`, and an app that knows nothing of it
-        // does not hand it on. It would tell which of several providers answered (RFC 9207); there
-        // is one, whose issuer the ID token has to name as well, so its absence opens nothing.
-        if answer.iss.is_some_and(|iss| !self.provider.is_issuer(iss)) {
+        // does not hand it on. It would tell which of several providers answered (RFC 9207); an app
+        // has one, whose issuer the ID token has to name as well, so its absence opens nothing.
+        if answer.iss.is_some_and(|iss| !provider.is_issuer(iss)) {
             return Err(CallbackError::Issuer);
         }
         if !self.used.use_once(&attempt) {
             return Err(CallbackError::AlreadyUsed);
         }
         let code = answer.code.filter(|code| !code.is_empty()).ok_or(CallbackError::NoCode)?;
-        let answered = Answered { code, attempt: &attempt, browser: &browser, taker };
+        let answered = Answered { provider, code, attempt: &attempt, browser: &browser, taker };
         let mut begun = self.arrive(&answered, headers, place, now, random).await?;
         if taker == Taker::Cookieless {
             begun.cookies.clear();
@@ -130,8 +134,11 @@ impl CallbackError {
             | Self::NoLoginCookie
             | Self::AlreadyUsed
             | Self::RepeatedParameter
-            | Self::Attempt(NoAttempt::Unreadable | NoAttempt::OtherCookie(_) | NoAttempt::Expired) => true,
+            | Self::Attempt(
+                NoAttempt::Unreadable | NoAttempt::OtherProvider | NoAttempt::OtherCookie(_) | NoAttempt::Expired,
+            ) => true,
             Self::Issuer
+            | Self::NoProvider
             | Self::Refused { .. }
             | Self::NoCode
             | Self::Unreachable(_)

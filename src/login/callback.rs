@@ -2,19 +2,20 @@
 //!
 //! Called by `server` for `/oauth2/callback`. The order is the point: nothing of the answer is
 //! read before `state` has opened for this browser, and the code is redeemed only after `iss` was
-//! compared and the attempt was found unused.
+//! compared and the attempt was found unused. Of several providers each has a callback of its own, and a
+//! `state` opens at that of its own alone.
 //!
 //! Tabs that open at the same moment in a browser without a login cookie are each given one, and
 //! the last stays. The others come back with a `state` of ours that is not of this cookie; their
 //! code is left alone and they go to the provider once more, under the cookie that stayed.
 
 use super::Login;
-use super::attempt::{Attempt, NoAttempt, Taker, Wish};
+use super::attempt::{Attempt, NoAttempt, Taker, Way, Wish};
 use super::browser::Browser;
 use super::query::{Parameters, Repeated};
 use super::start::StartError;
 use crate::clock::Timestamp;
-use crate::oidc::{Code, RedeemError, Unreachable};
+use crate::oidc::{Code, Provider, RedeemError, Unreachable};
 use crate::random::Random;
 use crate::session::{BeginError, Begun, OpenedSession, Place, SessionId};
 use http::{HeaderMap, HeaderValue};
@@ -74,6 +75,9 @@ pub enum CallbackError {
     /// The callback was accepted before, and there is no session.
     #[error("the callback was already used")]
     AlreadyUsed,
+    /// Nobody has said which provider an app signs in with.
+    #[error("no provider is named for the app that signs in")]
+    NoProvider,
     /// `iss` names another provider, or is missing where it was promised (RFC 9207 §2.4).
     #[error("the callback's iss is not the provider's issuer")]
     Issuer,
@@ -107,6 +111,8 @@ impl From<Repeated> for CallbackError {
 
 /// An attempt that has come back with a code.
 pub(super) struct Answered<'a> {
+    /// Who was asked, and answers.
+    pub(super) provider: &'a Provider,
     pub(super) code: &'a str,
     pub(super) attempt: &'a Attempt,
     pub(super) browser: &'a Browser,
@@ -115,12 +121,13 @@ pub(super) struct Answered<'a> {
 }
 
 impl Login {
-    /// Takes the provider's answer.
+    /// Takes the answer of the provider whose callback this is.
     ///
     /// # Errors
     /// [`CallbackError`], by cause.
     pub async fn callback(
         &self,
+        provider: &Provider,
         query: &str,
         headers: &HeaderMap,
         place: &Place,
@@ -132,12 +139,16 @@ impl Login {
         let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
         let lifetime = self.settings.attempt_lifetime;
         let (taker, return_to) = (Taker::Callback, |text: &str| self.return_to(text));
-        let opened = Attempt::open(state, taker, &browser, &self.ring, lifetime, now, return_to);
+        let way = Way { taker, provider: self.told_apart(provider) };
+        let opened = Attempt::open(state, way, &browser, &self.ring, lifetime, now, return_to);
         let attempt = match opened {
-            Err(NoAttempt::OtherCookie(wish)) => return self.begin_again(wish, headers, now, random).await,
+            Err(NoAttempt::OtherCookie(wish)) => return self.begin_again(provider, wish, headers, now, random).await,
+            Err(NoAttempt::Unreadable) if self.is_for_another(provider, state, now) => {
+                return Err(NoAttempt::OtherProvider.into());
+            }
             opened => opened?,
         };
-        if !self.provider.accepts_callback_issuer(parameters.get("iss")?, now).await? {
+        if !provider.accepts_callback_issuer(parameters.get("iss")?, now).await? {
             return Err(CallbackError::Issuer);
         }
         let (code, error) = (parameters.get("code")?, parameters.get("error")?);
@@ -154,10 +165,17 @@ impl Login {
             return self.refused(error, description, &attempt, browser, now);
         }
         let code = code.ok_or(CallbackError::NoCode)?;
-        let answered = Answered { code, attempt: &attempt, browser: &browser, taker };
+        let answered = Answered { provider, code, attempt: &attempt, browser: &browser, taker };
         let Begun { id, opened, cookies } = self.arrive(&answered, headers, place, now, random).await?;
         let location = attempt.wish.return_to.location(&self.public_url);
         Ok(Arrival::SignedIn { location, cookies, session: id, opened })
+    }
+
+    /// Whether a `state` that does not open at this provider's callback is one for another's.
+    fn is_for_another(&self, provider: &Provider, state: &str, now: Timestamp) -> bool {
+        let others = self.providers.iter().filter(|other| other.settings().name != provider.settings().name);
+        let mut ways = others.map(|other| Way { taker: Taker::Callback, provider: self.told_apart(other) });
+        ways.any(|way| Attempt::is_on(state, way, &self.ring, now))
     }
 
     /// Redeems the code of an attempt that has been found good and unused, and begins the session of
@@ -170,14 +188,14 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Begun, CallbackError> {
-        let Answered { code, attempt, browser, taker } = *answered;
+        let Answered { provider, code, attempt, browser, taker } = *answered;
         let code = Code {
             code,
             pkce_verifier: &attempt.pkce_verifier(browser),
             nonce: &attempt.nonce(browser),
             redirect_uri: self.redirect_uri(taker),
         };
-        let signed_in = self.provider.redeem(&code, now).await?;
+        let signed_in = provider.redeem(&code, now).await?;
         let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
         let now = self.sessions.moment_to_begin(identity, now).await;
         let begun = self.sessions.begin(identity, tokens, headers, place, now, random).await?;
@@ -192,6 +210,7 @@ impl Login {
     /// sends this browser a `state` of their own causes no more than a link to a page here does.
     async fn begin_again(
         &self,
+        provider: &Provider,
         wish: Wish,
         headers: &HeaderMap,
         now: Timestamp,
@@ -204,9 +223,10 @@ impl Login {
             // A browser whose cookie changes each time would go round for ever.
             return Err(NoAttempt::OtherCookie(wish).into());
         }
-        match self.to_provider(headers, Wish { again: true, ..wish }, None, now, random).await {
+        match self.to_provider(provider, headers, Wish { again: true, ..wish }, None, now, random).await {
             Ok((location, cookie)) => Ok(Arrival::BegunAgain { location, cookie }),
             Err(StartError::Provider(unreachable)) => Err(unreachable.into()),
+            Err(StartError::NoProvider) => Err(CallbackError::NoProvider),
             Err(StartError::Randomness(none)) => Err(BeginError::from(none).into()),
         }
     }

@@ -20,6 +20,8 @@ pub struct Told {
     pub ended: bool,
     /// What removes the session's cookies, where the request shows them.
     pub cookies: Vec<HeaderValue>,
+    /// The origin of the provider's pages: what may frame the answer.
+    pub origin: Option<String>,
 }
 
 /// Why a front-channel logout request was not looked into.
@@ -31,7 +33,7 @@ pub enum FrontchannelError {
     /// A parameter is there twice: which one counts would be the sender's choice.
     #[error("iss or sid is there more than once")]
     Repeated,
-    /// `iss` is not the configured issuer.
+    /// `iss` is the issuer of no provider.
     #[error("iss is not the configured issuer")]
     WrongIssuer,
     /// It cannot be known whether there is such a session.
@@ -60,29 +62,48 @@ impl Login {
         let parameters = Parameters::parse(query);
         let needed = |name| parameters.get(name)?.ok_or(FrontchannelError::Missing(name));
         let (issuer, sid) = (needed("iss")?, needed("sid")?);
-        let provider = self.provider.settings();
-        if issuer != provider.issuer {
+        let mut told = Told { ended: false, cookies: Vec::new(), origin: None };
+        let mut of_issuer = self.providers.of_issuer(issuer).peekable();
+        if of_issuer.peek().is_none() {
             return Err(FrontchannelError::WrongIssuer);
         }
-        let shown = self.sessions.shown_of(headers, &provider.name, sid, now);
+        for provider in of_issuer {
+            let provider = provider.settings();
+            let (ended, cookies) = self.told_of(&provider.name, sid, headers, now).await?;
+            told.ended |= ended;
+            told.cookies.extend(cookies);
+            told.origin = origin_of(&provider.issuer);
+        }
+        Ok(told)
+    }
+
+    /// Ends the sessions of one provider that are of this session there: whether there was one, and what
+    /// removes its cookies.
+    async fn told_of(
+        &self,
+        provider: &str,
+        sid: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<(bool, Vec<HeaderValue>), StoreError> {
+        let shown = self.sessions.shown_of(headers, provider, sid, now);
         let cookies = if shown.is_some() { self.sessions.clear(headers) } else { Vec::new() };
         let is_live = |opened: &OpenedSession| match self.sessions.read(opened, now) {
             Ok(_) => true,
             // An idle cookie's session may be in use on a WebSocket; in an outage nobody knows.
             Err(reason) => reason == NoSession::Idle || reason.is_outage(),
         };
-        let ended = shown.as_ref().is_some_and(is_live)
-            || self.sessions.knows_provider_session(&provider.name, sid, now).await?;
-        if ended && let Err(error) = self.sessions.end_provider_session(&provider.name, sid, now, now).await {
+        let ended =
+            shown.as_ref().is_some_and(is_live) || self.sessions.knows_provider_session(provider, sid, now).await?;
+        if ended && let Err(error) = self.sessions.end_provider_session(provider, sid, now, now).await {
             tracing::error!(%error, "a session ended here that the provider named; other replicas will hear of it later");
         }
-        Ok(Told { ended, cookies })
+        Ok((ended, cookies))
     }
+}
 
-    /// The origin of the provider's pages: what may frame the answer.
-    pub fn provider_origin(&self) -> Option<String> {
-        let issuer = url::Url::parse(&self.provider.settings().issuer).ok()?;
-        let origin = issuer.origin();
-        origin.is_tuple().then(|| origin.ascii_serialization())
-    }
+/// The origin of the provider's pages.
+fn origin_of(issuer: &str) -> Option<String> {
+    let origin = url::Url::parse(issuer).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
 }

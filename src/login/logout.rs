@@ -9,7 +9,7 @@ use super::Login;
 use super::browser::Browser;
 use super::query::Parameters;
 use crate::clock::Timestamp;
-use crate::oidc::Tokens;
+use crate::oidc::{Provider, Tokens};
 use crate::random::{self, NoRandomness, Random};
 use crate::seal::Purpose;
 use crate::secret::SecretString;
@@ -120,12 +120,15 @@ impl Login {
         let seal = |outcome, return_to| self.seal_sign_out(outcome, return_to, &browser, now, random);
         let state = seal(EVERYWHERE, return_to)?;
         // A provider that cannot be asked must not keep a person signed in here.
-        let end_session = self.provider.end_session_url(id_token, &state, now).await.ok().flatten();
+        let end_session = match self.left(headers, now) {
+            Some(provider) => provider.end_session_url(id_token, &state, now).await.ok().flatten(),
+            None => None,
+        };
         cookies.extend(browser.cookie(&self.cookies, STATE_LIFETIME));
         Ok(match end_session {
             Some(url) => SignedOut { location: url.to_string(), cookies, at_provider: true },
             None => {
-                let page = self.provider.settings().post_logout_redirect_uri.as_str();
+                let page = format!("{}{}/signed_out", self.public_url.origin(), self.prefix.as_str());
                 // Not on to anywhere: who is signed in at the provider would be signed in again.
                 SignedOut { location: format!("{page}?state={}", seal(HERE_ONLY, None)?), cookies, at_provider: false }
             }
@@ -144,16 +147,22 @@ impl Login {
         if let Some(id) = self.sessions.named(headers, now) {
             self.end(id, now).await;
         }
-        if let Some(tokens) = tokens.clone() {
-            self.give_back(tokens, now);
+        if let Some((tokens, provider)) = tokens.clone().zip(self.left(headers, now)) {
+            Self::give_back(Arc::clone(provider), tokens, now);
         }
         tokens
     }
 
+    /// The provider of the session that a request shows, over or not: where a sign-out goes to, and where its
+    /// tokens came from. Of several it is nobody where there is no session to say it: none is told of
+    /// somebody who may not be its own.
+    fn left(&self, headers: &HeaderMap, now: Timestamp) -> Option<&Arc<Provider>> {
+        self.providers.only().or_else(|| self.providers.named(&self.sessions.provider_shown(headers, now)?))
+    }
+
     /// Revokes the tokens at the provider, where it takes that (RFC 7009). Nobody waits for it: the
     /// session is over whatever comes of it.
-    fn give_back(&self, tokens: Tokens, now: Timestamp) {
-        let provider = Arc::clone(&self.provider);
+    fn give_back(provider: Arc<Provider>, tokens: Tokens, now: Timestamp) {
         tokio::spawn(async move {
             if let Err(error) = provider.revoke(&tokens, now).await {
                 tracing::warn!(%error, "the tokens of a session that was signed out could not be revoked");

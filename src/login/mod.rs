@@ -15,16 +15,18 @@ pub mod backchannel;
 pub mod browser;
 pub mod by_app;
 pub mod callback;
+pub mod choice;
 pub mod frontchannel;
 pub mod kept_form;
 pub mod logout;
 mod query;
 pub mod start;
 
-use crate::oidc::Provider;
+use crate::oidc::{Provider, Providers};
 use crate::seal::KeyRing;
 use crate::session::Sessions;
 use crate::web::cookies::Cookies;
+use crate::web::domain::DomainOwners;
 use crate::web::origin::{Initiator, Origins};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub origins: Vec<PublicUrl>,
     /// Whether a form that met a session which is over is kept over the sign-in.
     pub keep_forms: bool,
+    /// To which of several providers an e-mail address leads that is typed on the sign-in page.
+    pub domain_owners: Arc<DomainOwners>,
     /// The sign-ins whose two ends are in an app that keeps a token itself; none where there is no
     /// such app.
     pub by_app: Option<ByApp>,
@@ -75,6 +79,8 @@ pub struct ByApp {
     pub redirect_uri: Url,
     /// Whether it does without any cookie.
     pub is_cookieless: bool,
+    /// The name of the provider that it signs in with, where there are several.
+    pub provider: Option<String>,
 }
 
 impl Default for Settings {
@@ -86,16 +92,17 @@ impl Default for Settings {
             return_hosts: ReturnHosts::default(),
             after: ReturnTo::root(),
             origins: Vec::new(),
+            domain_owners: Arc::default(),
             by_app: None,
             keep_forms: true,
         }
     }
 }
 
-/// The sign-in of one site with one provider.
+/// The sign-in of one site, with one provider or several.
 pub struct Login {
     settings: Settings,
-    provider: Arc<Provider>,
+    providers: Providers,
     sessions: Arc<Sessions>,
     ring: Arc<KeyRing>,
     cookies: Cookies,
@@ -109,7 +116,7 @@ impl Login {
     /// A sign-in of these parts.
     pub fn new(
         settings: Settings,
-        provider: Arc<Provider>,
+        providers: Providers,
         sessions: Arc<Sessions>,
         ring: Arc<KeyRing>,
         cookies: Cookies,
@@ -118,7 +125,7 @@ impl Login {
     ) -> Self {
         let used = UsedAttempts::new(settings.attempt_lifetime);
         let origins = Origins::new(public_url.clone(), settings.origins.clone());
-        Self { settings, provider, sessions, ring, cookies, public_url, prefix, origins, used }
+        Self { settings, providers, sessions, ring, cookies, public_url, prefix, origins, used }
     }
 
     /// Whether a page of ours or of a listed origin sent a request; a program that does not say is
@@ -132,8 +139,13 @@ impl Login {
         self.settings.by_app.as_ref()
     }
 
-    /// The provider.
-    pub fn provider(&self) -> &Provider {
-        &self.provider
+    /// The providers.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
+    }
+
+    /// The name of a provider where it has to be said which one is meant.
+    fn told_apart<'p>(&self, provider: &'p Provider) -> Option<&'p str> {
+        self.providers.are_several().then(|| provider.settings().name.as_str())
     }
 }

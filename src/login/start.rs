@@ -3,16 +3,18 @@
 //! Called by `server` for `/oauth2/start` and `/oauth2/sign_in`, and for navigations that the
 //! gate sends to sign in.
 
-use super::attempt::{Attempt, Taker, Wish};
+use super::attempt::{Attempt, Taker, Way, Wish};
 use super::browser::Browser;
+use super::choice::Chosen;
 use super::query::Parameters;
 use super::{Entry, Login};
 use crate::clock::Timestamp;
-use crate::oidc::{AuthorizationRequest, Unreachable};
+use crate::oidc::{AuthorizationRequest, Provider, Unreachable};
 use crate::random::{NoRandomness, Random};
 use crate::web::forwarded::{RETURN_TO, single};
 use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue, Method};
+use std::sync::Arc;
 use url::Url;
 
 /// How the browser goes on.
@@ -24,13 +26,32 @@ pub enum Start {
         location: String,
         /// The login cookie.
         cookie: Option<HeaderValue>,
+        /// Its name.
+        provider: String,
+    },
+    /// By a page that goes on to this provider by itself where scripts run: it is only there for the
+    /// fragment.
+    GoOn {
+        /// Where it will come back to.
+        return_to: ReturnTo,
+        /// The provider's name.
+        provider: String,
     },
     /// By the sign-in page.
     Page {
         /// Where it will come back to.
         return_to: ReturnTo,
-        /// Whether it goes on by itself where scripts run: it is only there for the fragment.
-        goes_on: bool,
+        /// The address that was typed, where it leads to none of several providers.
+        unfit: Option<String>,
+    },
+    /// By a page that asks first: there is a session with another provider, and it would end.
+    Switch {
+        /// Where it will come back to.
+        return_to: ReturnTo,
+        /// The name of the provider.
+        to: String,
+        /// The name of the other one.
+        from: String,
     },
 }
 
@@ -40,6 +61,9 @@ pub enum StartError {
     /// The provider's metadata cannot be had.
     #[error(transparent)]
     Provider(#[from] Unreachable),
+    /// Nobody has said which provider an app signs in with.
+    #[error("no provider is named for the app that signs in")]
+    NoProvider,
     /// No unguessable `state` can be made.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -52,6 +76,10 @@ pub struct Asked {
     pub return_to: ReturnTo,
     /// Whom to suggest to the provider, if it looks like an e-mail address.
     pub login_hint: Option<String>,
+    /// The provider that is meant, by its name.
+    pub provider: Option<String>,
+    /// The address that was typed, by which a provider is to be found.
+    pub email: Option<String>,
 }
 
 impl Login {
@@ -66,6 +94,8 @@ impl Login {
         Asked {
             return_to: return_to.unwrap_or_else(|| self.settings.after.clone()),
             login_hint: login_hint(&parameters),
+            provider: parameters.get("provider").ok().flatten().map(str::to_owned),
+            email: typed_address(&parameters),
         }
     }
 
@@ -74,7 +104,8 @@ impl Login {
         ReturnTo::parse_listed(text, &self.public_url, &self.prefix, &self.settings.return_hosts).ok()
     }
 
-    /// Leads a navigation without a session to sign in, in the configured way.
+    /// Leads a navigation without a session to sign in, in the configured way, with one of the
+    /// providers `of_route`.
     ///
     /// # Errors
     /// [`StartError`], by cause.
@@ -82,30 +113,36 @@ impl Login {
         &self,
         headers: &HeaderMap,
         return_to: ReturnTo,
+        of_route: &[String],
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
+        let page = |return_to| Start::Page { return_to, unfit: None };
+        let provider = match self.settings.entry {
+            Entry::Silent => self.asked_silently(of_route, headers, now),
+            Entry::Automatic | Entry::Page => self.only_offered(of_route),
+        };
+        let Some(provider) = provider else { return Ok(page(return_to)) };
         let silent = match self.settings.entry {
             Entry::Automatic if would_lose_fragment(headers, &return_to) => {
-                return Ok(Start::Page { return_to, goes_on: true });
+                return Ok(Start::GoOn { return_to, provider: provider.settings().name.clone() });
             }
             Entry::Automatic => false,
-            Entry::Page => return Ok(Start::Page { return_to, goes_on: false }),
+            Entry::Page => return Ok(page(return_to)),
             Entry::Silent => {
                 // Without its cookie a browser cannot say that a silent attempt just failed; the
                 // callback then ends on a page, so there is no loop without cookies either.
                 if Browser::of(headers, &self.cookies).is_some_and(|browser| !browser.may_try_silently(now)) {
-                    return Ok(Start::Page { return_to, goes_on: false });
+                    return Ok(page(return_to));
                 }
                 true
             }
         };
         let wish = Wish { return_to, silent, again: false };
-        let (location, cookie) = self.to_provider(headers, wish, None, now, random).await?;
-        Ok(Start::Provider { location, cookie })
+        self.led_to(provider, headers, wish, None, now, random).await
     }
 
-    /// Leads to the provider because a person asked for it.
+    /// Leads to the provider because a person asked for it: to one of those `of_route`.
     ///
     /// # Errors
     /// [`StartError`], by cause.
@@ -114,20 +151,46 @@ impl Login {
         method: &Method,
         headers: &HeaderMap,
         asked: Asked,
+        of_route: &[String],
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Start, StartError> {
-        if method == Method::GET && asked.login_hint.is_none() && would_lose_fragment(headers, &asked.return_to) {
-            return Ok(Start::Page { return_to: asked.return_to, goes_on: true });
+        let return_to = asked.return_to.clone();
+        let provider = match self.chosen(&asked, of_route) {
+            Chosen::Provider(provider) => provider,
+            Chosen::ByPerson => return Ok(Start::Page { return_to, unfit: None }),
+            Chosen::Unfit(email) => return Ok(Start::Page { return_to, unfit: Some(email) }),
+        };
+        if !self.is_meant(headers)
+            && let Some(from) = self.signed_in_elsewhere(provider, headers, now)
+        {
+            return Ok(Start::Switch { return_to, to: provider.settings().name.clone(), from });
         }
-        let wish = Wish { return_to: asked.return_to, silent: false, again: false };
-        let (location, cookie) = self.to_provider(headers, wish, asked.login_hint.as_deref(), now, random).await?;
-        Ok(Start::Provider { location, cookie })
+        if method == Method::GET && asked.login_hint.is_none() && would_lose_fragment(headers, &return_to) {
+            return Ok(Start::GoOn { return_to, provider: provider.settings().name.clone() });
+        }
+        let wish = Wish { return_to, silent: false, again: false };
+        let hint = asked.login_hint.as_deref().or(asked.email.as_deref().filter(|email| looks_like_email(email)));
+        self.led_to(provider, headers, wish, hint, now, random).await
+    }
+
+    async fn led_to(
+        &self,
+        provider: &Arc<Provider>,
+        headers: &HeaderMap,
+        wish: Wish,
+        login_hint: Option<&str>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Start, StartError> {
+        let (location, cookie) = self.to_provider(provider, headers, wish, login_hint, now, random).await?;
+        Ok(Start::Provider { location, cookie, provider: provider.settings().name.clone() })
     }
 
     /// The authorization request of a new attempt, and the login cookie that goes with it.
     pub(super) async fn to_provider(
         &self,
+        provider: &Provider,
         headers: &HeaderMap,
         wish: Wish,
         login_hint: Option<&str>,
@@ -135,14 +198,17 @@ impl Login {
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), StartError> {
         let browser = Browser::of_or_new(headers, &self.cookies, random)?;
-        let (location, _) = self.authorization(Taker::Callback, &browser, wish, login_hint, now, random).await?;
+        let (location, _) =
+            self.authorization(provider, Taker::Callback, &browser, wish, login_hint, now, random).await?;
         // Set anew each time, so that it outlives the youngest attempt.
         Ok((location, browser.cookie(&self.cookies, self.settings.attempt_lifetime)))
     }
 
     /// A new attempt whose answer `taker` takes: its authorization request, and its `state`.
+    #[expect(clippy::too_many_arguments, reason = "what an authorization request is made of")]
     pub(super) async fn authorization(
         &self,
+        provider: &Provider,
         taker: Taker,
         browser: &Browser,
         wish: Wish,
@@ -152,7 +218,8 @@ impl Login {
     ) -> Result<(String, String), StartError> {
         let silent = wish.silent;
         let attempt = Attempt::begin(wish, now, random)?;
-        let state = attempt.seal(taker, browser, &self.ring, random)?;
+        let way = Way { taker, provider: self.told_apart(provider) };
+        let state = attempt.seal(way, browser, &self.ring, random)?;
         let request = AuthorizationRequest {
             state: &state,
             nonce: &attempt.nonce(browser),
@@ -161,7 +228,7 @@ impl Login {
             login_hint,
             redirect_uri: self.redirect_uri(taker),
         };
-        let location = self.provider.authorization_url(&request, now).await?.to_string();
+        let location = provider.authorization_url(&request, now).await?.to_string();
         Ok((location, state))
     }
 
@@ -183,6 +250,13 @@ fn would_lose_fragment(headers: &HeaderMap, return_to: &ReturnTo) -> bool {
 pub(super) fn login_hint(parameters: &Parameters<'_>) -> Option<String> {
     let hint = parameters.get("login_hint").ok().flatten().filter(|hint| looks_like_email(hint));
     hint.map(str::to_owned)
+}
+
+/// The address by which a provider is to be found. Whoever presses the button without having typed
+/// one is told that none was found, as for any other.
+fn typed_address(parameters: &Parameters<'_>) -> Option<String> {
+    let by_address = parameters.get("by").ok().flatten() == Some("email");
+    by_address.then(|| parameters.get("email").ok().flatten().unwrap_or_default().trim().to_owned())
 }
 
 /// Providers answer a malformed hint with an error page of their own (ProConnect: Y000400).

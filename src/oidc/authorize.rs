@@ -34,6 +34,16 @@ pub const RESERVED_PARAMETERS: &[&str] = &[
 
 /// The address of the authorization request.
 pub(super) fn url(endpoint: &Url, settings: &Settings, request: &AuthorizationRequest<'_>) -> Url {
+    with_parameters(endpoint, &parameters(settings, request))
+}
+
+/// The address where the provider has its parameters already (RFC 9126 §4).
+pub(super) fn pushed_url(endpoint: &Url, settings: &Settings, request_uri: &str) -> Url {
+    with_parameters(endpoint, &[("client_id", settings.client_id.as_str().into()), ("request_uri", request_uri.into())])
+}
+
+/// What the request says.
+pub(super) fn parameters<'a>(settings: &'a Settings, request: &AuthorizationRequest<'a>) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'_>> = vec![
         ("response_type", "code".into()),
         ("client_id", settings.client_id.as_str().into()),
@@ -62,7 +72,7 @@ pub(super) fn url(endpoint: &Url, settings: &Settings, request: &AuthorizationRe
             parameters.push((name, Cow::Borrowed(value)));
         }
     }
-    with_parameters(endpoint, &parameters)
+    parameters
 }
 
 /// `BASE64URL(SHA256(verifier))` (RFC 7636 §4.2).

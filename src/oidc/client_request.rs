@@ -5,8 +5,10 @@
 //! reaches a log in the provider's own words.
 
 use super::settings::{ClientAuthentication, Settings};
+use crate::clock::Timestamp;
 use crate::fetch::{Fetch, FetchError};
 use crate::secret::{ExposeSecret, SecretString};
+use crate::signing::{ClientAssertions, NotSigned};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{StatusCode, header};
@@ -30,7 +32,16 @@ pub(super) struct Client<'a> {
     pub(super) id: &'a str,
     pub(super) secret: Option<&'a SecretString>,
     pub(super) authentication: ClientAuthentication,
+    /// What signs for it, with the methods that need it.
+    pub(super) assertions: Option<&'a ClientAssertions>,
+    /// For whom that is: the issuer, by its name. Not the address of an endpoint, which a provider
+    /// that means ill could have announced as its own (RFC 9700 §4.4, and the advice of January 2025
+    /// on `aud` of client assertions).
+    pub(super) audience: &'a str,
 }
+
+/// RFC 7523 §2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 impl<'a> From<&'a Settings> for Client<'a> {
     fn from(settings: &'a Settings) -> Self {
@@ -38,6 +49,8 @@ impl<'a> From<&'a Settings> for Client<'a> {
             id: &settings.client_id,
             secret: settings.client_secret.as_ref(),
             authentication: settings.client_authentication,
+            assertions: settings.client_proof.assertions.as_deref(),
+            audience: &settings.issuer,
         }
     }
 }
@@ -49,8 +62,10 @@ pub(super) async fn post(
     settings: &Settings,
     fetch: &Fetch,
     parameters: &[(&str, &str)],
+    now: Timestamp,
 ) -> Result<http::Response<Vec<u8>>, FetchError> {
-    post_as(settings.into(), endpoint, settings.timeout, fetch, parameters).await
+    let fetch = settings.client_proof.presenting.as_ref().unwrap_or(fetch);
+    post_as(settings.into(), endpoint, settings.timeout, fetch, parameters, now).await
 }
 
 /// What an answer may be, where nothing else is asked for.
@@ -63,8 +78,9 @@ pub(super) async fn post_as(
     timeout: Duration,
     fetch: &Fetch,
     parameters: &[(&str, &str)],
+    now: Timestamp,
 ) -> Result<http::Response<Vec<u8>>, FetchError> {
-    post_for(JSON, client, endpoint, timeout, fetch, parameters).await
+    post_for(JSON, client, endpoint, timeout, fetch, parameters, now).await
 }
 
 /// The same for an answer in another form.
@@ -75,8 +91,9 @@ pub(super) async fn post_for(
     timeout: Duration,
     fetch: &Fetch,
     parameters: &[(&str, &str)],
+    now: Timestamp,
 ) -> Result<http::Response<Vec<u8>>, FetchError> {
-    fetch.send(request(accept, endpoint, client, parameters)?, timeout).await
+    fetch.send(request(accept, endpoint, client, parameters, now)?, timeout).await
 }
 
 fn request(
@@ -84,6 +101,7 @@ fn request(
     endpoint: &Url,
     client: Client<'_>,
     parameters: &[(&str, &str)],
+    now: Timestamp,
 ) -> Result<http::Request<Vec<u8>>, FetchError> {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(parameters);
@@ -91,14 +109,30 @@ fn request(
         .header(header::ACCEPT, accept)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     match (client.authentication, client.secret) {
+        (ClientAuthentication::ClientSecretJwt | ClientAuthentication::PrivateKeyJwt, _) => {
+            // Without one nothing is sent: a request that proves nothing could be taken for a public client's.
+            let assertions = client.assertions.ok_or(FetchError::Request)?;
+            let assertion =
+                assertions.assertion(client.id, client.audience, now).map_err(|NotSigned| FetchError::Request)?;
+            form.append_pair("client_id", client.id)
+                .append_pair("client_assertion_type", JWT_BEARER)
+                .append_pair("client_assertion", assertion.expose_secret());
+        }
         (ClientAuthentication::ClientSecretBasic, Some(secret)) => {
             request = request.header(header::AUTHORIZATION, basic(client.id, secret));
         }
         (ClientAuthentication::ClientSecretPost, Some(secret)) => {
             form.append_pair("client_id", client.id).append_pair("client_secret", secret.expose_secret());
         }
-        // RFC 6749 §3.2.1: a public client says who it is, and proves nothing.
-        (ClientAuthentication::None, _) | (_, None) => {
+        // RFC 6749 §3.2.1: a public client says who it is, and proves nothing. RFC 8705 §2: one with a
+        // certificate has proved it by the connection.
+        (
+            ClientAuthentication::None
+            | ClientAuthentication::TlsClientAuth
+            | ClientAuthentication::SelfSignedTlsClientAuth,
+            _,
+        )
+        | (_, None) => {
             form.append_pair("client_id", client.id);
         }
     }
@@ -138,11 +172,15 @@ fn printable(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oidc::settings::ClientProof;
     use crate::oidc::stub;
+    use std::sync::Arc;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_795_000_000);
 
     fn sent(settings: &Settings) -> (Option<String>, Vec<(String, String)>) {
         let endpoint = Url::parse("https://op.test/token").unwrap();
-        let request = request(JSON, &endpoint, settings.into(), &[("code", "the code")]).unwrap();
+        let request = request(JSON, &endpoint, settings.into(), &[("code", "the code")], NOW).unwrap();
         assert_eq!(request.method(), "POST");
         let authorization = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
         (authorization, form_urlencoded::parse(request.body()).into_owned().collect())
@@ -175,6 +213,29 @@ mod tests {
             let (authorization, form) = sent(&settings);
             assert_eq!(authorization, None, "{authentication:?}");
             assert_eq!(form, [pair("code", "the code"), pair("client_id", "client:1")], "{authentication:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_signs_shows_no_secret_and_one_that_cannot_sends_nothing() {
+        let mut settings = stub::settings("https://op.test");
+        settings.client_proof.assertions =
+            settings.client_secret.clone().map(ClientAssertions::by_secret).map(Arc::new);
+        for authentication in [ClientAuthentication::ClientSecretJwt, ClientAuthentication::PrivateKeyJwt] {
+            settings.client_authentication = authentication;
+            let (authorization, form) = sent(&settings);
+            assert_eq!(authorization, None);
+            let names: Vec<&str> = form.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["code", "client_id", "client_assertion_type", "client_assertion"]);
+            assert!(!format!("{form:?}").contains(stub::CLIENT_SECRET));
+            let claims = form[3].1.split('.').nth(1).unwrap();
+            let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+            assert_eq!((&claims["aud"], &claims["sub"]), (&"https://op.test".into(), &"client".into()));
+
+            let unable = Settings { client_proof: ClientProof::default(), ..settings.clone() };
+            let endpoint = Url::parse("https://op.test/token").unwrap();
+            assert_eq!(request(JSON, &endpoint, (&unable).into(), &[], NOW).unwrap_err(), FetchError::Request);
         }
     }
 

@@ -6,7 +6,7 @@
 //! of another issuer, nor an endpoint that would carry secrets in the clear.
 
 use super::Unreachable;
-use super::settings::{Algorithm, Endpoints, GivenEndpoints, Settings};
+use super::settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings};
 use crate::fetch::Fetch;
 use serde::Deserialize;
 use url::Url;
@@ -23,6 +23,10 @@ pub(super) struct Metadata {
     pub(super) userinfo_endpoint: Option<Url>,
     pub(super) end_session_endpoint: Option<Url>,
     pub(super) revocation_endpoint: Option<Url>,
+    /// Where authorization requests are pushed (RFC 9126 §5).
+    pub(super) pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether no others are taken.
+    pub(super) requires_pushed_requests: bool,
     /// `None` where nothing is announced.
     pub(super) id_token_algorithms: Option<Vec<Algorithm>>,
     /// `None` where nothing is announced.
@@ -41,10 +45,24 @@ struct Document {
     userinfo_endpoint: Option<String>,
     end_session_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    pushed_authorization_request_endpoint: Option<String>,
+    require_pushed_authorization_requests: Option<bool>,
+    #[serde(default)]
+    mtls_endpoint_aliases: Option<Aliases>,
     id_token_signing_alg_values_supported: Option<Vec<String>>,
     userinfo_signing_alg_values_supported: Option<Vec<String>>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: Option<bool>,
+}
+
+/// Where the same endpoints are for whoever shows a certificate (RFC 8705 §5).
+#[derive(Default, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the document")]
+struct Aliases {
+    token_endpoint: Option<String>,
+    userinfo_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
+    pushed_authorization_request_endpoint: Option<String>,
 }
 
 /// The metadata of the provider that `settings` name.
@@ -71,7 +89,7 @@ async fn discover(settings: &Settings, fetch: &Fetch) -> Result<Metadata, Unreac
     }
     let document: Document =
         serde_json::from_slice(answer.body()).map_err(|_| Unreachable::Malformed { document: DOCUMENT })?;
-    document.checked(&settings.issuer)
+    document.for_client(settings.client_authentication).checked(&settings.issuer)
 }
 
 impl Unreachable {
@@ -84,12 +102,24 @@ impl Unreachable {
             Self::NotFetched { .. }
             | Self::InvalidIssuer
             | Self::InsecureEndpoint { .. }
+            | Self::NotPushed(_)
             | Self::InvalidEndpoint { .. } => false,
         }
     }
 }
 
 impl Document {
+    /// With the endpoints that a client of this kind uses.
+    fn for_client(mut self, authentication: ClientAuthentication) -> Self {
+        let aliases = self.mtls_endpoint_aliases.take().filter(|_| authentication.is_by_tls()).unwrap_or_default();
+        self.token_endpoint = aliases.token_endpoint.unwrap_or(self.token_endpoint);
+        self.userinfo_endpoint = aliases.userinfo_endpoint.or(self.userinfo_endpoint);
+        self.revocation_endpoint = aliases.revocation_endpoint.or(self.revocation_endpoint);
+        let pushed = aliases.pushed_authorization_request_endpoint;
+        self.pushed_authorization_request_endpoint = pushed.or(self.pushed_authorization_request_endpoint);
+        self
+    }
+
     fn checked(self, issuer: &str) -> Result<Metadata, Unreachable> {
         // §4.3: exactly the issuer that was asked for; nothing is normalised.
         if self.issuer != issuer {
@@ -108,6 +138,12 @@ impl Document {
                 .transpose()?,
             // Left out where it cannot be used: a courtesy at the end is no reason to sign nobody in.
             revocation_endpoint: self.revocation_endpoint.and_then(|url| endpoint("revocation_endpoint", url).ok()),
+            // Not left out: whoever may not sign people in elsewhere would be led there in the clear.
+            pushed_authorization_request_endpoint: self
+                .pushed_authorization_request_endpoint
+                .map(|url| endpoint("pushed_authorization_request_endpoint", url))
+                .transpose()?,
+            requires_pushed_requests: self.require_pushed_authorization_requests.unwrap_or(false),
             id_token_algorithms: self.id_token_signing_alg_values_supported.map(supported),
             userinfo_algorithms: self.userinfo_signing_alg_values_supported.map(supported),
             callback_iss: self.authorization_response_iss_parameter_supported.unwrap_or(false),
@@ -145,6 +181,8 @@ impl From<&GivenEndpoints> for Metadata {
             userinfo_endpoint: given.userinfo.clone(),
             end_session_endpoint: given.end_session.clone(),
             revocation_endpoint: given.revocation.clone(),
+            pushed_authorization_request_endpoint: given.pushed_authorization.clone(),
+            requires_pushed_requests: false,
             id_token_algorithms: None,
             userinfo_algorithms: None,
             callback_iss: given.callback_iss,
@@ -182,6 +220,26 @@ mod tests {
         assert_eq!(metadata.id_token_algorithms, Some(vec![Algorithm::HS256, Algorithm::ES256]));
         assert_eq!(metadata.userinfo_algorithms, None);
         assert!(metadata.callback_iss);
+    }
+
+    #[test]
+    fn who_shows_a_certificate_goes_to_the_aliases_and_nobody_else_does() {
+        let mut document = document();
+        document["mtls_endpoint_aliases"] = json!({"token_endpoint": "https://mtls.op.test/token"});
+        for (authentication, host) in [
+            (ClientAuthentication::TlsClientAuth, "mtls.op.test"),
+            (ClientAuthentication::SelfSignedTlsClientAuth, "mtls.op.test"),
+            (ClientAuthentication::PrivateKeyJwt, "op.test"),
+        ] {
+            let document: Document = serde_json::from_value(document.clone()).unwrap();
+            let metadata = document.for_client(authentication).checked("https://op.test/api/v2").unwrap();
+            assert_eq!(metadata.token_endpoint.host_str(), Some(host), "{authentication:?}");
+            assert_eq!(metadata.userinfo_endpoint.unwrap().host_str(), Some("op.test"), "{authentication:?}");
+        }
+        document["mtls_endpoint_aliases"] = json!({"token_endpoint": "http://mtls.op.test/token"});
+        let document: Document = serde_json::from_value(document).unwrap();
+        let refused = document.for_client(ClientAuthentication::TlsClientAuth).checked("https://op.test/api/v2");
+        assert!(matches!(refused, Err(Unreachable::InsecureEndpoint { .. })));
     }
 
     #[test]

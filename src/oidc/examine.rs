@@ -95,6 +95,7 @@ mod tests {
             userinfo: None,
             end_session: None,
             revocation: None,
+            pushed_authorization: None,
             callback_iss: false,
         };
         let endpoints = Endpoints::Given(Box::new(given));

@@ -6,7 +6,7 @@
 //! is issued goes into a header for an app, so it is taken only if it is what was asked for.
 
 use super::client_request::{self, Client, Refusal};
-use super::settings::ClientAuthentication;
+use super::settings::{ClientAuthentication, ClientProof};
 use super::token::{is_bearer_token, seconds};
 use super::{Provider, Tokens, Unreachable, strict_json};
 use crate::clock::Timestamp;
@@ -51,8 +51,10 @@ pub struct ExchangeEndpoint {
     pub client_id: String,
     /// Our `client_secret` there; none for a public client.
     pub client_secret: Option<SecretString>,
-    /// How the secret is presented there.
+    /// How our client proves itself there.
     pub client_authentication: ClientAuthentication,
+    /// What it proves that with. Its assertions are for the address, for the endpoint has no other name.
+    pub client_proof: ClientProof,
 }
 
 /// Which of the person's tokens is exchanged (§2.1, `subject_token_type`).
@@ -158,10 +160,20 @@ impl Provider {
         let parameters = parameters(wanted, subject);
         let (timeout, fetch) = (self.settings.timeout, &self.fetch);
         let answer = match &wanted.endpoint {
-            Some(other) => client_request::post_as(other.into(), &other.url, timeout, fetch, &parameters).await,
+            Some(other) => {
+                client_request::post_as(
+                    other.into(),
+                    &other.url,
+                    timeout,
+                    other.client_proof.presenting.as_ref().unwrap_or(fetch),
+                    &parameters,
+                    now,
+                )
+                .await
+            }
             None => {
                 let known = self.known(now).await?;
-                client_request::post(&known.metadata.token_endpoint, &self.settings, fetch, &parameters).await
+                client_request::post(&known.metadata.token_endpoint, &self.settings, fetch, &parameters, now).await
             }
         };
         let answer = answer.map_err(ExchangeError::NotAsked)?;
@@ -185,6 +197,8 @@ impl<'a> From<&'a ExchangeEndpoint> for Client<'a> {
             id: &endpoint.client_id,
             secret: endpoint.client_secret.as_ref(),
             authentication: endpoint.client_authentication,
+            assertions: endpoint.client_proof.assertions.as_deref(),
+            audience: endpoint.url.as_str(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::id_token::IdToken;
 use super::registered_claims::name;
-use crate::claims::Claims;
+use crate::claims::{ClaimValue, Claims};
 use crate::clock::Timestamp;
+use crate::web::domain::DomainOwners;
 use serde_json::{Map, Value};
 
 /// Claims that speak of the token and not of the person: they end with verification.
@@ -39,10 +40,32 @@ impl Identity {
         // A null is a claim that is not there: it takes nothing away.
         let adds = |name: &str, value: &Value| !value.is_null() && !OF_THE_SIGN_IN.contains(&name);
         claims.extend(userinfo.into_iter().filter(|(name, value)| adds(name, value)));
-        drop_unverified_email(&mut claims);
         let sid = name(&claims, "sid").cloned();
-        let claims = Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name));
+        let claims = said_of_the_person(claims);
         Self { provider: provider.to_owned(), subject, claims, authenticated_at, sid }
+    }
+
+    /// The same person without an e-mail address at a domain that belongs to another provider: by it
+    /// they would be another one's person to every app that knows people by their address.
+    #[must_use]
+    pub(in crate::oidc) fn within(mut self, owners: &DomainOwners) -> Self {
+        if owners.is_empty() {
+            return self;
+        }
+        let is_another_s = |email: &str| owners.owner(email).is_some_and(|owner| owner != self.provider);
+        let drop = match self.claims.view().get("email") {
+            Some(ClaimValue::Json(_)) => true,
+            Some(value) => value.values().iter().any(|email| is_another_s(email)),
+            None => false,
+        };
+        if drop {
+            tracing::warn!(
+                provider = self.provider,
+                "an e-mail address at a domain of another provider's is left out: it is that one's to vouch for"
+            );
+            self.claims = self.claims.retaining(|name| name != "email");
+        }
+        self
     }
 
     /// A person for the tests of other rooms, as if these claims had been verified.
@@ -82,6 +105,13 @@ impl Identity {
     }
 }
 
+/// What of the claims of a token speaks of the person: no address that is not verified, and nothing
+/// of the protocol itself. It proves nothing; explanations use it for people who are supposed.
+pub fn said_of_the_person(mut claims: Map<String, Value>) -> Claims {
+    drop_unverified_email(&mut claims);
+    Claims::from_json(&claims).retaining(|name| !OF_THE_TOKEN.contains(&name))
+}
+
 /// Whoever may write any address into a profile would else be whomever an app knows by it. Nothing
 /// is said by providers that only know verified ones, ProConnect among them.
 pub(super) fn drop_unverified_email(claims: &mut Map<String, Value>) {
@@ -93,7 +123,7 @@ pub(super) fn drop_unverified_email(claims: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::ClaimValue;
+    use crate::web::domain::OwnedDomain;
     use serde_json::json;
 
     fn object(value: Value) -> Map<String, Value> {
@@ -156,5 +186,31 @@ mod tests {
         for other in [json!(false), json!("false"), json!(0), json!("")] {
             assert!(!email(Some(other.clone())), "{other}");
         }
+    }
+
+    #[test]
+    fn an_address_at_another_provider_s_domain_is_left_out() {
+        let owned = |domain: &str, owner: &str| OwnedDomain {
+            domain: domain.to_owned(),
+            and_below: true,
+            owner: owner.to_owned(),
+        };
+        let owners = DomainOwners::new(vec![owned("a.fr", "a"), owned("b.fr", "b")]);
+        let email = |provider: &str, email: Value| {
+            let identity = Identity::for_tests(provider, &object(json!({"sub": "s", "email": email}))).within(&owners);
+            identity.claims().view().get("email").is_some()
+        };
+        for (provider, address, expected) in [
+            ("a", json!("x@a.fr"), true),
+            ("b", json!("x@a.fr"), false),
+            ("b", json!("X@sub.A.FR."), false),
+            ("b", json!("x@c.fr"), true),
+            ("b", json!(["x@c.fr", "x@a.fr"]), false),
+            ("b", json!({"address": "x@a.fr"}), false),
+        ] {
+            assert_eq!(email(provider, address.clone()), expected, "{provider} {address}");
+        }
+        let other = Identity::for_tests("b", &object(json!({"sub": "s", "email": "x@a.fr"})));
+        assert!(other.within(&DomainOwners::default()).claims().view().text("email").is_some());
     }
 }

@@ -10,7 +10,7 @@ use super::jws::{self, JwsError, Kind, Trust};
 use super::keys::Keys;
 use super::published_keys::{KeySource, PublishedKeys};
 use super::registered_claims::{audiences, check_times, text};
-use super::settings::{Algorithm, ClientAuthentication};
+use super::settings::{Algorithm, ClientAuthentication, ClientProof};
 use super::{Unreachable, strict_json};
 use crate::clock::Timestamp;
 use crate::fetch::{Fetch, FetchError};
@@ -35,8 +35,11 @@ pub struct IntrospectionSettings {
     pub client_id: String,
     /// Our `client_secret` there.
     pub client_secret: Option<SecretString>,
-    /// How the secret is presented there.
+    /// How our client proves itself there.
     pub client_authentication: ClientAuthentication,
+    /// What it proves that with. Its assertions are for the issuer, and where none is configured for
+    /// the address.
+    pub client_proof: ClientProof,
     /// What `iss` must be, where the answer has one.
     pub issuer: Option<String>,
     /// What `aud` must name: us, as a resource server. Where nothing is said, a token for anybody.
@@ -120,11 +123,13 @@ impl Introspection {
             id: &settings.client_id,
             secret: settings.client_secret.as_ref(),
             authentication: settings.client_authentication,
+            assertions: settings.client_proof.assertions.as_deref(),
+            audience: settings.issuer.as_deref().unwrap_or(settings.url.as_str()),
         };
-        let answer =
-            client_request::post_for(accept, client, &settings.url, settings.timeout, &self.fetch, &parameters)
-                .await
-                .map_err(IntrospectionError::NotAsked)?;
+        let fetch = settings.client_proof.presenting.as_ref().unwrap_or(&self.fetch);
+        let answer = client_request::post_for(accept, client, &settings.url, settings.timeout, fetch, &parameters, now)
+            .await
+            .map_err(IntrospectionError::NotAsked)?;
         if answer.status() != StatusCode::OK {
             return Err(IntrospectionError::Status(answer.status().as_u16()));
         }
@@ -248,6 +253,7 @@ mod tests {
             client_id: "api".to_owned(),
             client_secret: Some("the-secret-of-the-resource-server".into()),
             client_authentication: ClientAuthentication::ClientSecretBasic,
+            client_proof: ClientProof::default(),
             issuer: Some(stub.issuer.clone()),
             audience: Some(AUDIENCE.to_owned()),
             scopes: vec!["read".to_owned()],

@@ -21,7 +21,9 @@ mod introspection;
 mod jws;
 mod keys;
 mod logout_token;
+mod providers;
 mod published_keys;
+mod pushed_request;
 mod query;
 mod refresh;
 mod registered_claims;
@@ -39,14 +41,16 @@ pub use authorize::RESERVED_PARAMETERS;
 pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
 pub use id_token::IdTokenError;
-pub use identity::Identity;
+pub use identity::{Identity, said_of_the_person};
 pub use introspection::{Introspection, IntrospectionError, IntrospectionSettings};
 pub use jws::JwsError;
 pub use logout_token::{LogoutToken, LogoutTokenError};
+pub use providers::Providers;
 pub use published_keys::KeySource;
+pub use pushed_request::PushError;
 pub use refresh::{Held, RefreshError, Refreshed};
 pub use revocation::{Revocation, RevocationError};
-pub use settings::{Algorithm, ClientAuthentication, Endpoints, GivenEndpoints, Settings, Userinfo};
+pub use settings::{Algorithm, ClientAuthentication, ClientProof, Endpoints, GivenEndpoints, Settings, Userinfo};
 pub use token::TokenError;
 pub use userinfo::UserinfoError;
 
@@ -157,6 +161,9 @@ pub enum Unreachable {
         /// Its name in the discovery document.
         endpoint: &'static str,
     },
+    /// The authorization request was not taken from us directly (RFC 9126).
+    #[error("the provider did not take the pushed authorization request: {0}")]
+    NotPushed(#[from] PushError),
     /// An endpoint that is no address, or one with a fragment, a name or a password.
     #[error("the provider's {endpoint} is not an address that can be used")]
     InvalidEndpoint {
@@ -228,7 +235,17 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Url, Unreachable> {
         let known = self.known(now).await?;
-        Ok(authorize::url(&known.metadata.authorization_endpoint, &self.settings, request))
+        let metadata = &known.metadata;
+        let pushes = metadata.requires_pushed_requests || self.settings.pushes_requests;
+        match metadata.pushed_authorization_request_endpoint.as_ref().filter(|_| pushes) {
+            Some(endpoint) => {
+                let parameters = authorize::parameters(&self.settings, request);
+                let reference = pushed_request::push(endpoint, &self.settings, &self.fetch, &parameters, now).await?;
+                Ok(authorize::pushed_url(&metadata.authorization_endpoint, &self.settings, &reference))
+            }
+            None if metadata.requires_pushed_requests => Err(PushError::NoEndpoint.into()),
+            None => Ok(authorize::url(&metadata.authorization_endpoint, &self.settings, request)),
+        }
     }
 
     /// Whether a callback with this `iss` (or none) may come from this provider (RFC 9207 §2.4).
@@ -256,12 +273,13 @@ impl Provider {
     pub async fn redeem(&self, code: &Code<'_>, now: Timestamp) -> Result<SignedIn, RedeemError> {
         let mut known = self.known(now).await?;
         let endpoint = &known.metadata.token_endpoint;
-        let (answer, raw) = token::exchange(endpoint, &self.settings, &self.fetch, code).await?;
+        let (answer, raw) = token::exchange(endpoint, &self.settings, &self.fetch, code, now).await?;
         let nonce = ExpectedNonce::Sent(code.nonce);
         let expected = Expected { nonce, access_token: answer.access_token.expose_secret() };
         let id_token = self.verified_id_token(&mut known, &raw, &expected, now).await?;
         let userinfo = self.verified_userinfo(&mut known, &answer.access_token, &id_token.subject, now).await?;
         let identity = Identity::verified(&self.settings.name, id_token, userinfo);
+        let identity = identity.within(&self.settings.domain_owners);
         let tokens = Tokens {
             id_token: raw,
             access_token: answer.access_token,
@@ -325,7 +343,13 @@ impl Provider {
             return Ok(serde_json::Map::new());
         };
         let endpoint = known.metadata.userinfo_endpoint.as_ref().ok_or(UserinfoError::NoEndpoint)?;
-        let answer = userinfo::ask(endpoint, &self.settings, &self.fetch, access_token).await?;
+        let answer = userinfo::ask(
+            endpoint,
+            &self.settings,
+            self.settings.client_proof.presenting.as_ref().unwrap_or(&self.fetch),
+            access_token,
+        )
+        .await?;
         let algorithms = self.userinfo_algorithms(configured, known);
         let verify = |known: &Known| {
             let trust = self.trust(known, &algorithms);

@@ -155,7 +155,7 @@ impl Provider {
         let before = self.claims_before(held)?;
         let mut known = self.known(now).await?;
         let endpoint = &known.metadata.token_endpoint;
-        let answer = token::refresh(endpoint, &self.settings, &self.fetch, refresh_token).await?;
+        let answer = token::refresh(endpoint, &self.settings, &self.fetch, refresh_token, now).await?;
         let mut tokens = Tokens {
             id_token: held.tokens.id_token.clone(),
             access_token: answer.access_token,
@@ -194,7 +194,7 @@ impl Provider {
         };
         keep_unsaid(held, &mut id_token);
         let userinfo = self.verified_userinfo(known, &tokens.access_token, &id_token.subject, now).await?;
-        Ok(Identity::verified(&self.settings.name, id_token, userinfo))
+        Ok(Identity::verified(&self.settings.name, id_token, userinfo).within(&self.settings.domain_owners))
     }
 
     /// The claims of the ID token held: verified when it came, and sealed by us since.

@@ -49,7 +49,7 @@ impl Provider {
             None => (&tokens.access_token, "access_token"),
         };
         let parameters = [("token", token.expose_secret()), ("token_type_hint", kind)];
-        let answer = client_request::post(endpoint, &self.settings, &self.fetch, &parameters)
+        let answer = client_request::post(endpoint, &self.settings, &self.fetch, &parameters, now)
             .await
             .map_err(RevocationError::NotAsked)?;
         // §2.2: also for a token that is void already or was never known.

@@ -2,7 +2,11 @@
 //!
 //! `config` makes these; nothing here is as written by hand. Names are those of the specifications.
 
+use crate::fetch::Fetch;
 use crate::secret::SecretString;
+use crate::signing::ClientAssertions;
+use crate::web::domain::DomainOwners;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -19,8 +23,12 @@ pub struct Settings {
     pub client_id: String,
     /// Our `client_secret`; none for a public client.
     pub client_secret: Option<SecretString>,
-    /// How the secret is presented at the token endpoint; `None` where there is none.
+    /// How our client proves that it is itself; `None` where it does not.
     pub client_authentication: ClientAuthentication,
+    /// What it proves that with, where that is no secret that is sent.
+    pub client_proof: ClientProof,
+    /// Whether authorization requests are pushed where the provider announces it, without having to.
+    pub pushes_requests: bool,
     /// The registered callback.
     pub redirect_uri: Url,
     /// The registered return address after sign-out; compared exactly by providers.
@@ -42,6 +50,9 @@ pub struct Settings {
     pub clock_leeway: Duration,
     /// How long one call to the provider may take.
     pub timeout: Duration,
+    /// To which of the site's providers the domains of e-mail addresses belong: of an address at
+    /// another one's domain this provider's word does not count.
+    pub domain_owners: Arc<DomainOwners>,
 }
 
 /// Where a provider's endpoints come from.
@@ -68,11 +79,13 @@ pub struct GivenEndpoints {
     pub end_session: Option<Url>,
     /// Where tokens are revoked (RFC 7009), if there is such a place.
     pub revocation: Option<Url>,
+    /// Where authorization requests are pushed (RFC 9126), if there is such a place.
+    pub pushed_authorization: Option<Url>,
     /// Whether callbacks carry `iss` (RFC 9207).
     pub callback_iss: bool,
 }
 
-/// How the client secret is presented, if there is one (OpenID Connect Core §9).
+/// How a client proves that it is itself (OpenID Connect Core §9, RFC 8705 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
@@ -80,9 +93,41 @@ pub enum ClientAuthentication {
     ClientSecretPost,
     /// In the `Authorization` header.
     ClientSecretBasic,
+    /// By a JWT that the secret signs with HS256, so that the secret itself stays here.
+    ClientSecretJwt,
+    /// By a JWT that one of `client_keys` signs; the provider knows their public halves alone, from
+    /// `/oauth2/jwks`.
+    PrivateKeyJwt,
+    /// By the certificate of the connection, which a certificate authority vouches for
+    /// (`client_certificate`).
+    TlsClientAuth,
+    /// By the certificate of the connection, which the provider knows itself (`client_certificate`).
+    SelfSignedTlsClientAuth,
     /// Not at all: a public client, which has no secret. Its requests say `client_id`, and PKCE
     /// alone ties a code to whoever asked for it (RFC 6749 §2.1 and §3.2.1, RFC 7636).
     None,
+}
+
+/// What a client proves with that it is itself, beyond a secret that is sent.
+#[derive(Clone, Debug, Default)]
+pub struct ClientProof {
+    /// What signs for it, with `client_secret_jwt` and `private_key_jwt`.
+    pub assertions: Option<Arc<ClientAssertions>>,
+    /// What shows its certificate, with the two methods of TLS: in the place of the usual client in
+    /// every call to those who know it.
+    pub presenting: Option<Fetch>,
+}
+
+impl ClientAuthentication {
+    /// Whether a client secret takes part in it.
+    pub const fn uses_secret(self) -> bool {
+        matches!(self, Self::ClientSecretPost | Self::ClientSecretBasic | Self::ClientSecretJwt)
+    }
+
+    /// Whether the certificate of the connection proves it.
+    pub const fn is_by_tls(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
+    }
 }
 
 /// Whether and how userinfo is read (OpenID Connect Core §5.3).

@@ -1,7 +1,7 @@
 //! For this room's tests: keys that really sign, and a provider on loopback whose answers are set
 //! by hand and whose visitors are counted.
 
-use super::settings::{Algorithm, ClientAuthentication, Endpoints, Settings, Userinfo};
+use super::settings::{Algorithm, ClientAuthentication, ClientProof, Endpoints, Settings, Userinfo};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -137,6 +137,8 @@ pub(super) fn settings(issuer: &str) -> Settings {
         client_id: "client".to_owned(),
         client_secret: Some(CLIENT_SECRET.into()),
         client_authentication: ClientAuthentication::ClientSecretPost,
+        client_proof: ClientProof::default(),
+        pushes_requests: true,
         redirect_uri: "https://app.test/oauth2/callback".parse().unwrap(),
         post_logout_redirect_uri: "https://app.test/oauth2/signed_out".parse().unwrap(),
         scopes: vec!["openid".to_owned(), "email".to_owned()],
@@ -147,6 +149,7 @@ pub(super) fn settings(issuer: &str) -> Settings {
         userinfo: Userinfo::JsonOrSigned(Vec::new()),
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
+        domain_owners: Arc::default(),
     }
 }
 

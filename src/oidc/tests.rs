@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 mod exchange;
+mod pushed;
 mod refresh;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -276,6 +277,7 @@ async fn a_provider_described_by_hand_is_not_discovered() {
         userinfo: Some(at("/userinfo")),
         end_session: None,
         revocation: None,
+        pushed_authorization: None,
         callback_iss: true,
     }));
     let client = client(settings);

@@ -8,6 +8,7 @@
 use super::Code;
 use super::client_request::{self, Refusal};
 use super::settings::Settings;
+use crate::clock::Timestamp;
 use crate::fetch::{Fetch, FetchError};
 use crate::secret::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -64,6 +65,7 @@ pub(super) async fn exchange(
     settings: &Settings,
     fetch: &Fetch,
     code: &Code<'_>,
+    now: Timestamp,
 ) -> Result<(Answer, SecretString), TokenError> {
     let parameters = [
         ("grant_type", "authorization_code"),
@@ -71,7 +73,7 @@ pub(super) async fn exchange(
         ("redirect_uri", code.redirect_uri.unwrap_or(&settings.redirect_uri).as_str()),
         ("code_verifier", code.pkce_verifier),
     ];
-    let mut answer = ask(endpoint, settings, fetch, &parameters).await?;
+    let mut answer = ask(endpoint, settings, fetch, &parameters, now).await?;
     let id_token = answer.id_token.take().ok_or(TokenError::Malformed("no id_token"))?;
     Ok((answer, id_token))
 }
@@ -82,9 +84,10 @@ pub(super) async fn refresh(
     settings: &Settings,
     fetch: &Fetch,
     refresh_token: &SecretString,
+    now: Timestamp,
 ) -> Result<Answer, TokenError> {
     let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-    ask(endpoint, settings, fetch, &parameters).await
+    ask(endpoint, settings, fetch, &parameters, now).await
 }
 
 async fn ask(
@@ -92,8 +95,10 @@ async fn ask(
     settings: &Settings,
     fetch: &Fetch,
     parameters: &[(&str, &str)],
+    now: Timestamp,
 ) -> Result<Answer, TokenError> {
-    let answer = client_request::post(endpoint, settings, fetch, parameters).await.map_err(TokenError::Unreachable)?;
+    let answer = client_request::post(endpoint, settings, fetch, parameters, now).await;
+    let answer = answer.map_err(TokenError::Unreachable)?;
     if answer.status() == http::StatusCode::OK { tokens(answer.body()) } else { Err(refused(&answer)) }
 }
 

@@ -12,10 +12,12 @@ mod assets;
 mod contact;
 mod device;
 mod error_kind;
+mod explain;
 mod kept_form;
 mod language;
 mod messages;
 mod moment;
+mod providers;
 mod response_headers;
 mod sessions;
 #[cfg(test)]
@@ -24,8 +26,10 @@ mod wording;
 
 pub use assets::Asset;
 pub use error_kind::ErrorKind;
+pub use explain::{ExplainForm, ExplainPage, Fact, Told, ToldRule, ToldStep};
 pub use language::Language;
 pub use messages::{Text, text};
+pub use providers::NamedProvider;
 pub use response_headers::{
     ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by, sign_in_policy,
 };
@@ -37,6 +41,7 @@ use askama::Template;
 use assets::Assets;
 use contact::Contact;
 use error_kind::Action;
+use providers::{Choice, Other};
 use wording::Wording;
 
 /// What the operator says of the application.
@@ -98,6 +103,32 @@ pub enum Page<'a> {
         /// The form's name, for the button that discards it.
         form: &'a str,
     },
+    /// The buttons of several providers, and a field for an address that leads to one of them.
+    ChooseProvider {
+        /// As for [`Page::SignIn`].
+        return_to: &'a str,
+        /// The names of those that may be meant; all where there are none.
+        offered: &'a [String],
+        /// Why the reader is here.
+        notice: Option<Notice>,
+        /// As for [`Page::SignInForForm`].
+        form: Option<&'a str>,
+        /// The address that the reader has typed, where it leads to none.
+        unfit: Option<&'a str>,
+        /// As for [`Page::GoOn`], with the one that is offered.
+        goes_on: bool,
+    },
+    /// Says that there is a session with another provider, and offers to sign in with the right one.
+    OtherProvider {
+        /// The names of the right ones.
+        wanted: &'a [String],
+        /// The name of the other one.
+        present: &'a str,
+        /// As for [`Page::SignIn`].
+        return_to: &'a str,
+        /// The id that the log line carries too; none where the reader was not kept out but led here.
+        id: Option<&'a str>,
+    },
     /// Offers to send a form that was kept over the sign-in. Shows the names in it and no value; the
     /// values stand in its hidden fields.
     KeptForm {
@@ -145,7 +176,12 @@ impl Page<'_> {
     /// Whether a script on it takes the fragment of its address along to where the sign-in returns: the
     /// page stands in the place of what was asked for, and no server hears of fragments.
     const fn keeps_fragment(&self) -> bool {
-        matches!(self, Self::SignIn { return_to: Some(_), notice: None } | Self::GoOn { .. })
+        matches!(
+            self,
+            Self::SignIn { return_to: Some(_), notice: None }
+                | Self::GoOn { .. }
+                | Self::ChooseProvider { notice: None, form: None, unfit: None, .. }
+        )
     }
 }
 
@@ -156,6 +192,10 @@ pub struct Pages {
     contact: Option<Contact>,
     prefix: String,
     provider: ProviderKind,
+    /// Where there are several.
+    providers: Vec<NamedProvider>,
+    /// Whether an e-mail address leads to one of them.
+    by_address: bool,
     over_https: bool,
     assets: Assets,
 }
@@ -170,6 +210,8 @@ impl Pages {
             contact: branding.contact.as_deref().and_then(Contact::parse),
             prefix: prefix.to_owned(),
             provider,
+            providers: Vec::new(),
+            by_address: false,
             over_https,
             assets: Assets::new(),
         }
@@ -185,6 +227,18 @@ impl Pages {
             Page::GoOn { return_to } => self.sign_in(page, Some(return_to), None, None, language),
             Page::SignInForForm { return_to, form } => {
                 self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
+            }
+            Page::ChooseProvider { return_to, offered, notice, form, unfit, goes_on } => {
+                let notice = match form {
+                    Some(_) => Some(words.form_kept),
+                    None => notice.map(|notice| words.notice(notice)),
+                };
+                let keeps_fragment = page.keeps_fragment();
+                let choice = Choice { return_to, offered, notice, form, unfit, keeps_fragment, goes_on };
+                self.choose_provider(&choice, language)
+            }
+            Page::OtherProvider { wanted, present, return_to, id } => {
+                self.other_provider(&Other { wanted, present, return_to, id }, language)
             }
             Page::KeptForm { id, to, form } => kept_form::page(self.frame(language, words.kept_form), id, to, form),
             Page::ConfirmSignOut { return_to } => html(&ConfirmSignOutPage {
@@ -207,6 +261,11 @@ impl Pages {
     /// The administrators' page, for the admin listener.
     pub fn render_admin(&self, page: AdminPage<'_>, language: Language) -> String {
         sessions::of_everybody(self.frame(language, Wording::of(language).all_sessions), page, language)
+    }
+
+    /// The page that says why, for the admin listener.
+    pub fn render_explain(&self, page: ExplainPage, language: Language) -> String {
+        explain::explained(self.frame(language, explain::title(language)), page, language)
     }
 
     /// The same pages for a listener where they have another prefix.
@@ -242,13 +301,9 @@ impl Pages {
         language: Language,
     ) -> String {
         let words = Wording::of(language);
-        let heading = match &self.application {
-            Some(application) => format!("{} {application}", words.sign_in_to),
-            None => words.sign_in.to_owned(),
-        };
         html(&SignInPage {
             frame: self.frame(language, words.sign_in),
-            heading: &heading,
+            heading: &self.heading(words),
             lead: words.sign_in_lead(self.provider),
             notice,
             return_to,
@@ -257,6 +312,14 @@ impl Pages {
             discard: form.map(kept_form::discard),
             proconnect: self.provider == ProviderKind::ProConnect,
         })
+    }
+
+    /// Of the sign-in page.
+    fn heading(&self, words: &Wording) -> String {
+        match &self.application {
+            Some(application) => format!("{} {application}", words.sign_in_to),
+            None => words.sign_in.to_owned(),
+        }
     }
 
     fn error(&self, kind: ErrorKind, who_may_enter: Option<&str>, id: &str, language: Language) -> String {

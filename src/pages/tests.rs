@@ -26,7 +26,26 @@ const HOSTILE: &[&str] = &[
 
 fn pages_of(provider: ProviderKind, application: Option<&str>, contact: Option<&str>) -> Pages {
     let branding = Branding { application: application.map(str::to_owned), contact: contact.map(str::to_owned) };
-    Pages::new(&branding, "/oauth2", provider, true)
+    let named = |name: &str, kind| NamedProvider {
+        name: name.to_owned(),
+        fr: "l’agence".to_owned(),
+        en: "<b>the agency".to_owned(),
+        kind,
+    };
+    let several = vec![named("agency", ProviderKind::Other), named("state", ProviderKind::ProConnect)];
+    Pages::new(&branding, "/oauth2", provider, true).of_providers(several, true)
+}
+
+/// The page of several providers, with an address that was typed.
+fn choice(outside: &str) -> Page<'_> {
+    Page::ChooseProvider {
+        return_to: outside,
+        offered: &[],
+        notice: None,
+        form: Some(outside),
+        unfit: Some(outside),
+        goes_on: false,
+    }
 }
 
 const NOW: Timestamp = Timestamp::from_unix(1_795_000_000);
@@ -53,6 +72,17 @@ fn all_pages(outside: &str) -> Vec<Page<'_>> {
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::SessionEnded) },
         Page::SignIn { return_to: Some(outside), notice: Some(Notice::FormNotSent) },
         Page::SignInForForm { return_to: outside, form: outside },
+        choice(outside),
+        Page::ChooseProvider {
+            return_to: outside,
+            offered: &[],
+            notice: None,
+            form: None,
+            unfit: None,
+            goes_on: false,
+        },
+        Page::OtherProvider { wanted: &[], present: "agency", return_to: outside, id: Some(outside) },
+        Page::OtherProvider { wanted: &[], present: outside, return_to: outside, id: None },
         Page::ConfirmSignOut { return_to: None },
         Page::ConfirmSignOut { return_to: Some(outside) },
         Page::Sessions { sessions: &[], now: NOW },
@@ -217,7 +247,12 @@ fn no_page_holds_a_script_a_style_or_anything_from_elsewhere() {
 fn the_sign_in_page_alone_has_a_script_and_the_policy_that_lets_it_run() {
     let pages = pages_of(ProviderKind::ProConnect, None, None);
     for page in all_pages("id-1") {
-        let has_one = matches!(page, Page::SignIn { return_to: Some(_), notice: None } | Page::GoOn { .. });
+        let has_one = matches!(
+            page,
+            Page::SignIn { return_to: Some(_), notice: None }
+                | Page::GoOn { .. }
+                | Page::ChooseProvider { notice: None, form: None, unfit: None, .. }
+        );
         let html = pages.render(page, Language::French);
         assert_eq!(html.contains("<script>"), has_one, "{page:?}");
         assert_eq!(html.contains("data-goes-on>"), matches!(page, Page::GoOn { .. }), "{page:?}");
@@ -257,7 +292,7 @@ fn every_control_is_labelled() {
         let tags = tags(&html);
         let labels: Vec<_> = named(&tags, "label").iter().filter_map(|label| label.get("for")).collect();
         for input in named(&tags, "input").iter().filter(|input| input.get("type") != Some("hidden")) {
-            assert_eq!(input.get("type"), Some("file"), "{name}");
+            assert!(matches!(input.get("type"), Some("file" | "email")), "{name}");
             let labelled = input.get("id").is_some_and(|id| labels.contains(&id));
             assert!(labelled || input.get("hidden").is_some(), "{name}");
         }
@@ -456,6 +491,7 @@ fn templates_trust_nothing() {
         include_str!("templates/error.html"),
         include_str!("templates/sessions.html"),
         include_str!("templates/admin.html"),
+        include_str!("templates/explain.html"),
     ];
     for template in templates {
         let template = without_script(template);
@@ -519,4 +555,32 @@ fn hostile_string() -> impl Strategy<Value = String> {
         any::<char>().prop_map(String::from),
     ];
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+#[test]
+fn who_chooses_among_several_has_a_button_for_each_and_a_field_for_an_address() {
+    let pages = pages_of(ProviderKind::Other, None, None);
+    let offered = ["agency".to_owned()];
+    let page = |offered, goes_on| Page::ChooseProvider {
+        return_to: "/x",
+        offered,
+        notice: None,
+        form: None,
+        unfit: None,
+        goes_on,
+    };
+    let all = pages.render(page(&[], false), Language::English);
+    assert_eq!((all.matches("name=\"provider\"").count(), all.matches("name=\"email\"").count()), (2, 1), "{all}");
+    assert!(all.contains("Sign in with &#60;b&#62;the agency") && all.contains("<strong>ProConnect</strong>"), "{all}");
+    // The first button is the one that the Enter key presses.
+    let first = all.split_once("<button ").unwrap().1.split_once('>').unwrap().0;
+    assert!(first.contains("name=\"by\" value=\"email\""), "{first}");
+    // Where nobody has to choose there is nothing to type, and a script can send the form.
+    for goes_on in [true, false] {
+        let one = pages.render(page(&offered, goes_on), Language::English);
+        assert!(one.contains("<input type=\"hidden\" name=\"provider\" value=\"agency\">"), "{one}");
+        assert!(one.matches("name=\"provider\"").count() == 1 && !one.contains("name=\"email\""), "{one}");
+        assert_eq!(one.contains("data-goes-on>"), goes_on, "{one}");
+    }
+    assert!(!pages.render(page(&[], true), Language::English).contains("data-goes-on>"), "nobody guesses");
 }

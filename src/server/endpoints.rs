@@ -5,6 +5,7 @@
 //! log line carries too.
 
 use super::exchange::Exchange;
+use super::line::Lost;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -17,9 +18,11 @@ use crate::login::Login;
 use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
-use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, ProviderKind, SignOutReach, text};
+use crate::oidc::Provider;
+use crate::pages::{ASSET_HEADERS, ErrorKind, Language, Notice, Page, Pages, SignOutReach, text};
 use crate::random::{self, Random};
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
+use crate::signing::{SigningRing, published};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::{FORM_PAGE, Prefix, ReturnTo, SESSIONS_PAGE};
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use tracing::Level;
 
 /// What answers for us.
+#[derive(Clone)]
 pub struct Endpoints {
     /// The sign-in.
     pub login: Arc<Login>,
@@ -41,8 +45,8 @@ pub struct Endpoints {
     pub credentials: Arc<Credentials>,
     /// What people see.
     pub pages: Pages,
-    /// Which provider the pages speak of.
-    pub provider_kind: ProviderKind,
+    /// Which providers ProConnect's words and codes are for, by name.
+    pub proconnect: Vec<String>,
     /// The address that browsers use.
     pub public_url: PublicUrl,
     /// The prefix of our paths.
@@ -55,7 +59,16 @@ pub struct Endpoints {
     pub metrics: Arc<Metrics>,
     /// What a script is answered that signs a person out.
     pub sign_out_answer: serde_json::Value,
+    /// Our own signing keys, whose public halves are published.
+    pub signing: Vec<Arc<SigningRing>>,
 }
+
+/// The endpoint of our public keys.
+const JWKS: &str = "jwks";
+
+/// How long they may be kept, in seconds: a key is published for longer before it signs, and whoever
+/// meets an unknown `kid` asks anew.
+const JWKS_LASTS: &str = "public, max-age=300";
 
 /// The longest form that our own pages send.
 pub(super) const MAX_FORM_LEN: usize = 16 * 1024;
@@ -83,11 +96,11 @@ impl Endpoints {
             }
             "sign_in" if get => {
                 exchange.decision = "sign_in_page";
-                self.sign_in(query, parts)
+                self.sign_in(query, parts, exchange)
             }
-            "callback" if get => {
+            _ if get && let Some(provider) = self.called_back(name) => {
                 exchange.decision = "callback";
-                self.callback(query, parts, exchange).await
+                self.callback(provider, query, parts, exchange).await
             }
             "sign_out" if get || post => {
                 exchange.decision = "sign_out";
@@ -130,13 +143,19 @@ impl Endpoints {
                 exchange.decision = "robots";
                 plain(StatusCode::OK, "User-agent: *\nDisallow: /\n")
             }
+            JWKS if get && !self.signing.is_empty() => {
+                exchange.decision = "jwks";
+                self.jwks()
+            }
             AUTHORIZE | TOKEN | REFRESH | LOGOUT if self.login.by_app().is_some() => {
                 self.token_endpoint(name, query, form, parts, exchange).await
             }
             "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => {
                 method_not_allowed("GET, HEAD, POST", exchange)
             }
-            "callback" | "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
+            "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
+            JWKS if !self.signing.is_empty() => method_not_allowed("GET, HEAD", exchange),
+            _ if self.called_back(name).is_some() => method_not_allowed("GET, HEAD", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
             _ => {
@@ -159,44 +178,57 @@ impl Endpoints {
 
     async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let asked = self.login.asked(asked, &parts.headers);
-        let started = self.login.start(&parts.method, &parts.headers, asked, self.clock.now(), &*self.random).await;
+        let (offered, now, random) = (Arc::clone(&exchange.offered), self.clock.now(), &*self.random);
+        let started = self.login.start(&parts.method, &parts.headers, asked, &offered, now, random).await;
         self.started(started, parts, exchange)
     }
 
     /// Leads a navigation without a session to sign in.
     pub(super) async fn enter(&self, return_to: ReturnTo, parts: &Parts, exchange: &mut Exchange) -> Reply {
-        let started = self.login.enter(&parts.headers, return_to, self.clock.now(), &*self.random).await;
+        let offered = Arc::clone(&exchange.offered);
+        let started = self.login.enter(&parts.headers, return_to, &offered, self.clock.now(), &*self.random).await;
         self.started(started, parts, exchange)
     }
 
     fn started(&self, started: Result<Start, StartError>, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match started {
-            Ok(Start::Provider { location, cookie }) => Reply::redirect(&parts.method, &location).cookies(cookie),
-            Ok(Start::Page { return_to, goes_on }) => {
-                let return_to = return_to.as_str();
-                let page = if goes_on {
-                    Page::GoOn { return_to }
-                } else {
-                    Page::SignIn { return_to: Some(return_to), notice: None }
-                };
-                self.in_place(page, parts)
+            Ok(Start::Provider { location, cookie, provider }) => {
+                exchange.provider = Some(provider).filter(|_| self.login.providers().are_several());
+                Reply::redirect(&parts.method, &location).cookies(cookie)
+            }
+            Ok(Start::GoOn { return_to, provider }) => {
+                self.in_place(self.page_that_goes_on(return_to.as_str(), &[provider]), parts)
+            }
+            Ok(Start::Page { return_to, unfit: Some(email) }) => {
+                exchange.because("no provider is for the domain of the address that was typed");
+                self.nobody_for(&email, &return_to, parts, exchange)
+            }
+            Ok(Start::Page { return_to, unfit: None }) => self.sign_in_page(&return_to, None, parts, exchange),
+            Ok(Start::Switch { return_to, to, from }) => {
+                exchange.decision = "confirm_switch";
+                self.confirm_switch(&to, &from, &return_to, parts)
             }
             Err(error) => self.rescue(Rescue::of_start(&error), &error, parts, exchange),
         }
     }
 
-    fn sign_in(&self, query: &str, parts: &Parts) -> Reply {
+    fn sign_in(&self, query: &str, parts: &Parts, exchange: &Exchange) -> Reply {
         let Asked { return_to, .. } = self.login.asked(query, &parts.headers);
         if self.login.has_session(&parts.headers, self.clock.now()) {
             return Reply::redirect(&parts.method, &return_to.location(&self.public_url));
         }
-        let page = Page::SignIn { return_to: Some(return_to.as_str()), notice: None };
-        self.page(StatusCode::OK, page, parts)
+        self.page(StatusCode::OK, self.page_to_sign_in(return_to.as_str(), None, &exchange.offered), parts)
     }
 
     /// The sign-in page in the place of what was asked for.
-    pub(super) fn sign_in_page(&self, return_to: &ReturnTo, notice: Option<Notice>, parts: &Parts) -> Reply {
-        self.in_place(Page::SignIn { return_to: Some(return_to.as_str()), notice }, parts)
+    pub(super) fn sign_in_page(
+        &self,
+        return_to: &ReturnTo,
+        notice: Option<Notice>,
+        parts: &Parts,
+        exchange: &Exchange,
+    ) -> Reply {
+        self.in_place(self.page_to_sign_in(return_to.as_str(), notice, &exchange.offered), parts)
     }
 
     /// A page in the place of what was asked for: front proxies that ask must not take it for a yes.
@@ -204,9 +236,21 @@ impl Endpoints {
         self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
 
-    async fn callback(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    /// The provider whose callback an endpoint is.
+    fn called_back(&self, name: &str) -> Option<&Arc<Provider>> {
+        let below = name.strip_prefix("callback")?;
+        if below.is_empty() {
+            return self.login.of_callback(None);
+        }
+        self.login.of_callback(Some(below.strip_prefix('/')?))
+    }
+
+    async fn callback(&self, provider: &Provider, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let place = Place::new(&parts.headers, exchange.forwarded.as_ref().map(|forwarded| forwarded.client));
-        let outcome = self.login.callback(query, &parts.headers, &place, self.clock.now(), &*self.random).await;
+        let name = &provider.settings().name;
+        exchange.provider = Some(name.clone()).filter(|_| self.login.providers().are_several());
+        let (now, random) = (self.clock.now(), &*self.random);
+        let outcome = self.login.callback(provider, query, &parts.headers, &place, now, random).await;
         let label = match &outcome {
             Ok(Arrival::SignedIn { .. }) => "signed_in",
             Ok(Arrival::AlreadyHere { .. }) => "already_signed_in",
@@ -225,7 +269,7 @@ impl Endpoints {
             Ok(Arrival::BegunAgain { location, cookie } | Arrival::NobodyKnown { location, cookie }) => {
                 Reply::redirect(&parts.method, &location).cookies(cookie)
             }
-            Err(error) => self.rescue(Rescue::of_callback(&error, self.provider_kind), &error, parts, exchange),
+            Err(error) => self.rescue(Rescue::of_callback(&error, self.kind_of(name)), &error, parts, exchange),
         }
     }
 
@@ -290,18 +334,25 @@ impl Endpoints {
             Err(reason) => return self.deny(Denial::NotSignedIn(reason), parts, exchange),
         };
         exchange.session = Some(session.id());
-        Reply::json(StatusCode::OK, &userinfo(&session)).cookies(cookies)
+        Reply::json(StatusCode::OK, &userinfo(&session, self.login.providers().are_several())).cookies(cookies)
     }
 
     /// Whether sign-ins can be had: the provider's metadata is there, and the store answers.
     pub(super) fn ready(&self) -> Reply {
-        if !self.login.provider().is_ready() {
+        if !self.login.providers().any_is_ready() {
             plain(StatusCode::SERVICE_UNAVAILABLE, "the provider has not been reached yet")
         } else if self.sessions.store_is_silent() {
             plain(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer")
         } else {
             plain(StatusCode::OK, "OK")
         }
+    }
+
+    /// The public halves of our signing keys.
+    fn jwks(&self) -> Reply {
+        let keys = published(&self.signing, self.clock.now()).to_string();
+        Reply::new(StatusCode::OK, keys)
+            .fixed_headers([("content-type", "application/jwk-set+json"), ("cache-control", JWKS_LASTS)])
     }
 
     /// Answers what the gate denies.
@@ -312,7 +363,7 @@ impl Endpoints {
                 exchange.because(denial);
                 // The page that the form was on; not the address that it was sent to.
                 let return_to = self.login.page_of_form(&parts.headers);
-                self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts)
+                self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), Some(Notice::FormNotSent), parts, exchange)
             }
             (Denial::NotSignedIn(reason) | Denial::NeitherSessionNorBearer(reason), None)
                 if self.sessions.shows_token(&parts.headers) =>
@@ -350,7 +401,15 @@ impl Endpoints {
         exchange.because(denial);
         let target = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
         let return_to = target.and_then(|target| ReturnTo::parse(target.as_str(), &self.public_url, &self.prefix).ok());
-        self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), None, parts)
+        self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), None, parts, exchange)
+    }
+
+    /// Answers a request that lost the right to its route before its answer began.
+    pub(super) fn no_longer(&self, lost: &Lost, parts: &Parts, exchange: &mut Exchange) -> Reply {
+        match lost.denial {
+            Denial::NotAdmitted(..) => self.keep_out(Some(&lost.explanation()), parts, exchange),
+            denial => self.deny(denial, parts, exchange),
+        }
     }
 
     /// Says what to do: RFC 9110 §11.6.1 wants a challenge with every 401. The scheme is our own,
@@ -426,7 +485,7 @@ impl Endpoints {
     }
 
     /// Notes an error for the log, under an id that the answer has too.
-    fn note_error(&self, level: Level, error: &dyn std::fmt::Display, exchange: &mut Exchange) -> String {
+    pub(super) fn note_error(&self, level: Level, error: &dyn std::fmt::Display, exchange: &mut Exchange) -> String {
         // Enough to find a line; made even where randomness fails, for the line is found by time then.
         let id = random::bytes::<8>(&*self.random).map_or(0, u64::from_be_bytes);
         let id = format!("{id:016x}");
@@ -489,11 +548,17 @@ pub(super) fn method_not_allowed(allow: &'static str, exchange: &mut Exchange) -
     Reply::new(StatusCode::METHOD_NOT_ALLOWED, "").fixed_headers([("allow", allow), ("cache-control", "no-store")])
 }
 
-/// Under the names that oauth2-proxy gives them.
-fn userinfo(session: &Session<'_>) -> serde_json::Value {
+/// Under the names that oauth2-proxy gives them. Of several providers each may have a person of this
+/// subject.
+fn userinfo(session: &Session<'_>, of_several: bool) -> serde_json::Value {
     let claims = session.claims();
     let mut info = serde_json::Map::new();
-    info.insert("user".to_owned(), session.subject().into());
+    if of_several {
+        info.insert("user".to_owned(), format!("{}:{}", session.provider(), session.subject()).into());
+        info.insert("provider".to_owned(), session.provider().into());
+    } else {
+        info.insert("user".to_owned(), session.subject().into());
+    }
     let texts = [("email", "email"), ("preferredUsername", "preferred_username")];
     info.extend(texts.into_iter().filter_map(|(name, claim)| Some((name.to_owned(), claims.text(claim)?.into()))));
     let groups = Some(claims.groups()).filter(|groups| !groups.is_empty());

@@ -1,6 +1,7 @@
 //! One request and its answer: what is learnt on the way, and the one log line at the end.
 
 use super::metrics::Metrics;
+use super::proxy::Proxy;
 use crate::bearer::NotVerified;
 use crate::clock::Timestamp;
 use crate::credentials::Provided;
@@ -28,10 +29,16 @@ pub(super) struct Exchange {
     pub(super) began: Instant,
     /// `forward`, `sign_in`, `deny`, `bad_request`, or the endpoint of ours that answered.
     pub(super) decision: &'static str,
+    /// What it began with, which sees it to its end.
+    pub(super) proxy: Option<Arc<Proxy>>,
     /// Which site it is for, by index and name, where there are several.
     pub(super) site: Option<(usize, Arc<str>)>,
     pub(super) route: Option<usize>,
     pub(super) session: Option<SessionId>,
+    /// The provider that a sign-in goes to or comes from, by name, where there are several.
+    pub(super) provider: Option<String>,
+    /// The providers of the route that somebody is on the way to; all where it names none.
+    pub(super) offered: Arc<[String]>,
     pub(super) identity: IdentityHeaders,
     /// What the log calls whoever shows its bearer token: the rule, and the name of a service key.
     pub(super) bearer: Option<String>,
@@ -68,6 +75,8 @@ pub(super) struct Exchange {
     pub(super) failed_connects: usize,
     /// Why it was refused or failed.
     pub(super) reason: Option<Cow<'static, str>>,
+    /// What decided, for a client who is to be told.
+    pub(super) decided: Option<HeaderValue>,
     /// On the page and in the log line.
     pub(super) error_id: Option<String>,
     pub(super) level: Level,
@@ -91,9 +100,12 @@ impl Exchange {
         Self {
             began,
             decision: "unread",
+            proxy: None,
             site: None,
             route: None,
             session: None,
+            provider: None,
+            offered: Arc::default(),
             identity: IdentityHeaders::default(),
             bearer: None,
             certificate: None,
@@ -113,6 +125,7 @@ impl Exchange {
             turn: None,
             failed_connects: 0,
             reason: None,
+            decided: None,
             error_id: None,
             level: Level::INFO,
             logged: false,
@@ -187,6 +200,7 @@ impl Exchange {
                     route = line.route,
                     upstream = line.upstream,
                     session = self.session.map(|id| id.short()),
+                    provider = self.provider.as_deref(),
                     bearer = self.bearer.as_deref(),
                     certificate = self.certificate.as_deref(),
                     client = self.forwarded.as_ref().map(|forwarded| tracing::field::display(forwarded.client)),

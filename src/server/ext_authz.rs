@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::settings::NotSignedIn;
-use super::sites::Sites;
+use super::sites::Front;
 use crate::gate::constraints::Constraints;
 use crate::web::cookies::{self, ForApp};
 use crate::web::original::OriginalRequest;
@@ -68,23 +68,19 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The service that Envoy calls.
 #[derive(Clone)]
-pub(super) enum ExtAuthz {
-    /// For the one site that there is.
-    One(OfSite),
-    /// For the one whose host is asked about.
-    Several(Sites),
+pub(super) struct ExtAuthz {
+    front: Front,
 }
 
 /// A site, as Envoy asks it.
-#[derive(Clone)]
-pub(super) struct OfSite {
-    proxy: Proxy,
+struct OfSite {
+    proxy: Arc<Proxy>,
 }
 
 impl ExtAuthz {
-    /// Answers as `proxy`, which has to be the one for front proxies alone.
-    pub(super) fn new(proxy: Proxy) -> Self {
-        Self::One(OfSite { proxy })
+    /// Answers as `front` would, which has to be one for front proxies alone.
+    pub(super) fn new(front: Front) -> Self {
+        Self { front }
     }
 
     /// Answers until told to stop; then until the last connection is closed.
@@ -123,26 +119,16 @@ impl ExtAuthz {
         }
     }
 
-    fn metrics(&self) -> &Arc<Metrics> {
-        match self {
-            Self::One(site) => &site.proxy.metrics,
-            Self::Several(sites) => sites.metrics(),
-        }
-    }
-
     /// Answers one question, with its line in the log.
     async fn check(&self, call: &Call, question: &CheckRequest) -> CheckResponse {
-        let mut exchange = Exchange::new(Arc::clone(self.metrics()));
+        let mut exchange = Exchange::new(Arc::clone(self.front.metrics()));
         exchange.decision = "auth";
-        let sites = match self {
-            Self::One(site) => return site.check(call, question, &mut exchange).await,
-            Self::Several(sites) => sites,
-        };
-        if let Some(proxy) = sites.at(question.host(), &mut exchange) {
-            return OfSite { proxy: proxy.clone() }.check(call, question, &mut exchange).await;
+        let proxy = self.front.sites().at(question.host(), &mut exchange).cloned();
+        if let Some(proxy) = proxy {
+            return OfSite { proxy }.check(call, question, &mut exchange).await;
         }
-        let (status, response) = refused(sites.misdirected(question.host(), &mut exchange));
-        log(call, status, "", self.metrics(), &mut exchange);
+        let (status, response) = refused(self.front.sites().misdirected(question.host(), &mut exchange));
+        log(call, status, "", self.front.metrics(), &mut exchange);
         response
     }
 }
@@ -209,7 +195,7 @@ impl OfSite {
         let Granted { identity, credential, cookies, takes_token_away, .. } = granted;
         let ours = self.proxy.gate.headers();
         // What is told to front proxies of oauth2-proxy's contract is nothing for the app.
-        let for_app = |name: &HeaderName| name != GAP_AUTH || ours.all().iter().any(|(known, _)| known == name);
+        let for_app = |name: &HeaderName| name != GAP_AUTH || ours.names().any(|known| known == name);
         let mut set: Vec<(HeaderName, String)> = Vec::new();
         for (name, value) in identity.iter().filter(|(name, _)| for_app(name)).chain(&credential) {
             set.push((name.clone(), text(value)?));
@@ -348,10 +334,10 @@ impl Service<http::Request<Body>> for ExtAuthz {
             };
             // What is no question did not come as far as `check`.
             if let Some(status) = response.extensions().get::<tonic::Status>() {
-                let mut exchange = Exchange::new(Arc::clone(this.metrics()));
+                let mut exchange = Exchange::new(Arc::clone(this.front.metrics()));
                 (exchange.decision, exchange.level) = ("bad_request", Level::WARN);
                 exchange.because(format_args!("no question of ext_authz: {:?}", status.code()));
-                log(&call, 0, "", this.metrics(), &mut exchange);
+                log(&call, 0, "", this.front.metrics(), &mut exchange);
             }
             Ok(response)
         })

@@ -9,27 +9,36 @@ use crate::session::NoSession;
 use crate::web::chunks::{self, Chunks};
 use crate::web::frames::{self, Frames};
 
-/// Whoever was cut off because of the session has to sign in again: "policy violation" is the
+/// Whoever was cut off because of the session has to sign in again, and whoever lost the right is not
+/// to come back: "policy violation" is the
 /// registered status for that (RFC 6455 §7.4.1). The private ones, such as 4401, mean what the
 /// app's own protocol says they mean, and it is not ours.
 const POLICY_VIOLATION: u16 = 1008;
 /// Whoever was cut off because of age may connect again at once: the server "goes away".
 const GOING_AWAY: u16 = 1001;
 
+/// What is said to whoever lost the right to the route.
+const NO_LONGER: &str = "no longer admitted";
+
 /// The Close frame that says why.
-pub(super) fn close_frame(cut: Cut, to_app: bool) -> Vec<u8> {
-    let code = if cut == Cut::MaxAge { GOING_AWAY } else { POLICY_VIOLATION };
-    frames::close(code, &cut.to_string(), to_app)
+pub(super) fn close_frame(cut: &Cut, to_app: bool) -> Vec<u8> {
+    match cut {
+        Cut::Over(reason) => frames::close(POLICY_VIOLATION, &reason.to_string(), to_app),
+        Cut::MaxAge => frames::close(GOING_AWAY, &cut.to_string(), to_app),
+        // By which rule is for the log; whoever tries again is told what a request is told.
+        Cut::Lost(_) => frames::close(POLICY_VIOLATION, NO_LONGER, to_app),
+    }
 }
 
 impl Cut {
     /// The label of the metric.
-    pub(super) const fn label(self) -> &'static str {
+    pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::Over(NoSession::Idle) => "idle",
             Self::Over(NoSession::Expired) => "expired",
             Self::Over(_) => "ended",
             Self::MaxAge => "max_age",
+            Self::Lost(_) => "not_admitted",
         }
     }
 }
@@ -72,7 +81,7 @@ impl Written {
     }
 
     /// What may be put behind what was written; often nothing.
-    pub(super) fn farewell(&self, cut: Cut) -> Vec<u8> {
+    pub(super) fn farewell(&self, cut: &Cut) -> Vec<u8> {
         match self {
             Self::Frames(frames) if frames.at_boundary() => close_frame(cut, false),
             Self::Chunks(chunks) if chunks.at_boundary() => chunks::LAST.to_vec(),
@@ -122,7 +131,7 @@ mod tests {
             .map(|size| {
                 let mut so_far = Written::expecting(answer);
                 written.chunks(size).for_each(|piece| so_far.follow(piece));
-                so_far.farewell(Cut::Over(NoSession::Ended))
+                so_far.farewell(&Cut::Over(NoSession::Ended))
             })
             .collect();
         assert!(farewells.windows(2).all(|two| two[0] == two[1]), "{farewells:?}");
@@ -131,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_farewell_is_said_only_where_it_is_understood() {
-        let close = close_frame(Cut::Over(NoSession::Ended), false);
+        let close = close_frame(&Cut::Over(NoSession::Ended), false);
         assert_eq!(close[2..], [&1008_u16.to_be_bytes()[..], b"the session was ended"].concat());
         let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
         let nothing: &[u8] = b"";
@@ -157,6 +166,6 @@ mod tests {
 
     #[test]
     fn who_may_come_back_at_once_is_told_another_status() {
-        assert_eq!(close_frame(Cut::MaxAge, false)[2..4], GOING_AWAY.to_be_bytes());
+        assert_eq!(close_frame(&Cut::MaxAge, false)[2..4], GOING_AWAY.to_be_bytes());
     }
 }

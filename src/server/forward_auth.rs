@@ -182,12 +182,16 @@ impl Proxy {
         }
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
-            Verdict::SignIn { return_to, reason } => {
+            Verdict::SignIn { return_to, reason, providers } => {
                 exchange.because(reason);
+                exchange.offered = providers;
                 match not_signed_in {
                     NotSignedIn::SignIn => self.endpoints.enter(return_to, parts, exchange).await,
-                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts),
+                    NotSignedIn::Status => self.endpoints.sign_in_page(&return_to, None, parts, exchange),
                 }
+            }
+            Verdict::OtherProvider { index, return_to } => {
+                refusal(self.other_provider(index, &return_to, parts, exchange))
             }
             Verdict::Deny(denial) => refusal(self.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
@@ -225,8 +229,10 @@ impl Proxy {
         let may_last = match &question.about {
             About::Session(_) => false,
             About::Request { request, .. } => {
-                // What is kept is kept for whoever brings the same cookie, from wherever.
+                // What is kept is kept for whoever brings the same cookie, from wherever; and an
+                // assertion is for this request, and ends soon.
                 !forward.route.rules.look_at_the_address()
+                    && forward.route.assertion.is_none()
                     && !changes_something(&request.parts().method, &parts.headers)
                     && !is_handshake(&parts.headers)
             }
@@ -270,8 +276,7 @@ impl Proxy {
     /// The identity headers that an app knows and that this answer has not: the client's own must
     /// not take their place.
     pub(super) fn not_set<'a>(&'a self, identity: &'a IdentityHeaders) -> impl Iterator<Item = &'a HeaderName> {
-        let names = self.gate.headers().all().iter().map(|(name, _)| name);
-        names.filter(|name| !identity.iter().any(|(set, _)| set == *name))
+        self.gate.headers().names().filter(|name| !identity.iter().any(|(set, _)| set == *name))
     }
 
     /// Answers what is no question: with a status that every front proxy refuses by.

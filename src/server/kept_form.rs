@@ -102,7 +102,22 @@ impl Endpoints {
     /// The sign-in page that leads to the page of a form.
     fn sign_in_for_form(&self, id: FormId, parts: &Parts) -> Reply {
         let return_to = ReturnTo::form_page(&self.prefix, id);
-        let page = Page::SignInForForm { return_to: return_to.as_str(), form: &id.to_string() };
+        let (return_to, form) = (return_to.as_str(), id.to_string());
+        // It is the form of somebody who signed in with this one.
+        let of_form = self.sessions.provider_shown(&parts.headers, self.clock.now());
+        let offered: Vec<String> = of_form.into_iter().collect();
+        let page = if self.login.providers().are_several() {
+            Page::ChooseProvider {
+                return_to,
+                offered: &offered,
+                notice: None,
+                form: Some(&form),
+                unfit: None,
+                goes_on: false,
+            }
+        } else {
+            Page::SignInForForm { return_to, form: &form }
+        };
         self.page(StatusCode::UNAUTHORIZED, page, parts).header(WWW_AUTHENTICATE, self.challenge())
     }
 

@@ -1,4 +1,4 @@
-//! One client's connection: whose request is on it, and how it is cut.
+//! One client's connection: whose request is on it, what was asked for, and how it is cut.
 //!
 //! A [`Line`] is shared by the connection itself (Pingora reads and writes through [`Cuttable`]),
 //! by the proxy's phases, which say what is on it, and by `server/live`, which cuts it. Pingora
@@ -7,10 +7,15 @@
 //! there is one request on a connection at a time.
 
 use super::farewell::{Written, close_frame};
+use crate::bearer::Caller;
 use crate::clock::Timestamp;
+use crate::gate::rules::{Explanation, Who};
+use crate::gate::{Denial, Gate, headers_for_routes};
 use crate::session::{Held, NoSession};
 use crate::web::frames::Frames;
+use crate::web::hygiene::{Ambiguous, CleanRequest};
 use async_trait::async_trait;
+use http::request::Parts;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
@@ -20,6 +25,7 @@ use pingora::protocols::{
 };
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,8 +49,8 @@ pub(super) enum Answer {
     EventStream = 2,
 }
 
-/// Why a connection is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a connection is cut. The text is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Cut {
     /// Its session is over.
     #[error("{0}")]
@@ -52,6 +58,122 @@ pub(super) enum Cut {
     /// `websocket_max_age`
     #[error("the connection reached its maximum age")]
     MaxAge,
+    /// Whoever is on it would not be let in any more.
+    #[error("no longer admitted: {}", .0.cause)]
+    Lost(Arc<Lost>),
+}
+
+/// A right that was lost, in words of its own: the rules that say so may be gone when they are read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) denial: Denial,
+    /// For the log: which rule, or why else.
+    pub(super) cause: String,
+    rule: String,
+    who: Vec<Who>,
+}
+
+impl Lost {
+    /// What `gate` refuses.
+    pub(super) fn new(denial: Denial, gate: &Gate) -> Self {
+        let why = match denial {
+            Denial::NotAdmitted(index, refusal) => gate.explain(index, refusal),
+            _ => None,
+        };
+        match why {
+            Some(Explanation { rule, who, cause }) => {
+                Self { denial, cause, rule: rule.to_owned(), who: who.into_iter().cloned().collect() }
+            }
+            None => Self { denial, cause: denial.to_string(), rule: String::new(), who: Vec::new() },
+        }
+    }
+
+    /// For those whose answer had not begun.
+    pub(super) fn explanation(&self) -> Explanation<'_> {
+        Explanation { rule: &self.rule, who: self.who.iter().collect(), cause: self.cause.clone() }
+    }
+}
+
+/// Whose request is on a connection, and by what it was let through.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) whose: Whose,
+    /// From where, as far as it can be known.
+    pub(super) client: Option<IpAddr>,
+    /// For which site.
+    pub(super) site: usize,
+    /// By which turn of the configuration, and by which route of that.
+    pub(super) turn: u64,
+    pub(super) route: usize,
+}
+
+impl Guest {
+    /// What is held of the session, where there is one.
+    pub(super) fn held(&self) -> Option<&Held> {
+        match &self.whose {
+            Whose::Person(held) => Some(held),
+            Whose::Nobody | Whose::Caller(_) => None,
+        }
+    }
+}
+
+/// Whose a request is.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// Anybody's, on a public route.
+    Nobody,
+    Person(Held),
+    /// Of whoever showed a bearer token or a certificate.
+    Caller(Arc<Caller>),
+}
+
+/// What was asked for, as far as it says which route that is. Each request is written over the one before
+/// it on its connection: what it takes is allocated once for all of them.
+#[derive(Debug)]
+pub(super) struct Asked {
+    parts: Parts,
+    target: String,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { parts: http::Request::new(()).into_parts().0, target: String::new() }
+    }
+}
+
+impl Asked {
+    fn note(&mut self, request: &CleanRequest<'_>) {
+        self.parts.method.clone_from(&request.parts().method);
+        self.parts.headers.clear();
+        for (name, value) in headers_for_routes(&request.parts().headers) {
+            self.parts.headers.append(name.clone(), value.clone());
+        }
+        self.target.clear();
+        self.target.push_str(request.target());
+    }
+
+    /// The request again.
+    pub(super) fn request(&self) -> Result<CleanRequest<'_>, Ambiguous> {
+        CleanRequest::inspect(&self.parts, self.target.as_bytes(), b"")
+    }
+
+    /// A connection at rest need not hold an address that was very long.
+    fn rest(&mut self) {
+        if self.target.capacity() > KEPT_TARGET_LEN {
+            self.target = String::new();
+        }
+    }
+}
+
+/// What is on a connection when it is looked at.
+pub(super) struct Seen<'a> {
+    pub(super) guest: Option<&'a mut Guest>,
+    pub(super) asked: &'a Asked,
+    pub(super) answer: Answer,
+    /// When the connection is old enough.
+    pub(super) until: Option<Timestamp>,
+    /// Whether the client has sent data on its WebSocket since the last time.
+    pub(super) spoke: bool,
 }
 
 /// What is known of a connection.
@@ -66,14 +188,18 @@ pub(super) struct Line {
 
 #[derive(Debug)]
 struct State {
-    /// Whose request is on it, and of which site.
-    person: Option<(Held, usize)>,
+    /// Whose request is on it.
+    guest: Option<Guest>,
+    asked: Asked,
     /// When the connection is old enough.
     until: Option<Timestamp>,
     cut: Option<Cut>,
     /// Wakes the connection, once.
     wake: Option<oneshot::Sender<()>>,
 }
+
+/// The longest target that a connection at rest keeps the room for, in bytes.
+const KEPT_TARGET_LEN: usize = 1024;
 
 const CUT: u8 = 0x80;
 /// Beside [`CUT`].
@@ -83,7 +209,8 @@ impl Line {
     /// A connection that has just come, and what wakes it when it is cut.
     pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (wake, woken) = oneshot::channel();
-        let state = Mutex::new(State { person: None, until: None, cut: None, wake: Some(wake) });
+        let state =
+            Mutex::new(State { guest: None, asked: Asked::default(), until: None, cut: None, wake: Some(wake) });
         (Arc::new(Self { glance: AtomicU8::new(0), spoke: AtomicBool::new(false), state }), woken)
     }
 
@@ -93,9 +220,11 @@ impl Line {
         stream.as_ref().as_any().downcast_ref::<Cuttable>().map(|cuttable| &*cuttable.line)
     }
 
-    /// From now on this person's request is on it, which is for this site.
-    pub(super) fn serve(&self, person: Held, site: usize) {
-        self.state().person = Some((person, site));
+    /// From now on this request is on it.
+    pub(super) fn serve(&self, guest: Guest, request: &CleanRequest<'_>) {
+        let mut state = self.state();
+        state.guest = Some(guest);
+        state.asked.note(request);
     }
 
     /// From now on this kind of answer is, until this moment at most.
@@ -110,27 +239,26 @@ impl Line {
     /// sign-out itself. Says why it was cut before, if it was: then it stays so.
     pub(super) fn rest(&self) -> Option<Cut> {
         let mut state = self.state();
-        state.person = None;
+        state.guest = None;
+        state.asked.rest();
         state.until = None;
         if state.cut.is_none() {
             self.glance.store(0, Ordering::Release);
         }
-        state.cut
+        state.cut.clone()
     }
 
-    /// Cuts it if `verdict` says so of the person on it, the answer, the moment when it is old
-    /// enough, and whether the client has sent data since the last time.
-    pub(super) fn examine(
-        &self,
-        verdict: impl FnOnce(Option<&(Held, usize)>, Answer, Option<Timestamp>, bool) -> Option<Cut>,
-    ) -> Option<Cut> {
+    /// Cuts it if `verdict` says so of what is on it.
+    pub(super) fn examine(&self, verdict: impl FnOnce(Seen<'_>) -> Option<Cut>) -> Option<Cut> {
         let mut state = self.state();
-        if state.cut.is_some() || (state.person.is_none() && state.until.is_none()) {
+        if state.cut.is_some() || (state.guest.is_none() && state.until.is_none()) {
             return None;
         }
         let spoke = self.spoke.swap(false, Ordering::Relaxed);
-        let cut = verdict(state.person.as_ref(), self.glance().0, state.until, spoke)?;
-        state.cut = Some(cut);
+        let State { guest, asked, until, .. } = &mut *state;
+        let seen = Seen { guest: guest.as_mut(), asked, answer: self.glance().0, until: *until, spoke };
+        let cut = verdict(seen)?;
+        state.cut = Some(cut.clone());
         self.glance.fetch_or(CUT, Ordering::Release);
         if let Some(wake) = state.wake.take() {
             // Whoever does not listen any more has ended already.
@@ -146,7 +274,7 @@ impl Line {
         if state.cut.is_some() {
             self.glance.fetch_or(ANSWERED, Ordering::Release);
         }
-        state.cut
+        state.cut.clone()
     }
 
     /// The answer, and whether it is cut.
@@ -207,8 +335,8 @@ impl Cuttable {
     fn read_the_end(&mut self, answer: Answer, buffer: &mut ReadBuf<'_>) {
         let (received, line) = (&self.received, &self.line);
         let rest = self.to_app.get_or_insert_with(|| {
-            let cut = line.state().cut.filter(|_| answer == Answer::WebSocket && received.at_boundary());
-            cut.map_or_else(Vec::new, |cut| close_frame(cut, true)).into()
+            let cut = line.state().cut.clone().filter(|_| answer == Answer::WebSocket && received.at_boundary());
+            cut.map_or_else(Vec::new, |cut| close_frame(&cut, true)).into()
         });
         let now = rest.len().min(buffer.remaining());
         rest.drain(..now).for_each(|byte| buffer.put_slice(&[byte]));
@@ -293,7 +421,7 @@ impl AsyncWrite for Cuttable {
             return Pin::new(&mut this.inner).poll_shutdown(context);
         }
         let leave = this.leave.get_or_insert_with(|| {
-            let farewell = this.line.state().cut.map(|cut| this.written.farewell(cut));
+            let farewell = this.line.state().cut.as_ref().map(|cut| this.written.farewell(cut));
             Leave {
                 farewell: farewell.unwrap_or_default().into(),
                 is_closed: false,

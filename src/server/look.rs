@@ -7,7 +7,7 @@
 use super::client_certificates::certificate_of;
 use super::exchange::Exchange;
 use super::forward_auth::AUTH;
-use super::line::Line;
+use super::line::{Guest, Line, Whose};
 use super::playground_endpoints::PlaygroundEndpoint;
 use super::proxy::Proxy;
 use super::reply::Reply;
@@ -21,9 +21,10 @@ use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
 use crate::web::original::FrontProxy;
+use crate::web::own_paths::endpoint_at;
 use crate::web::return_to::ReturnTo;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
@@ -71,24 +72,17 @@ impl Proxy {
             exchange.decision = "deny";
             return Step::Reply(self.endpoints.deny(Denial::NoRoute, parts, exchange));
         }
-        if request.path().any(|reading| prefix.holds(reading)) {
-            // Only the plain spelling names an endpoint; any other is ours too, and nothing.
-            let name = if request.path().others().is_empty() { prefix.below(request.path().literal()) } else { None };
-            return Step::Endpoint { name: name.unwrap_or_default().to_owned(), query: request.query().to_owned() };
+        if let Some(name) = endpoint_at(request.path(), prefix, &self.aliases) {
+            if name == AUTH && !request.path().any(|reading| prefix.holds(reading)) {
+                return Step::ForwardAuth { below: format!("?{}", request.query()) };
+            }
+            return Step::Endpoint { name: name.to_owned(), query: request.query().to_owned() };
         }
-        if request.path().others().is_empty() {
-            let (path, query) = (request.path().literal(), request.query());
-            if let Some((_, name)) = self.aliases.iter().find(|(alias, _)| alias == path) {
-                if *name == AUTH {
-                    return Step::ForwardAuth { below: format!("?{query}") };
-                }
-                return Step::Endpoint { name: (*name).to_owned(), query: query.to_owned() };
-            }
-            if self.playground.settings.endpoints.is_some()
-                && let Some(endpoint) = PlaygroundEndpoint::at(path, &parts.method)
-            {
-                return Step::Playground { endpoint, query: query.to_owned() };
-            }
+        if request.path().others().is_empty()
+            && self.playground.settings.endpoints.is_some()
+            && let Some(endpoint) = PlaygroundEndpoint::at(request.path().literal(), &parts.method)
+        {
+            return Step::Playground { endpoint, query: request.query().to_owned() };
         }
         let certificate = certificate_of(session);
         self.judge(&request, certificate, Line::of(session.as_downstream()), exchange).await
@@ -134,13 +128,19 @@ impl Proxy {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
             verdict = self.gate.judge_again(request, session, at, random);
         }
+        let mut caller = holder.map(Arc::new);
         if let Verdict::Verify { token, rules } = verdict {
-            let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.judge_bearer(request, caller.as_deref().map_err(|fault| *fault), at);
+            let verified = self.verified(&token, rules, exchange, now).await;
+            verdict = self.gate.judge_bearer(request, verified.as_deref().map_err(|fault| *fault), at);
+            caller = verified.ok();
+        }
+        if self.tells(exchange) {
+            let said = format!("{}; {}", verdict.word(), self.gate.in_short(request, caller.as_deref(), at));
+            exchange.decided = HeaderValue::from_bytes(said.as_bytes()).ok();
         }
         match verdict {
             Verdict::Forward(forward) => {
-                let step = self.to_app(forward, request, line, exchange, now).await;
+                let step = self.to_app(forward, request, (line, caller), exchange, now).await;
                 // What does not go on to its app, for want of a credential say, has not arrived.
                 let opened = exchange.opened.clone();
                 if matches!(step, Step::Forward)
@@ -151,13 +151,18 @@ impl Proxy {
                 }
                 step
             }
-            Verdict::SignIn { return_to, reason } => {
+            Verdict::SignIn { return_to, reason, providers } => {
                 exchange.because(reason);
+                exchange.offered = providers;
                 if let Some(reply) = self.close_at_provider(request.parts(), exchange, now).await {
                     return Step::Reply(reply);
                 }
                 exchange.decision = "sign_in";
                 Step::SignIn(return_to)
+            }
+            Verdict::OtherProvider { index, return_to } => {
+                exchange.decision = "deny";
+                Step::Reply(self.other_provider(index, &return_to, request.parts(), exchange))
             }
             Verdict::Unavailable(reason) => {
                 exchange.decision = "unavailable";
@@ -183,6 +188,13 @@ impl Proxy {
         }
     }
 
+    /// Whether its client is told what decided.
+    fn tells(&self, exchange: &Exchange) -> bool {
+        let client = || exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+        !self.told_in_short.is_empty()
+            && client().is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
+    }
+
     /// Who has the certificate of the connection, where that says something on the request's route.
     fn holder(
         &self,
@@ -205,8 +217,25 @@ impl Proxy {
                 let explanation = self.gate.explain(index, refusal);
                 self.endpoints.keep_out(explanation.as_ref(), parts, exchange)
             }
+            Denial::OtherProvider(index) => {
+                let page = self.endpoints.login.page_of_form(&parts.headers);
+                self.other_provider(index, &page.unwrap_or_else(ReturnTo::root), parts, exchange)
+            }
             denial => self.endpoints.deny(denial, parts, exchange),
         }
+    }
+
+    /// Answers whoever has signed in with another provider than those whose people a route takes.
+    pub(super) fn other_provider(
+        &self,
+        index: usize,
+        return_to: &ReturnTo,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        exchange.route = Some(index);
+        let wanted = self.gate.route(index).map(|route| Arc::clone(&route.providers)).unwrap_or_default();
+        self.endpoints.other_provider(&wanted, return_to, parts, exchange)
     }
 
     /// Makes a request ready for its app.
@@ -214,7 +243,7 @@ impl Proxy {
         &self,
         forward: Forward<'_>,
         request: &CleanRequest<'_>,
-        line: Option<&Line>,
+        (line, caller): (Option<&Line>, Option<Arc<Caller>>),
         exchange: &mut Exchange,
         now: Timestamp,
     ) -> Step {
@@ -244,8 +273,15 @@ impl Proxy {
         }
         exchange.opened = forward.opened.map(Arc::new);
         let held = exchange.opened.clone().and_then(|opened| self.sessions.held(opened, now));
-        if let (Some(line), Some(held)) = (line, held) {
-            line.serve(held, self.site);
+        // What asks may ask, and what it asks about is judged when it comes.
+        if let (Some(line), false) = (line, forward.is_preflight) {
+            let whose = match (held, caller) {
+                (Some(held), _) => Whose::Person(held),
+                (None, Some(caller)) => Whose::Caller(caller),
+                (None, None) => Whose::Nobody,
+            };
+            let client = exchange.circumstances(now).client;
+            line.serve(Guest { whose, client, site: self.site, turn: self.turn, route: forward.index }, request);
         }
         // Between the decision and this line: too early for the connection to hear of it.
         if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {

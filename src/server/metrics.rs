@@ -2,7 +2,8 @@
 //!
 //! One registry an instance, never the global one: two instances run in one test process.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use crate::clock::Timestamp;
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -17,10 +18,14 @@ pub struct Metrics {
     pub(super) upstream_errors: IntCounterVec,
     pub(super) credential_failures: IntCounterVec,
     pub(super) cut_connections: IntCounterVec,
+    config_reloads: IntCounterVec,
+    config_reload_failing: IntGauge,
+    config_reload_success: IntGauge,
     pub(super) in_flight: IntGauge,
     pub(super) revocations: IntGauge,
     pub(super) store_silent: IntGauge,
     pub(super) keys_to_delete: IntGauge,
+    pub(super) provider_ready: IntGaugeVec,
 }
 
 impl Metrics {
@@ -56,6 +61,21 @@ impl Metrics {
         )?;
         let cut_connections =
             counter("vestibule_cut_connections_total", "Connections cut before their end by reason", &["reason"])?;
+        let config_reloads =
+            counter("vestibule_config_reloads_total", "Reloads of the configuration by outcome", &["outcome"])?;
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let config_reload_failing = gauge(
+            "vestibule_config_reload_failing",
+            "1 while the configuration that was read last is not the one that runs, else 0",
+        )?;
+        let config_reload_success = gauge(
+            "vestibule_config_reload_last_success_timestamp_seconds",
+            "When the configuration that runs was read, in Unix seconds",
+        )?;
         // From a microsecond, what a decision should cost, to a millisecond, what it never should.
         let buckets = vec![1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 256e-6, 1e-3];
         let options = HistogramOpts::new("vestibule_decision_seconds", "Time to decide a request").buckets(buckets);
@@ -71,6 +91,11 @@ impl Metrics {
         let keys_to_delete =
             IntGauge::new("vestibule_keys_to_delete", "API keys of ended sessions that wait for being deleted")?;
         registry.register(Box::new(keys_to_delete.clone()))?;
+        let provider_ready = IntGaugeVec::new(
+            Opts::new("vestibule_provider_ready", "1 where a provider's metadata and keys were had, else 0"),
+            &["site", "provider"],
+        )?;
+        registry.register(Box::new(provider_ready.clone()))?;
         Ok(Self {
             registry,
             requests,
@@ -83,11 +108,28 @@ impl Metrics {
             upstream_errors,
             credential_failures,
             cut_connections,
+            config_reloads,
+            config_reload_failing,
+            config_reload_success,
             in_flight,
             revocations,
             store_silent,
             keys_to_delete,
+            provider_ready,
         })
+    }
+
+    /// Counts what came of reading the configuration anew.
+    pub fn reloaded(&self, outcome: &str) {
+        self.config_reloads.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes whether the configuration that runs is the one that was read last, at this moment.
+    pub fn configuration_is_read(&self, runs: bool, now: Timestamp) {
+        self.config_reload_failing.set(i64::from(!runs));
+        if runs {
+            self.config_reload_success.set(i64::try_from(now.as_unix()).unwrap_or(i64::MAX));
+        }
     }
 
     /// The text exposition format.

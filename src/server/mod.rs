@@ -10,6 +10,7 @@ mod client_certificates;
 mod credential;
 mod endpoints;
 mod exchange;
+pub mod explain;
 mod ext_authz;
 mod farewell;
 mod form;
@@ -31,7 +32,9 @@ mod rescue;
 mod settings;
 mod sites;
 mod token_endpoints;
+mod turn;
 mod upstream;
+mod which_provider;
 
 pub use endpoints::Endpoints;
 pub use listen::{BindError, Bound};
@@ -41,35 +44,41 @@ pub use settings::{
     Settings, Timeouts, TlsFiles, Upstream, UpstreamAddress,
 };
 
+pub use turn::{Renewed, Turn};
+
 use crate::bearer::Bearers;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::login::Login;
+use crate::oidc::Provider;
 use crate::session::{Refresher, Sessions};
 use crate::store::Store;
 use crate::web::cors::Cors;
 use crate::web::forwarded::TrustedProxies;
 use crate::web::site_hosts::SiteHosts;
-use admin::{Admin, SeenSite};
+use admin::{Admin, IsReady, SeenSite};
+use arc_swap::ArcSwap;
+use explain::Explainer;
 use ext_authz::ExtAuthz;
 use futures_util::future::join_all;
 use live::{EndsWithSession, Keeper, Live};
 use pingora::apps::ServerApp;
 use pingora::apps::http_app::HttpServer;
-use pingora::proxy::{ProxyHttp, http_proxy};
+use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use playground::Playground;
 use proxy::Proxy;
-use sites::{Site, Sites};
+use sites::{Front, Site, Sites};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use turn::Present;
 use upstream::{RESOLVE_EVERY, Upstreams};
 
 /// Between two looks at whether the last request has finished, while shutting down.
@@ -86,7 +95,9 @@ pub struct Parts {
     /// Its name, where there are several.
     pub site: Option<String>,
     /// The decision.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
+    /// What says why.
+    pub explained: Arc<explain::ExplainedSite>,
     /// Our own endpoints.
     pub endpoints: Endpoints,
     /// The sessions, as the gate has them.
@@ -96,7 +107,7 @@ pub struct Parts {
     /// What upstreams need to trust a request.
     pub credentials: Arc<Credentials>,
     /// What verifies the tokens of API clients.
-    pub bearers: Bearers,
+    pub bearers: Arc<Bearers>,
     /// What opens the playgrounds of 2025.
     pub playground: PlaygroundSettings,
     /// The state kept between requests.
@@ -135,8 +146,15 @@ impl Listeners {
 }
 
 /// Serves until `shutdown` completes; then takes no more connections, lets requests finish for
-/// the configured time, and returns. `others` are the further sites.
-pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
+/// the configured time, and returns. `others` are the further sites; every one of `turns` is in force from
+/// when it comes.
+pub async fn run(
+    parts: Parts,
+    others: Vec<Parts>,
+    listeners: Listeners,
+    turns: mpsc::Receiver<Turn>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let settings = parts.settings.clone();
     let (metrics, clock) = (Arc::clone(&parts.endpoints.metrics), parts.endpoints.clock.clone());
     let random = Arc::clone(&parts.endpoints.random);
@@ -144,7 +162,10 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
     let pages = parts.endpoints.pages.at("");
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
-    let (front, seen, work) = assemble(parts, others, &settings).await;
+    let explained = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
+    let explainer = Arc::new(ArcSwap::from_pointee(Explainer::new(explained, Arc::clone(&random))));
+    let (sites, seen, work) = assemble(parts, others, &settings).await;
+    let present = Arc::new(Present::new(sites, Arc::clone(&explainer)));
     let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
@@ -153,40 +174,38 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
         pages,
         clock: clock.clone(),
         listing: tokio::sync::Mutex::default(),
+        explainer,
     };
 
     tracing::info!(proxy = listeners.proxy.describe(), admin = listeners.admin.describe(), "listening");
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     let live = Arc::new(Live::default());
-    let keeper =
-        Keeper { live: Arc::clone(&live), sessions, clock: clock.clone(), random, metrics: Arc::clone(&metrics) };
+    let keeper = Keeper {
+        live: Arc::clone(&live),
+        sessions,
+        gates: Arc::clone(&present.gates),
+        clock: clock.clone(),
+        random,
+        metrics: Arc::clone(&metrics),
+    };
+    let front = |for_front_proxies| Front::new(Arc::clone(&present), for_front_proxies, Arc::clone(&metrics));
     let mut doors = Doors { configuration, live, stopped: stopped.clone(), serving: &mut serving };
     if let Some(listener) = listeners.forward_auth {
         tracing::info!(forward_auth = listener.describe(), "listening for front proxies that ask");
-        match front.answering_front_proxies_alone() {
-            Front::One(proxy) => doors.open("forward-auth", *proxy, listener),
-            Front::Several(sites) => doors.open("forward-auth", sites, listener),
-        }
+        doors.open("forward-auth", front(true), listener);
     }
     let mut grpc = JoinSet::new();
     if let Some(listener) = listeners.forward_auth_grpc {
         tracing::info!(forward_auth_grpc = listener.describe(), "listening for Envoy that asks");
-        let answers = match front.answering_front_proxies_alone() {
-            Front::One(proxy) => ExtAuthz::new(*proxy),
-            Front::Several(sites) => ExtAuthz::Several(sites),
-        };
-        grpc.spawn(answers.serve(listener, stopped.clone()));
+        grpc.spawn(ExtAuthz::new(front(true)).serve(listener, stopped.clone()));
     }
-    match front {
-        Front::One(proxy) => doors.open("proxy", *proxy, listeners.proxy),
-        Front::Several(sites) => doors.open("proxy", sites, listeners.proxy),
-    }
+    doors.open("proxy", front(false), listeners.proxy);
     let admin = Service::new("admin".to_owned(), HttpServer::new_app(admin));
     serving.spawn(serve(admin, listeners.admin, stopped));
     let background = tokio::spawn(async move {
         let work = join_all(work.iter().map(|site| site.go_on(&clock)));
-        tokio::join!(work, keeper.keep());
+        tokio::join!(work, keeper.keep(), keep_resolved(&present), present.take_turns(turns));
     });
 
     shutdown.await;
@@ -210,48 +229,50 @@ pub async fn run(parts: Parts, others: Vec<Parts>, listeners: Listeners, shutdow
     background.abort();
 }
 
-/// What answers: the one site that there is, with nothing before it, or several.
-enum Front {
-    One(Box<Proxy>),
-    Several(Sites),
-}
-
-impl Front {
-    fn answering_front_proxies_alone(&self) -> Self {
-        match self {
-            Self::One(proxy) => Self::One(Box::new(Proxy { answers_front_proxies_alone: true, ..Proxy::clone(proxy) })),
-            Self::Several(sites) => Self::Several(sites.answering_front_proxies_alone()),
-        }
-    }
-}
-
 /// Puts the sites together: what answers for them, what administrators see of each, and what each has
 /// to do all the time.
-async fn assemble(first: Parts, others: Vec<Parts>, settings: &Settings) -> (Front, Vec<SeenSite>, Vec<SiteWork>) {
-    let metrics = Arc::clone(&first.endpoints.metrics);
+async fn assemble(first: Parts, others: Vec<Parts>, settings: &Settings) -> (Sites, Vec<SeenSite>, Vec<SiteWork>) {
     let all: Vec<Parts> = std::iter::once(first).chain(others).collect();
-    let mut hosts = SiteHosts::default();
-    for (index, parts) in all.iter().enumerate() {
-        let routes = parts.gate.routes().filter_map(|route| route.host.as_deref());
-        hosts = hosts.with(index, &parts.endpoints.public_url, routes);
-    }
-    let hosts = Arc::new(hosts);
+    let has_names = all.iter().any(|parts| parts.site.is_some());
     let trusted = TrustedProxies::new(settings.trusted_proxies.clone());
-    let (mut sites, mut seen, mut work) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut proxies, mut seen, mut work) = (Vec::new(), Vec::new(), Vec::new());
     let each = all.into_iter().enumerate().map(|(index, parts)| site(parts, trusted.clone(), index));
-    for (mut proxy, of_admin, of_background) in join_all(each).await {
-        let name = of_admin.name.clone();
+    for (proxy, of_admin, of_background) in join_all(each).await {
+        proxies.push(proxy);
         seen.push(of_admin);
         work.push(of_background);
-        let Some(name) = name else { return (Front::One(Box::new(proxy)), seen, work) };
-        proxy.hosts = Some(Arc::clone(&hosts));
-        sites.push(Site { name: name.into(), proxy });
     }
-    (Front::Several(Sites::new(sites, hosts, trusted, metrics)), seen, work)
+    let hosts = has_names.then(|| Arc::new(hosts_of(&proxies)));
+    let named = proxies.into_iter().zip(&seen).map(|(proxy, seen)| Site {
+        name: seen.name.as_deref().map(Arc::from),
+        proxy: Arc::new(Proxy { hosts: hosts.clone(), ..proxy }),
+    });
+    let sites = named.collect();
+    (Sites::new(sites, hosts, trusted), seen, work)
+}
+
+/// At which hosts each site answers.
+fn hosts_of<'p>(proxies: impl IntoIterator<Item = &'p Proxy>) -> SiteHosts {
+    proxies.into_iter().enumerate().fold(SiteHosts::default(), |hosts, (index, proxy)| {
+        let routes = proxy.gate.routes().filter_map(|route| route.host.as_deref());
+        hosts.with(index, &proxy.endpoints.public_url, routes)
+    })
 }
 
 async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, SeenSite, SiteWork) {
-    let Parts { site, gate, endpoints, sessions, refresher, credentials, bearers, playground, store, settings } = parts;
+    let Parts {
+        site,
+        gate,
+        explained: _,
+        endpoints,
+        sessions,
+        refresher,
+        credentials,
+        bearers,
+        playground,
+        store,
+        settings,
+    } = parts;
     let (login, clock) = (Arc::clone(&endpoints.login), endpoints.clock.clone());
     let upstreams = Arc::new(Upstreams::new(settings.upstreams));
     upstreams.resolve().await;
@@ -260,38 +281,41 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
     let ready = Arc::clone(&login);
     let seen = SeenSite {
         name: site.clone(),
-        is_ready: Arc::new(move || ready.provider().is_ready()),
+        is_ready: Arc::new(move || ready.providers().any_is_ready()),
         keys_to_delete: {
             let credentials = Arc::clone(&credentials);
             Arc::new(move || credentials.keys_to_delete())
         },
         sessions: Arc::clone(&sessions),
-        provider: login.provider().settings().name.clone(),
+        providers: login
+            .providers()
+            .iter()
+            .cloned()
+            .map(|provider| -> (String, IsReady) {
+                (provider.settings().name.clone(), Arc::new(move || provider.is_ready()))
+            })
+            .collect(),
     };
-    let work = SiteWork {
-        name: site,
-        login,
-        upstreams: Arc::clone(&upstreams),
-        sessions: Arc::clone(&sessions),
-        credentials: Arc::clone(&credentials),
-    };
+    let work = SiteWork { name: site, login, sessions: Arc::clone(&sessions), credentials: Arc::clone(&credentials) };
     let metrics = Arc::clone(&endpoints.metrics);
     let proxy = Proxy {
-        gate: Arc::new(gate),
+        gate,
         endpoints: Arc::new(endpoints),
         sessions,
         refresher,
         credentials,
-        bearers: Arc::new(bearers),
+        bearers,
         playground: Arc::new(Playground { settings: playground, store }),
         upstreams,
         trusted,
         aliases: settings.aliases.into(),
+        told_in_short: settings.decision_header.into(),
         forward_auth: settings.forward_auth,
         cors: settings.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
         answers_front_proxies_alone: false,
         metrics,
         site: index,
+        turn: 0,
         hosts: None,
     };
     (proxy, seen, work)
@@ -301,7 +325,6 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
 struct SiteWork {
     name: Option<String>,
     login: Arc<Login>,
-    upstreams: Arc<Upstreams>,
     sessions: Arc<Sessions>,
     credentials: Arc<Credentials>,
 }
@@ -310,8 +333,11 @@ impl SiteWork {
     /// Never ends by itself.
     async fn go_on(&self, clock: &Clock) {
         tokio::join!(
-            keep_prepared(self.name.as_deref(), &self.login, clock),
-            keep_resolved(&self.upstreams),
+            join_all(self.login.providers().iter().map(|provider| keep_prepared(
+                self.name.as_deref(),
+                provider,
+                clock
+            ))),
             self.sessions.follow(clock),
             self.credentials.clean_up(clock),
         );
@@ -327,12 +353,8 @@ struct Doors<'a> {
 }
 
 impl Doors<'_> {
-    fn open<P>(&mut self, name: &str, proxy: P, listener: Bound)
-    where
-        P: ProxyHttp + Send + Sync + 'static,
-        P::CTX: Send + Sync,
-    {
-        let app = Arc::new(http_proxy(&self.configuration, proxy));
+    fn open(&mut self, name: &str, front: Front, listener: Bound) {
+        let app = Arc::new(http_proxy(&self.configuration, front));
         let app = EndsWithSession { app, live: Arc::clone(&self.live) };
         self.serving.spawn(serve(Service::new(name.to_owned(), app), listener, self.stopped.clone()));
     }
@@ -349,21 +371,21 @@ async fn serve<A: ServerApp + Send + Sync + 'static>(
     service.start_service(Some(descriptors), stopped, 1).await;
 }
 
-async fn keep_prepared(site: Option<&str>, login: &Login, clock: &Clock) {
+/// Each provider for itself: one that does not answer keeps no other waiting.
+async fn keep_prepared(site: Option<&str>, provider: &Provider, clock: &Clock) {
+    let settings = provider.settings();
     let mut was_ready = false;
     loop {
-        let outcome = login.provider().prepare(clock.now()).await;
+        let outcome = provider.prepare(clock.now()).await;
         match &outcome {
-            Ok(()) if !was_ready => tracing::info!(
-                site,
-                provider = login.provider().settings().name,
-                "the provider's metadata and keys are there"
-            ),
+            Ok(()) if !was_ready => {
+                tracing::info!(site, provider = settings.name, "the provider's metadata and keys are there")
+            }
             Ok(()) => {}
             Err(error) => tracing::warn!(
                 site,
-                provider = login.provider().settings().name,
-                issuer = login.provider().settings().issuer,
+                provider = settings.name,
+                issuer = settings.issuer,
                 %error,
                 "the provider cannot be asked; sessions go on, sign-ins fail until it can"
             ),
@@ -373,9 +395,9 @@ async fn keep_prepared(site: Option<&str>, login: &Login, clock: &Clock) {
     }
 }
 
-async fn keep_resolved(upstreams: &Upstreams) {
+async fn keep_resolved(present: &Present) {
     loop {
         tokio::time::sleep(RESOLVE_EVERY).await;
-        upstreams.resolve().await;
+        present.resolve().await;
     }
 }

@@ -40,9 +40,9 @@ impl Endpoints {
 
     pub(super) async fn frontchannel_logout(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match self.login.frontchannel_logout(query, &parts.headers, self.clock.now()).await {
-            Ok(Told { ended, cookies }) => {
+            Ok(Told { ended, cookies, origin }) => {
                 self.count("front", if ended { "ended" } else { "unknown" });
-                let policy = framed_by(self.login.provider_origin().as_deref());
+                let policy = framed_by(origin.as_deref());
                 // An origin as a URL parser writes it: header text.
                 let policy =
                     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'"));

@@ -27,6 +27,7 @@ use crate::web::shared_cache;
 use crate::web::site_hosts::SiteHosts;
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -39,6 +40,8 @@ use std::time::Duration;
 /// How long a browser's connection may rest between two requests. Longer than the front proxies
 /// that keep theirs for 60 s, so that it is never we who close while they send.
 const KEEP_ALIVE_SECONDS: u64 = 75;
+/// What decided, for those who look for a mistake (`debug.decision_header`).
+const DECISION: HeaderName = HeaderName::from_static("x-vestibule-decision");
 /// Between two pieces of a request body, and for a client to take a piece of the answer.
 const CLIENT_STALL: Duration = Duration::from_secs(60);
 
@@ -53,7 +56,9 @@ pub(super) struct Proxy {
     pub(super) playground: Arc<Playground>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) trusted: TrustedProxies,
-    pub(super) aliases: Arc<[(String, &'static str)]>,
+    pub(super) aliases: Arc<[(String, String)]>,
+    /// The networks whose clients are told what decided.
+    pub(super) told_in_short: Arc<[ipnet::IpNet]>,
     pub(super) forward_auth: Option<ForwardAuth>,
     pub(super) cors: Option<Arc<Cors>>,
     /// Whether this is the listener that no browser reaches: it answers what front proxies ask,
@@ -62,6 +67,8 @@ pub(super) struct Proxy {
     pub(super) metrics: Arc<Metrics>,
     /// Which site this is.
     pub(super) site: usize,
+    /// Of which turn of the configuration: what it knows by an index is of this one.
+    pub(super) turn: u64,
     /// The hosts of all, where there are several.
     pub(super) hosts: Option<Arc<SiteHosts>>,
 }
@@ -76,10 +83,12 @@ impl Proxy {
     /// Cuts the connection if its session has ended since the request came.
     fn cut_if_over(&self, session: &Session) -> bool {
         let Some(line) = Line::of(session.as_downstream()) else { return false };
-        let cut = line.examine(|held, _, _, _| {
-            held.is_some_and(|(held, _)| self.sessions.is_revoked(held)).then_some(Cut::Over(NoSession::Ended))
+        let cut = line.examine(|seen| {
+            let is_revoked =
+                seen.guest.and_then(|guest| guest.held()).is_some_and(|held| self.sessions.is_revoked(held));
+            is_revoked.then_some(Cut::Over(NoSession::Ended))
         });
-        if let Some(cut) = cut {
+        if let Some(cut) = &cut {
             self.metrics.cut_connections.with_label_values(&[cut.label()]).inc();
         }
         cut.is_some()
@@ -96,6 +105,16 @@ impl Proxy {
         } else if is_event_stream(response) && session.req_header().method != Method::HEAD {
             line.answer(Answer::EventStream, exchange.bearer_ends_at);
         }
+    }
+
+    /// The providers that may be meant where somebody asks to sign in: those of the route that they are on
+    /// their way to.
+    fn offered(&self, endpoint: &str, asked: &str, parts: &Parts) -> Arc<[String]> {
+        let login = &self.endpoints.login;
+        if !login.providers().are_several() || !matches!(endpoint, "start" | "sign_in") {
+            return Arc::default();
+        }
+        self.gate.providers_for(&login.asked(asked, &parts.headers).return_to)
     }
 
     fn upstream_of(&self, exchange: &Exchange) -> Option<usize> {
@@ -148,6 +167,8 @@ impl ProxyHttp for Proxy {
                 // What is sent to the page of a kept form goes on to its app, and may be long.
                 let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
                 let form = if is_ours { read_form(session).await? } else { String::new() };
+                exchange.offered =
+                    self.offered(&name, if is_ours { &form } else { &query }, session.req_header().as_ref());
                 let reply = self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await;
                 if name == FORM_PAGE && exchange.session.is_some() {
                     discard_body(session).await?;
@@ -161,7 +182,8 @@ impl ProxyHttp for Proxy {
             }
             Step::Reply(reply) => reply,
         };
-        self.send(reply, session).await?;
+        let decided = exchange.decided.take().map(|decided| (DECISION, decided));
+        self.send(reply.headers(decided), session).await?;
         Ok(true)
     }
 
@@ -303,6 +325,9 @@ impl ProxyHttp for Proxy {
             let granted = cors.grant(&session.req_header().headers);
             granted.into_iter().try_for_each(|(name, value)| response.append_header(name, value).map(|_| ()))?;
         }
+        if let Some(decided) = exchange.decided.take() {
+            response.insert_header(DECISION, decided)?;
+        }
         let cookies = std::mem::take(&mut exchange.renewal);
         if !cookies.is_empty()
             // A shared cache must not hand one person's cookie to another: the next answer will do.
@@ -334,8 +359,15 @@ impl ProxyHttp for Proxy {
         let gone = FailToProxy { error_code: 0, can_reuse_downstream: false };
         // Pingora notes an answer once its head is written. Some of it may have left before.
         let is_answered = exchange.is_answered || session.response_written().is_some();
-        if !is_answered && let Some(Cut::Over(reason)) = Line::of(session.as_downstream()).and_then(Line::answer_cut) {
-            let reply = self.endpoints.ended(reason, session.req_header().as_ref(), exchange).closing();
+        let cut = Line::of(session.as_downstream()).filter(|_| !is_answered).and_then(Line::answer_cut);
+        let parts = session.req_header().as_ref();
+        let told = match &cut {
+            Some(Cut::Over(reason)) => Some(self.endpoints.ended(*reason, parts, exchange)),
+            Some(Cut::Lost(lost)) => Some(self.endpoints.no_longer(lost, parts, exchange)),
+            Some(Cut::MaxAge) | None => None,
+        };
+        if let Some(reply) = told {
+            let reply = reply.closing();
             let error_code = reply.status().as_u16();
             let _ = self.send(reply, session).await;
             return FailToProxy { error_code, can_reuse_downstream: false };
@@ -372,7 +404,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         let cut = Line::of(session.as_downstream()).and_then(Line::rest);
-        if let Some(cut) = cut {
+        if let Some(cut) = &cut {
             exchange.because(format_args!("cut: {cut}"));
         }
         let route = exchange.route.and_then(|index| self.gate.route(index)).map_or("", |route| route.path.as_str());

@@ -54,6 +54,8 @@ impl Rescue {
             Denial::AmbiguousPath | Denial::ForgedIdentity => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
             Denial::OtherSite => Some(rescue(ErrorKind::OtherSite, Level::WARN)),
             Denial::NotAllowed | Denial::NotAdmitted(..) => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
+            // With words of its own; this is where there is no page to put them on.
+            Denial::OtherProvider(_) => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
             Denial::NotSignedIn(_)
             | Denial::FormWithoutSession(_)
@@ -73,7 +75,7 @@ impl Rescue {
     pub(super) fn of_start(error: &StartError) -> Self {
         match error {
             StartError::Provider(unreachable) => Self::of_unreachable(unreachable),
-            StartError::Randomness(_) => rescue(ErrorKind::Internal, Level::ERROR),
+            StartError::NoProvider | StartError::Randomness(_) => rescue(ErrorKind::Internal, Level::ERROR),
         }
     }
 
@@ -84,6 +86,9 @@ impl Rescue {
             CallbackError::NoLoginCookie => rescue(ErrorKind::CookieMissing, Level::WARN),
             CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired | NoAttempt::OtherCookie(_))
             | CallbackError::AlreadyUsed => rescue(ErrorKind::SignInExpired, Level::INFO),
+            // Somebody has led an answer elsewhere than to where it was asked for: no accident.
+            CallbackError::Attempt(NoAttempt::OtherProvider) => rescue(ErrorKind::SignInNotVerified, Level::WARN),
+            CallbackError::NoProvider => rescue(ErrorKind::Internal, Level::ERROR),
             CallbackError::Issuer => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
             CallbackError::Refused { code, description } => {
                 let kind = ErrorKind::from_callback(provider, code, Some(description));

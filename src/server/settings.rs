@@ -28,7 +28,9 @@ pub struct Settings {
     /// is whether there is a session.
     pub forward_auth: Option<ForwardAuth>,
     /// Further paths of our own endpoints, with the name of the endpoint.
-    pub aliases: Vec<(String, &'static str)>,
+    pub aliases: Vec<(String, String)>,
+    /// The networks whose clients are told which route and rules decided.
+    pub decision_header: Vec<ipnet::IpNet>,
     /// What pages of other origins may send here, and read.
     pub cors: Option<cors::Settings>,
     /// The apps behind us.

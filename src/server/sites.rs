@@ -1,10 +1,12 @@
-//! Several sites on one listener: the host of a request says whose it is, and nothing else does.
+//! Whose a request is: the only site's, or that of the one whose host it names.
 //!
-//! `server` puts this in front where the configuration has `sites`; each site is a [`Proxy`] of its own,
-//! to which every phase of Pingora's is handed on. The host is what `web/hygiene` takes for it; a question
-//! of a trusted front proxy whose own `Host` names no site is for the one that it asks about. What is for
-//! no site is answered here: 421 (RFC 9110 §15.5.20), or `ping` and `ready`, for which balancers ask by
-//! address. Must never hand a request to a site whose host the browser did not use: there is no default.
+//! `server` opens every listener for browsers and front proxies with a [`Front`]. It takes what serves
+//! at present ([`super::turn`]), once for each request, chooses the site, and hands every phase of Pingora's
+//! on to that one's [`Proxy`], to the end of the request. Where the configuration has `sites` the host says
+//! whose a request is, as `web/hygiene` takes it, and nothing else does; a question of a trusted front proxy
+//! whose own `Host` names no site is for the one that it asks about. What is for no site is answered here: 421
+//! (RFC 9110 §15.5.20), or `ping` and `ready`, for which balancers ask by address. Must never hand a request to
+//! a site whose host the browser did not use: there is no default.
 
 use super::endpoints::plain;
 use super::exchange::{AccessLine, Exchange};
@@ -12,9 +14,11 @@ use super::forward_auth::AUTH;
 use super::metrics::Metrics;
 use super::proxy::Proxy;
 use super::reply::Reply;
+use super::turn::Present;
 use crate::web::forwarded::TrustedProxies;
 use crate::web::hygiene::{Ambiguous, CleanRequest, host_header};
 use crate::web::site_hosts::SiteHosts;
+use arc_swap::Guard;
 use async_trait::async_trait;
 use http::StatusCode;
 use http::header::HOST;
@@ -30,65 +34,68 @@ use std::sync::Arc;
 const MISDIRECTED: &str = "421\n\nThis address is not served here.\nCette adresse n’est pas servie ici.\n";
 
 /// One site.
-#[derive(Clone)]
 pub(super) struct Site {
-    pub(super) name: Arc<str>,
-    pub(super) proxy: Proxy,
+    /// None where it is the only one.
+    pub(super) name: Option<Arc<str>>,
+    pub(super) proxy: Arc<Proxy>,
 }
 
-/// The sites of a listener.
-#[derive(Clone)]
+/// The sites of a turn.
 pub(super) struct Sites {
-    all: Arc<[Site]>,
-    hosts: Arc<SiteHosts>,
+    all: Vec<Site>,
+    /// None where there is one site, whatever the host.
+    hosts: Option<Arc<SiteHosts>>,
     trusted: TrustedProxies,
-    metrics: Arc<Metrics>,
 }
 
 impl Sites {
     /// The sites, in the order in which `hosts` counts them.
-    pub(super) fn new(all: Vec<Site>, hosts: Arc<SiteHosts>, trusted: TrustedProxies, metrics: Arc<Metrics>) -> Self {
-        Self { all: all.into(), hosts, trusted, metrics }
+    pub(super) fn new(all: Vec<Site>, hosts: Option<Arc<SiteHosts>>, trusted: TrustedProxies) -> Self {
+        Self { all, hosts, trusted }
     }
 
     /// The same sites on the listener for front proxies alone.
     pub(super) fn answering_front_proxies_alone(&self) -> Self {
         let alone = |site: &Site| {
-            let proxy = Proxy { answers_front_proxies_alone: true, ..site.proxy.clone() };
-            Site { name: Arc::clone(&site.name), proxy }
+            let proxy = Proxy { answers_front_proxies_alone: true, ..Proxy::clone(&site.proxy) };
+            Site { name: site.name.clone(), proxy: Arc::new(proxy) }
         };
-        Self { all: self.all.iter().map(alone).collect(), ..self.clone() }
+        self.followed_by(self.all.iter().map(alone).collect(), self.hosts.clone())
     }
 
-    pub(super) fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+    /// Others in their place.
+    pub(super) fn followed_by(&self, all: Vec<Site>, hosts: Option<Arc<SiteHosts>>) -> Self {
+        Self { all, hosts, trusted: self.trusted.clone() }
     }
 
-    /// The site that has this host, which is noted.
-    pub(super) fn at(&self, host: &str, exchange: &mut Exchange) -> Option<&Proxy> {
-        let index = self.hosts.find(host)?;
+    pub(super) fn all(&self) -> &[Site] {
+        &self.all
+    }
+
+    pub(super) fn hosts(&self) -> Option<&Arc<SiteHosts>> {
+        self.hosts.as_ref()
+    }
+
+    /// The site that has this host, or the only one; which is noted.
+    pub(super) fn at(&self, host: &str, exchange: &mut Exchange) -> Option<&Arc<Proxy>> {
+        let Some(hosts) = &self.hosts else { return self.all.first().map(|site| &site.proxy) };
+        let index = hosts.find(host)?;
         let site = self.all.get(index)?;
-        exchange.site = Some((index, Arc::clone(&site.name)));
+        exchange.site = site.name.clone().map(|name| (index, name));
         Some(&site.proxy)
     }
 
-    /// The site that was noted.
-    fn of(&self, exchange: &Exchange) -> Option<&Proxy> {
-        let (index, _) = exchange.site.as_ref()?;
-        self.all.get(*index).map(|site| &site.proxy)
-    }
-
-    fn choose(&self, session: &Session, exchange: &mut Exchange) {
+    /// The site of a request.
+    fn choose(&self, session: &Session, exchange: &mut Exchange) -> Option<&Arc<Proxy>> {
+        let Some(hosts) = &self.hosts else { return self.all.first().map(|site| &site.proxy) };
         // What is no host at all is not looked for: the whole of it is judged further down.
-        let Ok(host) = host_header(session.req_header().as_ref()) else { return };
-        if self.at(host, exchange).is_none() {
-            self.choose_by_question(session, exchange);
-        }
+        let host = host_header(session.req_header().as_ref()).ok()?;
+        self.at(host, exchange).or_else(|| self.choose_by_question(hosts, session, exchange))
     }
 
     /// Where a trusted front proxy asks about a request: the site of that. Which front proxy asks is the
     /// same for all sites.
-    fn choose_by_question(&self, session: &Session, exchange: &mut Exchange) -> Option<()> {
+    fn choose_by_question(&self, hosts: &SiteHosts, session: &Session, exchange: &mut Exchange) -> Option<&Arc<Proxy>> {
         let parts = session.req_header().as_ref();
         let from = self.all.first()?.proxy.forward_auth?.from?;
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
@@ -98,12 +105,9 @@ impl Sites {
         let request = clean(session).ok()?;
         let original = from.original(parts, "").ok()?;
         let host = original.parts().headers.get(HOST)?.to_str().ok()?;
-        let index = self.hosts.find(host)?;
+        let index = hosts.find(host)?;
         // Only a question is for the request behind it; whatever else comes is for its own host.
-        if endpoint(&self.all.get(index)?.proxy, &request) == Some(AUTH) {
-            self.at(host, exchange);
-        }
-        None
+        if endpoint(&self.all.get(index)?.proxy, &request) == Some(AUTH) { self.at(host, exchange) } else { None }
     }
 
     /// Answers what is for no site.
@@ -152,13 +156,37 @@ fn clean(session: &Session) -> Result<CleanRequest<'_>, Ambiguous> {
 }
 
 /// The endpoint of a site's that a request would be for.
-fn endpoint<'r>(proxy: &Proxy, request: &CleanRequest<'r>) -> Option<&'r str> {
+fn endpoint<'r>(proxy: &'r Proxy, request: &CleanRequest<'r>) -> Option<&'r str> {
     if proxy.asked_below(request.target()).is_some() {
         return Some(AUTH);
     }
     let path = request.target().split('?').next().filter(|_| request.path().others().is_empty())?;
-    let alias = proxy.aliases.iter().find(|(alias, _)| alias == path).map(|(_, name)| *name);
+    let alias = proxy.aliases.iter().find(|(alias, _)| alias == path).map(|(_, name)| name.as_str());
     alias.or_else(|| proxy.endpoints.prefix.below(path))
+}
+
+/// Where requests come in.
+#[derive(Clone)]
+pub(super) struct Front {
+    present: Arc<Present>,
+    /// Whether no browser comes this way.
+    is_for_front_proxies: bool,
+    metrics: Arc<Metrics>,
+}
+
+impl Front {
+    pub(super) fn new(present: Arc<Present>, is_for_front_proxies: bool, metrics: Arc<Metrics>) -> Self {
+        Self { present, is_for_front_proxies, metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What serves at present.
+    pub(super) fn sites(&self) -> Guard<Arc<Sites>> {
+        self.present.sites(self.is_for_front_proxies)
+    }
 }
 
 /// What is left where no site was chosen: nothing goes on from there.
@@ -166,8 +194,9 @@ fn nobody<T>() -> pingora::Result<T> {
     Err(Error::explain(ErrorType::InternalError, "the request is for no site"))
 }
 
+/// Each phase takes the site's proxy out of the exchange and puts it back: it is needed beside it.
 #[async_trait]
-impl ProxyHttp for Sites {
+impl ProxyHttp for Front {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
@@ -177,25 +206,34 @@ impl ProxyHttp for Sites {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<()> {
-        self.choose(session, exchange);
+        let (chosen, any) = {
+            let sites = self.sites();
+            (sites.choose(session, exchange).cloned(), sites.all.first().map(|site| Arc::clone(&site.proxy)))
+        };
+        exchange.proxy = chosen;
         // How long a connection may rest is the same for all.
-        match self.of(exchange).or_else(|| self.all.first().map(|site| &site.proxy)) {
+        match any {
             Some(proxy) => proxy.early_request_filter(session, exchange).await,
             None => Ok(()),
         }
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
-        if let Some(proxy) = self.of(exchange) {
-            return proxy.request_filter(session, exchange).await;
+        if let Some(proxy) = exchange.proxy.take() {
+            let outcome = proxy.request_filter(session, exchange).await;
+            exchange.proxy = Some(proxy);
+            return outcome;
         }
-        self.answer(session, exchange).send(session).await?;
+        let reply = self.sites().answer(session, exchange);
+        reply.send(session).await?;
         Ok(true)
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
-        let Some(proxy) = self.of(exchange) else { return nobody() };
-        proxy.upstream_peer(session, exchange).await
+        let Some(proxy) = exchange.proxy.take() else { return nobody() };
+        let outcome = proxy.upstream_peer(session, exchange).await;
+        exchange.proxy = Some(proxy);
+        outcome
     }
 
     async fn upstream_request_filter(
@@ -204,8 +242,10 @@ impl ProxyHttp for Sites {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        let Some(proxy) = self.of(exchange) else { return nobody() };
-        proxy.upstream_request_filter(session, request, exchange).await
+        let Some(proxy) = exchange.proxy.take() else { return nobody() };
+        let outcome = proxy.upstream_request_filter(session, request, exchange).await;
+        exchange.proxy = Some(proxy);
+        outcome
     }
 
     async fn upstream_response_filter(
@@ -214,8 +254,10 @@ impl ProxyHttp for Sites {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        let Some(proxy) = self.of(exchange) else { return nobody() };
-        proxy.upstream_response_filter(session, response, exchange).await
+        let Some(proxy) = exchange.proxy.take() else { return nobody() };
+        let outcome = proxy.upstream_response_filter(session, response, exchange).await;
+        exchange.proxy = Some(proxy);
+        outcome
     }
 
     fn error_while_proxy(
@@ -226,10 +268,10 @@ impl ProxyHttp for Sites {
         exchange: &mut Exchange,
         client_reused: bool,
     ) -> Box<Error> {
-        match self.of(exchange) {
-            Some(proxy) => proxy.error_while_proxy(peer, session, error, exchange, client_reused),
-            None => error,
-        }
+        let Some(proxy) = exchange.proxy.take() else { return error };
+        let error = proxy.error_while_proxy(peer, session, error, exchange, client_reused);
+        exchange.proxy = Some(proxy);
+        error
     }
 
     async fn response_filter(
@@ -238,8 +280,10 @@ impl ProxyHttp for Sites {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        let Some(proxy) = self.of(exchange) else { return nobody() };
-        proxy.response_filter(session, response, exchange).await
+        let Some(proxy) = exchange.proxy.take() else { return nobody() };
+        let outcome = proxy.response_filter(session, response, exchange).await;
+        exchange.proxy = Some(proxy);
+        outcome
     }
 
     fn fail_to_connect(
@@ -249,17 +293,19 @@ impl ProxyHttp for Sites {
         exchange: &mut Exchange,
         error: Box<Error>,
     ) -> Box<Error> {
-        match self.of(exchange) {
-            Some(proxy) => proxy.fail_to_connect(session, peer, exchange, error),
-            None => error,
-        }
+        let Some(proxy) = exchange.proxy.take() else { return error };
+        let error = proxy.fail_to_connect(session, peer, exchange, error);
+        exchange.proxy = Some(proxy);
+        error
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
-        match self.of(exchange) {
-            Some(proxy) => proxy.fail_to_proxy(session, error, exchange).await,
-            None => FailToProxy { error_code: 0, can_reuse_downstream: false },
-        }
+        let Some(proxy) = exchange.proxy.take() else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        let outcome = proxy.fail_to_proxy(session, error, exchange).await;
+        exchange.proxy = Some(proxy);
+        outcome
     }
 
     fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
@@ -271,7 +317,7 @@ impl ProxyHttp for Sites {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        if let Some(proxy) = self.of(exchange) {
+        if let Some(proxy) = exchange.proxy.take() {
             return proxy.logging(session, error, exchange).await;
         }
         self.metrics.requests.with_label_values(&["", exchange.decision]).inc();

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::login::by_app::AppAnswer;
 use crate::login::callback::CallbackError;
 use crate::oidc::{RedeemError, TokenError};
-use crate::pages::ErrorKind;
+use crate::pages::{ErrorKind, ProviderKind};
 use crate::secret::ExposeSecret;
 use crate::session::{NoAccessToken, NoSession, NotUsed, OpenedSession, Place};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -129,7 +129,10 @@ impl Endpoints {
 
     /// Tells an app that what it brought back signs nobody in.
     fn not_signed_in(&self, error: &CallbackError, exchange: &mut Exchange) -> Reply {
-        let rescue = Rescue::of_callback(error, self.provider_kind);
+        let rescue = Rescue::of_callback(
+            error,
+            self.login.of_app().map_or(ProviderKind::Other, |of| self.kind_of(&of.settings().name)),
+        );
         if !error.is_about_state() && rescue.kind.status().is_server_error() {
             return self.error_as_json(rescue, error, exchange);
         }

@@ -64,9 +64,27 @@ impl Upstreams {
         self.0.get(index).map_or(0, |app| app.addresses.load().len())
     }
 
+    /// Begins with the addresses that the same apps had before.
+    pub(super) fn take_over(&self, before: &Self) {
+        for app in &self.0 {
+            if let Some(same) = before.0.iter().find(|same| same.settings.address == app.settings.address) {
+                app.addresses.store(same.addresses.load_full());
+            }
+        }
+    }
+
     /// Resolves every name once. A name that does not resolve keeps the addresses it had.
     pub(super) async fn resolve(&self) {
-        for app in &self.0 {
+        self.resolve_where(|_| true).await;
+    }
+
+    /// Resolves the names that have no address yet.
+    pub(super) async fn resolve_new(&self) {
+        self.resolve_where(|app| app.addresses.load().is_empty()).await;
+    }
+
+    async fn resolve_where(&self, is_wanted: impl Fn(&App) -> bool) {
+        for app in self.0.iter().filter(|app| is_wanted(app)) {
             let UpstreamAddress::Tcp { host, port, .. } = &app.settings.address else { continue };
             if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
                 continue;

@@ -176,8 +176,8 @@ impl Sessions {
         self.revoked.holds(id)
     }
 
-    /// Changes whenever something ends before its time: for connections that outlive the check at
-    /// their beginning.
+    /// Changes whenever something ends before its time, or is renewed here: for connections that
+    /// outlive the check at their beginning.
     pub fn endings(&self) -> watch::Receiver<u64> {
         self.endings.subscribe()
     }

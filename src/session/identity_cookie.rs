@@ -1,7 +1,8 @@
 //! The identity cookie: small, on every request, sealed.
 //!
 //! The only maker of a [`Session`]. Part of the security perimeter: a `Session` exists only for a
-//! verified identity (`begun`) or out of a cookie or an access token that opened under our keys (`read`).
+//! verified identity (`begun`) or out of a cookie or an access token that opened under our keys (`read`);
+//! what `supposed` makes opens under no key that anything else has.
 
 use super::{BeginError, SessionId, Sessions, access_token};
 use crate::claims::ClaimsView;
@@ -88,6 +89,9 @@ pub enum NoSession {
     /// An access token past its end.
     #[error("the access token has expired")]
     TokenExpired,
+    /// The provider that it began with has left the configuration, or is there as another registration.
+    #[error("the session's provider is not in the configuration any more, or not as the same registration")]
+    ProviderGone,
     /// Outage: the provider could not be asked to renew the tokens for longer than allowed.
     #[error("the provider has been out of reach for too long to go on without it")]
     ProviderDown,
@@ -109,7 +113,9 @@ impl NoSession {
     /// Whether there was a session, and it is over: its cookie opened.
     pub fn is_over(self) -> bool {
         match self {
-            Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed => true,
+            Self::Idle | Self::Expired | Self::Ended | Self::SignInTooOld | Self::NotRenewed | Self::ProviderGone => {
+                true
+            }
             Self::Absent
             | Self::Unreadable
             | Self::ProviderDown
@@ -199,6 +205,29 @@ impl<'a> Session<'a> {
             last_seen: now,
             authenticated_at: identity.authenticated_at(),
             vouched,
+            generation: 0,
+            claims,
+        }
+    }
+
+    /// That of somebody who is only supposed; for `supposed`, whose keys are nobody's.
+    pub(super) fn supposed(
+        id: SessionId,
+        key: &'a [u8; KEY_LEN],
+        provider: &'a str,
+        claims: ClaimsView<'a>,
+        authenticated_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            key: SessionKey(key),
+            provider,
+            sid: None,
+            started: now,
+            last_seen: now,
+            authenticated_at,
+            vouched: None,
             generation: 0,
             claims,
         }

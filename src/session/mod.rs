@@ -16,13 +16,16 @@ mod handle;
 mod identity_cookie;
 mod kept;
 mod kept_forms;
+mod known_providers;
 mod limits;
 mod presence;
 mod proof;
 mod provider_logout;
 mod refresh;
+mod renewals;
 mod request_token;
 mod revoked;
+mod supposed;
 #[cfg(test)]
 mod tests;
 mod tokens_cookie;
@@ -32,11 +35,13 @@ pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
 pub use kept_forms::{FoundForm, SentForm};
+pub use known_providers::KnownProviders;
 pub use limits::{Keep, RefreshSettings, Settings};
 pub use presence::Held;
 pub use provider_logout::NotEnded;
 pub use refresh::{Refreshed, Refresher};
 pub use revoked::Revocation;
+pub use supposed::{NotSupposed, Supposed, SupposedSessions};
 
 use crate::claims::Claims;
 use crate::clock::Timestamp;
@@ -45,10 +50,12 @@ use crate::random::{self, NoRandomness, Random};
 use crate::seal::KeyRing;
 use crate::store::{OnDown, Store, StoreError, WhenDown};
 use crate::web::cookies::Cookies;
+use arc_swap::ArcSwap;
 use follow::Following;
 use http::{HeaderMap, HeaderValue};
 use identity_cookie::Vouched;
 use presence::Presence;
+use renewals::Renewals;
 use revoked::Revoked;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -106,14 +113,16 @@ pub struct Sessions {
     ring: Arc<KeyRing>,
     cookies: Cookies,
     settings: Settings,
-    kept_claims: BTreeSet<String>,
+    kept_claims: ArcSwap<BTreeSet<String>>,
+    providers: KnownProviders,
     store: Arc<dyn Store>,
     on_down: OnDown,
     revoked: Revoked,
     presence: Presence,
     following: Following,
     last_words: closing::LastWords,
-    /// Counts up whenever something ends before its time.
+    renewals: Renewals,
+    /// Counts up whenever something ends before its time, or says something else of somebody.
     endings: watch::Sender<u64>,
     /// Who is told which sessions were ended from here.
     ended: OnceLock<mpsc::UnboundedSender<SessionId>>,
@@ -153,6 +162,11 @@ pub struct Begun {
     pub cookies: Vec<HeaderValue>,
 }
 
+/// These claims, and those that every session has.
+fn with_those_of_all(kept_claims: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    kept_claims.into_iter().chain(["sub", "acr"].map(str::to_owned)).collect()
+}
+
 impl Sessions {
     /// `kept_claims` are the claims that sessions carry; `sub` and `acr` always are.
     pub fn new(
@@ -163,21 +177,27 @@ impl Sessions {
         store: Arc<dyn Store>,
         on_down: OnDown,
     ) -> Self {
-        let always = ["sub", "acr"].map(str::to_owned);
         Self {
             ring,
             cookies,
             settings,
-            kept_claims: kept_claims.into_iter().chain(always).collect(),
+            kept_claims: ArcSwap::from_pointee(with_those_of_all(kept_claims)),
+            providers: KnownProviders::default(),
             store,
             on_down,
             revoked: Revoked::default(),
             presence: Presence::new(settings.idle),
             following: Following::default(),
             last_words: closing::LastWords::default(),
+            renewals: Renewals::default(),
             endings: watch::Sender::new(0),
             ended: OnceLock::new(),
         }
+    }
+
+    /// From now on sessions that begin or are renewed carry these claims, and `sub` and `acr`.
+    pub fn keep_claims(&self, kept_claims: impl IntoIterator<Item = String>) {
+        self.kept_claims.store(Arc::new(with_those_of_all(kept_claims)));
     }
 
     /// How sessions are kept and when they end by themselves.
@@ -240,7 +260,9 @@ impl Sessions {
     }
 
     fn kept_of(&self, identity: &Identity) -> Claims {
-        identity.claims().clone().retaining(|name| self.kept_claims.contains(name))
+        let kept = self.kept_claims.load();
+        let kept = identity.claims().clone().retaining(|name| kept.contains(name));
+        self.providers.noted(identity.provider(), kept)
     }
 
     /// The cookies of a session, with its tokens where those are new and kept in cookies.
@@ -299,6 +321,9 @@ impl Sessions {
         let session = opened.read()?;
         if self.was_ended(&session) {
             return Err(NoSession::Ended);
+        }
+        if !self.providers.count(&session) {
+            return Err(NoSession::ProviderGone);
         }
         self.settings.check(session.started(), session.last_seen(), session.authenticated_at(), now)?;
         if self.following.is_lost(&self.on_down, now) {

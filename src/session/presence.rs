@@ -6,7 +6,7 @@
 //! did since is noted here, and once a minute in the store, where other replicas and the next
 //! request find it.
 
-use super::{NoSession, OpenedSession, SessionId, Sessions};
+use super::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::clock::Timestamp;
 use crate::random::Random;
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use std::time::Duration;
 /// What a live connection keeps of the session that it belongs to.
 #[derive(Debug)]
 pub struct Held {
-    opened: Arc<OpenedSession>,
+    pub(super) opened: Arc<OpenedSession>,
     id: SessionId,
     /// When the person sent the request that the connection carries.
-    last_seen: Timestamp,
+    pub(super) last_seen: Timestamp,
     ends_at: Timestamp,
     /// What is true of the session once it has ended by itself.
     by_itself: NoSession,
@@ -29,6 +29,14 @@ impl Held {
     /// The session's name.
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// What is said of its person. Whether it is over is another question: [`Sessions::is_over`].
+    ///
+    /// # Errors
+    /// Never in fact: it was read before it was held.
+    pub fn session(&self) -> Result<Session<'_>, NoSession> {
+        self.opened.read()
     }
 }
 

@@ -72,76 +72,15 @@ mod tests {
     use crate::random::SystemRandom;
     use crate::session::fixture::{self, START, now_or_never, request_after, tokens};
     use crate::session::{NoSession, Place};
-    use crate::store::{self, Cursor, Store};
-    use async_trait::async_trait;
+    use crate::store::Store;
+    use crate::store::fixture::Shaky;
     use serde_json::json;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
-    /// A memory store that can be away, and counts what is announced.
-    struct Shaky {
-        memory: Arc<dyn Store>,
-        away: AtomicBool,
-        announced: AtomicUsize,
-    }
-
-    impl Shaky {
-        fn reach(&self) -> Result<&dyn Store, StoreError> {
-            let away = self.away.load(Ordering::Relaxed);
-            if away { Err(StoreError::Unavailable("away".to_owned())) } else { Ok(&*self.memory) }
-        }
-    }
-
-    #[async_trait]
-    impl Store for Shaky {
-        async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
-            self.reach()?.get(key, now).await
-        }
-        async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-            self.reach()?.put(key, value, until, now).await
-        }
-        async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-            self.reach()?.put_new(key, value, until, now).await
-        }
-        async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-            self.reach()?.take(key, expected, now).await
-        }
-        async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
-            self.reach()?.delete(key, now).await
-        }
-        async fn index_add(
-            &self,
-            key: &Key,
-            member: &[u8],
-            until: Timestamp,
-            now: Timestamp,
-        ) -> Result<(), StoreError> {
-            self.reach()?.index_add(key, member, until, now).await
-        }
-        async fn index_remove(&self, key: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-            self.reach()?.index_remove(key, member, now).await
-        }
-        async fn index_members(&self, key: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-            self.reach()?.index_members(key, now).await
-        }
-        async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-            self.announced.fetch_add(1, Ordering::Relaxed);
-            self.reach()?.announce(entry, until, now).await
-        }
-        async fn announced(
-            &self,
-            cursor: &Cursor,
-            wait: Duration,
-            now: Timestamp,
-        ) -> Result<(Vec<Vec<u8>>, Cursor), StoreError> {
-            self.reach()?.announced(cursor, wait, now).await
-        }
-    }
-
     fn scene() -> (Sessions, Arc<Shaky>) {
-        let memory = store::open(&store::Settings::Memory).unwrap();
-        let store = Arc::new(Shaky { memory, away: AtomicBool::new(false), announced: AtomicUsize::new(0) });
+        let store = Arc::new(Shaky::default());
         let mut sessions = fixture::sessions(&[[1; 32]]);
         sessions.store = Arc::clone(&store) as Arc<dyn Store>;
         (sessions, store)

@@ -15,10 +15,11 @@
 
 use super::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::clock::Timestamp;
-use crate::oidc::{Held, Provider, RefreshError, Tokens};
+use crate::oidc::{Held, Provider, Providers, RefreshError, Tokens};
 use crate::random::Random;
 use crate::store::{Key, Lock, StoreError};
 use http::{HeaderMap, HeaderValue};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,18 +68,41 @@ struct Latest {
 /// Renews sessions.
 pub struct Refresher {
     sessions: Arc<Sessions>,
-    provider: Arc<Provider>,
+    providers: Providers,
+    /// Of each provider, by its name.
+    moods: HashMap<String, Mood>,
     random: Arc<dyn Random>,
     turns: moka::sync::Cache<SessionId, Arc<Mutex<()>>>,
+}
+
+/// Whether a provider answers. One that does not is left alone, and the others go on.
+#[derive(Default)]
+struct Mood {
     /// Until when the provider is left alone, in Unix seconds; 0 while it answers.
     back_off_until: AtomicU64,
 }
 
+/// The provider of a session, and whether it answers.
+#[derive(Clone, Copy)]
+struct Vouching<'a> {
+    provider: &'a Arc<Provider>,
+    mood: &'a Mood,
+}
+
 impl Refresher {
-    /// Renews those sessions at that provider.
-    pub fn new(sessions: Arc<Sessions>, provider: Arc<Provider>, random: Arc<dyn Random>) -> Self {
+    /// Renews those sessions, each at its own of those providers.
+    pub fn new(sessions: Arc<Sessions>, providers: Providers, random: Arc<dyn Random>) -> Self {
         let turns = moka::sync::Cache::builder().max_capacity(MAX_TURNS).time_to_idle(LOCK).build();
-        Self { sessions, provider, random, turns, back_off_until: AtomicU64::new(0) }
+        let moods = providers.iter().map(|provider| (provider.settings().name.clone(), Mood::default())).collect();
+        Self { sessions, providers, moods, random, turns }
+    }
+
+    /// The provider that vouches for a session. No other is ever shown its tokens.
+    fn vouching(&self, session: &Session<'_>) -> Result<Vouching<'_>, Failure> {
+        let provider = self.providers.of_session(session.provider());
+        let found = provider.and_then(|provider| Some((provider, self.moods.get(&provider.settings().name)?)));
+        let (provider, mood) = found.ok_or(Failure::Over(NoSession::ProviderGone))?;
+        Ok(Vouching { provider, mood })
     }
 
     /// Finds out how it stands with a session whose cookie opened.
@@ -140,7 +164,7 @@ impl Refresher {
             // Known to be down: not every request has to find that out by waiting for it.
             return Err(Failure::Outage(NoSession::StoreDown));
         }
-        if self.is_left_alone(now) {
+        if self.vouching(session)?.mood.is_left_alone(now) {
             let done = self.done(session, request, now).await?;
             return done.map_or(Err(Failure::Outage(NoSession::ProviderDown)), |done| Ok(Some(done)));
         }
@@ -232,6 +256,7 @@ impl Refresher {
             None => self.sessions.tokens(request, &session, now).await.map_err(|error| store_is_down(&error))?,
         };
         let short = session.id().short();
+        let vouching = self.vouching(&session)?;
         if self.sessions.was_ended(&session) {
             return Err(Failure::Over(NoSession::Ended));
         }
@@ -252,23 +277,23 @@ impl Refresher {
             sid: session.provider_session(),
             authenticated_at: session.authenticated_at(),
         };
-        if !self.may_ask(now) {
+        if !vouching.mood.may_ask(now) {
             return Err(Failure::Outage(NoSession::ProviderDown));
         }
-        let renewed = match self.provider.refresh(&held, now).await {
+        let renewed = match vouching.provider.refresh(&held, now).await {
             Ok(renewed) => renewed,
             Err(error) if error.ends_session() => {
-                self.answers();
-                tracing::info!(session = short, %error, "the session is not renewed, and ends");
+                vouching.answers();
+                tracing::info!(session = short, provider = vouching.name(), %error, "the session is not renewed, and ends");
                 return Err(self.over(&session, now).await);
             }
             Err(error) => {
-                self.outage(&session, &error, now);
+                vouching.outage(&session, &error, now);
                 return Err(Failure::Outage(NoSession::ProviderDown));
             }
         };
         if !renewed.identity.as_ref().is_err_and(RefreshError::is_outage) {
-            self.answers();
+            vouching.answers();
         }
         let claims = renewed.identity.as_ref().ok().map(|identity| self.sessions.kept_of(identity));
         let session = match (&renewed.identity, &claims) {
@@ -278,7 +303,7 @@ impl Refresher {
             // New tokens, and no word on who the person is now: to be asked again.
             (Err(error), _) => {
                 if error.is_outage() {
-                    self.outage(&session, error, now);
+                    vouching.outage(&session, error, now);
                 } else {
                     // About this person alone: the others need not wait.
                     tracing::warn!(session = short, %error, "the session could not be renewed; it goes on for a while");
@@ -292,7 +317,7 @@ impl Refresher {
             tracing::warn!(session = short, %error, "a renewal could not be kept in the store");
         }
         if self.sessions.was_ended(&session) {
-            self.undo(&session, renewed.tokens, now).await;
+            self.undo(&session, vouching.provider, renewed.tokens, now).await;
             return Err(Failure::Over(NoSession::Ended));
         }
         tracing::debug!(session = short, generation = session.generation(), "renewed");
@@ -301,53 +326,17 @@ impl Refresher {
 
     /// The session was ended while the provider was asked. Whoever ended it could take away only
     /// what there was then.
-    async fn undo(&self, session: &Session<'_>, tokens: Tokens, now: Timestamp) {
+    async fn undo(&self, session: &Session<'_>, provider: &Arc<Provider>, tokens: Tokens, now: Timestamp) {
         let short = session.id().short();
         if let Err(error) = self.sessions.forget(session.id(), now).await {
             tracing::warn!(session = short, %error, "what is left of a session that has ended stays until its end");
         }
-        let provider = Arc::clone(&self.provider);
+        let provider = Arc::clone(provider);
         tokio::spawn(async move {
             if let Err(error) = provider.revoke(&tokens, now).await {
                 tracing::warn!(session = short, %error, "the tokens of a session that has ended could not be revoked");
             }
         });
-    }
-
-    /// Whether the provider did not answer a moment ago. (A clock that is set back makes no moment
-    /// longer.)
-    fn is_left_alone(&self, now: Timestamp) -> bool {
-        let until = Timestamp::from_unix(self.back_off_until.load(Ordering::Relaxed));
-        now < until && until.since(now) <= BACK_OFF
-    }
-
-    /// Whether it may be asked. Where it did not answer, one tries whether it does again, and the
-    /// others need not wait for that.
-    fn may_ask(&self, now: Timestamp) -> bool {
-        let until = self.back_off_until.load(Ordering::Relaxed);
-        let next = now.plus(BACK_OFF).as_unix();
-        let relaxed = Ordering::Relaxed;
-        until == 0
-            || (!self.is_left_alone(now) && self.back_off_until.compare_exchange(until, next, relaxed, relaxed).is_ok())
-    }
-
-    fn answers(&self) {
-        if self.back_off_until.swap(0, Ordering::Relaxed) != 0 {
-            tracing::info!("the provider answers again, and sessions are renewed");
-        }
-    }
-
-    /// Loud where it begins, and for as long as only an operator can mend it.
-    fn outage(&self, session: &Session<'_>, error: &RefreshError, now: Timestamp) {
-        let begins = self.back_off_until.swap(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed) == 0;
-        let session = session.id().short();
-        if error.is_misconfiguration() {
-            tracing::error!(session, %error, "no session can be renewed as we are registered; they go on for a while");
-        } else if begins {
-            tracing::warn!(session, %error, "the session could not be renewed; it goes on for a while, like all others");
-        } else {
-            tracing::debug!(session, %error, "the session could not be renewed either");
-        }
     }
 
     /// The session is over for good, here and everywhere.
@@ -368,12 +357,57 @@ impl Refresher {
     ) -> Result<(OpenedSession, Vec<HeaderValue>), Failure> {
         let session = session.seen(now);
         let opened = OpenedSession::renewed(&session).ok_or(Failure::Over(NoSession::Unreadable))?;
+        self.sessions.note_renewal(&session);
         let cookies = self.sessions.cookies_of(&session, tokens, request, now, &*self.random);
         if let Err(error) = &cookies {
             tracing::error!(session = session.id().short(), %error, "a renewed session does not fit into cookies");
         }
         // What does not fit stays in the store, where every request finds it.
         Ok((opened, cookies.unwrap_or_default()))
+    }
+}
+
+impl Mood {
+    /// Whether the provider did not answer a moment ago. (A clock that is set back makes no moment
+    /// longer.)
+    fn is_left_alone(&self, now: Timestamp) -> bool {
+        let until = Timestamp::from_unix(self.back_off_until.load(Ordering::Relaxed));
+        now < until && until.since(now) <= BACK_OFF
+    }
+
+    /// Whether it may be asked. Where it did not answer, one tries whether it does again, and the
+    /// others need not wait for that.
+    fn may_ask(&self, now: Timestamp) -> bool {
+        let until = self.back_off_until.load(Ordering::Relaxed);
+        let next = now.plus(BACK_OFF).as_unix();
+        let relaxed = Ordering::Relaxed;
+        until == 0
+            || (!self.is_left_alone(now) && self.back_off_until.compare_exchange(until, next, relaxed, relaxed).is_ok())
+    }
+}
+
+impl Vouching<'_> {
+    fn name(&self) -> &str {
+        &self.provider.settings().name
+    }
+
+    fn answers(&self) {
+        if self.mood.back_off_until.swap(0, Ordering::Relaxed) != 0 {
+            tracing::info!(provider = self.name(), "the provider answers again, and sessions are renewed");
+        }
+    }
+
+    /// Loud where it begins, and for as long as only an operator can mend it.
+    fn outage(&self, session: &Session<'_>, error: &RefreshError, now: Timestamp) {
+        let begins = self.mood.back_off_until.swap(now.plus(BACK_OFF).as_unix(), Ordering::Relaxed) == 0;
+        let (session, provider) = (session.id().short(), self.name());
+        if error.is_misconfiguration() {
+            tracing::error!(session, provider, %error, "no session can be renewed as we are registered; they go on for a while");
+        } else if begins {
+            tracing::warn!(session, provider, %error, "the session could not be renewed; it goes on for a while, like all others");
+        } else {
+            tracing::debug!(session, provider, %error, "the session could not be renewed either");
+        }
     }
 }
 

@@ -10,10 +10,11 @@ mod opening;
 #[cfg(test)]
 mod tests;
 
+use super::places::{Claim, Claimed};
 use super::{Cursor, Key, MAX_ENTRY_LEN, MAX_VALUE_LEN, OpenError, Store, StoreError, within};
 use crate::clock::Timestamp;
 use async_trait::async_trait;
-use layout::{Change, Rows};
+use layout::{Change, Done, Rows};
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ struct File {
 struct Waiting {
     change: Change,
     now: Timestamp,
-    done: oneshot::Sender<Result<bool, StoreError>>,
+    done: oneshot::Sender<Result<Done, StoreError>>,
 }
 
 impl FileStore {
@@ -69,12 +70,20 @@ impl FileStore {
     }
 
     /// Makes a change; done when it is on the disk.
-    async fn change(&self, change: Change, now: Timestamp) -> Result<bool, StoreError> {
+    async fn change(&self, change: Change, now: Timestamp) -> Result<Done, StoreError> {
         let gone = || StoreError::Unavailable("the thread that writes the file has ended".to_owned());
         let (done, outcome) = oneshot::channel();
         let changes = self.changes.as_ref().ok_or_else(gone)?;
         changes.send(Waiting { change, now, done }).map_err(|_| gone())?;
         outcome.await.map_err(|_| gone())?
+    }
+
+    /// Makes a change of which one wants to know whether it did something.
+    async fn did(&self, change: Change, now: Timestamp) -> Result<bool, StoreError> {
+        match self.change(change, now).await? {
+            Done::Did(did) => Ok(did),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Reads, on a thread that may block.
@@ -151,6 +160,11 @@ fn write(file: &File, waiting: &mpsc::Receiver<Waiting>) {
     }
 }
 
+/// A change has one kind of outcome.
+fn unexpected(done: &Done) -> StoreError {
+    StoreError::Unavailable(format!("the thread that writes the file answered {done:?}"))
+}
+
 /// redb panics where a file says what cannot be (of our damaged files, on one in thirteen): that is
 /// a damaged file, not a broken program. Works because this program unwinds.
 fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -175,11 +189,11 @@ impl Store for FileStore {
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         within(MAX_VALUE_LEN, value)?;
         let change = Change::Put { key: key.text(), value: value.to_vec(), until, only_new: true };
-        self.change(change, now).await
+        self.did(change, now).await
     }
 
     async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-        self.change(Change::Take { key: key.text(), expected: Some(expected.to_vec()) }, now).await
+        self.did(Change::Take { key: key.text(), expected: Some(expected.to_vec()) }, now).await
     }
 
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
@@ -199,7 +213,39 @@ impl Store for FileStore {
 
     async fn index_members(&self, index: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
         let index = index.text();
-        self.read(move |rows| rows.members(&index, now)).await
+        let members = self.read(move |rows| rows.members(&index, now)).await?;
+        Ok(members.into_iter().map(|(member, _)| member).collect())
+    }
+
+    async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
+        within(MAX_ENTRY_LEN, claim.member)?;
+        let Claim { member, until, limit, displacing } = *claim;
+        let change = Change::Claim { places: places.text(), member: member.to_vec(), until, limit, displacing };
+        match self.change(change, now).await? {
+            Done::Claimed(claimed) => Ok(claimed),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn extend_places(
+        &self,
+        places: &Key,
+        members: &[(Vec<u8>, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        match self.change(Change::Extend { places: places.text(), members: members.to_vec() }, now).await? {
+            Done::Extended(has) => Ok(has),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.index_remove(places, member, now).await
+    }
+
+    async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
+        let places = places.text();
+        self.read(move |rows| rows.members(&places, now)).await
     }
 
     async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! that two gates over one of these behave as two replicas do. Where it is full the longest unused
 //! goes first; it must never grow beyond its bounds, which anybody who can sign in could use.
 
+use super::places::{Claim, Claimed, Places};
 use super::{Cursor, Key, MAX_BATCH, MAX_ENTRY_LEN, MAX_VALUE_LEN, Store, StoreError, within};
 use crate::clock::Timestamp;
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use moka::Entry;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -35,6 +36,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub(super) struct MemoryStore {
     values: Cache<Key, Value>,
     indexes: Cache<Key, Index>,
+    /// Never thrown away for want of room, or there would be more places than there are: whoever claims
+    /// one bounds them.
+    places: Mutex<HashMap<Key, Places>>,
     log: Mutex<Log>,
     /// The number of the latest announcement.
     latest: watch::Sender<u64>,
@@ -79,6 +83,7 @@ impl MemoryStore {
                 .eviction_policy(EvictionPolicy::lru())
                 .expire_after(AfterItsEnd)
                 .build(),
+            places: Mutex::default(),
             log: Mutex::default(),
             latest: watch::Sender::new(0),
         }
@@ -113,6 +118,18 @@ impl MemoryStore {
                 None => Op::Remove,
             }
         });
+    }
+
+    /// Changes a set of places that has those whose end has not come.
+    fn change_places<T>(&self, places: &Key, now: Timestamp, change: impl FnOnce(&mut Places) -> T) -> T {
+        let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = all.remove(places).unwrap_or_default();
+        set.sweep(now);
+        let outcome = change(&mut set);
+        if !set.is_empty() {
+            all.insert(places.clone(), set);
+        }
+        outcome
     }
 
     /// What follows `last` in the log.
@@ -178,6 +195,31 @@ impl Store for MemoryStore {
     async fn index_members(&self, index: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
         let members = self.indexes.get(index).map(|index| index.members).unwrap_or_default();
         Ok(members.iter().filter(|(_, until)| **until > now).map(|(member, _)| member.clone()).collect())
+    }
+
+    async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
+        within(MAX_ENTRY_LEN, claim.member)?;
+        Ok(self.change_places(places, now, |set| set.claim(claim, now)))
+    }
+
+    async fn extend_places(
+        &self,
+        places: &Key,
+        members: &[(Vec<u8>, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let extend = |set: &mut Places| members.iter().map(|(member, until)| set.extend(member, *until)).collect();
+        Ok(self.change_places(places, now, extend))
+    }
+
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.change_places(places, now, |set| set.free(member));
+        Ok(())
+    }
+
+    async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
+        let held = |set: &mut Places| set.held(now).map(|(member, until)| (member.clone(), until)).collect();
+        Ok(self.change_places(places, now, held))
     }
 
     async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {

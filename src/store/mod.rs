@@ -17,12 +17,16 @@
 //! and does not: `docs/decisions/0004-stores.md`.
 
 mod file;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod lock;
 mod memory;
+mod places;
 mod redis;
 mod settings;
 
 pub use lock::Lock;
+pub use places::{Claim, Claimed};
 pub use settings::{Mode, Node, OnDown, RedisSettings, Settings, WhenDown};
 
 use crate::clock::Timestamp;
@@ -100,6 +104,39 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`], by cause.
     async fn index_members(&self, index: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Atomically, gives a member one of the places of a set; one that has a place has it until the
+    /// later of both ends. [`Claim`] says how many places there are. A set of places is no index, and has
+    /// a kind of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], the place may have been given;
+    /// whoever claims again finds that out.
+    async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError>;
+
+    /// Atomically, moves the ends of those of these members that have a place, to the later of both
+    /// ends; says of each whether it has one. Gives nobody a place.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn extend_places(
+        &self,
+        places: &Key,
+        members: &[(Vec<u8>, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError>;
+
+    /// Frees a member's place, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError>;
+
+    /// Who has a place, and until when, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause.
+    async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError>;
 
     /// Appends to the log that every replica follows. What is announced is durable when this
     /// returns, as far as the store goes (`docs/decisions/0004-stores.md`).

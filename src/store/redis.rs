@@ -11,6 +11,7 @@ mod link;
 
 pub(super) use connect::check;
 
+use super::places::{Claim, Claimed};
 use super::{
     Cursor, Key, MAX_BATCH, MAX_ENTRY_LEN, MAX_VALUE_LEN, OpenError, RedisSettings, Store, StoreError, within,
 };
@@ -55,6 +56,74 @@ const INDEX_MEMBERS: &str = "\
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', now), '+inf')";
+
+/// What both scripts about places begin with: the moment, and without those that have ended.
+macro_rules! places {
+    ($script:literal) => {
+        concat!(
+            "\
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+",
+            $script,
+            "\
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+if last[2] then redis.call('PEXPIRE', KEYS[1], last[2] - now + 1000) end
+return answer"
+        )
+    };
+}
+
+/// A member, for some milliseconds, of so many; then how many milliseconds a place may have left that
+/// is given away, or less than none. Answers who it is instead of, or how many milliseconds the next
+/// place has left.
+const CLAIM_PLACE: &str = places!(
+    "\
+local ends = now + tonumber(ARGV[2])
+local limit = tonumber(ARGV[3])
+local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local taken = redis.call('ZCARD', KEYS[1])
+local answer
+if held then
+  ends = math.max(ends, tonumber(held))
+  answer = {'held'}
+elseif taken < limit then
+  answer = {'added'}
+else
+  local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if not first[2] then return {'full'} end
+  local left = tonumber(first[2]) - now
+  if taken > limit or left > tonumber(ARGV[4]) then return {'full', string.format('%.0f', left)} end
+  redis.call('ZREM', KEYS[1], first[1])
+  answer = {'displaced', first[1]}
+end
+redis.call('ZADD', KEYS[1], ends, ARGV[1])
+"
+);
+
+/// Members, each with milliseconds. Answers of each whether it has a place.
+const EXTEND_PLACES: &str = places!(
+    "\
+local answer = {}
+for i = 1, #ARGV, 2 do
+  local held = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if held then redis.call('ZADD', KEYS[1], math.max(now + tonumber(ARGV[i + 1]), tonumber(held)), ARGV[i]) end
+  table.insert(answer, held and 1 or 0)
+end
+"
+);
+
+/// Who has a place, each with the milliseconds that are left.
+const PLACES: &str = places!(
+    "\
+local answer = {}
+local held = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #held, 2 do
+  table.insert(answer, {held[i], string.format('%.0f', tonumber(held[i + 1]) - now)})
+end
+"
+);
 
 /// Appends to the log, and cuts off what is older than the longest that anything announced lasts
 /// (which the second key remembers).
@@ -179,6 +248,52 @@ impl Store for RedisStore {
         self.ask(&script(INDEX_MEMBERS, &[self.key(index)]), Repeat::Harmless).await
     }
 
+    async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
+        within(MAX_ENTRY_LEN, claim.member)?;
+        let span = milliseconds(claim.until, now);
+        if span == 0 {
+            let first = self.places(places, now).await?.into_iter().map(|(_, until)| until).min();
+            return Ok(Claimed::Full(first));
+        }
+        let gives_away = claim.displacing.map_or(-1, |before| signed(milliseconds(before, now)));
+        let mut command = script(CLAIM_PLACE, &[self.key(places)]);
+        command.arg(claim.member).arg(span).arg(claim.limit).arg(gives_away);
+        // Said again, it finds its own place; whose it was is then learnt by whoever extends theirs.
+        let answer: Vec<Vec<u8>> = self.ask(&command, Repeat::Harmless).await?;
+        let mut answer = answer.into_iter();
+        match (answer.next().as_deref(), answer.next()) {
+            (Some(b"held"), None) => Ok(Claimed::Held),
+            (Some(b"added"), None) => Ok(Claimed::Added),
+            (Some(b"displaced"), Some(member)) => Ok(Claimed::Displaced(member)),
+            (Some(b"full"), None) => Ok(Claimed::Full(None)),
+            (Some(b"full"), Some(left)) => Ok(Claimed::Full(Some(moment(&left, now)?))),
+            _ => Err(StoreError::Corrupt("a claim is answered with what is no answer".to_owned())),
+        }
+    }
+
+    async fn extend_places(
+        &self,
+        places: &Key,
+        members: &[(Vec<u8>, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut command = script(EXTEND_PLACES, &[self.key(places)]);
+        for (member, until) in members {
+            command.arg(member.as_slice()).arg(milliseconds(*until, now));
+        }
+        let has: Vec<u8> = self.ask(&command, Repeat::Harmless).await?;
+        Ok(has.into_iter().map(|has| has == 1).collect())
+    }
+
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.index_remove(places, member, now).await
+    }
+
+    async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
+        let held: Vec<(Vec<u8>, Vec<u8>)> = self.ask(&script(PLACES, &[self.key(places)]), Repeat::Harmless).await?;
+        held.into_iter().map(|(member, left)| Ok((member, moment(&left, now)?))).collect()
+    }
+
     async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         within(MAX_ENTRY_LEN, entry)?;
         let span = milliseconds(until, now);
@@ -226,6 +341,18 @@ impl Store for RedisStore {
         }
         Ok((entries, Cursor { last, connection: connection.number }))
     }
+}
+
+/// How many milliseconds may be left, for a script that compares.
+fn signed(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+}
+
+/// The moment so many milliseconds from `now`, in text as a script writes it; the second that has them.
+fn moment(left: &[u8], now: Timestamp) -> Result<Timestamp, StoreError> {
+    let left = std::str::from_utf8(left).ok().and_then(|left| left.parse::<u64>().ok());
+    let left = left.ok_or_else(|| StoreError::Corrupt("a place has an end that is none".to_owned()))?;
+    Ok(now.plus(Duration::from_secs(left.div_ceil(1000))))
 }
 
 /// The id of an entry, and its fields and values by turns.

@@ -17,6 +17,7 @@ pub mod hygiene;
 pub mod kind;
 pub mod origin;
 pub mod original;
+pub mod own_paths;
 pub mod path;
 pub mod public_url;
 pub mod return_hosts;

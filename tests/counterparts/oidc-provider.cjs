@@ -16,6 +16,12 @@
 // opaque ones for the one below it, `/opaque`; and `vestibule-api` is told of them, in signed answers
 // where it asks for those.
 //
+// With `clients` it knows further ones, each with what is written of its registration, over that of
+// `vestibule-es256`; they may prove themselves in every way that the library has. With
+// `"pushed": "announced"` or `"required"` it takes authorization requests directly. With `tls` (the
+// paths of a `certificate`, its `key`, and the `authority` of client certificates) it speaks https and
+// asks for certificates; a client's own is its `certificate`.
+//
 // With `realm` it is an enterprise's single sign-on instead: below that path, and with nothing at
 // `/.well-known`. `public_client` is one more client, `vestibule-public`, which has no secret.
 //
@@ -32,7 +38,9 @@
 'use strict';
 
 const crypto = require('node:crypto');
+const fs = require('node:fs');
 const http = require('node:http');
+const https = require('node:https');
 
 // The library announces itself on standard output, which belongs to our one line.
 console.info = console.warn = console.log = console.error;
@@ -70,6 +78,9 @@ const settings = {
   api: undefined,
   realm: undefined,
   public_client: false,
+  clients: [],
+  pushed: undefined,
+  tls: undefined,
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
 
@@ -257,11 +268,36 @@ function clients() {
     machine('machine', { grant_types: ['client_credentials'], scope: 'read write' }),
     machine('api', { grant_types: [], introspection_signed_response_alg: 'ES256' }),
   ];
-  const all = [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256'), ...machines];
+  const further = settings.clients.map(({ certificate, ...client }) => ({
+    ...of('es256', 'ES256', 'ES256'),
+    ...(certificate && { jwks: { keys: [keyOf(certificate)] } }),
+    ...client,
+  }));
+  const all = [of('hs256', 'HS256'), of('es256', 'ES256', 'ES256'), of('rs256', 'RS256', 'RS256'), ...machines, ...further];
   if (!settings.public_client) return all;
   const { client_secret, ...open } = of('public', 'ES256');
   return [...all, { ...open, token_endpoint_auth_method: 'none' }];
 }
+
+/** The key of a certificate, with the certificate itself. */
+function keyOf(path) {
+  const certificate = new crypto.X509Certificate(fs.readFileSync(path));
+  return { ...certificate.publicKey.export({ format: 'jwk' }), x5c: [certificate.raw.toString('base64')] };
+}
+
+/** Client certificates, as Node shows them. */
+const mTLS = {
+  enabled: true,
+  tlsClientAuth: true,
+  selfSignedTlsClientAuth: true,
+  getCertificate: (ctx) => {
+    const { raw } = ctx.socket.getPeerCertificate();
+    return raw && `-----BEGIN CERTIFICATE-----\n${raw.toString('base64')}\n-----END CERTIFICATE-----`;
+  },
+  certificateAuthorized: (ctx) => ctx.socket.authorized,
+  certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_san_dns'
+    && ctx.socket.getPeerCertificate().subjectaltname === `DNS:${expected}`,
+};
 
 function keys() {
   // New keys have new names, after a restart too.
@@ -282,7 +318,12 @@ function makeProvider(issuer, registered) {
       response_types: ['code'],
       token_endpoint_auth_method: 'client_secret_post',
     },
-    tokenEndpointAuthMethods: ['client_secret_post', 'private_key_jwt', ...(settings.public_client ? ['none'] : [])],
+    tokenEndpointAuthMethods: [
+      'client_secret_post', 'private_key_jwt',
+      ...(settings.clients.length > 0 ? ['client_secret_jwt', 'client_secret_basic'] : []),
+      ...(settings.tls ? ['tls_client_auth', 'self_signed_tls_client_auth'] : []),
+      ...(settings.public_client ? ['none'] : []),
+    ],
     responseTypes: ['code'],
     pkce: { methods: ['S256'], required: () => false },
     jwks: keys(),
@@ -327,6 +368,11 @@ function makeProvider(issuer, registered) {
       jwtIntrospection: { enabled: true, ack: 'draft-10' },
       jwtUserinfo: { enabled: true },
       revocation: { enabled: true },
+      ...(settings.tls && { mTLS }),
+      pushedAuthorizationRequests: {
+        enabled: Boolean(settings.pushed),
+        requirePushedAuthorizationRequests: settings.pushed === 'required',
+      },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx, form) => {
@@ -396,12 +442,13 @@ function makeProvider(issuer, registered) {
 async function authorize(req, res, url, library) {
   const sent = req.method === 'POST' ? new URLSearchParams(await readBody(req)) : url.searchParams;
   const params = Object.fromEntries(sent);
-  const mistake = mistakeIn(params);
+  // What was pushed was looked at by the library.
+  const mistake = params.request_uri && settings.pushed ? undefined : mistakeIn(params);
   if (mistake) return sendPage(res, 400, 'Une erreur est survenue', errorBody('Y000400', mistake));
 
   const session = sessionById(cookie(req, SESSION_COOKIE));
   // prompt=none is left to the library only where it must fail; otherwise our own session answers.
-  if (params.prompt !== 'none' || (session && answers(session, params))) sent.set('prompt', 'login');
+  if (params.request_uri === undefined && (params.prompt !== 'none' || (session && answers(session, params)))) sent.set('prompt', 'login');
   dropLibrarySession(req, res);
   req.headers.accept = 'text/html';
   req.method = 'GET';
@@ -449,7 +496,7 @@ async function interaction(req, res, provider) {
   return sendPage(res, 200, 'Se connecter', signInForm(req.url, { ...PROPOSED, ...hints }));
 }
 
-const counters = { token: 0, refreshed: 0, refresh_reuse: 0, revocation: 0, logout_tokens: 0, discovery: 0 };
+const counters = { token: 0, pushed: 0, refreshed: 0, refresh_reuse: 0, revocation: 0, logout_tokens: 0, discovery: 0 };
 
 /** What tests ask of us beside the protocol. */
 async function control(req, res, path, provider, registered) {
@@ -493,6 +540,7 @@ function serve(provider, registered) {
       if (settings.realm) return sendPage(res, 404, 'Page introuvable', errorBody('404', 'not found'));
     }
     if (path === '/token') counters.token += 1;
+    if (path === '/request') counters.pushed += 1;
     if (path === '/token/revocation') counters.revocation += 1;
     if (path === '/authorize') return authorize(req, res, url, library);
     if (path.startsWith('/interaction/')) return interaction(req, res, provider);
@@ -509,9 +557,17 @@ function serve(provider, registered) {
   };
 }
 
-const server = http.createServer();
+const server = settings.tls
+  ? https.createServer({
+    cert: fs.readFileSync(settings.tls.certificate),
+    key: fs.readFileSync(settings.tls.key),
+    ca: fs.readFileSync(settings.tls.authority),
+    requestCert: true,
+    rejectUnauthorized: false,
+  })
+  : http.createServer();
 server.listen(settings.port, settings.host, () => {
-  const issuer = `http://${settings.host}:${server.address().port}${PREFIX}`;
+  const issuer = `${settings.tls ? 'https' : 'http'}://${settings.host}:${server.address().port}${PREFIX}`;
   const registered = clients();
   const answer = serve(makeProvider(issuer, registered), registered);
   server.on('request', (req, res) => {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from the lowest layer to the highest; rooms of one layer are siblings.
 const LAYERS: [&[&str]; 9] = [
     &["secret", "clock", "random", "claims"],
-    &["seal", "fetch", "web"],
+    &["seal", "signing", "fetch", "web"],
     &["oidc", "pages", "store"],
     &["session", "bearer"],
     &["gate", "login", "credentials"],
@@ -70,6 +70,17 @@ fn pingora_is_named_in_the_server_room_only() {
     for (room, path, text) in sources() {
         let named = code(&text).contains("pingora");
         assert!(room == "server" || !named, "{} names pingora", path.display());
+    }
+}
+
+/// A session that nobody signed in to, and a caller that nobody verified, are for explanations alone.
+#[test]
+fn nobody_is_supposed_but_for_an_explanation() {
+    for (_, path, text) in sources() {
+        let makes_one = ["Caller::supposed(", "SupposedSessions::new("].iter().any(|made| code(&text).contains(made));
+        let may =
+            ["server/explain/mod.rs", "app/explained.rs", "tests.rs"].iter().any(|allowed| path.ends_with(allowed));
+        assert!(may || !makes_one, "{} supposes somebody", path.display());
     }
 }
 

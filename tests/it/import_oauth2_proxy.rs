@@ -228,7 +228,7 @@ fn whom_domains_and_groups_kept_out_a_policy_keeps_out_of_every_route() {
             let passes = |claims: &serde_json::Value| {
                 let claims = Claims::from_json(claims.as_object().unwrap());
                 let at = Circumstances { now: Timestamp::from_unix(0), client: None };
-                route.rules.judge(&Asker { claims: &claims.view(), authenticated_at: None, at }).is_ok()
+                route.rules.judge(&Asker { claims: &claims.view(), provider: None, authenticated_at: None, at }).is_ok()
             };
             assert!(passes(&inside) && !passes(&outside), "{settings} {inside} {outside}\n{configuration}");
         }

@@ -9,8 +9,8 @@ use url::Url;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::fetch::Fetch;
 use vestibule::oidc::{
-    AuthorizationRequest, ClientAuthentication, Code, Endpoints, Held, IdTokenError, LogoutTokenError, Provider,
-    RefreshError, Revocation, Settings, SignedIn, TokenError, Userinfo,
+    AuthorizationRequest, ClientAuthentication, ClientProof, Code, Endpoints, Held, IdTokenError, LogoutTokenError,
+    Provider, RefreshError, Revocation, Settings, SignedIn, TokenError, Userinfo,
 };
 use vestibule::secret::ExposeSecret;
 
@@ -32,6 +32,8 @@ fn relying_party(issuer: &str, client: &Client) -> Provider {
         client_id: client.id.clone(),
         client_secret: Some(client.secret.as_str().into()),
         client_authentication: ClientAuthentication::ClientSecretPost,
+        client_proof: ClientProof::default(),
+        pushes_requests: true,
         redirect_uri: CALLBACK.parse().unwrap(),
         post_logout_redirect_uri: SIGNED_OUT.parse().unwrap(),
         scopes: ["openid", "email", "roles"].map(str::to_owned).to_vec(),
@@ -43,6 +45,7 @@ fn relying_party(issuer: &str, client: &Client) -> Provider {
         userinfo: Userinfo::JsonOrSigned(Vec::new()),
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
+        domain_owners: std::sync::Arc::default(),
     };
     Provider::new(settings, Fetch::new().unwrap())
 }

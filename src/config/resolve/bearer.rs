@@ -1,8 +1,10 @@
 //! Bearer tokens of API clients: each rule by its kind, and what a route may take.
 
 use super::Resolver;
+use super::client_authentication::WrittenClient;
 use super::credentials::InTheClear;
 use crate::bearer::{CACHE, Kind, Settings};
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Bearer, BearerKind, OneOrMore, Written, defaults};
@@ -38,6 +40,8 @@ fn keys_of(kind: BearerKind) -> &'static [&'static str] {
             "client_id",
             "client_secret",
             "client_authentication",
+            "client_keys",
+            "client_certificate",
             "issuer",
             "jwks_uri",
             "audience",
@@ -66,6 +70,8 @@ fn written_keys(written: &Bearer) -> Vec<&'static str> {
         ("client_id", written.client_id.is_some()),
         ("client_secret", written.client_secret.is_some()),
         ("client_authentication", written.client_authentication.is_some()),
+        ("client_keys", written.client_keys.is_some()),
+        ("client_certificate", written.client_certificate.is_some()),
         ("signed", written.signed.is_some()),
         ("keys", written.keys.is_some()),
         ("certificates", written.certificates.is_some()),
@@ -130,7 +136,11 @@ impl Resolver<'_> {
         let scopes = self.words(&at.key("scopes"), written.scopes.as_ref());
         let cache = written.cache.map_or(CACHE, |span| span.0);
         if cache > LONG_CACHE {
-            self.finding(&at.key("cache"), "a token that is revoked at its issuer is taken for more than five minutes");
+            self.found(
+                Code::TokenBelievedLong,
+                &at.key("cache"),
+                "a token that is revoked at its issuer is taken for more than five minutes",
+            );
         }
         let leeway_at = at.key("clock_leeway");
         let clock_leeway = self.span(&leeway_at, written.clock_leeway, defaults::CLOCK_LEEWAY, Duration::ZERO);
@@ -164,17 +174,35 @@ impl Resolver<'_> {
         let url = url.and_then(|url| self.service_url(&url_at, url, InTheClear::Refused));
         let client_id = self.required_text(&at.key("client_id"), written.client_id.as_ref(), "our client_id there");
         let secret_at = at.key("client_secret");
-        let secret = self.required(&secret_at, written.client_secret.as_ref(), "{env: NAME} or {file: PATH}");
-        let client_secret = secret.and_then(|secret| self.secret(&secret_at, secret));
+        let client_authentication = written.client_authentication.unwrap_or(ClientAuthentication::ClientSecretBasic);
+        let client_secret = if client_authentication.uses_secret() || written.client_secret.is_some() {
+            let secret = self.required(&secret_at, written.client_secret.as_ref(), "{env: NAME} or {file: PATH}");
+            Some(secret.and_then(|secret| self.secret(&secret_at, secret)))
+        } else {
+            None
+        };
+        let client = WrittenClient {
+            at,
+            secret: client_secret.as_ref().and_then(Option::as_ref),
+            has_secret: written.client_secret.is_some(),
+            authentication: written.client_authentication,
+            keys: written.client_keys.as_ref(),
+            certificate: written.client_certificate.as_ref(),
+        };
+        let client_proof = self.client_proof(client_authentication, &client);
+        let client_secret = match client_secret {
+            Some(secret) => Some(secret?),
+            None => None,
+        };
         let audience = written.audience.as_ref();
         let audience = audience.and_then(|_| self.required_text(&at.key("audience"), audience, "what aud names"));
         if audience.is_none() && scopes.is_empty() {
-            self.finding(at, "takes every token of the issuer's, whichever service it was issued for; write audience, or scopes that are this service's alone");
+            self.found(Code::TokenOfAnyService, at, "takes every token of the issuer's, whichever service it was issued for; write audience, or scopes that are this service's alone");
         }
         if written.client_authentication == Some(ClientAuthentication::None) {
             self.fault(
                 &at.key("client_authentication"),
-                "is nothing that an introspection endpoint answers to (RFC 7662 §2.1); write client_secret_basic or client_secret_post",
+                "is nothing that an introspection endpoint answers to (RFC 7662 §2.1); write client_secret_basic, client_secret_post or private_key_jwt",
             );
         }
         let signed = self.signed_answers(at, name, written, timeout)?;
@@ -182,8 +210,9 @@ impl Resolver<'_> {
         let endpoint = IntrospectionSettings {
             url: url?,
             client_id: client_id?.to_owned(),
-            client_secret: Some(client_secret?),
-            client_authentication: written.client_authentication.unwrap_or(ClientAuthentication::ClientSecretBasic),
+            client_secret,
+            client_authentication,
+            client_proof,
             issuer,
             audience: audience.map(str::to_owned),
             scopes,
@@ -203,7 +232,7 @@ impl Resolver<'_> {
             );
         }
         if scopes.is_empty() {
-            self.finding(&at.key("typ"), "nothing but the marks that some issuers leave tells an ID token from an access token then; write scopes, which no ID token has, or better typ: at+jwt");
+            self.found(Code::TokenTypeUnchecked, &at.key("typ"), "nothing but the marks that some issuers leave tells an ID token from an access token then; write scopes, which no ID token has, or better typ: at+jwt");
         }
     }
 

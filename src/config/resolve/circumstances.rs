@@ -6,12 +6,11 @@
 use super::Resolver;
 use super::network::network_of;
 use super::rules::Policies;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{OneOrMore, Time, Values, defaults};
-use crate::gate::rules::{Condition, Hours, Listed, Window, Zone};
+use crate::gate::rules::{Condition, DAYS, Hours, Listed, Window, Zone};
 use std::sync::Arc;
-
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 impl Resolver<'_> {
     pub(super) fn network(&mut self, at: &KeyPath, written: &Values, policies: &mut Policies) -> Option<Condition> {
@@ -30,7 +29,7 @@ impl Resolver<'_> {
                     match network_of(text) {
                         Ok(network) => {
                             if network.prefix_len() == 0 {
-                                self.finding(at, format!("{text:?} is every address of its family"));
+                                self.found(Code::Dangerous, at, format!("{text:?} is every address of its family"));
                             }
                             networks.push(network);
                         }
@@ -138,7 +137,8 @@ impl Resolver<'_> {
     /// Whether what rules say of the client's address can be meant.
     pub(super) fn addresses(&mut self, policies: &Policies, is_behind_somebody: bool, trusts_somebody: bool) {
         if let Some(at) = policies.by_address.as_ref().filter(|_| is_behind_somebody && !trusts_somebody) {
-            self.finding(
+            self.found(
+                Code::Dangerous,
                 at,
                 "looks at the client's address, which here is that of whoever is in front: listeners.proxy is \
                  reached from this machine alone; write the front proxy's address in trusted_proxies",

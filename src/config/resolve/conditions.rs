@@ -5,6 +5,7 @@
 
 use super::Resolver;
 use super::rules::Policies;
+use crate::config::findings::Code;
 use crate::config::list_files::{Kind, ListFiles, values};
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Asked, ClaimTest, List, OneOrMore, Values, Written};
@@ -43,6 +44,12 @@ impl Resolver<'_> {
                 let listed = self.listed(&at.key(key), kind, values, &mut policies.lists);
                 and(listed.map(|listed| Condition::Is(subject, Test::OneOf(listed))));
             }
+        }
+        self.subject_of_whom(at, condition, written);
+        if let Some(values) = &condition.provider {
+            let names = self.providers_named(&at.key("provider"), values, written);
+            let names = names.map(|names| Listed::here(names.into_iter().collect()));
+            and(names.map(|names| Condition::Is(Subject::Provider, Test::OneOf(names))));
         }
         if let Some(values) = &condition.email_domain {
             let listed = self.listed(&at.key("email_domain"), Kind::Domain, values, &mut policies.lists);
@@ -146,7 +153,11 @@ impl Resolver<'_> {
                 Err(why) => self.fault(at, format!("{value:?} {why}; {hint}")),
             }
             if kind == Kind::Domain && value.starts_with(['.', '*']) && value.matches('.').count() == 1 {
-                self.finding(at, format!("{value:?} is a whole top-level domain: everybody with an address there"));
+                self.found(
+                    Code::DomainOfEverybody,
+                    at,
+                    format!("{value:?} is a whole top-level domain: everybody with an address there"),
+                );
             }
         }
         Some(held)

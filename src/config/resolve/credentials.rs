@@ -1,6 +1,8 @@
 //! Credentials for upstreams: each by its kind. Albert API's is in `albert`.
 
 use super::Resolver;
+use super::client_authentication::WrittenClient;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Chosen, Credential, Kind, Written, defaults};
@@ -140,8 +142,10 @@ impl Resolver<'_> {
 
     /// No credential goes into a header that says who the person is: one of the two would be lost.
     pub(super) fn credentials_beside(&mut self, identity: Option<&gate::headers::Settings>, book: &Book) {
-        let identity: Vec<&HeaderName> =
-            identity.into_iter().flat_map(|settings| settings.headers.iter().map(|(name, _)| name)).collect();
+        let identity: Vec<&HeaderName> = identity
+            .into_iter()
+            .flat_map(|settings| settings.headers.iter().map(|(name, _)| name).chain(&settings.assertion))
+            .collect();
         for (settings, at) in book.all.iter().zip(&book.places) {
             let headers: Vec<&HeaderName> = match &settings.kind {
                 credentials::Kind::Token(templates) => templates.iter().map(|(name, _)| name).collect(),
@@ -155,7 +159,7 @@ impl Resolver<'_> {
                 if identity.iter().any(|other| fold(other.as_str()) == fold(header.as_str())) {
                     self.fault(
                         at,
-                        format!("goes into {header}, which is one of identity.headers; choose another name"),
+                        format!("goes into {header}, which is one of the headers of identity; choose another name"),
                     );
                 }
             }
@@ -285,9 +289,16 @@ impl Resolver<'_> {
             self.required_text(&at.key("client_id"), written.client_id.as_ref(), example).map(str::to_owned);
         let client_secret =
             written.client_secret.as_ref().and_then(|secret| self.secret(&at.key("client_secret"), secret));
-        let secret = written.client_secret.is_some();
-        let client_authentication = self.client_authentication(at, secret, written.client_authentication);
-        Some(ExchangeEndpoint { url: url?, client_id: client_id?, client_secret, client_authentication })
+        let client = WrittenClient {
+            at,
+            secret: client_secret.as_ref(),
+            has_secret: written.client_secret.is_some(),
+            authentication: written.client_authentication,
+            keys: written.client_keys.as_ref(),
+            certificate: written.client_certificate.as_ref(),
+        };
+        let (client_authentication, client_proof) = self.client_authentication(&client);
+        Some(ExchangeEndpoint { url: url?, client_id: client_id?, client_secret, client_authentication, client_proof })
     }
 
     fn key_book(&mut self, at: &KeyPath, name: &str, written: &Credential) -> Option<key_book::Settings> {
@@ -348,7 +359,8 @@ impl Resolver<'_> {
         if url.scheme() == "http" && !is_loopback {
             match in_the_clear {
                 InTheClear::Noted => {
-                    self.finding(
+                    self.found(
+                        Code::CredentialInClear,
                         at,
                         "keys go over the network in the clear; write https, unless the network is yours alone",
                     );

@@ -4,6 +4,7 @@
 //! plain http is for loopback alone.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written;
 use crate::oidc::{Endpoints, GivenEndpoints};
@@ -54,6 +55,7 @@ impl Resolver<'_> {
         let userinfo = optional("userinfo", written.userinfo.as_ref());
         let end_session = optional("end_session", written.end_session.as_ref());
         let revocation = optional("revocation", written.revocation.as_ref());
+        let pushed_authorization = optional("pushed_authorization", written.pushed_authorization.as_ref());
         Some(Endpoints::Given(Box::new(GivenEndpoints {
             authorization: authorization?,
             token: token?,
@@ -61,6 +63,7 @@ impl Resolver<'_> {
             userinfo,
             end_session,
             revocation,
+            pushed_authorization,
             callback_iss: written.callback_iss.unwrap_or(false),
         })))
     }
@@ -87,9 +90,11 @@ impl Resolver<'_> {
             ("userinfo", given.userinfo.as_ref()),
             ("end_session", given.end_session.as_ref()),
             ("revocation", given.revocation.as_ref()),
+            ("pushed_authorization", given.pushed_authorization.as_ref()),
         ] {
             if let Some(host) = url.and_then(Url::host_str).filter(|host| Some(*host) != home) {
-                self.finding(
+                self.found(
+                    Code::EndpointElsewhere,
                     &at.key(key),
                     format!("is on {host}, which is not the issuer's host: make sure that it is the provider's"),
                 );

@@ -1,6 +1,7 @@
 //! How front proxies ask, and under which further paths our own endpoints answer.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Written};
 use crate::server::ForwardAuth;
@@ -35,7 +36,8 @@ impl Resolver<'_> {
         }
         let keep = written.session.as_ref().and_then(|session| session.keep).unwrap_or_default();
         if from == Some(FrontProxy::Nginx) && keep == Keep::Cookie {
-            self.finding(
+            self.found(
+                Code::NginxLosesCookies,
                 &at.key("from"),
                 "nginx hands one Set-Cookie of an answer on: with session.keep: store there is one, otherwise renewed tokens are lost",
             );
@@ -61,7 +63,7 @@ impl Resolver<'_> {
     }
 
     /// Further paths of our own endpoints, with the endpoint's name.
-    pub(super) fn aliases(&mut self, written: &Written, prefix: Option<&Prefix>) -> Vec<(String, &'static str)> {
+    pub(super) fn aliases(&mut self, written: &Written, prefix: Option<&Prefix>) -> Vec<(String, String)> {
         let root = KeyPath::root();
         let aliases = written.aliases.iter().flat_map(|aliases| {
             [
@@ -88,7 +90,7 @@ impl Resolver<'_> {
             .map(|(key, path)| (root.key("token_endpoints").key(key), key, key, path))
         });
         let each: Vec<_> = aliases.chain(token_endpoints).collect();
-        let mut resolved: Vec<(String, &'static str)> = Vec::new();
+        let mut resolved: Vec<(String, String)> = Vec::new();
         for (at, key, endpoint, path) in each {
             let Some(path) = path else { continue };
             if !super::is_plain_path(path) {
@@ -98,7 +100,7 @@ impl Resolver<'_> {
             } else if resolved.iter().any(|(other, _)| other == path) {
                 self.fault(&at, format!("{path:?} is the path of another alias"));
             }
-            resolved.push((path.clone(), endpoint));
+            resolved.push((path.clone(), endpoint.to_owned()));
         }
         resolved
     }

@@ -5,9 +5,11 @@ use crate::config::parse::listed;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Headers, defaults};
+use crate::gate::assertion;
 use crate::gate::headers::{NAMED_SETS, Settings, fold, named_set};
 use crate::gate::template::Template;
 use crate::web::forwarded::speaks_of_origin;
+use crate::web::public_url::PublicUrl;
 use http::HeaderName;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -44,7 +46,8 @@ impl Resolver<'_> {
         &mut self,
         at: &KeyPath,
         written: Option<&written::Identity>,
-    ) -> (Option<Settings>, Vec<String>) {
+        public_url: Option<&PublicUrl>,
+    ) -> (Option<Settings>, Option<assertion::Settings>, Vec<String>) {
         let headers_at = at.key("headers");
         let headers = match written.and_then(|identity| identity.headers.as_ref()) {
             None => named_set(defaults::HEADERS),
@@ -56,15 +59,30 @@ impl Resolver<'_> {
             claims.extend(template.claims().map(str::to_owned));
         }
         for (at, claim) in self.items(&at.key("claims"), written.and_then(|identity| identity.claims.as_ref())) {
-            if claim.is_empty() || claim.chars().any(|c| c.is_control() || c == ' ' || c == '{' || c == '}') {
-                self.fault(&at, format!("{claim:?} is no claim name; write one such as siret"));
-            }
+            self.is_claim_name(&at, claim);
             claims.insert(claim.clone());
+        }
+        let assertion_at = at.key("assertion");
+        let assertion = written.and_then(|identity| identity.assertion.as_ref());
+        let assertion = assertion.and_then(|written| self.assertion(&assertion_at, written, public_url));
+        claims.extend(assertion.iter().flat_map(|assertion| assertion.claims.iter().cloned()));
+        let header = assertion.as_ref().map(|assertion| assertion.header.clone());
+        if let Some(header) = &header
+            && headers.iter().flatten().any(|(name, _)| fold(name.as_str()) == fold(header.as_str()))
+        {
+            self.fault(&assertion_at.key("header"), "is one of identity.headers; choose another name");
         }
         // Every session has its subject apart.
         claims.remove("sub");
         let encoding = written.and_then(|identity| identity.encoding).unwrap_or_default();
-        (headers.map(|headers| Settings { headers, encoding }), claims.into_iter().collect())
+        let headers = headers.map(|headers| Settings { headers, encoding, assertion: header });
+        (headers, assertion, claims.into_iter().collect())
+    }
+
+    pub(super) fn is_claim_name(&mut self, at: &KeyPath, claim: &str) {
+        if claim.is_empty() || claim.chars().any(|c| c.is_control() || c == ' ' || c == '{' || c == '}') {
+            self.fault(at, format!("{claim:?} is no claim name; write one such as siret"));
+        }
     }
 
     fn header_set(&mut self, at: &KeyPath, name: &str) -> Option<Vec<(HeaderName, Template)>> {

@@ -18,10 +18,13 @@ mod network;
 mod playground;
 mod programs;
 mod provider;
+mod providers;
+mod review;
 mod routes;
 mod rules;
 mod secrets;
 mod session;
+mod signing;
 mod store;
 mod token_endpoints;
 
@@ -30,21 +33,23 @@ pub(super) use network::network_of;
 pub use session::is_key_name;
 
 use super::environment::Environment;
+use super::findings::Code;
 use super::parse::Parsed;
 use super::problem::{Fault, Finding, KeyPath};
-use super::run::{Config, Pages};
+use super::run::{Config, Pages, SigningKeys};
 use super::scalar::Span;
 use super::suggest::did_you_mean;
 use super::written::{self, List, Preset, Written, defaults};
 use crate::claims;
-use crate::gate::route::Table;
+use crate::gate::route::{Route, Table};
 use crate::seal::KeyMaterial;
 use crate::server;
+use crate::signing::SigningKey;
 use crate::telemetry;
 use crate::web;
-use crate::web::cookies::SameSite;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Resolves what was written.
@@ -53,7 +58,8 @@ use std::time::Duration;
 /// Every mistake, those of shape among them.
 pub(super) fn resolve(parsed: Parsed<Written>, environment: &dyn Environment) -> Result<Config, Vec<Fault>> {
     let Parsed { read: written, faults, excused } = parsed;
-    let mut resolver = Resolver { environment, faults, excused, findings: Vec::new() };
+    let mut resolver =
+        Resolver { environment, faults, excused, findings: Vec::new(), signing: Vec::new(), routes: Vec::new() };
     let config = resolver.config(&written);
     let Resolver { faults, findings, .. } = resolver;
     match config {
@@ -73,8 +79,23 @@ pub(super) fn resolve_keys(
     written: &List<written::SessionKey>,
     environment: &dyn Environment,
 ) -> Result<(Vec<KeyMaterial>, Vec<Finding>), Vec<Fault>> {
-    let mut resolver = Resolver { environment, faults: Vec::new(), excused: Vec::new(), findings: Vec::new() };
+    let mut resolver = Resolver::reading(environment);
     let keys = resolver.session_keys(&KeyPath::root().key("session").key("keys"), Some(written));
+    let Resolver { faults, findings, .. } = resolver;
+    if faults.is_empty() { Ok((keys, findings)) } else { Err(faults) }
+}
+
+/// The same for the signing keys that are written at `at`.
+///
+/// # Errors
+/// Every mistake.
+pub(super) fn resolve_signing_keys(
+    at: &KeyPath,
+    written: &List<written::SigningKey>,
+    environment: &dyn Environment,
+) -> Result<(Vec<Arc<SigningKey>>, Vec<Finding>), Vec<Fault>> {
+    let mut resolver = Resolver::reading(environment);
+    let keys = resolver.signing_keys(at, Some(written));
     let Resolver { faults, findings, .. } = resolver;
     if faults.is_empty() { Ok((keys, findings)) } else { Err(faults) }
 }
@@ -85,6 +106,18 @@ struct Resolver<'a> {
     faults: Vec<Fault>,
     excused: Vec<KeyPath>,
     findings: Vec<Finding>,
+    /// Every ring of signing keys that was made on the way.
+    signing: Vec<SigningKeys>,
+    /// The routes that are right, where they are written.
+    routes: Vec<(KeyPath, Route)>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Resolves one part alone.
+    fn reading(environment: &'a dyn Environment) -> Self {
+        let (faults, excused, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { environment, faults, excused, findings, signing: Vec::new(), routes: Vec::new() }
+    }
 }
 
 impl Resolver<'_> {
@@ -96,14 +129,14 @@ impl Resolver<'_> {
     }
 
     /// Notes a setting that runs but deserves a second look.
-    fn finding(&mut self, at: &KeyPath, message: impl Into<String>) {
+    fn found(&mut self, code: Code, at: &KeyPath, message: impl Into<String>) {
         let (path, message) = (at.clone(), message.into());
-        self.findings.push(Finding { path, file: String::new(), line: None, message, is_idle: false });
+        self.findings.push(Finding { code, path, file: String::new(), line: None, message, is_idle: false });
     }
 
     /// Notes a setting that does nothing.
     fn idle(&mut self, at: &KeyPath, message: impl Into<String>) {
-        self.finding(at, message);
+        self.found(Code::Idle, at, message);
         self.findings.last_mut().into_iter().for_each(|finding| finding.is_idle = true);
     }
 
@@ -157,27 +190,28 @@ impl Resolver<'_> {
         let public_url = self.public_url(&root.key("public_url"), written.public_url.as_ref());
         let prefix = self.prefix(&root.key("prefix"), written.prefix.as_deref());
         let server = self.server(written, public_url.as_ref());
-        let aliases = self.aliases(written, prefix.as_ref());
-        let callback = aliases.iter().find(|(_, endpoint)| *endpoint == "callback").map(|(path, _)| path.clone());
+        let mut aliases = self.aliases(written, prefix.as_ref());
         let ours = public_url.as_ref().zip(prefix.as_ref());
-        let provider = self.providers(&root.key("providers"), written, ours, callback.as_deref());
+        let mut providers = self.providers(&root.key("providers"), written, ours, &mut aliases);
         let (mut session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let request_token = self.request_token(&root.key("csrf").key("token"), written.csrf.as_ref());
         let mut cookies = cookies.map(|cookies| web::cookies::Settings { request_token, ..cookies });
         let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
+        login.domain_owners = Arc::clone(&providers.domain_owners);
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
-        if cookies.as_ref().is_some_and(|cookies| cookies.same_site == SameSite::None) && login.origins.is_empty() {
-            self.idle(&root.key("cookies").key("same_site"), "does nothing: no other origin is in cors or csrf");
-        }
         let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
         let sign_out_answer =
             sign_out.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer));
         let forward_auth = self.forward_auth(&root.key("forward_auth"), written);
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
-        let surroundings =
-            routes::Surroundings { prefix: prefix.as_ref(), public_url: public_url.as_ref(), cookie_domain: domain };
+        let surroundings = routes::Surroundings {
+            prefix: prefix.as_ref(),
+            public_url: public_url.as_ref(),
+            cookie_domain: domain,
+            assertion: written.identity.as_ref().and_then(|identity| identity.assertion.as_ref()),
+        };
         let mut book = self.credentials(&root.key("credentials"), written);
         let bearers = self.bearers(&root.key("bearer"), written);
         let mut policies = self.policies(&root.key("policies"), written);
@@ -194,7 +228,9 @@ impl Resolver<'_> {
             routes: routes.as_ref(),
             keep: session.keep,
         };
-        if let Some((by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings) {
+        if let Some((mut by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings)
+        {
+            by_app.provider = self.provider_of_app(&root.key("token_endpoints").key("provider"), written);
             session.access_token = Some(lifetime);
             if let Some(cookies) = &mut cookies {
                 cookies.scripts_sign_in = !by_app.is_cookieless;
@@ -202,27 +238,34 @@ impl Resolver<'_> {
             login.by_app = Some(by_app);
         }
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
-        let (identity, mut kept_claims) = self.identity(&root.key("identity"), written.identity.as_ref());
+        let (identity, assertion, mut kept_claims) =
+            self.identity(&root.key("identity"), written.identity.as_ref(), public_url.as_ref());
+        self.people_of_several(written, identity.as_ref(), &book);
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
-        // Every session has its subject apart.
-        kept_claims.retain(|claim| claim != "sub");
-        if forward_auth.is_some() {
-            // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
-            kept_claims.extend(claims::GROUPS.into_iter().chain(["email"]).map(str::to_owned));
-        }
-        kept_claims.sort();
-        kept_claims.dedup();
+        let kept_claims = kept(kept_claims, forward_auth.is_some());
         let store = self.store(&root.key("store"), written.store.as_ref());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
-        let pages = self.pages(&root.key("pages"), written);
+        let pages =
+            Pages { providers: std::mem::take(&mut providers.named), ..self.pages(&root.key("pages"), written) };
         let telemetry = self.log(&root.key("log"), written.log.as_ref());
+        let together = review::Together {
+            table: routes.as_ref(),
+            public_url: public_url.as_ref(),
+            providers: providers.settings.as_deref().unwrap_or_default(),
+            aliases: &aliases,
+            credentials: &book.all,
+            cors: cors.as_ref(),
+            cookies: cookies.as_ref(),
+            origins: &login.origins,
+        };
+        self.together(written, &together);
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
-        let provider = provider.map(|mut provider| {
+        let providers = providers.settings.map(|mut all| {
             let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
-            provider.parameters.extend(age);
-            provider
+            all.iter_mut().for_each(|provider| provider.parameters.extend(age.clone()));
+            all
         });
         Some(Config {
             site: None,
@@ -230,7 +273,7 @@ impl Resolver<'_> {
             public_url: public_url?,
             prefix: prefix?,
             server: server?,
-            provider: provider?,
+            providers: providers?,
             session,
             keys,
             key_files,
@@ -243,12 +286,17 @@ impl Resolver<'_> {
             credentials: book.all,
             bearers: bearers.all,
             identity: identity?,
+            assertion,
+            signing: std::mem::take(&mut self.signing),
             kept_claims,
             store: store?,
             on_store_down,
             pages,
             telemetry,
             findings: Vec::new(),
+            written: serde_yaml::Value::Null,
+            accepted: Vec::new(),
+            acceptances: self.acceptances(&root.key("accept"), written),
         })
     }
 
@@ -277,9 +325,10 @@ impl Resolver<'_> {
         let pages = written.pages.as_ref();
         let application = line("application", pages.and_then(|pages| pages.application.as_ref()));
         let contact = line("contact", pages.and_then(|pages| pages.contact.as_ref()));
-        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten());
-        let proconnect = providers.any(|provider| provider.preset == Some(Preset::ProConnect));
-        Pages { application, contact, proconnect }
+        let mut providers = written.providers.iter().flat_map(|named| named.values().flatten()).peekable();
+        let proconnect =
+            providers.peek().is_some() && providers.all(|provider| provider.preset == Some(Preset::ProConnect));
+        Pages { application, contact, proconnect, providers: Vec::new() }
     }
 
     fn log(&mut self, at: &KeyPath, written: Option<&written::Log>) -> telemetry::Settings {
@@ -300,12 +349,28 @@ impl Resolver<'_> {
                 let message = format!("{directive:?} is not one of {}{hint}", super::parse::listed(&levels));
                 self.fault(&at, message);
             } else if matches!(level.trim(), "debug" | "trace") {
-                self.finding(&at, format!("{} logs much about each request: not for everyday use", level.trim()));
+                self.found(
+                    Code::LogVerbose,
+                    &at,
+                    format!("{} logs much about each request: not for everyday use", level.trim()),
+                );
             }
         }
         let format = written.and_then(|log| log.format).unwrap_or_default();
         telemetry::Settings { format, level: level.to_owned() }
     }
+}
+
+/// What sessions keep of these claims: each once, and without the subject, which they have apart.
+fn kept(mut kept: Vec<String>, front_proxies_ask: bool) -> Vec<String> {
+    kept.retain(|claim| claim != "sub");
+    if front_proxies_ask {
+        // What a question may ask of a session (`allowed_groups`, `allowed_emails`).
+        kept.extend(claims::GROUPS.into_iter().chain(["email"]).map(str::to_owned));
+    }
+    kept.sort();
+    kept.dedup();
+    kept
 }
 
 /// Whether this is an absolute path of one or more plain segments: nothing in it that could be

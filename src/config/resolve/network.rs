@@ -1,6 +1,7 @@
 //! Listeners, trusted proxies, upstreams: what the server needs to run.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::scalar::{ListenAddress, Secret};
 use crate::config::written::{self, Timeouts, Written, defaults};
@@ -39,13 +40,12 @@ impl Resolver<'_> {
                 self.fault(&admin_at, "is also the address of listeners.proxy; health and metrics have their own");
             }
             if !is_private(&admin.address) {
-                self.finding(&admin_at, "metrics and health are reachable from other machines, without a password");
+                let message = "metrics and health are reachable from other machines, without a password";
+                self.found(Code::AdminReachable, &admin_at, message);
             }
             if !is_private(&proxy.address) && public_url.is_some_and(|url| !url.is_secure()) {
-                self.finding(
-                    &proxy_at,
-                    "other machines can reach a listener whose public_url is plain http: for trials only",
-                );
+                let message = "other machines can reach a listener whose public_url is plain http: for trials only";
+                self.found(Code::PlainHttpReachable, &proxy_at, message);
             }
         }
         let forward_auth_at = at.key("forward_auth");
@@ -68,7 +68,8 @@ impl Resolver<'_> {
             }
         }
         if grpc.as_ref().is_some_and(|address| !is_private(address)) {
-            self.finding(&grpc_at, "cookies and credentials cross the network in clear, for there is no TLS on it");
+            let message = "cookies and credentials cross the network in clear, for there is no TLS on it";
+            self.found(Code::FrontProxyInClear, &grpc_at, message);
         }
         if let (Some(asks), Some(Some(_)), true) = (&written.forward_auth, &forward_auth_listener, grpc.is_some())
             && asks.from.is_none()
@@ -81,7 +82,8 @@ impl Resolver<'_> {
             && !is_private(&admin.address)
             && admin.tls.is_none()
         {
-            self.finding(&admin_at, "the admin token crosses the network in clear; add tls, or keep it on loopback");
+            let message = "the admin token crosses the network in clear; add tls, or keep it on loopback";
+            self.found(Code::AdminTokenInClear, &admin_at, message);
         }
         let trusted_proxies = self.trusted_proxies(&root.key("trusted_proxies"), written.trusted_proxies.as_ref());
         let upstreams = self.upstreams(&root.key("upstreams"), written, proxy.as_ref());
@@ -92,6 +94,7 @@ impl Resolver<'_> {
         let grace =
             self.span(&root.key("shutdown_grace"), written.shutdown_grace, defaults::SHUTDOWN_GRACE, Duration::ZERO);
         Some(Settings {
+            decision_header: self.decision_header(written.debug.as_ref()),
             proxy: proxy?,
             admin: admin?,
             admin_token,
@@ -173,12 +176,13 @@ impl Resolver<'_> {
                 }
             };
             if network.prefix_len() == 0 {
-                self.finding(
+                self.found(
+                    Code::TrustedProxiesEverybody,
                     &at,
                     "whoever connects is believed about who the client is and which address it asked for",
                 );
             } else if network.prefix_len() < wide(&network) {
-                self.finding(&at, "a very large network is believed about who the client is");
+                self.found(Code::TrustedProxiesWide, &at, "a very large network is believed about who the client is");
             }
             networks.push(network);
         }

@@ -5,6 +5,7 @@
 use super::Resolver;
 use super::albert::is_domain;
 use super::credentials::Book;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Written, defaults};
 use crate::credentials::Kind;
@@ -31,7 +32,8 @@ impl Resolver<'_> {
         let key = key.and_then(|key| self.secret(&key_at, key));
         let derivation = written.derivation.unwrap_or_default();
         if key.as_ref().is_some_and(|key| key.expose_secret() == PLACEHOLDER) {
-            self.finding(
+            self.found(
+                Code::SecretPlaceholder,
                 &key_at,
                 "is the placeholder of the example configurations: everybody can make envelopes with it",
             );
@@ -72,7 +74,8 @@ impl Resolver<'_> {
             if !is_domain(domain) {
                 self.fault(&at, format!("{domain:?} is no host or domain; write such as playground.example.gouv.fr"));
             } else if domain.split('.').count() < 3 && domain != "localhost" {
-                self.finding(
+                self.found(
+                    Code::EnvelopeDomainWide,
                     &at,
                     "everybody's key can be sent to every host below this domain; name the hosts that are meant",
                 );

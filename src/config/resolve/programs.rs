@@ -3,6 +3,7 @@
 use super::Resolver;
 use crate::bearer::{KnownBy, KnownCertificate, ServiceKey};
 use crate::claims::Claims;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::until::Until;
 use crate::config::written::{self, Bearer, OneOrMore};
@@ -109,7 +110,7 @@ impl Resolver<'_> {
 
     fn has_ended(&mut self, at: &KeyPath, until: Option<Until>) {
         if until.is_some_and(|until| self.environment.now() >= until.0) {
-            self.finding(at, "this one has ended; remove it from the list");
+            self.found(Code::EntryEnded, at, "this one has ended; remove it from the list");
         }
     }
 

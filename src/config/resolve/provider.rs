@@ -1,11 +1,14 @@
 //! The provider: preset over defaults, what was written over the preset.
 
 use super::Resolver;
+use super::client_authentication::WrittenClient;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
-use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, Written, defaults};
-use crate::oidc::{Algorithm, Endpoints, Settings, Userinfo};
+use crate::config::written::{self, Preset, ProConnect, UserinfoFormat, defaults};
+use crate::oidc::{Algorithm, ClientAuthentication, Endpoints, Settings, Userinfo};
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -52,42 +55,13 @@ impl ProConnect {
 }
 
 impl Resolver<'_> {
-    pub(super) fn providers(
-        &mut self,
-        at: &KeyPath,
-        written: &Written,
-        ours: Option<(&PublicUrl, &Prefix)>,
-        callback_alias: Option<&str>,
-    ) -> Option<Settings> {
-        let example =
-            "{proconnect: {preset: proconnect, environment: integration, client_id: …, client_secret: {file: …}}}";
-        let named = self.required(at, written.providers.as_ref(), example)?;
-        if named.is_empty() {
-            self.fault(at, format!("is empty; write {example}"));
-        } else if named.len() > 1 {
-            let all: Vec<&str> = named.keys().map(String::as_str).collect();
-            self.fault(at, format!("this version takes one provider, but here are {}: {}", all.len(), all.join(", ")));
-        }
-        // Each is resolved even where there is one too many: its own mistakes are worth knowing.
-        let mut settings = None;
-        for (name, provider) in named {
-            let at = at.key(name);
-            self.name(&at, name);
-            match provider {
-                Some(provider) => settings = self.provider(&at, name, provider, ours, callback_alias),
-                None => self.fault(&at, "is empty; write its preset, client_id and client_secret"),
-            }
-        }
-        settings
-    }
-
-    fn provider(
+    pub(super) fn provider(
         &mut self,
         at: &KeyPath,
         name: &str,
         written: &written::Provider,
         ours: Option<(&PublicUrl, &Prefix)>,
-        callback_alias: Option<&str>,
+        callback: Option<&str>,
     ) -> Option<Settings> {
         let preset = written.preset.unwrap_or_default();
         let issuer = self.issuer(at, preset, written);
@@ -102,7 +76,25 @@ impl Resolver<'_> {
         );
         let secret_at = at.key("client_secret");
         let client_secret = written.client_secret.as_ref().and_then(|secret| self.secret(&secret_at, secret));
-        let client_authentication = self.provider_authentication(at, preset, written);
+        let client = WrittenClient {
+            at,
+            secret: client_secret.as_ref(),
+            has_secret: written.client_secret.is_some(),
+            authentication: written.client_authentication,
+            keys: written.client_keys.as_ref(),
+            certificate: written.client_certificate.as_ref(),
+        };
+        let (client_authentication, client_proof) = self.provider_authentication(preset, &client);
+        if let (Some((public_url, _)), Some(id)) = (ours, client_id)
+            && id == public_url.origin()
+            && client_authentication == ClientAuthentication::PrivateKeyJwt
+        {
+            // An assertion for an app says this of its issuer: what it may say of a client must differ.
+            self.fault(
+                &at.key("client_id"),
+                "is public_url itself, by which apps know who signs assertions for them; register another",
+            );
+        }
         let scopes = self.scopes(&at.key("scopes"), preset, written.scopes.as_ref());
         let acr_values = self.words(&at.key("acr_values"), written.acr_values.as_ref());
         self.claims(&at.key("claims"), written.claims.as_ref());
@@ -118,7 +110,6 @@ impl Resolver<'_> {
             self.span(&at.key("timeout"), written.timeout, defaults::PROVIDER_TIMEOUT, Duration::from_millis(100));
         let (public_url, prefix) = ours?;
         let address = |path: &str| Url::parse(&format!("{}{path}", public_url.origin())).ok();
-        let callback = format!("{}/callback", prefix.as_str());
         Some(Settings {
             name: name.to_owned(),
             issuer: issuer?,
@@ -126,7 +117,9 @@ impl Resolver<'_> {
             client_id: client_id?.to_owned(),
             client_secret,
             client_authentication,
-            redirect_uri: address(callback_alias.unwrap_or(&callback))?,
+            client_proof,
+            pushes_requests: written.pushed_requests.unwrap_or(true),
+            redirect_uri: address(callback?)?,
             post_logout_redirect_uri: address(&format!("{}/signed_out", prefix.as_str()))?,
             scopes,
             acr_values,
@@ -136,6 +129,7 @@ impl Resolver<'_> {
             userinfo,
             clock_leeway,
             timeout,
+            domain_owners: Arc::default(),
         })
     }
 
@@ -190,7 +184,7 @@ impl Resolver<'_> {
             for scope in
                 scopes.iter().filter(|scope| ["profile", "offline_access", "phone_number"].contains(&scope.as_str()))
             {
-                self.finding(at, format!("ProConnect knows no scope {scope} and ignores it"));
+                self.found(Code::ScopeUnknown, at, format!("ProConnect knows no scope {scope} and ignores it"));
             }
         }
         scopes
@@ -287,7 +281,7 @@ impl Resolver<'_> {
             if provider.client_secret.is_none() {
                 self.fault(at, "HS256 signs with the client secret, and there is none; write client_secret, or ES256 or RS256 here");
             } else {
-                self.finding(at, "with HS256 whoever knows the client secret can make tokens; ES256 is better where the registration allows it");
+                self.found(Code::Hs256, at, "with HS256 whoever knows the client secret can make tokens; ES256 is better where the registration allows it");
             }
         }
         Some(algorithms)
@@ -317,7 +311,8 @@ impl Resolver<'_> {
                 self.fault(&at.key("algorithms"), "is written, but userinfo is not read; remove it");
             }
             if preset == Preset::ProConnect {
-                self.finding(
+                self.found(
+                    Code::UserinfoNotRead,
                     at,
                     "ProConnect's ID token holds no e-mail and no name: without userinfo the app learns `sub` only",
                 );

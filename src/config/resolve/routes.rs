@@ -4,20 +4,23 @@ use super::Resolver;
 use super::bearer::Bearers;
 use super::credentials::Book;
 use super::rules::Policies;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Chosen, Written};
+use crate::config::written::{self, Chosen, RouteAssertion, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
 use crate::web::domain;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What routes are judged against.
 pub(super) struct Surroundings<'a> {
     pub(super) prefix: Option<&'a Prefix>,
     pub(super) public_url: Option<&'a PublicUrl>,
     pub(super) cookie_domain: Option<&'a str>,
+    pub(super) assertion: Option<&'a written::Assertion>,
 }
 
 impl Resolver<'_> {
@@ -91,9 +94,11 @@ impl Resolver<'_> {
             let kind = credential.and_then(|index| book.kind_of(index));
             let bearer = self.route_bearer(&at, route, kind, bearers);
             let rules = self.rules(&at, route, written, policies);
-            let (Some(resolved), Some(rules)) = (self.route(&at, route, upstream, around), rules) else { continue };
+            let providers = self.providers_of_route(&at.key("provider"), route, written);
+            let resolved = self.route(&at, route, upstream, around);
+            let (Some(resolved), Some(rules), Some(providers)) = (resolved, rules, providers) else { continue };
             let client_authorization = route.client_authorization.unwrap_or_default();
-            routes.push(Route { rules, bearer, credential, client_authorization, envelope, ..resolved });
+            routes.push(Route { providers, rules, bearer, credential, client_authorization, envelope, ..resolved });
             places.push(at);
         }
         for (index, name) in names.iter().enumerate() {
@@ -101,6 +106,7 @@ impl Resolver<'_> {
                 self.idle(&KeyPath::root().key("upstreams").key(name), "no route leads to it");
             }
         }
+        self.routes = places.iter().cloned().zip(routes.iter().cloned()).collect();
         match Table::new(routes) {
             Ok(table) => Some(table),
             Err(clashes) => {
@@ -158,7 +164,11 @@ impl Resolver<'_> {
         }
         let access = written.access.unwrap_or_default();
         if access == Access::Public && text == "/**" {
-            self.finding(&path_at, "everybody may make every request that no other route is for, without signing in");
+            self.found(
+                Code::PublicEverything,
+                &path_at,
+                "everybody may make every request that no other route is for, without signing in",
+            );
         }
         if let Some(prefix) = &written.strip_prefix {
             self.strip_prefix(&at.key("strip_prefix"), prefix, text);
@@ -172,8 +182,26 @@ impl Resolver<'_> {
             strip_prefix: written.strip_prefix.clone(),
             session_cookie: written.session_cookie.unwrap_or_default(),
             csrf: written.csrf.unwrap_or_default(),
+            assertion: self.asserted_to(&at.key("assertion"), written, around),
             ..Route::new(path?, access)
         })
+    }
+
+    /// For whom the signed assertion of a route is, where it has one.
+    fn asserted_to(&mut self, at: &KeyPath, written: &written::Route, around: &Surroundings<'_>) -> Option<Arc<str>> {
+        let Some(assertion) = around.assertion else {
+            match written.assertion {
+                Some(RouteAssertion::On) => {
+                    self.fault(at, "says that one goes along, and there is no identity.assertion that says how");
+                }
+                Some(RouteAssertion::Off) => self.idle(at, "there is no identity.assertion"),
+                None => {}
+            }
+            return None;
+        };
+        let audience = assertion.audience.as_deref().or(written.upstream.as_deref());
+        let audience = audience.or_else(|| around.public_url.map(PublicUrl::host));
+        audience.filter(|_| written.assertion.unwrap_or_default() == RouteAssertion::On).map(Arc::from)
     }
 
     /// A route whose app is behind the front proxy.
@@ -227,7 +255,7 @@ impl Resolver<'_> {
         let shares_cookie = around.public_url.is_none_or(|url| url.host() == lower)
             || around.cookie_domain.is_some_and(|above| domain::is_at_or_below(&lower, above));
         if !shares_cookie {
-            self.finding(at, "the session cookie is not sent to this host: it is neither that of public_url nor below cookies.domain");
+            self.found(Code::HostWithoutSession, at, "the session cookie is not sent to this host: it is neither that of public_url nor below cookies.domain");
         }
         Some(lower)
     }

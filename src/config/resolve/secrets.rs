@@ -13,48 +13,51 @@ use zeroize::Zeroizing;
 impl Resolver<'_> {
     /// The secret that `written` points to, without its final line break.
     pub(super) fn secret(&mut self, at: &KeyPath, written: &Secret) -> Option<SecretString> {
-        let (source, text) = match written {
-            Secret::Env(name) => {
-                let source = if looks_like_a_variable(name) {
-                    format!("the environment variable {name}")
-                } else {
-                    "the environment variable named here".to_owned()
-                };
-                let value = self.environment.variable(name);
-                (source, value.map(|value| Zeroizing::new(value.expose_secret().to_owned())))
-            }
-            Secret::File(path) => {
-                let source = if path.is_absolute() {
-                    format!("the file {}", path.display())
-                } else {
-                    "the file named here".to_owned()
-                };
-                (source, self.text_of(path))
-            }
-        };
-        let text = match text {
-            Ok(text) => text,
-            Err(cause) => {
-                self.fault(at, format!("{source} {cause}"));
-                return None;
-            }
-        };
+        let text = self.secret_text(at, written)?;
         let text = text.trim_end_matches(['\r', '\n']);
-        if text.trim().is_empty() {
-            self.fault(at, format!("{source} is empty"));
-            return None;
-        }
         if text.chars().any(char::is_control) {
+            let source = source_of(written);
             self.fault(at, format!("{source} holds a line break or another control character inside the secret"));
             return None;
         }
         Some(SecretString::from(text))
     }
 
+    /// The whole text of a secret that may have several lines, as a key in PEM has.
+    pub(super) fn secret_text(&mut self, at: &KeyPath, written: &Secret) -> Option<Zeroizing<String>> {
+        let text = match written {
+            Secret::Env(name) => {
+                self.environment.variable(name).map(|value| Zeroizing::new(value.expose_secret().to_owned()))
+            }
+            Secret::File(path) => self.text_of(path),
+        };
+        match text {
+            Ok(text) if text.trim().is_empty() => {
+                self.fault(at, format!("{} is empty", source_of(written)));
+                None
+            }
+            Ok(text) => Some(text),
+            Err(cause) => {
+                self.fault(at, format!("{} {cause}", source_of(written)));
+                None
+            }
+        }
+    }
+
     fn text_of(&self, path: &Path) -> Result<Zeroizing<String>, crate::config::Unreadable> {
         let bytes = self.environment.file(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| crate::config::Unreadable::NotText)?;
         Ok(Zeroizing::new(text.to_owned()))
+    }
+}
+
+/// What messages call the place. Somebody may have typed the secret in it.
+fn source_of(written: &Secret) -> String {
+    match written {
+        Secret::Env(name) if looks_like_a_variable(name) => format!("the environment variable {name}"),
+        Secret::Env(_) => "the environment variable named here".to_owned(),
+        Secret::File(path) if path.is_absolute() => format!("the file {}", path.display()),
+        Secret::File(_) => "the file named here".to_owned(),
     }
 }
 

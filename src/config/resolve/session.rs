@@ -1,6 +1,7 @@
 //! Sessions, their keys, their cookies, and the sign-in that begins them.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::key_files::KeyFiles;
 use crate::config::problem::KeyPath;
 use crate::config::scalar::written_span;
@@ -17,6 +18,7 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -53,7 +55,7 @@ impl Resolver<'_> {
             let at = if written.is_some_and(|s| s.idle.is_some()) { at.key("idle") } else { at.key("lifetime") };
             self.fault(&at, message);
         } else if lifetime > LONG_SESSION {
-            self.finding(&at.key("lifetime"), "a stolen session works for more than 30 days");
+            self.found(Code::LifetimeLong, &at.key("lifetime"), "a stolen session works for more than 30 days");
         }
         let written_keys = written.and_then(|session| session.keys.as_ref());
         let keys = self.session_keys(&at.key("keys"), written_keys);
@@ -126,7 +128,8 @@ impl Resolver<'_> {
             self.fault(&at, "the first key seals, so it has no end; put a new key in front of it, or remove until");
         } else if self.environment.now() >= until.0 {
             // Not a mistake: a date must not keep a restart from succeeding.
-            self.finding(
+            self.found(
+                Code::EntryEnded,
                 &at,
                 format!("this key has opened nothing since {}; remove it from the list", until.0.date_and_time()),
             );
@@ -162,7 +165,7 @@ impl Resolver<'_> {
         }
         // 32 random bytes are all printable once in 10^13 keys.
         if key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-            self.finding(at, format!("looks typed, not random; {KEY}"));
+            self.found(Code::SecretTyped, at, format!("looks typed, not random; {KEY}"));
         }
         Some(key)
     }
@@ -202,7 +205,11 @@ impl Resolver<'_> {
             self.fault(&at, message);
             return None;
         }
-        self.finding(&at, format!("every host below {domain} gets the session cookie and can set one of its own"));
+        self.found(
+            Code::CookieDomain,
+            &at,
+            format!("every host below {domain} gets the session cookie and can set one of its own"),
+        );
         Some(web::cookies::Settings { domain: Some(domain.to_owned()), same_site, ..web::cookies::Settings::default() })
     }
 
@@ -229,10 +236,19 @@ impl Resolver<'_> {
         let at = at.key("timeout");
         let attempt_lifetime = self.span(&at, timeout, defaults::sign_in().attempt_lifetime, Duration::from_secs(10));
         if attempt_lifetime > LONG_SIGN_IN {
-            self.finding(&at, "a sign-in that was begun stays open for more than two hours");
+            self.found(Code::SignInOpenLong, &at, "a sign-in that was begun stays open for more than two hours");
         }
         let keep_forms = written.and_then(|sign_in| sign_in.keep_forms).unwrap_or(true);
-        login::Settings { entry, attempt_lifetime, return_hosts, after, origins: Vec::new(), by_app: None, keep_forms }
+        login::Settings {
+            entry,
+            attempt_lifetime,
+            return_hosts,
+            after,
+            origins: Vec::new(),
+            domain_owners: Arc::default(),
+            by_app: None,
+            keep_forms,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A Redis URL is never repeated in a message: somebody may have written a password into it.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::scalar::Secret;
 use crate::config::written::{LongRedis, OnStoreDown, Redis, RedisMode, Store, Written, defaults};
@@ -207,10 +208,10 @@ impl Resolver<'_> {
             |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let away = settings.nodes.iter().any(|node| !loopback(&node.host));
         if away && !settings.tls {
-            self.finding(at, "redis:// is plain text: whoever is on the way reads the password and can end or undo sign-outs; write rediss://");
+            self.found(Code::StoreInClear, at, "redis:// is plain text: whoever is on the way reads the password and can end or undo sign-outs; write rediss://");
         }
         if away && settings.password.is_none() {
-            self.finding(at, "has no password: whoever reaches it can undo sign-outs");
+            self.found(Code::StoreWithoutPassword, at, "has no password: whoever reaches it can undo sign-outs");
         }
     }
 
@@ -226,7 +227,11 @@ impl Resolver<'_> {
             },
         };
         if on_down.keep_for > LONG_KEEP {
-            self.finding(&at.key("for"), "who is signed out on another replica meanwhile stays signed in here as long");
+            self.found(
+                Code::SignOutDelayed,
+                &at.key("for"),
+                "who is signed out on another replica meanwhile stays signed in here as long",
+            );
         }
         on_down
     }

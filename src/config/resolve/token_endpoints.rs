@@ -1,6 +1,7 @@
 //! `token_endpoints`: an app that keeps an access token in its page's memory.
 
 use super::Resolver;
+use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{self, Written, defaults};
 use crate::gate::route::{Access, Found, Table};
@@ -22,7 +23,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) public_url: Option<&'a PublicUrl>,
     pub(super) prefix: Option<&'a Prefix>,
     pub(super) cors: Option<&'a cors::Settings>,
-    pub(super) aliases: &'a [(String, &'static str)],
+    pub(super) aliases: &'a [(String, String)],
     pub(super) routes: Option<&'a Table>,
     pub(super) keep: Keep,
 }
@@ -48,13 +49,14 @@ impl Resolver<'_> {
             if around.keep == Keep::Cookie {
                 self.fault(&at, "leaves no cookie to keep the provider's tokens in; write session.keep: store");
             }
-            self.finding(
+            self.found(
+                Code::CookielessSignIn,
                 &at,
                 "binds no sign-in to the browser that began it: the app must compare `state` itself, or somebody can be signed in as somebody else by a link",
             );
         }
         let redirect_uri = self.app_callback(&at.key("callback"), endpoints, written, around)?;
-        Some((ByApp { redirect_uri, is_cookieless }, lifetime))
+        Some((ByApp { redirect_uri, is_cookieless, provider: None }, lifetime))
     }
 
     fn app_callback(

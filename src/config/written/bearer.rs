@@ -3,7 +3,7 @@
 //! `resolve/bearer` turns them into `bearer::Settings`. One mapping for all kinds, so that a key of
 //! another kind is refused with its reason.
 
-use super::{List, OneOrMore, defaults};
+use super::{ClientCertificate, List, OneOrMore, SigningKey, defaults};
 use crate::config::scalar::{Secret, Span, written_span};
 use crate::config::until::Until;
 use crate::{bearer, oidc};
@@ -57,9 +57,16 @@ pub(in crate::config) struct Bearer {
     /// `introspection`: our `client_secret` there.
     pub(in crate::config) client_secret: Option<Secret>,
 
-    /// `introspection`: how the secret is presented there.
+    /// `introspection`: how our client proves itself there.
     #[schemars(extend("default" = "client_secret_basic"))]
     pub(in crate::config) client_authentication: Option<oidc::ClientAuthentication>,
+
+    /// `introspection`: the keys of `private_key_jwt`, as those of a provider. What they sign is for
+    /// `issuer`, and where there is none for `url`.
+    pub(in crate::config) client_keys: Option<List<SigningKey>>,
+
+    /// `introspection`: the certificate of `tls_client_auth` and `self_signed_tls_client_auth`.
+    pub(in crate::config) client_certificate: Option<ClientCertificate>,
 
     /// `introspection`: whether the endpoint answers with a signed JWT (RFC 9701); no other answer
     /// counts then.

@@ -3,7 +3,7 @@
 //! `resolve/credentials` turns them into `credentials::Settings`. One mapping for all kinds, so that
 //! a key of another kind is refused with its reason.
 
-use super::{List, Named, defaults};
+use super::{ClientCertificate, List, Named, SigningKey, defaults};
 use crate::config::scalar::{Secret, Span, written_span};
 use crate::credentials::{Mint, albert::Dialect, envelope::Derivation};
 use crate::{gate, oidc};
@@ -148,11 +148,15 @@ pub(in crate::config) struct ExchangeEndpoint {
     /// Our `client_id` there.
     #[schemars(required)]
     pub(in crate::config) client_id: Option<String>,
-    /// Our `client_secret` there. Must be there, except with `client_authentication: none`.
+    /// Our `client_secret` there. Must be there where `client_authentication` is by a secret.
     pub(in crate::config) client_secret: Option<Secret>,
-    /// How the secret is presented there.
+    /// How our client proves itself there.
     #[schemars(extend("default" = "client_secret_basic"))]
     pub(in crate::config) client_authentication: Option<oidc::ClientAuthentication>,
+    /// The keys of `private_key_jwt`, as those of a provider. What they sign is for `url`.
+    pub(in crate::config) client_keys: Option<List<SigningKey>>,
+    /// The certificate of `tls_client_auth` and `self_signed_tls_client_auth`.
+    pub(in crate::config) client_certificate: Option<ClientCertificate>,
 }
 
 /// Who gets what at the API.

@@ -11,8 +11,10 @@ mod credentials;
 mod forward_auth;
 mod listeners;
 mod provider;
+mod review;
 mod rules;
 mod session;
+mod signing;
 mod store;
 mod token_endpoints;
 
@@ -24,8 +26,10 @@ pub(in crate::config) use credentials::{
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
+pub(in crate::config) use review::{Accept, Debug};
 pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Time, Values, Who};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
+pub(in crate::config) use signing::{Assertion, ClientCertificate, RouteAssertion, SigningKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 pub(in crate::config) use token_endpoints::TokenEndpoints;
 
@@ -139,7 +143,8 @@ pub(in crate::config) struct Written {
     pub(in crate::config) trusted_proxies: Option<List<String>>,
 
     /// The OpenID Provider that people sign in with, under a name of your choice (which sessions
-    /// and log lines carry). This version takes exactly one.
+    /// and log lines carry); or several, of which routes, e-mail domains or people choose one
+    /// (`docs/providers.md`).
     #[schemars(required, extend("x-name" = "NAME"))]
     pub(in crate::config) providers: Option<Named<Provider>>,
 
@@ -183,6 +188,13 @@ pub(in crate::config) struct Written {
     /// Conditions on who somebody is, each under a name that routes refer to (`docs/rules.md`).
     #[schemars(extend("x-name" = "NAME", "examples" = [{"agents": {"roles": ["agent_public_etat", "agent_public_territorial"]}}]))]
     pub(in crate::config) policies: Option<Named<Condition>>,
+
+    /// Findings of `vestibule check` that are meant, each with the reason (`docs/findings.md`).
+    #[schemars(extend("examples" = [[{"finding": "csrf-off", "at": "routes[2]", "because": "the app has tokens of its own"}]]))]
+    pub(in crate::config) accept: Option<List<Accept>>,
+
+    /// What helps to find a mistake, and is not for everyday use.
+    pub(in crate::config) debug: Option<Debug>,
 
     /// What upstreams need to trust a request, each under a name that routes refer to.
     #[schemars(extend("x-name" = "NAME"))]
@@ -339,6 +351,11 @@ pub(in crate::config) struct Route {
     /// Who may pass.
     #[schemars(extend("default" = Access::default()))]
     pub(in crate::config) access: Option<Access>,
+    /// Whose people may pass, where there are several `providers`: the name of one, or a list of them.
+    /// Whoever has no session is led to sign in there; whoever has another one's is told so. All by
+    /// default.
+    #[schemars(extend("examples" = ["keycloak", ["keycloak", "proconnect"]]))]
+    pub(in crate::config) provider: Option<OneOrMore>,
     /// Conditions of which each must hold for whoever passes: names of `policies`, or conditions. The
     /// same for people and for API clients.
     #[schemars(extend("examples" = ["agents", [{"email_domain": ".gouv.fr"}, "agents"]]))]
@@ -384,11 +401,15 @@ pub(in crate::config) struct Route {
     /// same.
     #[schemars(extend("default" = route::Csrf::default()))]
     pub(in crate::config) csrf: Option<route::Csrf>,
+    /// `off`: no signed assertion goes along (`identity.assertion`), for what does not verify one and
+    /// is asked for often, such as static files.
+    #[schemars(extend("default" = RouteAssertion::default()))]
+    pub(in crate::config) assertion: Option<RouteAssertion>,
 }
 
 /// What the app learns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping {headers, encoding, claims}")]
+#[serde(deny_unknown_fields, expecting = "a mapping {headers, encoding, claims, assertion}")]
 pub(in crate::config) struct Identity {
     /// The headers: the name of a set, or a mapping of header names to templates.
     /// `x-auth-request` is `X-Auth-Request-User`, `-Email`, `-Preferred-Username` and `-Groups`;
@@ -404,6 +425,8 @@ pub(in crate::config) struct Identity {
     /// Claims to keep in the session besides those that the headers name.
     #[schemars(extend("default" = [] as [&str; 0], "examples" = [["siret", "roles"]]))]
     pub(in crate::config) claims: Option<List<String>>,
+    /// A signed JWT with every request, for apps that verify who sent it (`docs/assertion.md`).
+    pub(in crate::config) assertion: Option<Assertion>,
 }
 
 /// A named set, or names with templates.

@@ -2,7 +2,7 @@
 //!
 //! `resolve/provider` turns it into `oidc::Settings`.
 
-use super::{List, Named, defaults};
+use super::{ClientCertificate, List, Named, OneOrMore, SigningKey, Who, defaults};
 use crate::config::scalar::{Secret, Span, written_span};
 use crate::oidc;
 use schemars::JsonSchema;
@@ -30,15 +30,31 @@ pub(in crate::config) struct Provider {
     #[schemars(required)]
     pub(in crate::config) client_id: Option<String>,
 
-    /// The `client_secret` of our registration. Must be there, except with
-    /// `client_authentication: none`.
+    /// The `client_secret` of our registration. Must be there where `client_authentication` is by a
+    /// secret.
     #[schemars(extend("examples" = [{"file": "/run/secrets/proconnect"}]))]
     pub(in crate::config) client_secret: Option<Secret>,
 
-    /// How the secret is presented. `client_secret_post` for ProConnect, else
-    /// `client_secret_basic` by default. `none` for a registration without one: a public client,
-    /// which ProConnect does not have.
+    /// How our client proves that it is itself (`docs/client-authentication.md`).
+    /// `client_secret_post` for ProConnect, else `client_secret_basic` by default. `none` for a
+    /// registration without a secret: a public client, which ProConnect does not have.
     pub(in crate::config) client_authentication: Option<oidc::ClientAuthentication>,
+
+    /// The keys of `private_key_jwt`. The first signs, and all are published at `/oauth2/jwks`, where
+    /// the provider reads them (`jwks_uri` of the registration). To rotate, as for
+    /// `identity.assertion.keys`, whose keys are others.
+    #[schemars(extend("examples" = [[{"key": {"file": "/run/secrets/client-key.pem"}}]]))]
+    pub(in crate::config) client_keys: Option<List<SigningKey>>,
+
+    /// The certificate of `tls_client_auth` and `self_signed_tls_client_auth`.
+    #[schemars(extend("examples" = [{"certificate": "/run/secrets/client.crt", "key": "/run/secrets/client.key"}]))]
+    pub(in crate::config) client_certificate: Option<ClientCertificate>,
+
+    /// Whether authorization requests are handed to the provider directly (RFC 9126) where it announces
+    /// that it takes them so: the browser then carries a reference in the place of their parameters.
+    /// A provider that requires it gets them so in any case.
+    #[schemars(extend("default" = true))]
+    pub(in crate::config) pushed_requests: Option<bool>,
 
     /// The provider's endpoints, where it has no `/.well-known/openid-configuration`, or a wrong
     /// one: it is then not asked for, and `issuer` is still what every token must say. Each is
@@ -50,6 +66,23 @@ pub(in crate::config) struct Provider {
         "jwks_uri": "https://sso.example.org/realms/agents/keys",
     }]))]
     pub(in crate::config) endpoints: Option<Endpoints>,
+
+    /// What people call the provider, for its button where there are several: in one language, or as
+    /// `{fr, en}`. ProConnect has a button of its own; else the name here by default.
+    #[schemars(extend("examples" = ["Keycloak DINUM", {"fr": "le compte de l’agence", "en": "your agency account"}]))]
+    pub(in crate::config) label: Option<Who>,
+
+    /// The domains whose people sign in here, where there are several providers (`docs/providers.md`):
+    /// `example.gouv.fr`, or `.example.gouv.fr` for it and all below it; of two that fit the longer one
+    /// counts. The sign-in page then asks for an e-mail address. Of an address at one of these no other
+    /// provider's word counts.
+    #[schemars(extend("examples" = ["example.gouv.fr", [".agence.gouv.fr", "agence.example"]]))]
+    pub(in crate::config) email_domains: Option<OneOrMore>,
+
+    /// The path of its callback, where another one is registered: `/oauth2/callback` by default where
+    /// there is one provider, `/oauth2/callback/NAME` where there are several.
+    #[schemars(extend("examples" = ["/oauth2/callback", "/v1/auth/callback"]))]
+    pub(in crate::config) callback: Option<String>,
 
     /// What is asked for; `openid` must be in it. By default `openid given_name usual_name email
     /// uid siret idp_id roles organization_label` for ProConnect, else `openid profile email`.
@@ -144,6 +177,8 @@ pub(in crate::config) struct Endpoints {
     pub(in crate::config) end_session: Option<String>,
     /// Where tokens are revoked when a session ends (RFC 7009), if there is such a place.
     pub(in crate::config) revocation: Option<String>,
+    /// Where authorization requests are pushed (RFC 9126), if there is such a place.
+    pub(in crate::config) pushed_authorization: Option<String>,
     /// Whether the provider's callbacks carry `iss` (RFC 9207); one without it is then refused.
     #[schemars(extend("default" = false))]
     pub(in crate::config) callback_iss: Option<bool>,

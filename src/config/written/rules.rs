@@ -23,7 +23,10 @@ pub(in crate::config) struct Condition {
     /// The e-mail address, in upper or lower case.
     #[schemars(extend("examples" = ["helene.moreau@example.gouv.fr", {"file": "/etc/vestibule/people.txt"}]))]
     pub(in crate::config) email: Option<Values>,
-    /// The person, by their `sub` at the provider.
+    /// The provider that they have signed in with, by its name in `providers`.
+    #[schemars(extend("examples" = ["keycloak"]))]
+    pub(in crate::config) provider: Option<OneOrMore>,
+    /// The person, by their `sub` at the provider. Where there are several, `provider` says at which.
     pub(in crate::config) sub: Option<Values>,
     /// A role, as ProConnect's `roles` says it. Private people have none.
     #[schemars(extend("examples" = [["agent_public_etat", "agent_public_territorial"]]))]

@@ -28,6 +28,9 @@ pub(in crate::config) struct TokenEndpoints {
     /// `access: public`, for nobody has a session there yet.
     #[schemars(required, extend("examples" = ["/auth/callback"]))]
     pub(in crate::config) callback: Option<String>,
+    /// The provider that the app signs in with, where there are several.
+    #[schemars(extend("examples" = ["keycloak"]))]
+    pub(in crate::config) provider: Option<String>,
     /// How long a token counts at most, from 30 seconds to an hour. It never outlasts its session,
     /// and what ends that ends it at once.
     #[schemars(extend("default" = written_span(defaults::ACCESS_TOKEN)))]

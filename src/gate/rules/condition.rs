@@ -71,6 +71,8 @@ pub enum Subject {
     EmailDomain,
     /// The e-mail address, in lower case.
     Email,
+    /// The provider that they have signed in with, by its name here.
+    Provider,
     /// The SIREN: its own claim, or else the first nine digits of the SIRET.
     Siren,
 }
@@ -108,6 +110,7 @@ impl Condition {
             Self::All(all) => worst(all.iter().map(|one| one.outcome(asker))),
             Self::Any(any) => worst(any.iter().map(|one| one.outcome(asker).negated())).negated(),
             Self::None(none) => worst(none.iter().map(|one| one.outcome(asker).negated())),
+            Self::Is(Subject::Provider, test) => test.passes(asker.provider.map(Cow::Borrowed).as_slice()).into(),
             Self::Is(subject, test) => test.passes(&subject.values(asker.claims)).into(),
             Self::Network(networks) => {
                 let client = asker.at.client;
@@ -145,6 +148,22 @@ impl Condition {
         }
     }
 
+    /// What it is made of.
+    pub(crate) fn parts(&self) -> &[Self] {
+        match self {
+            Self::All(parts) | Self::Any(parts) | Self::None(parts) => parts,
+            Self::Is(..) | Self::Network(_) | Self::During(_) | Self::When(_) => &[],
+        }
+    }
+
+    /// Everything that is known of somebody by name and that it looks at: not what an expression does.
+    pub(crate) fn subjects<'c>(&'c self, note: &mut impl FnMut(&'c Subject)) {
+        match self {
+            Self::Is(subject, _) => note(subject),
+            _ => self.parts().iter().for_each(|part| part.subjects(note)),
+        }
+    }
+
     /// What it looks at, as the log and the configuration call it.
     pub(super) fn looks_at<'c>(&'c self, note: &mut impl FnMut(&'c str)) {
         match self {
@@ -161,7 +180,7 @@ impl Condition {
     }
 
     /// The claims that it looks at.
-    pub(super) fn claims<'c>(&'c self, note: &mut impl FnMut(&'c str)) {
+    pub(crate) fn claims<'c>(&'c self, note: &mut impl FnMut(&'c str)) {
         match self {
             Self::All(parts) | Self::Any(parts) | Self::None(parts) => {
                 for part in parts {
@@ -190,31 +209,35 @@ fn worst(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
 
 impl Subject {
     /// As the log and the configuration call it.
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Claim(name) => name,
             Self::Groups => "groups",
             Self::EmailDomain => "email_domain",
             Self::Email => "email",
+            Self::Provider => "provider",
             Self::Siren => "siren",
         }
     }
 
     /// The claims that say it.
-    fn claims(&self) -> Vec<&str> {
+    pub(crate) fn claims(&self) -> Vec<&str> {
         match self {
             Self::Claim(name) => claims_of(name).collect(),
             Self::Groups => crate::claims::GROUPS.to_vec(),
             Self::EmailDomain | Self::Email => vec!["email"],
+            Self::Provider => Vec::new(),
             Self::Siren => vec!["siren", "siret"],
         }
     }
 
-    fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
+    pub(in crate::gate) fn values<'a>(&self, claims: &'a ClaimsView<'_>) -> Vec<Cow<'a, str>> {
         let plain = |values: &[&'a str]| values.iter().map(|value| Cow::Borrowed(*value)).collect();
         let folded = |text: &'a str| vec![Cow::Owned(text.to_ascii_lowercase())];
         match self {
             Self::Claim(name) => values_of(claims, name).unwrap_or_default(),
+            // No claim says it.
+            Self::Provider => Vec::new(),
             Self::Groups => plain(claims.groups()),
             // One address; with several nobody can say which is meant.
             Self::Email => claims.text("email").map(folded).unwrap_or_default(),
@@ -283,7 +306,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// Whether a domain is one of these, or below one that is there with a dot before it.
-fn is_of(these: &HashSet<String>, domain: &str) -> bool {
+pub(crate) fn is_of(these: &HashSet<String>, domain: &str) -> bool {
     let mut above = domain.match_indices('.').filter_map(|(dot, _)| domain.get(dot..));
     these.contains(domain) || above.any(|above| these.contains(above))
 }

@@ -131,6 +131,23 @@ impl Expression {
         self.slots.contains(&Slot::Now)
     }
 
+    /// What it looks at, for somebody: each claim with its values, and the circumstances.
+    pub(in crate::gate) fn saw(&self, asker: &Asker<'_>) -> Vec<String> {
+        let mut saw = Vec::new();
+        if self.slots.contains(&Slot::Client) {
+            saw.extend(asker.at.client.map(|client| format!("client: {}", client.to_canonical())));
+        }
+        if self.slots.contains(&Slot::Now) {
+            saw.push(format!("now: {}", asker.at.now.as_unix()));
+        }
+        let claims: BTreeSet<&str> = self.slots.iter().filter_map(Slot::claim).collect();
+        for claim in claims {
+            let values = values_of(asker.claims, claim).filter(|values| !values.is_empty());
+            saw.extend(values.map(|values| format!("{claim}: {}", values.join(", "))));
+        }
+        saw
+    }
+
     /// The claims that it looks at.
     pub(super) fn claims(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().filter_map(Slot::claim).flat_map(claims_of)
@@ -208,7 +225,7 @@ mod tests {
             client: Some("::ffff:192.0.2.7".parse().unwrap()),
         };
         let expression = compile(source).unwrap_or_else(|mistake| panic!("{source}: {mistake}"));
-        expression.holds(&Asker { claims: &claims.view(), authenticated_at: None, at })
+        expression.holds(&Asker { claims: &claims.view(), provider: None, authenticated_at: None, at })
     }
 
     #[test]
@@ -371,7 +388,7 @@ mod tests {
             let claims = Claims::default();
             let at = Circumstances { now: Timestamp::from_unix(0), client: None };
             if let Ok(expression) = compile(&source) {
-                let _ = expression.holds(&Asker { claims: &claims.view(), authenticated_at: None, at });
+                let _ = expression.holds(&Asker { claims: &claims.view(), provider: None, authenticated_at: None, at });
             }
         }
 
@@ -380,7 +397,7 @@ mod tests {
         fn what_is_not_known_satisfies_nothing(name in "[a-z]{1,8}", value in "[a-z]{0,8}") {
             let claims = Claims::default();
             let at = Circumstances { now: Timestamp::from_unix(0), client: None };
-            let asker = Asker { claims: &claims.view(), authenticated_at: None, at };
+            let asker = Asker { claims: &claims.view(), provider: None, authenticated_at: None, at };
             for source in [
                 format!("claims.c_{name} == '{value}'"),
                 format!("claims.c_{name} != '{value}'"),

@@ -4,7 +4,7 @@
 //! request, without a lock. Must never be seen half-changed: what a file says is swapped whole.
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,8 +13,13 @@ use std::sync::Arc;
 pub enum Listed<T> {
     /// Written in the configuration.
     Here(Arc<T>),
-    /// Of a file; whoever reads it again swaps the other end.
-    File(Arc<ArcSwap<T>>),
+    /// Of a file.
+    File {
+        /// Which.
+        path: Arc<str>,
+        /// What it says; whoever reads it again swaps the other end.
+        held: Arc<ArcSwap<T>>,
+    },
 }
 
 impl<T> Listed<T> {
@@ -25,14 +30,22 @@ impl<T> Listed<T> {
 
     /// Whether it can become another while the program runs.
     pub fn changes(&self) -> bool {
-        matches!(self, Self::File(_))
+        matches!(self, Self::File { .. })
+    }
+
+    /// What it is for good; nothing where it can become another.
+    pub(crate) fn for_good(&self) -> Option<&T> {
+        match self {
+            Self::Here(values) => Some(values),
+            Self::File { .. } => None,
+        }
     }
 
     /// Looks at what it holds now.
-    pub(super) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+    pub(in crate::gate) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         match self {
             Self::Here(values) => look(values),
-            Self::File(held) => look(&held.load()),
+            Self::File { held, .. } => look(&held.load()),
         }
     }
 }
@@ -42,7 +55,7 @@ impl<T: PartialEq> PartialEq for Listed<T> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Here(one), Self::Here(two)) => Arc::ptr_eq(one, two) || one == two,
-            (Self::File(one), Self::File(two)) => Arc::ptr_eq(one, two),
+            (Self::File { held: one, .. }, Self::File { held: two, .. }) => Arc::ptr_eq(one, two),
             _ => false,
         }
     }
@@ -66,6 +79,23 @@ impl Networks {
             IpAddr::V4(address) => is_within(&self.v4, address.to_bits()),
             IpAddr::V6(address) => is_within(&self.v6, address.to_bits()),
         }
+    }
+}
+
+impl Networks {
+    /// How many ranges there are.
+    pub(in crate::gate) fn count(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// As one writes them: networks, and addresses alone.
+    pub(in crate::gate) fn says(&self) -> impl Iterator<Item = String> {
+        let v4 = self.v4.iter().flat_map(|&(first, last)| Ipv4Subnets::new(first.into(), last.into(), 0));
+        let v6 = self.v6.iter().flat_map(|&(first, last)| Ipv6Subnets::new(first.into(), last.into(), 0));
+        v4.map(IpNet::V4).chain(v6.map(IpNet::V6)).map(|network| {
+            let is_one = network.prefix_len() == network.max_prefix_len();
+            if is_one { network.addr().to_string() } else { network.to_string() }
+        })
     }
 }
 
@@ -141,12 +171,12 @@ mod tests {
 
     #[test]
     fn lists_are_the_same_only_where_they_stay_so() {
-        let file = || Arc::new(ArcSwap::from_pointee(7));
+        let file = || Listed::File { path: "list".into(), held: Arc::new(ArcSwap::from_pointee(7)) };
         let (one, two) = (file(), file());
         assert_eq!(Listed::here(7), Listed::here(7));
-        assert_eq!(Listed::File(Arc::clone(&one)), Listed::File(Arc::clone(&one)));
-        assert_ne!(Listed::File(one), Listed::File(Arc::clone(&two)));
-        assert_ne!(Listed::File(two), Listed::here(7));
+        assert_eq!(one.clone(), one);
+        assert_ne!(one, two);
+        assert_ne!(two, Listed::here(7));
     }
 
     proptest! {

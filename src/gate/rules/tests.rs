@@ -17,7 +17,7 @@ fn claim(name: &str, test: Test) -> Condition {
 /// Somebody of these claims, nowhere and at no particular moment.
 fn asker<'a>(claims: &'a ClaimsView<'a>) -> Asker<'a> {
     let at = Circumstances { now: Timestamp::from_unix(0), client: None };
-    Asker { claims, authenticated_at: None, at }
+    Asker { claims, provider: None, authenticated_at: None, at }
 }
 
 fn holds(condition: &Condition, claims: &Value) -> bool {
@@ -26,6 +26,24 @@ fn holds(condition: &Condition, claims: &Value) -> bool {
 
 fn rule(condition: Condition) -> Rule {
     Rule { name: "r".into(), condition, who: None }
+}
+
+#[test]
+fn a_provider_is_the_one_of_the_session_whatever_a_claim_says() {
+    let claims = Claims::from_json(json!({"sub": "s", "provider": "claimed"}).as_object().unwrap());
+    let view = claims.view();
+    let is = |name: &str| Condition::Is(Subject::Provider, Test::OneOf(set(&[name, "third"])));
+    for (provider, name, expected) in [
+        (Some("one"), "one", true),
+        (Some("one"), "two", false),
+        (Some("one"), "claimed", false),
+        (None, "one", false),
+        (None, "", false),
+        (Some(""), "", false),
+    ] {
+        let asker = Asker { provider, ..asker(&view) };
+        assert_eq!(is(name).holds(&asker), expected, "{provider:?} {name}");
+    }
 }
 
 #[test]

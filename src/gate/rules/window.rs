@@ -7,6 +7,10 @@
 use crate::clock::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use std::fmt;
+
+/// The days, as one writes them.
+pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Minutes in a day.
 const DAY: u16 = 24 * 60;
@@ -92,14 +96,67 @@ impl Hours {
     }
 }
 
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to } = self;
+        write!(f, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+    }
+}
+
 impl Window {
+    /// As one would say it: `mon-fri 08:00-19:00 (Europe/Paris)`.
+    pub(in crate::gate) fn says(&self) -> String {
+        let mut said = Vec::new();
+        if self.days.contains(&false) {
+            said.push(self.days_said());
+        }
+        if !self.hours.is_empty() {
+            let hours: Vec<String> = self.hours.iter().map(ToString::to_string).collect();
+            said.push(hours.join(", "));
+        }
+        let there = |moment: Timestamp| self.there(moment).map(|there| there.strftime("%Y-%m-%dT%H:%M").to_string());
+        said.extend(self.from.and_then(there).map(|from| format!("from {from}")));
+        said.extend(self.until.and_then(there).map(|until| format!("until {until}")));
+        format!("{} ({})", said.join(" "), self.zone.0.iana_name().unwrap_or("UTC"))
+    }
+
+    /// What the clock there shows.
+    pub(in crate::gate) fn clock(&self, now: Timestamp) -> Option<String> {
+        let there = self.there(now)?;
+        let day = DAYS.get(usize::try_from(there.weekday().to_monday_zero_offset()).ok()?)?;
+        Some(format!("{day} {}", there.strftime("%Y-%m-%dT%H:%M")))
+    }
+
+    fn there(&self, moment: Timestamp) -> Option<DateTime> {
+        let moment = jiff::Timestamp::from_second(i64::try_from(moment.as_unix()).ok()?).ok()?;
+        Some(self.zone.0.to_datetime(moment))
+    }
+
+    /// `mon-wed, fri`.
+    fn days_said(&self) -> String {
+        let mut spans: Vec<(&str, &str)> = Vec::new();
+        let mut was_on = false;
+        for (name, is_on) in DAYS.into_iter().zip(self.days) {
+            match spans.last_mut().filter(|_| was_on) {
+                Some((_, last)) if is_on => *last = name,
+                _ if is_on => spans.push((name, name)),
+                _ => {}
+            }
+            was_on = is_on;
+        }
+        let said = spans.into_iter().map(|(first, last)| match first == last {
+            true => first.to_owned(),
+            false => format!("{first}-{last}"),
+        });
+        said.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether a moment is in it. `None` for a moment that no calendar has.
     pub fn holds(&self, now: Timestamp) -> Option<bool> {
         if self.from.is_some_and(|from| now < from) || self.until.is_some_and(|until| now >= until) {
             return Some(false);
         }
-        let moment = jiff::Timestamp::from_second(i64::try_from(now.as_unix()).ok()?).ok()?;
-        let there = self.zone.0.to_datetime(moment);
+        let there = self.there(now)?;
         let today = usize::try_from(there.weekday().to_monday_zero_offset()).ok()?;
         let minute = u16::try_from(i16::from(there.hour()) * 60 + i16::from(there.minute())).ok()?;
         let on = |day: usize| self.days.get(day % 7).copied().unwrap_or(false);

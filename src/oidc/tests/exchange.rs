@@ -101,6 +101,7 @@ async fn a_gateway_gets_its_own_credentials_and_never_the_providers() {
                 client_id: "vestibule".to_owned(),
                 client_secret: secret.map(Into::into),
                 client_authentication: authentication,
+                client_proof: ClientProof::default(),
             };
             let debug = format!("{endpoint:?}");
             assert!(!debug.contains("s3cret"), "{debug}");
@@ -180,6 +181,7 @@ async fn a_provider_out_of_reach_is_an_outage() {
         client_id: "vestibule".to_owned(),
         client_secret: None,
         client_authentication: ClientAuthentication::ClientSecretPost,
+        client_proof: ClientProof::default(),
     };
     let error = exchange(&stub, &Wanted { endpoint: Some(endpoint), ..wanted() }).await.unwrap_err();
     assert!(matches!(error, ExchangeError::NotAsked(FetchError::Connect(_))) && error.is_outage());

@@ -10,8 +10,10 @@ use super::{Admin, Asked, SeenSite};
 use crate::clock::Timestamp;
 use crate::server::form::field;
 use crate::session::{Listed, SessionId};
+use futures_util::future::try_join_all;
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// How long looking through all sessions may take, waiting for others who do included.
@@ -98,18 +100,26 @@ impl Admin {
     pub(super) async fn found(&self, filter: &Filter) -> Result<(Vec<Listed>, bool), Failure> {
         let now = self.clock.now();
         let site = self.site(filter.site.as_deref())?;
-        let provider = site.provider(filter.provider.as_deref())?;
+        let providers = site.providers_meant(filter.provider.as_deref())?;
         let looked = async {
             match &filter.subject {
-                Some(subject) => site.sessions.listed_of(provider, subject, now).await,
+                Some(subject) => {
+                    let each = providers.iter().map(|provider| site.sessions.listed_of(provider, subject, now));
+                    let each = try_join_all(each).await;
+                    each.map(|all| {
+                        let mut all: Vec<Listed> = all.into_iter().flatten().collect();
+                        all.sort_by_key(|listed| Reverse(listed.last_seen));
+                        all
+                    })
+                }
                 None => {
                     let _turn = self.listing.lock().await;
                     site.sessions.listed(now).await
                 }
             }
-            .map_err(Failure::StoreDown)
         };
-        let mut found = tokio::time::timeout(WITHIN, looked).await.map_err(|_| Failure::TooMany)??;
+        let looked = tokio::time::timeout(WITHIN, looked).await.map_err(|_| Failure::TooMany)?;
+        let mut found: Vec<Listed> = looked.map_err(Failure::StoreDown)?;
         found.retain(|listed| filter.admits(listed));
         let more = found.len() > filter.limit;
         found.truncate(filter.limit);
@@ -187,13 +197,30 @@ impl Admin {
 }
 
 impl SeenSite {
-    /// The provider that is meant.
-    pub(super) fn provider<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str, Failure> {
-        match asked {
-            Some(asked) if asked != self.provider => {
-                Err(Failure::BadRequest(format!("no provider is named {asked:?}; there is {:?}", self.provider)))
+    /// The provider that is meant: the only one, or the one that is named. The same subject of another one is
+    /// somebody else.
+    pub(super) fn provider(&self, asked: Option<&str>) -> Result<&str, Failure> {
+        match self.providers_meant(asked)?.as_slice() {
+            [one] => Ok(one),
+            several => Err(Failure::BadRequest(format!(
+                "say whose person is meant, once, as `provider`; there are {}",
+                several.join(", ")
+            ))),
+        }
+    }
+
+    /// The provider that is named; all where none is.
+    fn providers_meant(&self, asked: Option<&str>) -> Result<Vec<&str>, Failure> {
+        let all: Vec<&str> = self.providers.iter().map(|(name, _)| name.as_str()).collect();
+        match (asked, all.as_slice()) {
+            (None, _) => Ok(all),
+            (Some(asked), _) if all.contains(&asked) => Ok(all.into_iter().filter(|name| *name == asked).collect()),
+            (Some(asked), [one]) => {
+                Err(Failure::BadRequest(format!("no provider is named {asked:?}; there is {one:?}")))
             }
-            _ => Ok(&self.provider),
+            (Some(asked), _) => {
+                Err(Failure::BadRequest(format!("no provider is named {asked:?}; there are {}", all.join(", "))))
+            }
         }
     }
 }

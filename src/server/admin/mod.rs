@@ -1,18 +1,20 @@
 //! The admin listener: health, readiness and metrics for whoever can reach it; everybody's sessions
 //! for whoever has the token. Nothing of it answers on the proxy listener.
 //!
-//! [`access`] says who may, [`api`] answers programs, [`page`] answers a browser; what programs
+//! [`access`] says who may, [`api`] answers programs, [`page`] answers a browser, [`mod@explain`] both; what programs
 //! find is described in `openapi.json`. Must never tell anything of a session, nor end one,
 //! without the token.
 
 mod access;
 mod answer;
 mod api;
+mod explain;
 mod page;
 #[cfg(test)]
 mod tests;
 
 use super::endpoints::MAX_FORM_LEN;
+use super::explain::Explainer;
 use super::metrics::Metrics;
 use crate::clock::Clock;
 use crate::pages::{ASSET_HEADERS, Pages};
@@ -20,6 +22,7 @@ use crate::secret::SecretString;
 use crate::session::Sessions;
 use access::{Access, Scheme};
 use answer::{Failure, error, json_text, text};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -41,8 +44,8 @@ pub(super) struct SeenSite {
     /// How many keys of ended sessions wait for being deleted.
     pub(super) keys_to_delete: Arc<dyn Fn() -> usize + Send + Sync>,
     pub(super) sessions: Arc<Sessions>,
-    /// The provider that is meant where none is named.
-    pub(super) provider: String,
+    /// The names of the providers, and whether each is ready.
+    pub(super) providers: Vec<(String, IsReady)>,
 }
 
 /// For the whole of a form, however it trickles in.
@@ -59,6 +62,8 @@ pub(super) struct Admin {
     /// Pages whose prefix is this listener's root.
     pub(super) pages: Pages,
     pub(super) clock: Clock,
+    /// Says why.
+    pub(super) explainer: Arc<ArcSwap<Explainer>>,
     /// Whoever lists everybody holds it: one at a time.
     pub(super) listing: Mutex<()>,
 }
@@ -83,6 +88,7 @@ enum Named<'a> {
     OpenApi,
     File(&'a str),
     Page,
+    Explain,
     Sessions,
     Session(&'a str),
     PersonSessions(&'a str),
@@ -93,6 +99,7 @@ impl<'a> Named<'a> {
         let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         Some(match *segments.as_slice() {
             [""] => Self::Page,
+            ["explain"] => Self::Explain,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -108,7 +115,7 @@ impl<'a> Named<'a> {
     /// The methods that it answers to.
     fn allow(self) -> &'static str {
         match self {
-            Self::Page => "GET, HEAD, POST",
+            Self::Page | Self::Explain => "GET, HEAD, POST",
             Self::Session(_) => "GET, HEAD, DELETE",
             Self::PersonSessions(_) => "DELETE",
             _ => "GET, HEAD",
@@ -118,7 +125,7 @@ impl<'a> Named<'a> {
     /// How whoever asks says that they may; nothing where everybody may.
     fn scheme(self) -> Option<Scheme> {
         match self {
-            Self::Page => Some(Scheme::BearerOrBasic),
+            Self::Page | Self::Explain => Some(Scheme::BearerOrBasic),
             Self::Sessions | Self::Session(_) | Self::PersonSessions(_) => Some(Scheme::Bearer),
             _ => None,
         }
@@ -188,6 +195,8 @@ impl Admin {
             Named::File(name) => Ok(self.file(name)),
             Named::Page if *asked.method == Method::POST => self.end_from_page(asked).await,
             Named::Page => self.show_page(asked).await,
+            Named::Explain if *asked.method == Method::POST => self.explain(asked).await,
+            Named::Explain => Ok(self.show_explain(asked)),
             Named::Sessions => self.list(asked).await,
             Named::Session(id) if *asked.method == Method::DELETE => self.end_session(id, asked).await,
             Named::Session(id) => self.one(id, asked).await,
@@ -232,6 +241,12 @@ impl Admin {
         self.metrics.revocations.set(sum(&|site| site.sessions.revocations()));
         let is_silent = self.sites.iter().any(|site| site.sessions.store_is_silent());
         self.metrics.store_silent.set(i64::from(is_silent));
+        for site in &self.sites {
+            for (name, is_ready) in &site.providers {
+                let labels = [site.name.as_deref().unwrap_or_default(), name.as_str()];
+                self.metrics.provider_ready.with_label_values(&labels).set(i64::from(is_ready()));
+            }
+        }
         self.metrics.keys_to_delete.set(sum(&|site| (site.keys_to_delete)()));
     }
 

@@ -1,14 +1,22 @@
 //! What the admin listener answers, against its description; and what it does in an outage.
 
 use super::*;
-use crate::clock::{ManualClock, Timestamp};
+use crate::clock::ManualClock;
+use crate::gate::headers::Headers;
+use crate::gate::route::{Access as RouteAccess, PathPattern, Route, Table};
+use crate::gate::rules::{Condition, Rule, Rules, Subject, Test};
+use crate::gate::{self, Gate};
 use crate::oidc::Identity;
 use crate::pages::{Branding, ProviderKind};
 use crate::random::SystemRandom;
 use crate::seal::{KeyMaterial, KeyRing};
+use crate::server::explain::ExplainedSite;
 use crate::session::fixture::{self, START, tokens};
-use crate::session::{Place, SessionId, Settings};
-use crate::store::{Cursor, Key, OnDown, Store, StoreError};
+use crate::session::{Place, SessionId, Settings, SupposedSessions};
+use crate::store::OnDown;
+use crate::store::fixture::Shaky;
+use crate::web::public_url::PublicUrl;
+use crate::web::return_to::Prefix;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,78 +25,75 @@ use zeroize::Zeroizing;
 const TOKEN: &str = "the-admin-token-of-these-tests-0001";
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// A memory store that can be out of reach.
-struct Flaky {
-    inner: Arc<dyn Store>,
-    down: Arc<AtomicBool>,
-}
-
-impl Flaky {
-    fn up(&self) -> Result<&Arc<dyn Store>, StoreError> {
-        if self.down.load(Ordering::Relaxed) {
-            Err(StoreError::Unavailable("as the test wants it".to_owned()))
-        } else {
-            Ok(&self.inner)
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Flaky {
-    async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
-        self.up()?.get(key, now).await
-    }
-    async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.put(key, value, until, now).await
-    }
-    async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        self.up()?.put_new(key, value, until, now).await
-    }
-    async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-        self.up()?.take(key, expected, now).await
-    }
-    async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.delete(key, now).await
-    }
-    async fn index_add(&self, index: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.index_add(index, member, until, now).await
-    }
-    async fn index_remove(&self, index: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.index_remove(index, member, now).await
-    }
-    async fn index_members(&self, index: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.up()?.index_members(index, now).await
-    }
-    async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.up()?.announce(entry, until, now).await
-    }
-    async fn announced(
-        &self,
-        cursor: &Cursor,
-        wait: Duration,
-        now: Timestamp,
-    ) -> Result<(Vec<Vec<u8>>, Cursor), StoreError> {
-        self.up()?.announced(cursor, wait, now).await
-    }
+/// Explains one site, where `/admin/**` is for the Direction alone.
+fn explainer() -> Explainer {
+    let rule = Rule {
+        name: "direction".into(),
+        condition: Condition::Is(
+            Subject::Claim("organization_label".to_owned()),
+            Test::OneOf(Arc::new(["Direction".to_owned()].into())),
+        ),
+        who: None,
+    };
+    let pattern = |path| PathPattern::parse(path).unwrap();
+    let admin = Route {
+        rules: Rules { require: vec![rule], ..Rules::default() },
+        ..Route::new(pattern("/admin/**"), RouteAccess::SignedIn)
+    };
+    let routes = Table::new(vec![admin, Route::new(pattern("/**"), RouteAccess::Public)]).unwrap();
+    let url = PublicUrl::parse("https://playground.example.gouv.fr").unwrap();
+    let prefix = Prefix::parse("/oauth2").unwrap();
+    let headers = Headers::new(gate::headers::Settings {
+        headers: gate::headers::named_set("x-auth-request").unwrap(),
+        encoding: gate::headers::Encoding::Percent,
+        assertion: None,
+    });
+    let gate = |sessions| Gate::new(routes.clone(), headers.clone(), sessions, url.clone(), prefix.clone());
+    let kept = ["email", "organization_label"].map(str::to_owned);
+    let random = SystemRandom::new();
+    let supposed = SupposedSessions::new(fixture::cookies(), Settings::default(), kept, &random).unwrap();
+    let site = ExplainedSite {
+        name: None,
+        public_url: url.clone(),
+        prefix: prefix.clone(),
+        aliases: Vec::new(),
+        playground: false,
+        cors: None,
+        gate: Arc::new(gate(Arc::new(fixture::sessions(&[[1; 32]])))),
+        cookie: fixture::cookies().session,
+        supposing: gate(Arc::clone(supposed.sessions())),
+        supposed,
+        providers: vec![("proconnect".to_owned(), "https://proconnect.example".to_owned())],
+        upstreams: Vec::new(),
+        credentials: Vec::new(),
+        bearers: Vec::new(),
+        kept_claims: BTreeSet::new(),
+    };
+    Explainer::new(vec![Arc::new(site)], Arc::new(SystemRandom::new()))
 }
 
 /// An admin listener, without its socket.
 struct Bench {
     admin: Admin,
-    down: Arc<AtomicBool>,
+    store: Arc<Shaky>,
     ready: Arc<AtomicBool>,
     clock: ManualClock,
 }
 
 impl Bench {
     fn new(token: Option<&str>) -> Self {
-        let (down, ready) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
-        let inner = crate::store::open(&crate::store::Settings::Memory).unwrap();
-        let store = Arc::new(Flaky { inner, down: Arc::clone(&down) });
+        let (store, ready) = (Arc::new(Shaky::default()), Arc::new(AtomicBool::new(true)));
         let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
         let ring = Arc::new(KeyRing::new(&[key]).unwrap());
         let kept = ["email", "siret", "organization_label"].map(str::to_owned);
-        let sessions = Sessions::new(ring, fixture::cookies(), Settings::default(), kept, store, OnDown::default());
+        let sessions = Sessions::new(
+            ring,
+            fixture::cookies(),
+            Settings::default(),
+            kept,
+            Arc::<Shaky>::clone(&store),
+            OnDown::default(),
+        );
         let (is_ready, clock) = (Arc::clone(&ready), ManualClock::starting_at(START));
         let admin = Admin {
             metrics: Arc::new(Metrics::new().unwrap()),
@@ -97,14 +102,15 @@ impl Bench {
                 is_ready: Arc::new(move || is_ready.load(Ordering::Relaxed)),
                 keys_to_delete: Arc::new(|| 0),
                 sessions: Arc::new(sessions),
-                provider: "proconnect".to_owned(),
+                providers: vec![("proconnect".to_owned(), Arc::new(|| true))],
             }],
             token: token.map(SecretString::from),
             pages: Pages::new(&Branding::default(), "", ProviderKind::Other, true),
             clock: Clock::Manual(clock.clone()),
             listing: Mutex::default(),
+            explainer: Arc::new(ArcSwap::from_pointee(explainer())),
         };
-        Self { admin, down, ready, clock }
+        Self { admin, store, ready, clock }
     }
 
     async fn begin(&self, subject: &str, email: &str, organization: &str, siret: &str) -> SessionId {
@@ -142,7 +148,7 @@ impl Bench {
     }
 
     fn store_is_down(&self, down: bool) {
-        self.down.store(down, Ordering::Relaxed);
+        self.store.away.store(down, Ordering::Relaxed);
     }
 }
 
@@ -184,6 +190,19 @@ async fn the_description_says_what_is_answered_and_nothing_else() {
         // No token is asked for.
         note(path, "GET", &bench.ask("GET", path, &[], "").await);
         assert_eq!(closed.ask("GET", path, &[], "").await.status, 200);
+    }
+    let asks = json!({"method": "GET", "url": "/admin/x", "claims": {"sub": "s"}}).to_string();
+    for (bench, token, body, status) in [
+        (&bench, TOKEN, &*asks, 200),
+        (&bench, TOKEN, "{\"method\": 7}", 400),
+        (&bench, "wrong", &*asks, 401),
+        (&closed, TOKEN, &*asks, 403),
+    ] {
+        let token = format!("Bearer {token}");
+        let headers = [("authorization", &*token), ("content-type", "application/json")];
+        let answer = bench.ask("POST", "/explain", &headers, body).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        note("/explain", "POST", &answer);
     }
     bench.ready.store(false, Ordering::Relaxed);
     note("/readyz", "GET", &bench.ask("GET", "/readyz", &[], "").await);
@@ -398,4 +417,44 @@ async fn the_page_takes_the_token_as_a_password_and_forms_of_its_own_only() {
     let done = bench.ask("POST", "/", &own, "person=s-2&provider=proconnect").await;
     assert_eq!((done.status, done.headers["location"].to_str().unwrap()), (303, "/"));
     assert_eq!(bench.may("GET", "/sessions").await.each("id"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_may_pass_is_explained_to_programs_and_on_the_page_by_claims_and_by_a_live_session() {
+    let bench = Bench::new(Some(TOKEN));
+    let inside = bench.begin("s-1", "one@example.gouv.fr", "Direction", "11000001700010").await;
+    let outside = bench.begin("s-2", "two@example.gouv.fr", "Préfecture", "13000000000011").await;
+    let token = format!("Bearer {TOKEN}");
+    let json_headers = [("authorization", &*token), ("content-type", "application/json")];
+    for (session, decision) in [(inside, "forward"), (outside, "deny")] {
+        let asks = json!({"method": "GET", "url": "/admin/x", "session": session.to_string()}).to_string();
+        let told = bench.ask("POST", "/explain", &json_headers, &asks).await.json();
+        assert_eq!(told["decision"], decision, "{told}");
+        assert_eq!(told["rules"][0]["name"], "direction");
+        assert!(told["notes"].to_string().contains("cookie alone"), "{told}");
+    }
+    let unknown = json!({"method": "GET", "url": "/", "session": "0".repeat(32)}).to_string();
+    assert_eq!(bench.ask("POST", "/explain", &json_headers, &unknown).await.status, 404);
+    let both = json!({"method": "GET", "url": "/", "session": "0".repeat(32), "claims": {}}).to_string();
+    assert_eq!(bench.ask("POST", "/explain", &json_headers, &both).await.status, 400);
+
+    // The page: with the password, from itself alone, and nothing of what is sent is markup.
+    let basic =
+        format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("x:{TOKEN}")));
+    let own = [("authorization", &*basic), ("host", "localhost:4181"), ("origin", "http://localhost:4181")];
+    let page = bench.ask("GET", "/explain", &own, "").await;
+    assert!(page.status == 200 && page.body.contains("<textarea"), "{}", page.body);
+    let form = "method=GET&url=%2Fadmin%2F%3Cscript%3E&claims=%7B%22sub%22%3A%22%3Cb%3E%22%2C%22organization_label%22%3A%22Direction%22%7D";
+    let told = bench.ask("POST", "/explain", &own, form).await;
+    assert!(told.body.contains("<h2 id=\"decision\">") && !told.body.contains("<b>"), "{}", told.body);
+    assert!(!told.body.contains("<script"), "{}", told.body);
+    let foreign = [("authorization", &*basic), ("host", "localhost:4181"), ("origin", "https://evil.example")];
+    assert_eq!(bench.ask("POST", "/explain", &foreign, form).await.status, 403);
+    // What a page of another site could send as text, with the password that the browser knows.
+    let as_json = [("authorization", &*basic), ("content-type", "application/json")];
+    assert_eq!(bench.ask("POST", "/explain", &as_json, &unknown).await.status, 401);
+    for mistake in ["method=GET&url=ftp%3A%2F%2Fx", "method=get&url=%2F", "method=GET&url=%2F&claims=%5B1%5D"] {
+        let told = bench.ask("POST", "/explain", &own, mistake).await;
+        assert!(told.status == 200 && told.body.contains("role=\"alert\""), "{}", told.body);
+    }
 }

@@ -4,10 +4,12 @@
 //! has its line in `ENDS`, by which ended rows are found and removed, a few with each commit.
 
 use crate::clock::Timestamp;
+use crate::store::places::{Claim, Claimed, Places};
 use crate::store::{MAX_BATCH, StoreError};
 use redb::{
     Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
 };
+use std::collections::BTreeMap;
 
 /// What the file is: `vestibule` → 1.
 pub(super) const FORMAT: TableDefinition<&str, u64> = TableDefinition::new("format");
@@ -16,7 +18,7 @@ pub(super) const FORMAT_VERSION: u64 = 1;
 
 /// A key → its end, its value.
 const VALUES: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("values");
-/// An index and a member → the member's end.
+/// An index, or a set of places, and a member → the member's end.
 const MEMBERS: TableDefinition<(&str, &[u8]), u64> = TableDefinition::new("members");
 /// A number, from 1 → the end of an announcement, the announcement.
 const LOG: TableDefinition<u64, (u64, &[u8])> = TableDefinition::new("log");
@@ -38,8 +40,23 @@ pub(super) enum Change {
     Take { key: String, expected: Option<Vec<u8>> },
     /// A member with its end, or away with it.
     Member { index: String, member: Vec<u8>, until: Option<Timestamp> },
+    /// A place among the members of a set, where one is free or can be had.
+    Claim { places: String, member: Vec<u8>, until: Timestamp, limit: usize, displacing: Option<Timestamp> },
+    /// Later ends for those that have a place.
+    Extend { places: String, members: Vec<(Vec<u8>, Timestamp)> },
     /// To the end of the log.
     Announce { entry: Vec<u8>, until: Timestamp },
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// Whether it did something.
+    Did(bool),
+    /// Who has the place.
+    Claimed(Claimed),
+    /// Of each member, whether it has a place.
+    Extended(Vec<bool>),
 }
 
 /// The tables as they were at one moment.
@@ -68,19 +85,11 @@ impl Rows {
         }))
     }
 
-    pub(super) fn members(&self, index: &str, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut members = Vec::new();
-        for row in self.members.range((index, [].as_slice())..).map_err(broken)? {
-            let (key, until) = row.map_err(broken)?;
-            let (of, member) = key.value();
-            if of != index {
-                break;
-            }
-            if until.value() > now.as_unix() {
-                members.push(member.to_vec());
-            }
-        }
-        Ok(members)
+    /// The members of an index, or of a set of places, and their ends.
+    pub(super) fn members(&self, index: &str, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
+        let mut members = members_of(&self.members, index).map_err(broken)?;
+        members.retain(|_, until| *until > now);
+        Ok(members.into_iter().collect())
     }
 
     /// What follows the announcement `last`, and the number of the last that was looked at.
@@ -103,6 +112,23 @@ impl Rows {
     }
 }
 
+/// The members of an index, or of a set of places, whether or not their ends have come.
+fn members_of(
+    table: &impl ReadableTable<(&'static str, &'static [u8]), u64>,
+    index: &str,
+) -> Result<BTreeMap<Vec<u8>, Timestamp>, redb::StorageError> {
+    let mut members = BTreeMap::new();
+    for row in table.range((index, [].as_slice())..)? {
+        let (key, until) = row?;
+        let (of, member) = key.value();
+        if of != index {
+            break;
+        }
+        members.insert(member.to_vec(), Timestamp::from_unix(until.value()));
+    }
+    Ok(members)
+}
+
 /// Makes every table of a new file, and says what it is.
 pub(super) fn lay_out(database: &Database) -> Result<(), redb::Error> {
     let mut writing = database.begin_write()?;
@@ -121,7 +147,7 @@ pub(super) fn commit<'c>(
     database: &Database,
     changes: impl Iterator<Item = (&'c Change, Timestamp)>,
     last: u64,
-) -> Result<(Vec<bool>, u64), StoreError> {
+) -> Result<(Vec<Done>, u64), StoreError> {
     let mut writing = database.begin_write().map_err(|error| failed(&error.into()))?;
     // Two phases: a commit that was acknowledged and is damaged later is then told from one that
     // never ended. In one phase redb would take both for the latter and go back to the one before.
@@ -162,18 +188,18 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn make(&mut self, change: &Change, now: Timestamp) -> Result<bool, redb::StorageError> {
-        match change {
+    fn make(&mut self, change: &Change, now: Timestamp) -> Result<Done, redb::StorageError> {
+        let did = match change {
             Change::Put { key, value, until, only_new } => {
                 if *only_new && (*until <= now || self.live(key, now, |_| true)?) {
-                    return Ok(false);
+                    return Ok(Done::Did(false));
                 }
                 self.remove_value(key)?;
                 if *until > now {
                     self.values.insert(key.as_str(), (until.as_unix(), value.as_slice()))?;
                     self.ends.insert((until.as_unix(), OF_VALUES, key.as_str(), [].as_slice()), ())?;
                 }
-                Ok(true)
+                true
             }
             Change::Take { key, expected } => {
                 let right = |value: &[u8]| expected.as_ref().is_none_or(|expected| expected == value);
@@ -181,15 +207,36 @@ impl<'t> Tables<'t> {
                 if taken {
                     self.remove_value(key)?;
                 }
-                Ok(taken)
+                taken
             }
             Change::Member { index, member, until } => {
-                self.remove_member(index, member)?;
-                if let Some(until) = until.filter(|until| *until > now) {
-                    self.members.insert((index.as_str(), member.as_slice()), until.as_unix())?;
-                    self.ends.insert((until.as_unix(), OF_MEMBERS, index.as_str(), member.as_slice()), ())?;
+                self.set_member(index, member, until.filter(|until| *until > now))?;
+                true
+            }
+            Change::Claim { places, member, until, limit, displacing } => {
+                let claim = Claim { member, until: *until, limit: *limit, displacing: *displacing };
+                let mut set = Places::of(members_of(&self.members, places)?);
+                let claimed = set.claim(&claim, now);
+                if let Claimed::Displaced(other) = &claimed {
+                    self.set_member(places, other, None)?;
                 }
-                Ok(true)
+                let end = set.held(now).find(|(held, _)| *held == member).map(|(_, until)| until);
+                if let Some(end) = end {
+                    self.set_member(places, member, Some(end))?;
+                }
+                return Ok(Done::Claimed(claimed));
+            }
+            Change::Extend { places, members } => {
+                let mut has = Vec::with_capacity(members.len());
+                for (member, until) in members {
+                    let end = self.members.get((places.as_str(), member.as_slice()))?.map(|row| row.value());
+                    let end = end.map(Timestamp::from_unix).filter(|end| *end > now);
+                    if let Some(end) = end {
+                        self.set_member(places, member, Some(end.max(*until)))?;
+                    }
+                    has.push(end.is_some());
+                }
+                return Ok(Done::Extended(has));
             }
             Change::Announce { entry, until } => {
                 if *until > now {
@@ -198,9 +245,20 @@ impl<'t> Tables<'t> {
                     let number = self.last.to_be_bytes();
                     self.ends.insert((until.as_unix(), OF_LOG, "", number.as_slice()), ())?;
                 }
-                Ok(true)
+                true
             }
+        };
+        Ok(Done::Did(did))
+    }
+
+    /// A member with its end, in the place of what is there; or away with it.
+    fn set_member(&mut self, index: &str, member: &[u8], until: Option<Timestamp>) -> Result<(), redb::StorageError> {
+        self.remove_member(index, member)?;
+        if let Some(until) = until {
+            self.members.insert((index, member), until.as_unix())?;
+            self.ends.insert((until.as_unix(), OF_MEMBERS, index, member), ())?;
         }
+        Ok(())
     }
 
     /// Whether there is a value that has not ended and that `right` likes.

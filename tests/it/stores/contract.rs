@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
-use vestibule::store::{Cursor, Key, MAX_ENTRY_LEN, MAX_VALUE_LEN, Settings, Store, StoreError, open};
+use vestibule::store::{Claim, Claimed, Cursor, Key, MAX_ENTRY_LEN, MAX_VALUE_LEN, Settings, Store, StoreError, open};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(3600);
@@ -73,6 +73,10 @@ async fn holds(subject: &Subject) {
     only_the_owner_takes(subject).await;
     of_two_hundred_one_puts_anew(subject).await;
     an_index_has_its_members(subject).await;
+    places_are_given_until_none_is_left(subject).await;
+    a_place_is_freed_by_its_end(subject).await;
+    the_place_that_ends_first_is_given_away(subject).await;
+    of_two_hundred_twenty_get_a_place(subject).await;
     what_is_too_large_is_refused(subject).await;
     what_is_announced_arrives_in_order(subject).await;
     silence_ends(subject).await;
@@ -191,6 +195,99 @@ async fn an_index_has_its_members(on: &Subject) {
     assert_eq!(on.one.index_members(&index, on.now()).await, Ok(vec![]));
 }
 
+fn claim(member: &[u8], until: Timestamp, limit: usize) -> Claim<'_> {
+    Claim { member, until, limit, displacing: None }
+}
+
+/// Who has a place, in order.
+async fn seated(on: &Subject, places: &Key) -> Vec<Vec<u8>> {
+    let mut seated: Vec<_> = on.other.places(places, on.now()).await.unwrap().into_iter().map(|(who, _)| who).collect();
+    seated.sort();
+    seated
+}
+
+async fn places_are_given_until_none_is_left(on: &Subject) {
+    let (places, neighbour, until) = (on.key("seats"), on.key("seats"), on.in_(LONG));
+    assert_eq!(seated(on, &places).await, Vec::<Vec<u8>>::new());
+    assert_eq!(on.one.claim_place(&places, &claim(b"a", until, 0), on.now()).await, Ok(Claimed::Full(None)));
+    for (member, expected) in [(b"a", Claimed::Added), (b"b", Claimed::Added), (b"a", Claimed::Held)] {
+        assert_eq!(on.one.claim_place(&places, &claim(member, until, 2), on.now()).await, Ok(expected));
+    }
+    let full = on.other.claim_place(&places, &claim(b"c", until, 2), on.now()).await.unwrap();
+    let Claimed::Full(Some(next)) = full else { panic!("{full:?}") };
+    assert!(next >= until && next <= until.plus(Duration::from_secs(2)), "{next:?}");
+    assert_eq!(on.one.claim_place(&neighbour, &claim(b"c", until, 1), on.now()).await, Ok(Claimed::Added));
+    // Fewer places than are taken: nobody loses theirs, and nobody gets one.
+    assert_eq!(on.other.claim_place(&places, &claim(b"b", until, 1), on.now()).await, Ok(Claimed::Held));
+    let displacing = Claim { displacing: Some(on.in_(LONG * 2)), ..claim(b"c", until, 1) };
+    assert!(matches!(on.other.claim_place(&places, &displacing, on.now()).await, Ok(Claimed::Full(Some(_)))));
+    assert_eq!(seated(on, &places).await, [b"a".to_vec(), b"b".to_vec()]);
+    on.other.free_place(&places, b"a", on.now()).await.unwrap();
+    on.other.free_place(&places, b"never", on.now()).await.unwrap();
+    assert_eq!(on.one.claim_place(&places, &claim(&[0, 255, 10], until, 2), on.now()).await, Ok(Claimed::Added));
+    assert_eq!(seated(on, &places).await, [vec![0, 255, 10], b"b".to_vec()]);
+    assert_eq!(seated(on, &neighbour).await, [b"c".to_vec()]);
+}
+
+async fn a_place_is_freed_by_its_end(on: &Subject) {
+    let (places, end) = (on.key("seats"), on.in_(SHORT));
+    for member in [b"short", b"later", b"again"] {
+        on.one.claim_place(&places, &claim(member, end, 3), on.now()).await.unwrap();
+    }
+    on.one.claim_place(&places, &claim(b"again", on.in_(LONG), 3), on.now()).await.unwrap();
+    // An end that comes sooner takes nothing away.
+    on.one.claim_place(&places, &claim(b"again", end, 3), on.now()).await.unwrap();
+    let later = |end| [(b"later".to_vec(), end), (b"never".to_vec(), end)];
+    assert_eq!(on.other.extend_places(&places, &later(on.in_(LONG)), on.now()).await, Ok(vec![true, false]));
+    assert_eq!(on.other.extend_places(&places, &later(end), on.now()).await, Ok(vec![true, false]));
+    assert_eq!(on.other.extend_places(&places, &[], on.now()).await, Ok(vec![]));
+    on.pass_to(end).await;
+    assert_eq!(seated(on, &places).await, [b"again".to_vec(), b"later".to_vec()]);
+    let ended = [(b"short".to_vec(), on.in_(LONG))];
+    assert_eq!(on.other.extend_places(&places, &ended, on.now()).await, Ok(vec![false]), "it has ended");
+    assert!(matches!(
+        on.one.claim_place(&places, &claim(b"new", on.now(), 3), on.now()).await,
+        Ok(Claimed::Full(Some(_)))
+    ));
+    assert_eq!(on.one.claim_place(&places, &claim(b"new", on.in_(LONG), 3), on.now()).await, Ok(Claimed::Added));
+}
+
+async fn the_place_that_ends_first_is_given_away(on: &Subject) {
+    let places = on.key("seats");
+    for (member, minutes) in [(b"late", 30), (b"next", 10), (b"soon", 5)] {
+        let until = on.in_(Duration::from_secs(minutes * 60));
+        on.one.claim_place(&places, &claim(member, until, 3), on.now()).await.unwrap();
+    }
+    let until = on.in_(LONG);
+    let displacing =
+        |minutes: u64| Claim { displacing: Some(on.in_(Duration::from_secs(minutes * 60))), ..claim(b"new", until, 3) };
+    let full = on.other.claim_place(&places, &displacing(4), on.now()).await;
+    assert!(matches!(full, Ok(Claimed::Full(Some(_)))), "{full:?}");
+    let displaced = on.other.claim_place(&places, &displacing(11), on.now()).await;
+    assert_eq!(displaced, Ok(Claimed::Displaced(b"soon".to_vec())));
+    assert_eq!(on.one.claim_place(&places, &displacing(11), on.now()).await, Ok(Claimed::Held), "once");
+    assert_eq!(seated(on, &places).await, [b"late".to_vec(), b"new".to_vec(), b"next".to_vec()]);
+}
+
+async fn of_two_hundred_twenty_get_a_place(on: &Subject) {
+    let places = on.key("seats");
+    let (until, now) = (on.in_(LONG), on.now());
+    let tries: Vec<_> = (0..200u32)
+        .map(|number| {
+            let store = Arc::clone(if number % 2 == 0 { &on.one } else { &on.other });
+            let places = places.clone();
+            tokio::spawn(async move {
+                store.claim_place(&places, &claim(&number.to_be_bytes(), until, 20), now).await.unwrap()
+            })
+        })
+        .collect();
+    let mut given = 0;
+    for tried in tries {
+        given += usize::from(tried.await.unwrap() == Claimed::Added);
+    }
+    assert_eq!((given, seated(on, &places).await.len()), (20, 20));
+}
+
 async fn what_is_too_large_is_refused(on: &Subject) {
     let (key, index) = (on.key("session"), on.key("person"));
     let (until, now) = (on.in_(LONG), on.now());
@@ -200,6 +297,8 @@ async fn what_is_too_large_is_refused(on: &Subject) {
     let entry = vec![0; MAX_ENTRY_LEN + 1];
     assert_eq!(on.one.index_add(&index, &entry, until, now).await, Err(StoreError::TooLarge(entry.len())));
     assert_eq!(on.one.announce(&entry, until, now).await, Err(StoreError::TooLarge(entry.len())));
+    let claimed = on.one.claim_place(&index, &claim(&entry, until, 1), now).await;
+    assert_eq!(claimed, Err(StoreError::TooLarge(entry.len())));
 }
 
 /// Asks until `count` came, and gives them with the cursor after them.

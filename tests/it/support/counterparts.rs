@@ -32,6 +32,10 @@ pub(crate) enum Counterpart {
     OidcProvider,
     /// FastAPI on uvicorn.
     FastApi,
+    /// PyJWT beside FastAPI.
+    PyJwt,
+    /// Node.
+    Node,
     /// Streamlit.
     Streamlit,
     /// Redis, its Sentinel and its command line.
@@ -56,6 +60,8 @@ impl Counterpart {
             Self::Chromium => "chromium",
             Self::OidcProvider => "oidc-provider",
             Self::FastApi => "fastapi",
+            Self::PyJwt => "pyjwt",
+            Self::Node => "node",
             Self::Streamlit => "streamlit",
             Self::Redis => "redis",
             Self::Nginx => "nginx",
@@ -73,6 +79,12 @@ impl Counterpart {
             Self::Chromium => answers("chromedriver") && answers("chromium"),
             Self::OidcProvider => directory().join("node_modules/.installed").is_file() && answers("node"),
             Self::FastApi | Self::Streamlit => directory().join(".venv/.installed").is_file(),
+            Self::PyJwt => {
+                let mut python = Command::new(directory().join(".venv/bin/python"));
+                python.args(["-c", "import fastapi, jwt, cryptography"]).stdout(Stdio::null()).stderr(Stdio::null());
+                python.status().is_ok_and(|status| status.success())
+            }
+            Self::Node => answers("node"),
             Self::Angular => {
                 let is_there = |stamp| directory().join("angular").join(stamp).is_file();
                 is_there("node_modules/.installed") && is_there("dist/.built") && answers("node")
@@ -269,6 +281,23 @@ async fn on_a_port(command: &mut Command) -> Application {
 pub(crate) async fn start_fastapi_on_socket(path: &Path) -> Application {
     let mut process = Running::start("fastapi", uvicorn("fastapi_app:app").arg("--uds").arg(path));
     process.ready(|line| after(line, "Uvicorn running on unix socket ")).await;
+    Application { address: format!("unix:{}", path.display()), process }
+}
+
+/// Starts the application that takes a signed assertion's word alone, in FastAPI
+/// (`tests/counterparts/assertion_app.py`) or in Node (`assertion-app.mjs`), with these variables on the
+/// Unix socket `path`. The verifiers are those of `deploy/assertion`.
+pub(crate) async fn start_assertion_app(by: Counterpart, path: &Path, variables: &[(&str, &str)]) -> Application {
+    let mut command = match by {
+        Counterpart::Node => Command::new("node"),
+        _ => uvicorn("assertion_app:app"),
+    };
+    match by {
+        Counterpart::Node => command.arg(directory().join("assertion-app.mjs")).arg(path),
+        _ => command.arg("--uds").arg(path),
+    };
+    let mut process = Running::start(by.name(), command.envs(variables.iter().copied()));
+    process.ready(|line| (line.contains("listening") || line.contains("Uvicorn running")).then_some(())).await;
     Application { address: format!("unix:{}", path.display()), process }
 }
 

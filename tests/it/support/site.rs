@@ -9,11 +9,11 @@ use super::log_watch;
 use super::waiting::until_well;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
-use vestibule::app::App;
+use vestibule::app::{App, Reloaded, Reloads};
 use vestibule::clock::{Clock, ManualClock, Timestamp};
 use vestibule::config::{self, Environment, SystemEnvironment, Unreadable};
 use vestibule::demo::Provider;
@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) register: fn(&mut Registration),
     /// What goes wrong at the provider from the start.
     pub(crate) faults: fn(&mut Faults),
+    /// When the clock starts, where that is not [`START`].
+    pub(crate) start: u64,
     /// The RSA key of the provider, where its clients want RS256.
     pub(crate) rsa: bool,
 }
@@ -74,6 +76,7 @@ impl Default for Setup {
             issuer: None,
             register: |_| {},
             faults: |_| {},
+            start: START,
             rsa: false,
         }
     }
@@ -92,6 +95,9 @@ pub(crate) struct Site {
     pub(crate) clock: ManualClock,
     /// Has the files of the session keys read at once.
     pub(crate) reread_keys: Arc<Notify>,
+    /// What is read when the configuration is read again.
+    configuration: Arc<Mutex<String>>,
+    reloads: Reloads,
     /// Dropped with the site, which tells the sidecar to stop.
     _stop: oneshot::Sender<()>,
 }
@@ -128,7 +134,7 @@ impl Site {
     pub(crate) async fn with(setup: Setup) -> Self {
         log_watch::begin();
         let random = Arc::new(SystemRandom::new());
-        let clock = ManualClock::starting_at(Timestamp::from_unix(START));
+        let clock = ManualClock::starting_at(Timestamp::from_unix(setup.start));
 
         let mut client = registration();
         (setup.register)(&mut client);
@@ -189,13 +195,26 @@ impl Site {
         let admin = listeners.admin.tcp_address().unwrap();
         let asked_at = listeners.forward_auth.as_ref().map(|listener| listener.tcp_address().unwrap());
         let grpc = listeners.forward_auth_grpc.as_ref().and_then(Bound::tcp_address);
-        let app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
+        let mut app = App::build_on(listeners, config, Clock::Manual(clock.clone()), random).unwrap();
         let reread_keys = app.reread_keys();
+        let configuration = Arc::new(Mutex::new(yaml));
+        let source = Arc::clone(&configuration);
+        let reloads = app.reload_from(move || config::from_text("test.yaml", &source.lock().unwrap(), &Secrets));
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, asked_at, grpc, provider, echo, clock, reread_keys, _stop: stop }
+        Self { address, admin, asked_at, grpc, provider, echo, clock, reread_keys, configuration, reloads, _stop: stop }
+    }
+
+    /// Puts `new` in the place of `old` in the configuration, and has it read again.
+    pub(crate) async fn reload(&self, old: &str, new: &str) -> Reloaded {
+        {
+            let mut configuration = self.configuration.lock().unwrap();
+            assert!(configuration.contains(old), "{old} is not in {configuration}");
+            *configuration = configuration.replace(old, new);
+        }
+        self.reloads.ask().await
     }
 
     /// A client that has no cookies yet.

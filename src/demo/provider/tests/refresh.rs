@@ -13,6 +13,8 @@ pub(super) fn relying_party(stage: &Stage) -> oidc::Provider {
         client_id: "es".to_owned(),
         client_secret: Some("s3cret".into()),
         client_authentication: oidc::ClientAuthentication::ClientSecretPost,
+        client_proof: oidc::ClientProof::default(),
+        pushes_requests: true,
         redirect_uri: CALLBACK.parse().unwrap(),
         post_logout_redirect_uri: SIGNED_OUT.parse().unwrap(),
         scopes: SCOPE.split(' ').map(str::to_owned).collect(),
@@ -23,6 +25,7 @@ pub(super) fn relying_party(stage: &Stage) -> oidc::Provider {
         userinfo: oidc::Userinfo::Signed(Vec::new()),
         clock_leeway: Duration::from_secs(60),
         timeout: Duration::from_secs(10),
+        domain_owners: std::sync::Arc::default(),
     };
     oidc::Provider::new(settings, Fetch::new().unwrap())
 }

@@ -1,0 +1,119 @@
+//! Whether a request that was let through would be let through now.
+//!
+//! Called by `server/live` for what is under way: when the configuration was read anew, when the
+//! provider said something else of a person, and again and again where rules look at the time. The
+//! same page decides, `gate/decide`. Must never let go on what would not be let in: what asks for a
+//! sign-in or another look here is a refusal, for nobody can be asked any more.
+
+use super::constraints::NONE;
+use super::decide::{Decision, decide, decide_by_bearer};
+use super::route::{Found, Route};
+use super::rules::Circumstances;
+use super::{Denial, Gate};
+use crate::bearer::Caller;
+use crate::session::{NoSession, Session};
+use crate::web::hygiene::CleanRequest;
+use crate::web::kind::Kind;
+
+/// Who made a request that was let through.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// Whoever it was, on a public route.
+    Nobody,
+    /// Somebody with a session, which is not over.
+    Person(&'a Session<'a>),
+    /// Somebody with a bearer token or a certificate.
+    Caller(&'a Caller),
+}
+
+impl Gate {
+    /// Judges a request that another gate of this site let through: by which route of this one it may
+    /// go on.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn review(&self, request: &CleanRequest<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
+        goes_on(self.find(request), holder, at)
+    }
+
+    /// Judges a request that this gate let through on the route at `index`.
+    ///
+    /// # Errors
+    /// Why it may not go on.
+    pub fn review_on(&self, index: usize, holder: Holder<'_>, at: Circumstances) -> Result<(), Denial> {
+        let found = self.routes.get(index).map_or(Found::Nothing, |route| Found::Route(index, route));
+        goes_on(found, holder, at).map(drop)
+    }
+}
+
+fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
+    let takes_tokens = |route: &Route| !route.bearer.is_empty();
+    let decision = match holder {
+        // Where no token is taken none is looked at: it passes as anybody's request does, or not.
+        Holder::Caller(caller) if matches!(found, Found::Route(_, route) if takes_tokens(route)) => {
+            decide_by_bearer(found, &NONE, Ok(caller), at)
+        }
+        Holder::Caller(_) | Holder::Nobody => decide(Kind::Program, found, &NONE, Err(NoSession::Absent), at, false),
+        Holder::Person(session) => decide(Kind::Program, found, &NONE, Ok(session), at, false),
+    };
+    match decision {
+        Decision::Forward(index, _) => Ok(index),
+        Decision::Deny(denial) => Err(denial),
+        Decision::OtherProvider(index) => Err(Denial::OtherProvider(index)),
+        Decision::SignIn(reason) | Decision::Unavailable(reason) => Err(Denial::NotSignedIn(reason)),
+        Decision::Refresh => Err(Denial::NotSignedIn(NoSession::NotRenewed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::route::{Access, PathPattern, Route};
+    use crate::gate::rules::{Condition, Rule, Rules, Subject, Test};
+    use crate::random::SystemRandom;
+    use crate::session::fixture::{START, begun, request_after, sessions, tokens};
+    use http::HeaderMap;
+
+    const AT: Circumstances = Circumstances { now: START, client: None };
+
+    fn route(access: Access, bearer: Vec<usize>) -> Route {
+        Route { bearer, ..Route::new(PathPattern::everything(), access) }
+    }
+
+    #[test]
+    fn whoever_would_be_let_in_goes_on_and_nobody_else() {
+        let sessions = sessions(&[[1; 32]]);
+        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
+        let session = sessions.read(&opened, START).unwrap();
+        let caller = Caller::for_tests(1, &serde_json::Map::new());
+        let holders = [Holder::Nobody, Holder::Person(&session), Holder::Caller(&caller)];
+        let denied = Rules {
+            deny: vec![Rule {
+                name: "d".into(),
+                condition: Condition::Is(Subject::Claim("sub".to_owned()), Test::Present),
+                who: None,
+            }],
+            ..Rules::default()
+        };
+        let kept_out = Route { rules: denied, ..route(Access::SignedIn, Vec::new()) };
+        let cases = [
+            (route(Access::Public, Vec::new()), [true, true, true]),
+            (route(Access::SignedIn, Vec::new()), [false, true, false]),
+            (route(Access::SignedIn, vec![1]), [false, true, true]),
+            (route(Access::SignedIn, vec![2]), [false, true, false]),
+            (route(Access::Bearer, vec![1]), [false, false, true]),
+            (route(Access::Bearer, vec![2]), [false, false, false]),
+            (kept_out, [false, false, false]),
+        ];
+        for (route, expected) in &cases {
+            let found = holders.map(|holder| goes_on(Found::Route(3, route), holder, AT).is_ok());
+            assert_eq!(found, *expected, "{route:?}");
+        }
+        for holder in holders {
+            assert_eq!(goes_on(Found::Nothing, holder, AT), Err(Denial::NoRoute));
+            assert_eq!(goes_on(Found::Ambiguous, holder, AT), Err(Denial::AmbiguousPath));
+        }
+        let Err(Denial::NotAdmitted(3, _)) = goes_on(Found::Route(3, &cases[6].0), holders[1], AT) else { panic!() };
+    }
+}

@@ -1,0 +1,86 @@
+//! A store for tests of other rooms: memory, which can be out of reach.
+
+use super::memory::MemoryStore;
+use super::{Claim, Claimed, Cursor, Key, Store, StoreError};
+use crate::clock::Timestamp;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A memory store that can be away, and counts what is announced.
+pub(crate) struct Shaky {
+    memory: Arc<dyn Store>,
+    pub(crate) away: AtomicBool,
+    pub(crate) announced: AtomicUsize,
+}
+
+impl Default for Shaky {
+    fn default() -> Self {
+        Self { memory: Arc::new(MemoryStore::new()), away: AtomicBool::new(false), announced: AtomicUsize::new(0) }
+    }
+}
+
+impl Shaky {
+    fn reach(&self) -> Result<&dyn Store, StoreError> {
+        let away = self.away.load(Ordering::Relaxed);
+        if away { Err(StoreError::Unavailable("away".to_owned())) } else { Ok(&*self.memory) }
+    }
+}
+
+#[async_trait]
+impl Store for Shaky {
+    async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reach()?.get(key, now).await
+    }
+    async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.reach()?.put(key, value, until, now).await
+    }
+    async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.reach()?.put_new(key, value, until, now).await
+    }
+    async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
+        self.reach()?.take(key, expected, now).await
+    }
+    async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
+        self.reach()?.delete(key, now).await
+    }
+    async fn index_add(&self, key: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.reach()?.index_add(key, member, until, now).await
+    }
+    async fn index_remove(&self, key: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.reach()?.index_remove(key, member, now).await
+    }
+    async fn index_members(&self, key: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.reach()?.index_members(key, now).await
+    }
+    async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
+        self.reach()?.claim_place(places, claim, now).await
+    }
+    async fn extend_places(
+        &self,
+        places: &Key,
+        members: &[(Vec<u8>, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.reach()?.extend_places(places, members, now).await
+    }
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.reach()?.free_place(places, member, now).await
+    }
+    async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
+        self.reach()?.places(places, now).await
+    }
+    async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.announced.fetch_add(1, Ordering::Relaxed);
+        self.reach()?.announce(entry, until, now).await
+    }
+    async fn announced(
+        &self,
+        cursor: &Cursor,
+        wait: Duration,
+        now: Timestamp,
+    ) -> Result<(Vec<Vec<u8>>, Cursor), StoreError> {
+        self.reach()?.announced(cursor, wait, now).await
+    }
+}
