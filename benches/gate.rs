@@ -2,7 +2,8 @@
 //!
 //! The request is one that a browser sends to a Streamlit app: 14 headers, 8 cookies, a session
 //! of a ProConnect agent. `decision` is all that the gate does with it: find the cookie and open
-//! it, check the limits, find the route, decide, write the identity headers. `floor` is what of
+//! it, check the limits, find the route, decide, write the identity headers. Beside it, in the same run,
+//! stands a gate of ten thousand routes whose rules look at a list of a hundred thousand addresses. `floor` is what of
 //! this no design can avoid: base64 and AES-256-GCM over the same cookie.
 #![expect(
     clippy::expect_used,
@@ -45,6 +46,25 @@ routes:
   - {path: /**, upstream: playground}
 ";
 
+/// The address of the session's person.
+const ADDRESS: &str = "helene.moreau@test.proconnect.gouv.fr";
+
+/// Four routes, the last for who is on a list of one.
+fn few() -> String {
+    let rule = "{path: /**, upstream: playground, require: listed}";
+    let text = CONFIGURATION.replace("{path: /**, upstream: playground}", rule);
+    format!("{text}policies: {{listed: {{email: {ADDRESS}}}}}\n")
+}
+
+/// Ten thousand routes more, and a hundred thousand others on the list.
+fn many() -> String {
+    let route = |team| format!("  - {{path: /teams/{team}/**, upstream: playground, require: listed}}\n");
+    let routes: String = (0..10_000).map(route).collect();
+    let rule = "{path: /**, upstream: playground, require: listed}\n";
+    let text = CONFIGURATION.replace("{path: /**, upstream: playground}\n", &format!("{rule}{routes}"));
+    format!("{text}policies: {{listed: {{email: {{file: people.txt}}}}}}\n")
+}
+
 struct Vector;
 
 impl Vector {
@@ -67,15 +87,23 @@ impl Environment for Vector {
     fn file(&self, _path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
         Err(Unreadable::Absent)
     }
+
+    fn list(&self, _path: &Path) -> Result<Vec<u8>, Unreadable> {
+        let others = (0..100_000).map(|number| format!("person.{number}@example.gouv.fr\n"));
+        Ok(others.chain([ADDRESS.to_owned()]).collect::<String>().into_bytes())
+    }
 }
 
 fn config() -> Config {
-    config_with("")
+    config_of(CONFIGURATION)
 }
 
 fn config_with(more: &str) -> Config {
-    let text = format!("{CONFIGURATION}{more}");
-    config::from_text("bench.yaml", &text, &Vector).unwrap_or_else(|problems| panic!("{problems}"))
+    config_of(&format!("{CONFIGURATION}{more}"))
+}
+
+fn config_of(text: &str) -> Config {
+    config::from_text("bench.yaml", text, &Vector).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn gate(config: Config) -> (Gate, Arc<Sessions>) {
@@ -164,6 +192,20 @@ fn decisions(criterion: &mut Criterion) {
     let clean = CleanRequest::inspect(&parts, b"/chat?room=7", &[b'x'; 900]).expect("clean");
     for (name, gate) in [("none", &gate), ("a million", &crowded)] {
         group.bench_function(format!("decision: session, revocations: {name}"), |bencher| {
+            bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random));
+        });
+    }
+
+    let few = self::gate(config_of(&few())).0;
+    #[expect(clippy::disallowed_methods, reason = "how long it takes to load is what is measured")]
+    let begun = std::time::Instant::now();
+    let before = resident();
+    let many = self::gate(config_of(&many())).0;
+    let (took, ms) = (resident().saturating_sub(before) / 1024 / 1024, begun.elapsed().as_millis());
+    println!("10000 routes and 100000 addresses take {took} MiB and are read in {ms} ms");
+    for (name, gate) in [("few", &few), ("many", &many)] {
+        assert!(matches!(gate.judge(&clean, at, &random), Verdict::Forward(_)), "{name}");
+        group.bench_function(format!("decision: session, routes and addresses: {name}"), |bencher| {
             bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random));
         });
     }

@@ -1,7 +1,7 @@
 //! The only place where rooms meet: takes a [`Config`] apart and hands each room its part.
 //!
 //! Called by `main` for `serve` and `demo`, and by the test suite, which runs several instances in
-//! one process. `key_rotation` and `reload` are what goes on afterwards.
+//! one process. `key_rotation`, `list_watch` and `reload` are what goes on afterwards.
 
 use crate::bearer::Bearers;
 use crate::clock::Clock;
@@ -25,13 +25,15 @@ use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
 use futures_util::future::{BoxFuture, join_all};
 use key_rotation::{KeyRotation, SessionKeys};
+use list_watch::ListWatch;
 use reload::{Lasting, Reloading, Source};
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 mod explained;
 mod key_rotation;
+mod list_watch;
 mod reload;
 
 pub use reload::{Reloaded, Reloads};
@@ -43,7 +45,7 @@ pub struct App {
     first: Site,
     others: Vec<Site>,
     listeners: Listeners,
-    /// Notified when the files of the session keys are to be read at once.
+    /// Notified when the files of the session keys and of lists are to be read at once.
     reread: Arc<Notify>,
     runs: Outline,
     source: Option<Source>,
@@ -56,8 +58,8 @@ pub struct App {
 /// A site, built.
 struct Site {
     parts: Parts,
-    /// What keeps each ring of keys as its files are, and what has them read at once.
-    key_rotations: Vec<(BoxFuture<'static, ()>, Arc<Notify>)>,
+    /// What keeps each ring of keys, and the lists, as their files are, and what has them read at once.
+    rereadings: Vec<(BoxFuture<'static, ()>, Arc<Notify>)>,
     lasting: Lasting,
 }
 
@@ -133,8 +135,8 @@ impl App {
         &self.listeners
     }
 
-    /// Has the files of the session keys read at once when it is notified; they are read every few
-    /// seconds anyway.
+    /// Has the files of the session keys and of lists read at once when it is notified; they are read
+    /// every few seconds anyway.
     pub fn reread_keys(&self) -> Arc<Notify> {
         Arc::clone(&self.reread)
     }
@@ -149,32 +151,32 @@ impl App {
     /// Serves until `shutdown` completes and the requests under way have finished.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let Self { first, others, listeners, reread, runs, source, reloads: (_, asked), clock, random, metrics } = self;
-        let (mut rotations, mut sites) = (first.key_rotations, vec![first.lasting]);
+        let (mut rereadings, mut sites) = (first.rereadings, vec![first.lasting]);
         let mut other_parts = Vec::with_capacity(others.len());
         for site in others {
             other_parts.push(site.parts);
-            rotations.extend(site.key_rotations);
+            rereadings.extend(site.rereadings);
             sites.push(site.lasting);
         }
         let (turns, taken) = mpsc::channel(1);
         let reloading = Reloading { source, asked, sites, runs, turns, clock, random, metrics };
-        let (rotations, asked): (Vec<_>, Vec<Arc<Notify>>) = rotations.into_iter().unzip();
-        let rotation = async {
-            join_all(rotations).await;
+        let (rereadings, asked): (Vec<_>, Vec<Arc<Notify>>) = rereadings.into_iter().unzip();
+        let rereading = async {
+            join_all(rereadings).await;
             std::future::pending::<()>().await;
         };
         let told_to_all = async {
             loop {
                 reread.notified().await;
-                for rotation in &asked {
-                    rotation.notify_one();
+                for asked in &asked {
+                    asked.notify_one();
                 }
             }
         };
         tokio::select! {
             () = Box::pin(crate::server::run(first.parts, other_parts, listeners, taken, shutdown)) => {}
             () = reloading.keep() => {}
-            () = rotation => {}
+            () = rereading => {}
             () = told_to_all => {}
         }
     }
@@ -246,10 +248,14 @@ impl Site {
             sign_out_answer: config.sign_out_answer,
             signing: config.signing.iter().map(|keys| Arc::clone(&keys.ring)).collect(),
         };
-        let mut key_rotations = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
-        key_rotations.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
-        let lasting =
-            Lasting { sessions: Arc::clone(&sessions), bearers: Arc::clone(&bearers), assertion: config.assertion };
+        let mut rereadings = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
+        rereadings.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
+        let (lists, present_lists) = watch::channel(config.list_files);
+        let asked = Arc::new(Notify::new());
+        let watch = ListWatch { site: config.site.clone(), files: present_lists, asked: Arc::clone(&asked) };
+        rereadings.push((Box::pin(watch.keep()), asked));
+        let (sessions_too, bearers_too) = (Arc::clone(&sessions), Arc::clone(&bearers));
+        let lasting = Lasting { sessions: sessions_too, bearers: bearers_too, assertion: config.assertion, lists };
         let parts = Parts {
             site: config.site,
             gate,
@@ -263,7 +269,7 @@ impl Site {
             store,
             settings: config.server,
         };
-        Ok(Self { parts, key_rotations, lasting })
+        Ok(Self { parts, rereadings, lasting })
     }
 }
 

@@ -9,13 +9,13 @@ use super::explained::explained;
 use super::{gate_of, pages_of};
 use crate::bearer::Bearers;
 use crate::clock::Clock;
-use crate::config::{Config, Outline, Problems};
+use crate::config::{Config, ListFiles, Outline, Problems};
 use crate::gate::assertion;
 use crate::random::Random;
 use crate::server::{Metrics, Renewed, Turn};
 use crate::session::Sessions;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Where a configuration is read from. Reads from the disk.
 pub(super) type Source = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
@@ -59,6 +59,8 @@ pub(super) struct Lasting {
     pub(super) bearers: Arc<Bearers>,
     /// What signs assertions, by keys that have a rotation of their own.
     pub(super) assertion: Option<assertion::Settings>,
+    /// Where the lists of the present turn are watched.
+    pub(super) lists: watch::Sender<ListFiles>,
 }
 
 /// Reads the configuration whenever it is asked to.
@@ -151,6 +153,10 @@ impl Reloading {
         let (taken, told) = oneshot::channel();
         if self.turns.send(Turn { sites, taken }).await.is_err() || told.await.is_err() {
             return Reloaded::NotServing;
+        }
+        // Its rules look at lists of their own, as they were a moment ago.
+        for (config, lasting) in config.each_site().zip(&self.sites) {
+            lasting.lists.send_replace(config.list_files.clone());
         }
         self.runs = config.outline();
         for finding in config.findings() {

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 /// such as `/dev/zero` must end.
 const LARGEST_FILE: u64 = 1 << 20;
 
+/// The largest list that is read: half a million addresses.
+const LARGEST_LIST: u64 = 16 << 20;
+
 /// Where variables and files come from.
 pub trait Environment {
     /// The value of an environment variable.
@@ -27,6 +30,14 @@ pub trait Environment {
     /// # Errors
     /// [`Unreadable`], by cause.
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Unreadable>;
+
+    /// The bytes of a list, which is no secret and may be larger: 16 MiB at most.
+    ///
+    /// # Errors
+    /// [`Unreadable`], by cause.
+    fn list(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
+        self.file(path).map(|bytes| bytes.to_vec())
+    }
 
     /// The present moment, by which dates in the file are judged: nothing but findings.
     fn now(&self) -> Timestamp {
@@ -46,6 +57,9 @@ pub enum Unreadable {
     /// Larger than anything that belongs here.
     #[error("is larger than 1 MiB")]
     TooLarge,
+    /// Larger than any list.
+    #[error("is larger than 16 MiB")]
+    TooLong,
     /// The operating system refused.
     #[error("cannot be read ({0})")]
     Refused(std::io::ErrorKind),
@@ -63,17 +77,28 @@ impl Environment for SystemEnvironment {
     }
 
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
-        let refused = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Unreadable::Absent,
-            kind => Unreadable::Refused(kind),
-        };
-        let file = std::fs::File::open(path).map_err(refused)?;
-        // Room for everything at once: a buffer that grows would leave unwiped copies behind.
-        let expected = file.metadata().map_or(0, |metadata| metadata.len()).min(LARGEST_FILE);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1));
-        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(refused)?;
+        let bytes = read(path, LARGEST_FILE)?;
         if bytes.len() as u64 > LARGEST_FILE { Err(Unreadable::TooLarge) } else { Ok(bytes) }
     }
+
+    fn list(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
+        let mut bytes = read(path, LARGEST_LIST)?;
+        if bytes.len() as u64 > LARGEST_LIST { Err(Unreadable::TooLong) } else { Ok(std::mem::take(&mut *bytes)) }
+    }
+}
+
+/// What a file holds, to one byte beyond the limit.
+fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+    let refused = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Unreadable::Absent,
+        kind => Unreadable::Refused(kind),
+    };
+    let file = std::fs::File::open(path).map_err(refused)?;
+    // Room for everything at once: a buffer that grows would leave unwiped copies behind.
+    let expected = file.metadata().map_or(0, |metadata| metadata.len()).min(limit);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(refused)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 mod environment;
 mod findings;
 mod key_files;
+mod list_files;
 mod locate;
 mod outline;
 mod overlay;
@@ -44,6 +45,7 @@ mod tests;
 pub use environment::{Environment, SystemEnvironment, Unreadable};
 pub use findings::Code;
 pub use key_files::{KeyFiles, SigningKeyFiles, UnfitKeys};
+pub use list_files::{ListChange, ListFiles};
 pub use outline::Outline;
 pub use problem::{Finding, KeyPath, Problem, Problems, Segment};
 pub use reference::reference;

@@ -188,6 +188,11 @@ const ORDER: &[&str] = &[
     "siren",
     "acr",
     "amr",
+    "network",
+    "time",
+    "days",
+    "hours",
+    "zone",
     "one_of",
     "all_of",
     "none_of",
@@ -364,7 +369,9 @@ fn inner_mappings(schema: &Value) -> Vec<(String, &Value)> {
         return found;
     }
     let add = |suffix: String, inner: &Value| {
-        if inner.get("properties").is_some() { Some(suffix) } else { None }
+        // What has a name of its own is said whole by it.
+        let is_long = inner.get("properties").is_some() && inner.get("x-type").is_none();
+        is_long.then_some(suffix)
     };
     if let Some(suffix) = add(String::new(), schema) {
         found.push((suffix, schema));

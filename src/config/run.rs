@@ -4,6 +4,7 @@
 
 use super::findings::Acceptance;
 use super::key_files::{KeyFiles, SigningKeyFiles};
+use super::list_files::ListFiles;
 use super::problem::Finding;
 use crate::pages::NamedProvider;
 use crate::seal::KeyMaterial;
@@ -35,6 +36,8 @@ pub struct Config {
     pub keys: Vec<KeyMaterial>,
     /// Where they came from, to read them again.
     pub key_files: KeyFiles,
+    /// The lists of rules that stand in files, to read them again.
+    pub list_files: ListFiles,
     /// How cookies are set.
     pub cookies: web::cookies::Settings,
     /// How sign-in goes.

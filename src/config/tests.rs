@@ -7,7 +7,7 @@ use super::*;
 use crate::bearer;
 use crate::clock::Timestamp;
 use crate::credentials;
-use crate::gate::rules::{Asker, Circumstances};
+use crate::gate::rules::{Asker, Circumstances, Zone};
 use crate::oidc::Endpoints;
 use crate::seal::KeyMaterial;
 use crate::secret::{ExposeSecret, SecretString};
@@ -69,6 +69,8 @@ impl Environment for World {
             "/run/secrets/dull-token" => "a".repeat(40),
             "/run/secrets/spaced-token" => "hunter2 hunter2 hunter2 hunter2 hunter2".to_owned(),
             "/run/secrets/two-lines" => "hunter2\nhunter2\n".to_owned(),
+            "/etc/vestibule/people.txt" => "# who\n\nHelene.Moreau@example.gouv.fr # a guest\n".to_owned(),
+            "/etc/vestibule/spoilt.txt" => "a@example.fr\nhunter2\n\n@example.fr\n".to_owned(),
             "/tls/chain.pem" => "-----BEGIN CERTIFICATE-----\n".to_owned(),
             "/run/secrets/signing-key.pem" => P256.to_owned(),
             "/run/secrets/signing-key-before.pem" => ED25519.to_owned(),
@@ -645,12 +647,24 @@ fn who_passes_where_is_as_the_tables_of_policies_say() {
         let (rules, people) = input.split_once("------\n").unwrap();
         let config = from_text("v.yaml", &format!("{BASE}{rules}"), &World)
             .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
-        let at = Circumstances { now: Timestamp::from_unix(0), client: None };
         let mut out = String::new();
         for route in config.routes.iter() {
             writeln!(out, "{}", route.path.as_str()).unwrap();
             for person in people.lines() {
-                let (name, claims) = person.split_once(' ').unwrap();
+                // A name, then from where (`@192.0.2.7`) and when (`2026-11-20T08:00`, in UTC), then claims.
+                let (before, claims) = person.split_at(person.find('{').unwrap());
+                let mut words = before.split_whitespace();
+                let name = words.next().unwrap();
+                let mut at = Circumstances { now: Timestamp::from_unix(0), client: None };
+                for word in words {
+                    match word.strip_prefix('@') {
+                        Some(address) => at.client = Some(address.parse().unwrap()),
+                        None => {
+                            let (date, time) = word.split_once('T').unwrap();
+                            at.now = Zone::named("UTC").unwrap().moment(date, time).unwrap();
+                        }
+                    }
+                }
                 let claims: serde_json::Value = serde_json::from_str(claims).unwrap();
                 // No claim, but what the session says.
                 let provider = claims["@provider"].as_str();

@@ -618,7 +618,7 @@ impl Gate {
             Found::Ambiguous => "ambiguous".to_owned(),
         };
         let rules = self.trace(request, caller, at).rules.into_iter().map(|rule| {
-            let outcome = if rule.step.holds { "holds" } else { "does not hold" };
+            let outcome = rule.step.outcome();
             format!("; {} {}: {outcome}", rule.list, rule.name)
         });
         format!("route={route}{}", rules.collect::<String>())

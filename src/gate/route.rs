@@ -4,13 +4,19 @@
 //! route wins: host before any host, then segment by segment a literal before `*` before `**`,
 //! then named methods before any method. What matches nothing is refused.
 
-use super::rules::Rules;
+use super::rules::{Rule, Rules};
 use crate::web::path::RequestPath;
 use http::Method;
+use index::Index;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+mod index;
+
 /// Who may pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// Everybody; identity headers are set where there is a session.
@@ -105,7 +111,7 @@ pub struct PathPattern {
 }
 
 /// Ordered from the most specific to the least.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Segment {
     Literal(String),
     Any,
@@ -170,7 +176,7 @@ impl PathPattern {
     }
 
     /// Whether a path in one of its readings is meant.
-    pub fn matches(&self, path: &str) -> bool {
+    pub(super) fn matches(&self, path: &str) -> bool {
         let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
         for expected in &self.segments {
             match (expected, segments.next()) {
@@ -221,9 +227,13 @@ fn loose(segment: &str) -> impl Iterator<Item = char> {
 #[derive(Clone, Debug)]
 pub struct Table {
     routes: Vec<Route>,
+    index: Index,
     /// Of each, whether one before it keeps more out: for most nothing else need be looked at.
     is_guarded: Vec<bool>,
 }
+
+/// What tells apart whom routes keep out, as far as it can be told quickly.
+type Guard<'r> = (Access, &'r [usize], &'r [String], [Vec<&'r Arc<str>>; 3]);
 
 /// Two routes (by index, as given) that would match the same requests with equal right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,12 +268,15 @@ impl Table {
     /// Every pair that is for the same host, path and method.
     pub fn new(routes: Vec<Route>) -> Result<Self, Vec<Clash>> {
         let mut clashes = Vec::new();
+        let mut alike: HashMap<(Option<&str>, &[Segment]), Vec<usize>> = HashMap::new();
         for (second, route) in routes.iter().enumerate() {
-            for (first, earlier) in routes.iter().enumerate().take(second) {
-                if route.clashes_with(earlier) {
+            let earlier = alike.entry((route.host.as_deref(), &route.path.segments)).or_default();
+            for &first in earlier.iter() {
+                if routes.get(first).is_some_and(|first| route.clashes_with(first)) {
                     clashes.push(Clash(first, second));
                 }
             }
+            earlier.push(second);
         }
         if !clashes.is_empty() {
             return Err(clashes);
@@ -275,12 +288,12 @@ impl Table {
             let methods = || a.methods.is_empty().cmp(&b.methods.is_empty());
             host.then_with(path).then_with(methods)
         });
-        let is_guarded = routes
-            .iter()
-            .enumerate()
-            .map(|(index, route)| routes.iter().take(index).any(|before| before.keeps_out_more_than(route)))
-            .collect();
-        Ok(Self { routes, is_guarded })
+        let is_guarded = guarded(&routes);
+        let mut index = Index::default();
+        for (at, route) in routes.iter().enumerate() {
+            index.add(at, route.host.as_deref(), &route.path);
+        }
+        Ok(Self { routes, index, is_guarded })
     }
 
     /// Finds the route of a request, which every reading of its path must fall under.
@@ -315,9 +328,10 @@ impl Table {
     pub(super) fn guarding(&self, index: usize, host: &str, method: &Method, path: &str) -> Option<usize> {
         let as_get = *method == Method::HEAD;
         let is_for = |route: &Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
-        let mut before = self.routes.iter().enumerate().take(index).filter(|(_, route)| is_for(route));
-        let (at, meant) = before.find(|(_, route)| route.path.matches_loosely(path))?;
-        self.get(index).is_some_and(|found| meant.keeps_out_more_than(found)).then_some(at)
+        let is_before = |at: usize| at < index && self.get(at).is_some_and(is_for);
+        let at = self.index.first_loosely(host, path, &is_before)?;
+        let (meant, found) = (self.get(at)?, self.get(index)?);
+        meant.keeps_out_more_than(found).then_some(at)
     }
 
     /// The route at `index`.
@@ -331,8 +345,54 @@ impl Table {
     }
 
     pub(super) fn position(&self, host: &str, method: &Method, path: &str) -> Option<usize> {
-        self.routes.iter().position(|route| route.is_for(host, method) && route.path.matches(path))
+        self.index.first(host, path, &|at| self.get(at).is_some_and(|route| route.is_for(host, method)))
     }
+}
+
+/// Of each route, whether one before it keeps more out. Routes with the same rules are compared once,
+/// so that ten thousand of them cost no more than their rules.
+fn guarded(routes: &[Route]) -> Vec<bool> {
+    /// Routes that keep out the same, by the first of them.
+    struct Class<'r> {
+        first: &'r Route,
+        /// How many of the classes were compared, and whether one of them keeps more out.
+        compared: usize,
+        is_guarded: bool,
+    }
+    fn names(rules: &[Rule]) -> Vec<&Arc<str>> {
+        rules.iter().map(|rule| &rule.name).collect()
+    }
+    let mut classes: Vec<Class<'_>> = Vec::new();
+    let mut known: HashMap<Guard<'_>, Vec<usize>> = HashMap::new();
+    let mut all = Vec::with_capacity(routes.len());
+    for route in routes {
+        let Route { access, bearer, providers, rules, .. } = route;
+        let guard = (
+            *access,
+            bearer.as_slice(),
+            &**providers,
+            [&rules.require, &rules.allow, &rules.deny].map(|list| names(list)),
+        );
+        let alike = known.entry(guard).or_default();
+        let same = |class: &&usize| classes.get(**class).is_some_and(|class| class.first.rules == *rules);
+        let class = alike.iter().find(same).copied().unwrap_or_else(|| {
+            classes.push(Class { first: route, compared: 0, is_guarded: false });
+            alike.push(classes.len() - 1);
+            classes.len() - 1
+        });
+        let before = classes.len();
+        let Some(Class { compared, is_guarded: false, .. }) = classes.get(class) else {
+            all.push(true);
+            continue;
+        };
+        let is_guarded =
+            classes.iter().take(before).skip(*compared).any(|other| other.first.keeps_out_more_than(route));
+        if let Some(class) = classes.get_mut(class) {
+            (class.compared, class.is_guarded) = (before, is_guarded);
+        }
+        all.push(is_guarded);
+    }
+    all
 }
 
 impl Route {
@@ -408,7 +468,8 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::rules::{Condition, Rule, Subject, Test};
+    use crate::gate::rules::{Condition, Listed, Subject, Test};
+    use proptest::prelude::*;
 
     fn route(text: &str) -> Route {
         // "GET,POST host/path", each part but the path optional
@@ -589,7 +650,7 @@ mod tests {
     fn a_route_with_other_rules_is_given_only_where_no_lenient_app_sees_one_that_asks_more() {
         let asking = |text: &str, who: &str| {
             let condition =
-                Condition::Is(Subject::Claim("roles".to_owned()), Test::OneOf(Arc::new([who.to_owned()].into())));
+                Condition::Is(Subject::Claim("roles".to_owned()), Test::OneOf(Listed::here([who.to_owned()].into())));
             let require = vec![Rule { name: who.into(), condition, who: None }];
             Route { rules: Rules { require, ..Rules::default() }, ..route(text) }
         };
@@ -632,6 +693,95 @@ mod tests {
             let found = table.find("x", &method, &RequestPath::parse("/admin/x").unwrap());
             assert_eq!(matches!(found, Found::Route(..)), expected, "{method}");
         }
+    }
+
+    /// The table as it would be without an index: through all routes in their order.
+    fn by_search<'t>(table: &'t Table, host: &str, method: &Method, path: &RequestPath<'_>) -> Found<'t> {
+        let position =
+            |path: &str| table.routes.iter().position(|route| route.is_for(host, method) && route.path.matches(path));
+        let literal = position(path.literal());
+        if path.others().iter().any(|other| position(other) != literal) {
+            return Found::Ambiguous;
+        }
+        let Some((index, found)) = literal.and_then(|index| Some((index, table.routes.get(index)?))) else {
+            return Found::Nothing;
+        };
+        let as_get = *method == Method::HEAD;
+        let is_guarded = |path: &str| {
+            let mut before = table.routes.iter().take(index);
+            let meant = before.find(|route| {
+                (route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET)))
+                    && route.path.matches_loosely(path)
+            });
+            meant.is_some_and(|meant| meant.keeps_out_more_than(found))
+        };
+        if path.any(is_guarded) { Found::Ambiguous } else { Found::Route(index, found) }
+    }
+
+    fn table_strategy() -> impl Strategy<Value = Option<Table>> {
+        let segment = || proptest::sample::select(vec!["a", "A", "b", "b.", "...", "*", "é", "É"]);
+        let end = proptest::sample::select(vec!["", "/", "/**", "/*"]);
+        let path = (proptest::collection::vec(segment(), 0..3), end).prop_map(|(segments, end)| {
+            let path: String = segments.iter().flat_map(|segment| ["/", segment]).collect();
+            if path.is_empty() && end.is_empty() { "/".to_owned() } else { path + end }
+        });
+        let who = proptest::sample::select(vec!["", "x", "y"]);
+        let access = proptest::sample::select(vec![Access::Public, Access::SignedIn, Access::Bearer]);
+        let host = proptest::sample::select(vec!["", "", "one.example", "two.example"]);
+        let methods = proptest::sample::select(vec!["", "", "GET ", "HEAD,POST "]);
+        let one = (host, methods, path, who, access).prop_map(|(host, methods, path, who, access)| {
+            let condition = Condition::Is(Subject::Email, Test::OneOf(Listed::here([who.to_owned()].into())));
+            let rule = Rule { name: who.into(), condition, who: None };
+            let require = if who.is_empty() { Vec::new() } else { vec![rule] };
+            let rules = Rules { require, ..Rules::default() };
+            Route { access, rules, ..route(&format!("{methods}{host}{path}")) }
+        });
+        proptest::collection::vec(one, 1..12).prop_map(|routes| {
+            // Of those for the same requests, the first.
+            let mut apart: Vec<Route> = Vec::new();
+            for route in routes {
+                if !apart.iter().any(|other| route.clashes_with(other)) {
+                    apart.push(route);
+                }
+            }
+            Table::new(apart).ok()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_index_finds_what_a_search_finds(
+            table in table_strategy(),
+            host in proptest::sample::select(vec!["one.example", "two.example", "three.example"]),
+            method in proptest::sample::select(vec![Method::GET, Method::HEAD, Method::POST, Method::PUT]),
+            path in "(/(a|A|b|b\\.|c|%2E%2E%2E|%C3%A9|%C3%89|a;x|b%2Fa|%23|)){1,4}",
+        ) {
+            let table = table.unwrap();
+            let Ok(path) = RequestPath::parse(&path) else { return Ok(()) };
+            let (found, searched) = (table.find(host, &method, &path), by_search(&table, host, &method, &path));
+            let same = match (found, searched) {
+                (Found::Route(one, _), Found::Route(two, _)) => one == two,
+                (Found::Nothing, Found::Nothing) | (Found::Ambiguous, Found::Ambiguous) => true,
+                _ => false,
+            };
+            prop_assert!(same, "{:?} {:?}", found, searched);
+            for (index, route) in table.routes.iter().enumerate() {
+                let guarded = table.routes.iter().take(index).any(|before| before.keeps_out_more_than(route));
+                prop_assert_eq!(table.is_guarded[index], guarded);
+            }
+        }
+    }
+
+    #[test]
+    fn ten_thousand_routes_are_a_table_at_once() {
+        let routes = (0..10_000).map(|number| route(&format!("/teams/{number}/**"))).collect();
+        let table = Table::new(routes).unwrap();
+        let path = RequestPath::parse("/teams/9999/x").unwrap();
+        assert!(
+            matches!(table.find("x", &Method::GET, &path), Found::Route(_, route) if route.path.as_str() == "/teams/9999/**")
+        );
     }
 
     #[test]

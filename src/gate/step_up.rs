@@ -17,9 +17,9 @@ use std::time::Duration;
 
 /// What the rules of a route name that a step-up can give.
 #[derive(Default)]
-struct Named<'r> {
-    levels: BTreeSet<&'r str>,
-    means: BTreeSet<&'r str>,
+struct Named {
+    levels: BTreeSet<String>,
+    means: BTreeSet<String>,
     shortest: Option<Duration>,
 }
 
@@ -30,7 +30,7 @@ impl Rules {
         let (own, at) = (asker.claims.text("acr"), asker.authenticated_at);
         let now = Some(asker.at.now);
         // Not so strong a level as theirs would take from them what they have.
-        let levels = || named.levels.iter().copied().filter(|level| !is_lower(Some(level), own));
+        let levels = || named.levels.iter().map(String::as_str).filter(|level| !is_lower(Some(level), own));
         let hold = |claims: &ClaimsView<'_>, at: Option<Timestamp>| {
             self.judge(&Asker { claims, authenticated_at: at, ..*asker }).is_ok()
         };
@@ -40,7 +40,7 @@ impl Rules {
             let acr_values = as_high.filter(|level| hold(&with(asker.claims, level, &[]), now));
             return Some(StepUp { acr_values: texts(acr_values), max_age: named.shortest });
         }
-        let means: Vec<&str> = named.means.iter().copied().collect();
+        let means: Vec<&str> = named.means.iter().map(String::as_str).collect();
         let with_recent = named.shortest.map(|age| (now, Some(age)));
         std::iter::once((at, None)).chain(with_recent).find_map(|(at, max_age)| {
             let mut passing: Vec<&str> =
@@ -55,7 +55,7 @@ impl Rules {
         })
     }
 
-    fn named(&self) -> Named<'_> {
+    fn named(&self) -> Named {
         let mut named = Named::default();
         for Rule { condition, .. } in self.require.iter().chain(&self.allow).chain(&self.deny) {
             condition.leaves(&mut |leaf| match leaf {
@@ -70,10 +70,10 @@ impl Rules {
 }
 
 /// The values that a test names.
-fn values(test: &Test) -> Vec<&str> {
+fn values(test: &Test) -> Vec<String> {
     match test {
-        Test::OneOf(values) => values.iter().map(String::as_str).collect(),
-        Test::AllOf(values) => values.iter().map(String::as_str).collect(),
+        Test::OneOf(values) => values.look(|values| values.iter().cloned().collect()),
+        Test::AllOf(values) => values.clone(),
         _ => Vec::new(),
     }
 }
@@ -96,16 +96,15 @@ fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::claims::Claims;
-    use crate::gate::rules::Circumstances;
+    use crate::gate::rules::{Circumstances, Listed};
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use std::sync::Arc;
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
     fn is(name: &str, values: &[&str]) -> Condition {
         let set = values.iter().map(|value| (*value).to_owned()).collect();
-        Condition::Is(Subject::Claim(name.to_owned()), Test::OneOf(Arc::new(set)))
+        Condition::Is(Subject::Claim(name.to_owned()), Test::OneOf(Listed::here(set)))
     }
 
     /// As `config` writes it: with the higher ones.

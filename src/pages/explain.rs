@@ -79,8 +79,8 @@ pub enum Fact {
 pub struct ToldRule {
     /// Its list and its name.
     pub name: String,
-    /// Whether it holds.
-    pub holds: bool,
+    /// Whether it holds; nothing where that cannot be told.
+    pub holds: Option<bool>,
     /// Its conditions, from the outermost inwards.
     pub steps: Vec<ToldStep>,
 }
@@ -92,8 +92,8 @@ pub struct ToldStep {
     pub depth: usize,
     /// What it asks, and what there was.
     pub says: String,
-    /// Whether it holds.
-    pub holds: bool,
+    /// Whether it holds; nothing where that cannot be told.
+    pub holds: Option<bool>,
 }
 
 /// The words of the page.
@@ -110,6 +110,7 @@ struct Words {
     rules: &'static str,
     holds: &'static str,
     fails: &'static str,
+    untold: &'static str,
     mistake: &'static str,
 }
 
@@ -126,6 +127,7 @@ const FRENCH: Words = Words {
     rules: "Règles",
     holds: "oui",
     fails: "non",
+    untold: "impossible à dire",
     mistake: "La question n’a pas de réponse",
 };
 
@@ -142,10 +144,20 @@ const ENGLISH: Words = Words {
     rules: "Rules",
     holds: "yes",
     fails: "no",
+    untold: "cannot be told",
     mistake: "The question has no answer",
 };
 
 impl Words {
+    /// Whether something holds.
+    fn outcome(&self, holds: Option<bool>) -> &'static str {
+        match holds {
+            Some(true) => self.holds,
+            Some(false) => self.fails,
+            None => self.untold,
+        }
+    }
+
     fn of(language: Language) -> &'static Self {
         match language {
             Language::French => &FRENCH,

@@ -87,7 +87,7 @@ pub(super) struct Exchange {
 impl Exchange {
     /// In which circumstances its request is judged at the moment `now`.
     pub(super) fn circumstances(&self, now: Timestamp) -> Circumstances {
-        Circumstances { now, client: self.forwarded.as_ref().map(|forwarded| forwarded.client) }
+        Circumstances { now, client: self.forwarded.as_ref().and_then(Forwarded::known_client) }
     }
 
     /// What the client speaks, as far as it is known.

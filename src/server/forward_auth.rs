@@ -65,7 +65,8 @@ pub(super) struct Granted {
     pub(super) credential: Vec<(HeaderName, HeaderValue)>,
     /// `Set-Cookie` values for the browser.
     pub(super) cookies: Vec<HeaderValue>,
-    /// Whether the same request may be answered so again: not where it depends on whose page sent it.
+    /// Whether the same request may be answered so again: not where it depends on whose page sent it, or
+    /// from where.
     may_last: bool,
     /// Whether what the client sent as `Authorization` is an access token of ours, which is not for
     /// the app.
@@ -239,8 +240,10 @@ impl Proxy {
         let may_last = match &question.about {
             About::Session(_) => false,
             About::Request { request, .. } => {
-                // An assertion is for this request, and ends soon.
-                forward.route.assertion.is_none()
+                // What is kept is kept for whoever brings the same cookie, from wherever; and an
+                // assertion is for this request, and ends soon.
+                !forward.route.rules.look_at_the_address()
+                    && forward.route.assertion.is_none()
                     && !changes_something(&request.parts().method, &parts.headers)
                     && !is_handshake(&parts.headers)
             }

@@ -244,8 +244,8 @@ fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>)
     // Every site has a gate in every turn.
     let Some(gate) = round.turn.gates.get(guest.site) else { return Ok(()) };
     let is_of_this_turn = guest.turn == round.turn.number;
-    let rules_may_change = || gate.route(guest.route).is_none_or(|route| route.rules.may_change());
-    if is_of_this_turn && !is_renewed && !rules_may_change() {
+    let rules_change = || gate.route(guest.route).is_none_or(|route| route.rules.change_by_themselves());
+    if is_of_this_turn && !is_renewed && !rules_change() {
         return Ok(());
     }
     let at = Circumstances { now: round.now, client: guest.client };

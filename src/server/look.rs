@@ -299,7 +299,7 @@ impl Proxy {
                 (None, Some(caller)) => Whose::Caller(caller),
                 (None, None) => Whose::Nobody,
             };
-            let client = exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+            let client = exchange.circumstances(now).client;
             line.serve(Guest { whose, client, site: self.site, turn: self.turn, route: forward.index }, request);
         }
         // Between the decision and this line: too early for the connection to hear of it.

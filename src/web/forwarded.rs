@@ -23,8 +23,11 @@ pub struct TrustedProxies(Vec<IpNet>);
 /// What the app is told of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarded {
-    /// The client's address as far as it can be known.
+    /// The client's address as far as it can be known: the last one of which somebody says something.
     pub client: IpAddr,
+    /// Whether that is the client's, and not the address of a proxy that says nothing of who is behind
+    /// it, or no address at all.
+    is_clients: bool,
     /// Whether what the peer says of the request behind its own is believed.
     pub is_from_trusted: bool,
     /// The whole chain of addresses, for `X-Forwarded-For`.
@@ -48,13 +51,14 @@ impl TrustedProxies {
     /// What is known of the client behind `peer`. Peers on a Unix socket have no address and
     /// count as loopback.
     pub fn resolve(&self, headers: &HeaderMap, peer: Option<IpAddr>, public_scheme: &'static str) -> Forwarded {
+        let has_address = peer.is_some();
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.to_canonical());
         let host = headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         if !self.holds(peer) {
             let (chain, scheme) = (peer.to_string(), public_scheme);
-            return Forwarded { client: peer, is_from_trusted: false, chain, scheme, host };
+            return Forwarded { client: peer, is_clients: has_address, is_from_trusted: false, chain, scheme, host };
         }
-        let (client, chain) = self.client_of(headers, peer);
+        let (client, is_clients, chain) = self.client_of(headers, peer);
         let scheme = match single(headers, &X_FORWARDED_PROTO) {
             Some("http") => "http",
             Some("https") => "https",
@@ -62,17 +66,22 @@ impl TrustedProxies {
         };
         let forwarded_host = single(headers, &X_FORWARDED_HOST).filter(|host| normalise_host(host).is_some());
         let host = forwarded_host.and_then(|host| HeaderValue::from_str(host).ok()).unwrap_or(host);
-        Forwarded { client, is_from_trusted: true, chain, scheme, host }
+        Forwarded { client, is_clients, is_from_trusted: true, chain, scheme, host }
     }
 
     /// Reads the chain from its right end: each address was written by the one to its right, so
-    /// the first that is not a trusted proxy is the last that can be known.
-    fn client_of(&self, headers: &HeaderMap, peer: IpAddr) -> (IpAddr, String) {
+    /// the first that is not a trusted proxy is the last that can be known. With it, whether that is the
+    /// client's: where a proxy wrote no address, or none that can be read, it is the proxy's own.
+    fn client_of(&self, headers: &HeaderMap, peer: IpAddr) -> (IpAddr, bool, String) {
         let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or("?"));
         let claimed: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
         let mut known = vec![peer];
+        let mut is_clients = !claimed.is_empty();
         for entry in claimed.iter().rev() {
-            let Ok(address) = entry.parse::<IpAddr>() else { break };
+            let Ok(address) = entry.parse::<IpAddr>() else {
+                is_clients = false;
+                break;
+            };
             known.push(address.to_canonical());
             if !self.holds(address) {
                 break;
@@ -80,7 +89,7 @@ impl TrustedProxies {
         }
         let client = known.last().copied().unwrap_or(peer);
         let chain: Vec<String> = known.iter().rev().map(IpAddr::to_string).collect();
-        (client, chain.join(", "))
+        (client, is_clients, chain.join(", "))
     }
 }
 
@@ -88,6 +97,11 @@ impl Forwarded {
     /// `http` or `https`, as the client spoke: what a trusted proxy says, else what the site is for.
     pub fn scheme(&self) -> &'static str {
         self.scheme
+    }
+
+    /// The client's address, where it can be known: what a rule may go by.
+    pub fn known_client(&self) -> Option<IpAddr> {
+        self.is_clients.then_some(self.client)
     }
 
     /// The headers that tell the app, with their values.
@@ -172,6 +186,39 @@ mod tests {
             let expected = (client.to_owned(), told(chain, "https", "app.example"));
             assert_eq!(resolve(&["10.0.0.0/8"], "10.0.0.9", &headers), expected, "{claimed}");
         }
+    }
+
+    #[test]
+    fn the_address_of_a_proxy_that_names_nobody_is_not_the_clients() {
+        let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.1/32".parse().unwrap()]);
+        let known = |peer: Option<&str>, lines: &[&str]| {
+            let name = || X_FORWARDED_FOR;
+            let headers =
+                lines.iter().map(|line| (name(), HeaderValue::from_bytes(line.as_bytes()).unwrap())).collect();
+            let forwarded = trusted.resolve(&headers, peer.map(|peer| peer.parse().unwrap()), "https");
+            forwarded.known_client().map(|client| client.to_string())
+        };
+        let client = |address: &str| Some(address.to_owned());
+        // Nobody in front: the peer itself, whatever it writes.
+        assert_eq!(known(Some("192.0.2.7"), &["10.1.1.1"]), client("192.0.2.7"));
+        assert_eq!(known(Some("::ffff:192.0.2.7"), &[]), client("192.0.2.7"));
+        // A trusted proxy: whom it names, and what it does not name is not known.
+        assert_eq!(known(Some("10.0.0.9"), &["192.0.2.7"]), client("192.0.2.7"));
+        assert_eq!(known(Some("10.0.0.9"), &["10.1.1.1, 192.0.2.7"]), client("192.0.2.7"), "written by the client");
+        assert_eq!(known(Some("10.0.0.9"), &["10.1.1.1", "192.0.2.7"]), client("192.0.2.7"), "on a line of its own");
+        assert_eq!(known(Some("10.0.0.9"), &["::ffff:192.0.2.7"]), client("192.0.2.7"));
+        assert_eq!(known(Some("10.0.0.9"), &["10.0.0.3"]), client("10.0.0.3"));
+        for unread in
+            ["", "unknown", "192.0.2.7:443", "[2001:db8::1]", "_hidden", "é", "192.0.2.7, unknown", "192.0.2.007"]
+        {
+            assert_eq!(known(Some("10.0.0.9"), &[unread]), None, "{unread}");
+        }
+        assert_eq!(known(Some("10.0.0.9"), &[]), None);
+        // A Unix socket has no address of its own.
+        assert_eq!(known(None, &[]), None);
+        assert_eq!(known(None, &["192.0.2.7"]), client("192.0.2.7"));
+        let nobody = TrustedProxies::default().resolve(&HeaderMap::new(), None, "https");
+        assert_eq!((nobody.known_client(), nobody.client), (None, IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
 
     #[test]

@@ -89,6 +89,10 @@ impl Environment for Plenty {
         };
         Ok(Zeroizing::new(text.as_bytes().to_vec()))
     }
+
+    fn list(&self, _: &Path) -> Result<Vec<u8>, Unreadable> {
+        Ok(b"# who may enter\nGuest@example.net\n".to_vec())
+    }
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
         (
             "some domains and a file",
             format!("{base}email_domains = [\"example.org\"]\nauthenticated_emails_file = \"/f\"\n"),
-            false,
+            true,
         ),
         ("what is no domain", format!("{base}email_domains = [\"exa mple\"]\n"), false),
         (
@@ -136,7 +140,12 @@ fn where_people_were_kept_out_nothing_loads_until_somebody_has_decided() {
             format!("{base}email_domains = [\"example.org\"]\noidc_email_claim = \"email\"\n"),
             true,
         ),
-        ("a file of addresses", format!("{base}authenticated_emails_file = \"/f\"\n"), false),
+        ("a file of addresses", format!("{base}authenticated_emails_file = \"/f\"\n"), true),
+        (
+            "a file of addresses, which are in another claim",
+            format!("{base}authenticated_emails_file = \"/f\"\noidc_email_claim = \"upn\"\n"),
+            false,
+        ),
         ("nothing about addresses", base.to_owned(), false),
         ("roles", format!("{open}allowed_roles = [\"a\"]\n"), false),
         ("no groups", format!("{open}allowed_groups = []\n"), true),
@@ -184,8 +193,30 @@ fn whom_domains_and_groups_kept_out_a_policy_keeps_out_of_every_route() {
             json!({"email": "a@example.org", "roles": "x"}),
             json!({"email": "a@example.com", "roles": "x"}),
         ),
+        // The file, or the domain.
+        (
+            "authenticated_emails_file = \"/f\"\n",
+            json!({"email": "guest@EXAMPLE.net"}),
+            json!({"email": "other@example.net"}),
+        ),
+        ("authenticated_emails_file = \"/f\"\n", json!({"email": "a@example.org"}), json!({"email": "a@example.fr"})),
+        // A group, or a role; and the address in any case.
+        (
+            "authenticated_emails_file = \"/f\"\nprovider = \"keycloak-oidc\"\nallowed_groups = [\"x\"]\n\
+             allowed_roles = [\"chief\", \"app:editor\"]\n",
+            json!({"email": "guest@example.net", "resource_access": {"app": {"roles": ["editor"]}}}),
+            json!({"email": "guest@example.net", "resource_access": {"other": {"roles": ["editor"]}}}),
+        ),
+        (
+            "authenticated_emails_file = \"/f\"\nprovider = \"keycloak-oidc\"\nallowed_groups = [\"x\"]\n\
+             allowed_roles = [\"chief\", \"app:editor\"]\n",
+            json!({"email": "guest@example.net", "groups": ["x"]}),
+            json!({"email": "other@example.net", "realm_access": {"roles": ["chief"]}}),
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
+        let base =
+            if settings.contains("provider =") { base.replace("provider = \"oidc\"\n", "") } else { base.to_owned() };
         std::fs::write(folder.path().join("o.cfg"), format!("{base}{settings}")).unwrap();
         let (worked, configuration, said) = import(folder.path(), &["o.cfg".to_owned()]);
         assert!(worked, "{said}");

@@ -73,6 +73,7 @@ mod redirect_loops;
 mod refresh;
 mod reload;
 mod replicas;
+mod rule_circumstances;
 mod rules;
 mod session;
 mod sign_in;

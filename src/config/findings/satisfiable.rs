@@ -1,15 +1,17 @@
 //! Rules that nobody can meet, and rules that more people meet than they seem to say.
 //!
-//! By implication between conditions, as far as it is certain: where it is not, nothing is found.
+//! By implication between conditions, as far as it is certain: where it is not, nothing is found. Of
+//! what a file says today nothing is certain.
 
 use super::{Code, Found, Linted};
 use crate::config::problem::KeyPath;
 use crate::config::written::Preset;
 use crate::gate::route::{Access, Route};
-use crate::gate::rules::{Condition, Rule, Subject, Test};
+use crate::gate::rules::Listed::Here;
+use crate::gate::rules::{Condition, Rule, Subject, Test, is_of};
 use crate::oidc::{self, at_least};
 use crate::web::domain;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Alternatives beyond this many are not tried one by one.
 const MOST_TRIED: usize = 64;
@@ -78,7 +80,7 @@ fn flatten<'c>(condition: &'c Condition, into: &mut Vec<&'c Condition>) {
 fn is_single(subject: &Subject) -> bool {
     match subject {
         Subject::Claim(name) => matches!(name.as_str(), "sub" | "acr" | "idp_id" | "siret" | "siren" | "email"),
-        Subject::Email | Subject::EmailDomain | Subject::Siren | Subject::Provider | Subject::AuthTime => true,
+        Subject::Email | Subject::EmailDomain | Subject::Siren | Subject::Provider => true,
         Subject::Groups => false,
     }
 }
@@ -87,7 +89,7 @@ fn is_single(subject: &Subject) -> bool {
 fn contradiction(together: &[&Condition], depth: usize) -> Option<String> {
     for (index, one) in together.iter().enumerate() {
         if let Condition::Is(subject, Test::OneOf(these)) = one
-            && these.is_empty()
+            && these.for_good().is_some_and(HashSet::is_empty)
         {
             return Some(format!("{} is one of an empty list", name_of(subject)));
         }
@@ -127,17 +129,19 @@ fn contradiction(together: &[&Condition], depth: usize) -> Option<String> {
 fn exclude(one: &Condition, other: &Condition) -> Option<String> {
     let (Condition::Is(subject, test), Condition::Is(other_subject, other_test)) = (one, other) else { return None };
     let clash = match (subject, test, other_subject, other_test) {
-        (_, Test::OneOf(these), _, Test::OneOf(others)) if subject == other_subject && is_single(subject) => {
+        (_, Test::OneOf(Here(these)), _, Test::OneOf(Here(others)))
+            if subject == other_subject && is_single(subject) =>
+        {
             these.is_disjoint(others)
         }
-        (_, Test::OneOf(these), _, Test::Prefix(others)) if subject == other_subject && is_single(subject) => {
+        (_, Test::OneOf(Here(these)), _, Test::Prefix(others)) if subject == other_subject && is_single(subject) => {
             !these.iter().any(|value| others.iter().any(|prefix| value.starts_with(prefix.as_str())))
         }
-        (Subject::Email, Test::OneOf(these), Subject::EmailDomain, Test::Domain(domains)) => {
-            !these.iter().filter_map(|address| domain::of_email(address)).any(|domain| domains.hold(domain))
+        (Subject::Email, Test::OneOf(Here(these)), Subject::EmailDomain, Test::Domain(Here(domains))) => {
+            !these.iter().filter_map(|address| domain::of_email(address)).any(|domain| is_of(domains, domain))
         }
-        (Subject::EmailDomain, Test::Domain(these), Subject::EmailDomain, Test::Domain(others)) => {
-            these.below.is_empty() && !these.exactly.iter().any(|domain| others.hold(domain))
+        (Subject::EmailDomain, Test::Domain(Here(these)), Subject::EmailDomain, Test::Domain(Here(others))) => {
+            !these.iter().any(|domain| domain.starts_with('.') || is_of(others, domain))
         }
         _ => false,
     };
@@ -156,17 +160,18 @@ fn implies(one: &Condition, other: &Condition) -> bool {
         (Condition::All(parts), _) => parts.iter().any(|part| implies(part, other)),
         (Condition::Is(subject, test), Condition::Is(other_subject, other_test)) => {
             match (subject, test, other_subject, other_test) {
-                (_, Test::OneOf(these), _, Test::OneOf(others)) if subject == other_subject => these.is_subset(others),
-                (_, _, _, Test::Present) if subject == other_subject => true,
-                (_, Test::Domain(these), _, Test::Domain(others)) if subject == other_subject => {
-                    these.exactly.iter().all(|domain| others.hold(domain))
-                        && these.below.iter().all(|domain| others.below.contains(domain))
+                (_, Test::OneOf(Here(these)), _, Test::OneOf(Here(others))) if subject == other_subject => {
+                    these.is_subset(others)
                 }
-                (Subject::Email, Test::OneOf(these), Subject::EmailDomain, Test::Domain(domains)) => {
+                (_, _, _, Test::Present) if subject == other_subject => true,
+                (_, Test::Domain(Here(these)), _, Test::Domain(Here(others))) if subject == other_subject => {
+                    these.iter().all(|domain| is_of(others, domain))
+                }
+                (Subject::Email, Test::OneOf(Here(these)), Subject::EmailDomain, Test::Domain(Here(domains))) => {
                     !these.is_empty()
                         && these
                             .iter()
-                            .all(|address| domain::of_email(address).is_some_and(|domain| domains.hold(domain)))
+                            .all(|address| domain::of_email(address).is_some_and(|domain| is_of(domains, domain)))
                 }
                 _ => false,
             }
@@ -226,7 +231,7 @@ fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
         .filter(|condition| !matches!(condition, Condition::None(_)))
         .flat_map(|condition| {
             let mut names = Vec::new();
-            condition.subjects(&mut |subject| names.extend(subject.claims()));
+            condition.claims(&mut |claim| names.push(claim));
             names
         })
         .collect();
@@ -255,7 +260,7 @@ fn levels(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
     rules_of(route).find_map(|(list, rule)| {
         let mut strange = None;
         each_test(&rule.condition, &mut |subject, test| {
-            if let (Subject::Claim(name), Test::OneOf(these)) = (subject, test)
+            if let (Subject::Claim(name), Test::OneOf(Here(these))) = (subject, test)
                 && name == "acr"
                 && !these.iter().any(|level| known.contains(&level.as_str()))
             {
@@ -340,13 +345,8 @@ fn scope_missing(subject: &Subject, provider: &oidc::Settings, preset: Preset) -
 
 fn each_test<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c Subject, &'c Test)) {
     match condition {
-        Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => {
-            for part in parts {
-                each_test(part, note);
-            }
-        }
         Condition::Is(subject, test) => note(subject, test),
-        Condition::MaxAge(_) => {}
+        _ => condition.parts().iter().for_each(|part| each_test(part, note)),
     }
 }
 

@@ -115,6 +115,6 @@ fn reference(written: &Reference) -> albert::Reference {
 }
 
 /// Whether a text is the name of a host or of a domain, and of one alone.
-pub(super) fn is_domain(text: &str) -> bool {
+pub(in crate::config) fn is_domain(text: &str) -> bool {
     matches!(url::Host::parse(text), Ok(url::Host::Domain(domain)) if domain == text.to_ascii_lowercase() && !text.ends_with('.') && !text.contains('*'))
 }

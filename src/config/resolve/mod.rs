@@ -7,7 +7,9 @@
 mod albert;
 mod bearer;
 mod browser;
+mod circumstances;
 mod client_authentication;
+mod conditions;
 mod credentials;
 mod endpoints;
 mod forward_auth;
@@ -26,6 +28,8 @@ mod signing;
 mod store;
 mod token_endpoints;
 
+pub(super) use albert::is_domain;
+pub(super) use network::network_of;
 pub use session::is_key_name;
 
 use super::environment::Environment;
@@ -213,6 +217,9 @@ impl Resolver<'_> {
         let mut policies = self.policies(&root.key("policies"), written);
         let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book, &bearers, &mut policies);
         self.idle_policies(&root.key("policies"), &policies);
+        if let Some(server) = &server {
+            self.addresses(&policies, network::is_private(&server.proxy.address), !server.trusted_proxies.is_empty());
+        }
         let surroundings = token_endpoints::Surroundings {
             public_url: public_url.as_ref(),
             prefix: prefix.as_ref(),
@@ -270,6 +277,7 @@ impl Resolver<'_> {
             session,
             keys,
             key_files,
+            list_files: policies.lists,
             cookies: cookies?,
             login,
             sign_out_answer,

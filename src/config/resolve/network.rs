@@ -168,24 +168,14 @@ impl Resolver<'_> {
     fn trusted_proxies(&mut self, at: &KeyPath, written: Option<&written::List<String>>) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for (at, text) in self.items(at, written) {
-            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            let Ok(network) = network else {
-                self.fault(
-                    &at,
-                    format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8"),
-                );
-                continue;
+            let network = match network_of(text) {
+                Ok(network) => network,
+                Err(wrong) => {
+                    self.fault(&at, wrong);
+                    continue;
+                }
             };
-            if network != network.trunc() {
-                self.fault(
-                    &at,
-                    format!(
-                        "{text:?} has address bits beyond its length; write {} or {}",
-                        network.trunc(),
-                        network.addr()
-                    ),
-                );
-            } else if network.prefix_len() == 0 {
+            if network.prefix_len() == 0 {
                 self.found(
                     Code::TrustedProxiesEverybody,
                     &at,
@@ -255,7 +245,7 @@ impl Resolver<'_> {
 }
 
 /// Whether only this machine can connect.
-fn is_private(address: &Address) -> bool {
+pub(super) fn is_private(address: &Address) -> bool {
     match address {
         Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
         Address::Unix(_) => true,
@@ -272,6 +262,20 @@ fn same_address(a: &Address, b: &Address) -> bool {
         }
         (a, b) => a == b,
     }
+}
+
+/// An address, or a network without bits beyond its length.
+///
+/// # Errors
+/// What is wrong, and what to write.
+pub(in crate::config) fn network_of(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = network
+        .map_err(|_| format!("{text:?} is neither an IP address nor a network; write 192.0.2.7 or 10.0.0.0/8"))?;
+    if network == network.trunc() {
+        return Ok(network);
+    }
+    Err(format!("{text:?} has address bits beyond its length; write {} or {}", network.trunc(), network.addr()))
 }
 
 /// Whether an upstream at `upstream` would be the listener itself.

@@ -1,21 +1,14 @@
 //! Who may enter: policies by name, and what routes ask.
 
 use super::Resolver;
-use super::albert::is_domain;
-use crate::config::findings::Code;
+use crate::config::list_files::ListFiles;
 use crate::config::problem::KeyPath;
-use crate::config::scalar::Span;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Asked, ClaimTest, Conditions, OneOrMore, Written};
+use crate::config::written::{self, Asked, Conditions, Written};
 use crate::gate::route::Access;
-use crate::gate::rules::{Condition, Domains, Number, Rule, Rules, Subject, Test, Who};
-use crate::oidc::at_least;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use crate::gate::rules::{Compiler, Condition, Rule, Rules, Who};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The least that can be asked of how recent a proof is: one that has just been given is this old.
-const SHORTEST_AGE: Duration = Duration::from_secs(60);
 
 /// All policies, and which of them are in use.
 #[derive(Default)]
@@ -23,11 +16,16 @@ pub(super) struct Policies {
     /// By name; those that are not right hold nobody.
     all: BTreeMap<String, Option<Policy>>,
     used: BTreeSet<String>,
+    /// What stands in files.
+    pub(super) lists: ListFiles,
+    /// Where the first rule is that looks at the client's address.
+    pub(super) by_address: Option<KeyPath>,
+    pub(super) compiler: Compiler,
 }
 
 #[derive(Clone)]
-struct Policy {
-    condition: Condition,
+pub(super) struct Policy {
+    pub(super) condition: Condition,
     who: Option<Arc<Who>>,
 }
 
@@ -138,7 +136,7 @@ impl Resolver<'_> {
         rules
     }
 
-    fn named_policy(
+    pub(super) fn named_policy(
         &mut self,
         at: &KeyPath,
         name: &str,
@@ -164,197 +162,6 @@ impl Resolver<'_> {
         for name in policies.all.keys().filter(|name| !policies.used.contains(*name)) {
             self.idle(&at.key(name), "no route asks for it");
         }
-    }
-
-    fn condition(
-        &mut self,
-        at: &KeyPath,
-        condition: &written::Condition,
-        written: &Written,
-        policies: &mut Policies,
-        within: &mut Vec<String>,
-    ) -> Option<Condition> {
-        let mut all = Some(Vec::new());
-        let mut and = |part: Option<Condition>| {
-            all = all.take().zip(part).map(|(mut all, part)| {
-                all.push(part);
-                all
-            });
-        };
-        let claim = |name: &str| Subject::Claim(name.to_owned());
-        for (key, values, subject) in [
-            ("sub", &condition.sub, claim("sub")),
-            ("roles", &condition.roles, claim("roles")),
-            ("groups", &condition.groups, Subject::Groups),
-            ("idp_id", &condition.idp_id, claim("idp_id")),
-            ("siret", &condition.siret, claim("siret")),
-            ("siren", &condition.siren, Subject::Siren),
-            ("amr", &condition.amr, claim("amr")),
-        ] {
-            if let Some(values) = values {
-                and(self.one_of(&at.key(key), values).map(|test| Condition::Is(subject, test)));
-            }
-        }
-        self.subject_of_whom(at, condition, written);
-        if let Some(values) = &condition.provider {
-            let names = self.providers_named(&at.key("provider"), values, written);
-            and(names.map(|names| Condition::Is(Subject::Provider, Test::OneOf(Arc::new(names.into_iter().collect())))));
-        }
-        if let Some(values) = &condition.email {
-            and(Some(self.emails(&at.key("email"), values)));
-        }
-        if let Some(values) = &condition.email_domain {
-            and(Some(self.email_domains(&at.key("email_domain"), values)));
-        }
-        if let Some(OneOrMore(levels)) = &condition.acr {
-            let with_higher = levels.iter().flat_map(|level| at_least(level)).map(str::to_owned).collect();
-            and(Some(Condition::Is(claim("acr"), Test::OneOf(Arc::new(with_higher)))));
-        }
-        if let Some(Span(age)) = condition.max_age {
-            if age < SHORTEST_AGE {
-                self.fault(&at.key("max_age"), "is less than a minute, in which nobody gets here from the provider");
-            }
-            and(Some(Condition::MaxAge(age)));
-        }
-        for (name, test) in condition.claims.iter().flatten() {
-            let at = at.key("claims").key(name);
-            match test {
-                Some(test) => and(self.claim(&at, name, test)),
-                None => self.fault(&at, "is empty; write the value that it must have"),
-            }
-        }
-        for (key, list) in [("all", &condition.all), ("any", &condition.any), ("none", &condition.none)] {
-            let Some(list) = list else { continue };
-            let at = at.key(key);
-            if list.is_empty() {
-                self.fault(&at, "is empty; write a condition, or remove it");
-            }
-            let mut parts = Some(Vec::new());
-            for (at, reference) in self.items(&at, Some(list)) {
-                let part = match reference {
-                    Asked::Named(name) => {
-                        self.named_policy(&at, name, written, policies, within).map(|policy| policy.condition)
-                    }
-                    Asked::Here(condition) => self.condition(&at, condition, written, policies, within),
-                };
-                parts = parts.zip(part).map(|(mut parts, part)| {
-                    parts.push(part);
-                    parts
-                });
-            }
-            and(parts.map(match key {
-                "all" => Condition::All,
-                "any" => Condition::Any,
-                _ => Condition::None,
-            }));
-        }
-        let mut all = all?;
-        // A key that cannot be read, or is not known, is a mistake of its own.
-        let is_faulty = self.excused.iter().any(|faulty| at.covers(faulty));
-        if all.is_empty() && !is_faulty {
-            self.fault(at, "says nothing, and would hold for everybody; write a condition, such as {email_domain: example.gouv.fr}");
-        }
-        Some(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
-    }
-
-    fn one_of(&mut self, at: &KeyPath, OneOrMore(values): &OneOrMore) -> Option<Test> {
-        if values.iter().any(|value| value.trim().is_empty()) {
-            self.fault(at, "holds an empty text, which nobody has; remove it");
-            return None;
-        }
-        Some(Test::OneOf(Arc::new(values.iter().cloned().collect())))
-    }
-
-    fn emails(&mut self, at: &KeyPath, OneOrMore(addresses): &OneOrMore) -> Condition {
-        let mut folded = HashSet::new();
-        for address in addresses {
-            if crate::web::domain::of_email(address).is_none_or(|domain| !is_domain(domain)) || address.starts_with('@')
-            {
-                self.fault(
-                    at,
-                    format!("{address:?} is no e-mail address; write such as helene.moreau@example.gouv.fr"),
-                );
-            }
-            folded.insert(address.to_ascii_lowercase());
-        }
-        Condition::Is(Subject::Email, Test::OneOf(Arc::new(folded)))
-    }
-
-    fn email_domains(&mut self, at: &KeyPath, OneOrMore(written): &OneOrMore) -> Condition {
-        let mut domains = Domains::default();
-        for text in written {
-            let (set, domain) = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
-                Some(above) => (&mut domains.below, above),
-                None => (&mut domains.exactly, text.as_str()),
-            };
-            if !is_domain(domain) {
-                self.fault(at, format!("{text:?} is no domain; write such as example.gouv.fr, or .example.gouv.fr for all below it as well"));
-            } else if !domain.contains('.') && text.starts_with(['.', '*']) {
-                self.found(
-                    Code::DomainOfEverybody,
-                    at,
-                    format!("{text:?} is a whole top-level domain: everybody with an address there"),
-                );
-            }
-            set.insert(domain.to_ascii_lowercase());
-        }
-        Condition::Is(Subject::EmailDomain, Test::Domain(Arc::new(domains)))
-    }
-
-    fn claim(&mut self, at: &KeyPath, name: &str, test: &ClaimTest) -> Option<Condition> {
-        if name.is_empty() || name.chars().any(|c| c.is_control() || c == ' ') {
-            self.fault(at, "is no claim name; write one such as organizational_unit, or custom.unit for what is below");
-        }
-        let is = |test| Condition::Is(Subject::Claim(name.to_owned()), test);
-        let tests = match test {
-            ClaimTest::Values(values) => return self.one_of(at, values).map(is),
-            ClaimTest::Tests(tests) => tests,
-        };
-        let mut all = Vec::new();
-        if let Some(values) = &tests.one_of {
-            all.push(is(self.one_of(&at.key("one_of"), values)?));
-        }
-        if let Some(values) = &tests.all_of {
-            self.one_of(&at.key("all_of"), values)?;
-            all.push(is(Test::AllOf(values.0.clone())));
-        }
-        if let Some(values) = &tests.none_of {
-            // Of somebody who has no such claim nothing is known.
-            all.push(is(Test::Present));
-            all.push(Condition::None(vec![is(self.one_of(&at.key("none_of"), values)?)]));
-        }
-        if let Some(OneOrMore(values)) = &tests.prefix {
-            if values.iter().any(String::is_empty) {
-                self.fault(&at.key("prefix"), "is empty, and everything begins with that; write present: true");
-            }
-            all.push(is(Test::Prefix(values.clone())));
-        }
-        for (key, bound, test) in [
-            ("at_least", tests.at_least, Test::AtLeast as fn(Number) -> Test),
-            ("at_most", tests.at_most, Test::AtMost),
-        ] {
-            if let Some(bound) = bound {
-                if !bound.is_finite() {
-                    self.fault(&at.key(key), "is no number that anything could be compared with");
-                    return None;
-                }
-                all.push(is(test(Number(bound))));
-            }
-        }
-        match tests.present {
-            Some(true) => all.push(is(Test::Present)),
-            Some(false) => all.push(Condition::None(vec![is(Test::Present)])),
-            None => {}
-        }
-        // What cannot be read is a mistake of its own.
-        if all.is_empty() && self.excused.iter().any(|faulty| at.covers(faulty)) {
-            return None;
-        }
-        if all.is_empty() {
-            self.fault(at, "says nothing; write a value, or a test such as {at_least: 3} or {present: true}");
-            return None;
-        }
-        Some(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
     }
 
     fn who(&mut self, at: &KeyPath, written: Option<&written::Who>) -> Option<Arc<Who>> {

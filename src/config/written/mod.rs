@@ -27,7 +27,7 @@ pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use review::{Accept, Debug};
-pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Who};
+pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Time, Values, Who};
 pub(in crate::config) use session::{Refresh, Session, SessionKey};
 pub(in crate::config) use signing::{Assertion, ClientCertificate, RouteAssertion, SigningKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
@@ -60,6 +60,8 @@ pub(in crate::config) mod defaults {
     /// Loopback: a listener that is not asked to be reachable is not.
     pub(in crate::config) const PROXY: &str = "127.0.0.1:4180";
     pub(in crate::config) const ADMIN: &str = "127.0.0.1:4181";
+    /// Where most of those work whom it is for.
+    pub(in crate::config) const ZONE: &str = "Europe/Paris";
     pub(in crate::config) const CLOCK_LEEWAY: Duration = Duration::from_secs(60);
     pub(in crate::config) const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
     /// Within the 30 s that Kubernetes gives a pod to end.

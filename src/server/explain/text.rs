@@ -34,8 +34,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "rules:")?;
         }
         for rule in &self.rules.rules {
-            let outcome = if rule.step.holds { "holds" } else { "does not hold" };
-            writeln!(f, "  {} {}: {outcome}", rule.list, rule.name)?;
+            writeln!(f, "  {} {}: {}", rule.list, rule.name, rule.step.outcome())?;
             write_step(f, &rule.step, 0)?;
         }
         if let Some(forwarded) = &self.forwarded {
@@ -64,7 +63,12 @@ impl fmt::Display for Explanation {
 }
 
 fn write_step(f: &mut fmt::Formatter<'_>, step: &Step, depth: usize) -> fmt::Result {
-    let (mark, indent) = (if step.holds { "yes" } else { "no " }, "  ".repeat(depth));
+    let mark = match step.holds {
+        Some(true) => "yes",
+        Some(false) => "no ",
+        None => "?  ",
+    };
+    let indent = "  ".repeat(depth);
     write!(f, "    {mark} {indent}{}", step.says)?;
     if step.parts.is_empty() {
         let saw = if step.saw.is_empty() { "nothing".to_owned() } else { step.saw.join(", ") };

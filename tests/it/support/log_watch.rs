@@ -16,6 +16,8 @@ static SECRETS: OnceLock<Mutex<Secrets>> = OnceLock::new();
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// In a line of `credentials/wallet`.
 const WITHOUT_STORE: &str = "obtained without";
+/// In the lines of `app/list_watch`.
+const OF_LISTS: &str = "a list of the rules";
 /// More than the whole suite makes requests.
 const KEPT_LINES: usize = 200_000;
 
@@ -148,7 +150,8 @@ impl Drop for Watch {
         }
         let mut lines = LINES.lock().unwrap();
         // Only what is looked for later: the libraries say more at this level than memory is worth.
-        if (line.contains("vestibule::access") || line.contains(WITHOUT_STORE)) && lines.len() < KEPT_LINES {
+        let is_looked_for = ["vestibule::access", WITHOUT_STORE, OF_LISTS].iter().any(|text| line.contains(text));
+        if is_looked_for && lines.len() < KEPT_LINES {
             lines.push(line);
         }
     }

@@ -119,6 +119,10 @@ impl Environment for Secrets {
     fn file(&self, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
         SystemEnvironment.file(path)
     }
+
+    fn list(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
+        SystemEnvironment.list(path)
+    }
 }
 
 impl Site {
