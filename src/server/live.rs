@@ -282,7 +282,7 @@ mod tests {
     use crate::gate::Gate;
     use crate::gate::headers::{self, Headers};
     use crate::gate::route::{Access, PathPattern, Route, Table};
-    use crate::gate::rules::{Condition, Rule, Rules, Subject, Test};
+    use crate::gate::rules::{Condition, Listed, Rule, Rules, Subject, Test};
     use crate::gate::template::Encoding;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, agent, now_or_never, request_after, sessions, tokens};
@@ -435,7 +435,7 @@ mod tests {
 
     /// Rules by which whoever has this address is kept out.
     fn without(email: &str) -> Rules {
-        let one = Test::OneOf(Arc::new([email.to_owned()].into()));
+        let one = Test::OneOf(Listed::here([email.to_owned()].into()));
         let rule = Rule { name: "former".into(), condition: Condition::Is(Subject::Email, one), who: None };
         Rules { deny: vec![rule], ..Rules::default() }
     }

@@ -163,8 +163,8 @@ pub async fn run(
     let pages = parts.endpoints.pages.at("");
     let threads = settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let configuration = Arc::new(ServerConf { threads, ..ServerConf::default() });
-    let explained = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
-    let explainer = Arc::new(ArcSwap::from_pointee(Explainer::new(explained, Arc::clone(&random))));
+    let of_sites = std::iter::once(&parts).chain(&others).map(|parts| Arc::clone(&parts.explained)).collect();
+    let explainer = Arc::new(ArcSwap::from_pointee(Explainer::new(of_sites, Arc::clone(&random))));
     let (sites, seen, work) = assemble(parts, others, &settings).await;
     let present = Arc::new(Present::new(sites, Arc::clone(&explainer)));
     let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
@@ -380,7 +380,7 @@ async fn keep_prepared(site: Option<&str>, provider: &Provider, clock: &Clock) {
         let outcome = provider.prepare(clock.now()).await;
         match &outcome {
             Ok(()) if !was_ready => {
-                tracing::info!(site, provider = settings.name, "the provider's metadata and keys are there")
+                tracing::info!(site, provider = settings.name, "the provider's metadata and keys are there");
             }
             Ok(()) => {}
             Err(error) => tracing::warn!(

@@ -54,9 +54,10 @@ impl Rescue {
             Denial::NoRoute | Denial::NoApp => Some(rescue(ErrorKind::NotFound, Level::INFO)),
             Denial::AmbiguousPath | Denial::ForgedIdentity => Some(rescue(ErrorKind::BadRequest, Level::WARN)),
             Denial::OtherSite => Some(rescue(ErrorKind::OtherSite, Level::WARN)),
-            Denial::NotAllowed | Denial::NotAdmitted(..) => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
-            // With words of its own; this is where there is no page to put them on.
-            Denial::OtherProvider(_) => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
+            // The last has words of its own; this is where there is no page to put them on.
+            Denial::NotAllowed | Denial::NotAdmitted(..) | Denial::OtherProvider(_) => {
+                Some(rescue(ErrorKind::NotAdmitted, Level::INFO))
+            }
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
             Denial::NotSignedIn(_)
             | Denial::FormWithoutSession(_)
@@ -88,18 +89,19 @@ impl Rescue {
             CallbackError::Attempt(NoAttempt::Unreadable | NoAttempt::Expired | NoAttempt::OtherCookie(_))
             | CallbackError::AlreadyUsed => rescue(ErrorKind::SignInExpired, Level::INFO),
             // Somebody has led an answer elsewhere than to where it was asked for: no accident.
-            CallbackError::Attempt(NoAttempt::OtherProvider) => rescue(ErrorKind::SignInNotVerified, Level::WARN),
-            CallbackError::NoProvider => rescue(ErrorKind::Internal, Level::ERROR),
+            CallbackError::Attempt(NoAttempt::OtherProvider) | CallbackError::NoCode => {
+                rescue(ErrorKind::SignInNotVerified, Level::WARN)
+            }
             CallbackError::Issuer => rescue(ErrorKind::SignInNotVerified, Level::ERROR),
             CallbackError::Refused { code, description } => {
                 let kind = ErrorKind::from_callback(provider, code, Some(description));
                 let ours = kind.status().is_server_error();
                 rescue(kind, if ours { Level::ERROR } else { Level::INFO })
             }
-            CallbackError::NoCode => rescue(ErrorKind::SignInNotVerified, Level::WARN),
             CallbackError::Unreachable(unreachable) => Self::of_unreachable(unreachable),
             CallbackError::Redeem(error) => Self::of_redeem(error),
-            CallbackError::Begin(
+            CallbackError::NoProvider
+            | CallbackError::Begin(
                 BeginError::Randomness(_) | BeginError::IdentityTooLarge(_) | BeginError::TokensTooLarge(_),
             ) => rescue(ErrorKind::Internal, Level::ERROR),
             CallbackError::Begin(BeginError::SignInTooOld(_)) => rescue(ErrorKind::SignInTooOld, Level::INFO),

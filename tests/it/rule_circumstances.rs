@@ -4,9 +4,14 @@
 use super::support::client::Client;
 use super::support::grpc::{Asker, about, line, raw};
 use super::support::log_watch::{access_line_with, lines_with};
+use super::support::raw::Raw;
 use super::support::site::{ORIGIN, Setup, Site, agent};
-use super::support::waiting::until;
+use super::support::socket::{Socket, close_of, echoes, socket};
+use super::support::waiting::{promptly, until};
+use std::path::Path;
 use std::time::Duration;
+use vestibule::app::Reloaded;
+use vestibule::demo::provider::Agent;
 
 const ROUTES: &str = "[{path: /office/**, require: {network: [192.0.2.0/24, \"2001:db8::/32\"]}}, \
     {path: /here/**, require: {network: 127.0.0.0/8}}, \
@@ -216,4 +221,101 @@ async fn a_list_in_a_file_lets_in_and_keeps_out_as_it_changes_and_not_when_it_is
     std::fs::write(&banned, "# nobody\n").unwrap();
     std::fs::write(&people, agent().email).unwrap();
     becomes("all is as it was meant", [200, 200]).await;
+}
+
+/// What is promised to whoever asks for the files to be read at once.
+const WITHIN: Duration = Duration::from_secs(2);
+
+async fn open(site: &Site, client: &Client, path: &str) -> Socket {
+    socket(site, path, client.cookie_header("app.example")).await
+}
+
+/// It is cut, once the file has been read.
+async fn is_cut(site: &Site, socket: &mut Socket) {
+    let asks = until("it is cut", async || {
+        site.reread_keys.notify_one();
+        false
+    });
+    let frame = promptly("it is cut", WITHIN, async {
+        tokio::select! {
+            frame = close_of(socket) => frame,
+            () = asks => unreachable!(),
+        }
+    })
+    .await;
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "no longer admitted"));
+}
+
+async fn site_with_list(people: &Path, more: &str) -> Site {
+    let routes = format!(
+        "[{{path: /listed/**, upstream: app, strip_prefix: /listed, require: {{email: {{file: {}}}}}}}{more}, \
+         {{path: /**, upstream: app}}]",
+        people.display()
+    );
+    Site::with(Setup { routes, ..Setup::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_taken_off_a_list_is_cut_there_and_nobody_else_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = folder.path().join("people.txt");
+    std::fs::write(&people, format!("{}\nzoe@example.org\n", agent().email)).unwrap();
+    let site = site_with_list(&people, "").await;
+    let former = site.signed_in().await;
+    site.provider.sign_in_as(Agent::new("Zoé", "Diallo", "zoe@example.org"));
+    let stays = site.signed_in().await;
+    let mut cut = open(&site, &former, "/listed/ws").await;
+    let mut others = [open(&site, &former, "/ws").await, open(&site, &stays, "/listed/ws").await];
+    let mut events = Raw::connect(site.address).await;
+    let cookie = former.cookie_header("app.example").unwrap();
+    events.send(format!("GET /listed/events HTTP/1.1\r\nHost: app.example\r\nCookie: {cookie}\r\n\r\n")).await;
+    assert_eq!(events.head().await.status, 200);
+    std::fs::write(&people, "zoe@example.org\n").unwrap();
+    is_cut(&site, &mut cut).await;
+    promptly("the event stream ends in order", WITHIN, async {
+        while !events.chunk().await.is_empty() {}
+        assert!(events.is_closed().await);
+    })
+    .await;
+    for socket in &mut others {
+        assert!(echoes(socket).await);
+    }
+    assert_eq!(status(&former, "/listed/x", &[]).await, 403);
+    access_line_with("cut: no longer admitted: require routes[0].require: does not hold (by email)").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_there_when_the_hours_end_is_cut() {
+    let site = site_with("").await;
+    let person = site.signed_in().await;
+    let mut day = open(&site, &person, "/hours/ws").await;
+    let mut other = open(&site, &person, "/ws").await;
+    // From 12:06 to 19:06.
+    site.clock.advance(Duration::from_secs(7 * 3600));
+    is_cut(&site, &mut day).await;
+    assert!(echoes(&mut other).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_reload_a_list_that_changes_still_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (people, others) = (folder.path().join("people.txt"), folder.path().join("others.txt"));
+    std::fs::write(&people, agent().email).unwrap();
+    std::fs::write(&others, "").unwrap();
+    let site = site_with_list(&people, ", {path: /later/**, upstream: app}").await;
+    let person = site.signed_in().await;
+    let banned = format!("{{path: /later/**, upstream: app, deny: {{email: {{file: {}}}}}}}", others.display());
+    assert_eq!(site.reload("{path: /later/**, upstream: app}", &banned).await, Reloaded::Applied);
+    let found = async || [status(&person, "/listed/x", &[]).await, status(&person, "/later/x", &[]).await];
+    assert_eq!(found().await, [200, 200]);
+    let mut live = open(&site, &person, "/listed/ws").await;
+    std::fs::write(&people, "somebody@example.org").unwrap();
+    // The list that the configuration did not name before.
+    std::fs::write(&others, agent().email).unwrap();
+    is_cut(&site, &mut live).await;
+    until("both lists count", async || {
+        site.reread_keys.notify_one();
+        found().await == [403, 403]
+    })
+    .await;
 }

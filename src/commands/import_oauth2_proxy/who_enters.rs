@@ -160,7 +160,7 @@ impl Import {
                     memberships.extend(conditions);
                 }
                 None if is_set => {
-                    enters.restrictions.push(Restriction { name: given.name, says: format!("let in {whom} only") })
+                    enters.restrictions.push(Restriction { name: given.name, says: format!("let in {whom} only") });
                 }
                 None => {}
             }

@@ -4,12 +4,13 @@
 //! Called by `conditions`.
 
 use super::Resolver;
-use super::network::network_of;
+use super::network::{is_private, network_of};
 use super::rules::Policies;
 use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::written::{OneOrMore, Time, Values, defaults};
 use crate::gate::rules::{Condition, DAYS, Hours, Listed, Window, Zone};
+use crate::server;
 use std::sync::Arc;
 
 impl Resolver<'_> {
@@ -135,7 +136,10 @@ impl Resolver<'_> {
     }
 
     /// Whether what rules say of the client's address can be meant.
-    pub(super) fn addresses(&mut self, policies: &Policies, is_behind_somebody: bool, trusts_somebody: bool) {
+    pub(super) fn addresses(&mut self, policies: &Policies, server: Option<&server::Settings>) {
+        let Some(server) = server else { return };
+        let (is_behind_somebody, trusts_somebody) =
+            (is_private(&server.proxy.address), !server.trusted_proxies.is_empty());
         if let Some(at) = policies.by_address.as_ref().filter(|_| is_behind_somebody && !trusts_somebody) {
             self.found(
                 Code::Dangerous,

@@ -217,9 +217,7 @@ impl Resolver<'_> {
         let mut policies = self.policies(&root.key("policies"), written);
         let routes = self.routes(&root.key("routes"), written, &surroundings, &mut book, &bearers, &mut policies);
         self.idle_policies(&root.key("policies"), &policies);
-        if let Some(server) = &server {
-            self.addresses(&policies, network::is_private(&server.proxy.address), !server.trusted_proxies.is_empty());
-        }
+        self.addresses(&policies, server.as_ref());
         let surroundings = token_endpoints::Surroundings {
             public_url: public_url.as_ref(),
             prefix: prefix.as_ref(),
@@ -228,15 +226,7 @@ impl Resolver<'_> {
             routes: routes.as_ref(),
             keep: session.keep,
         };
-        if let Some((mut by_app, lifetime)) = self.token_endpoints(&root.key("token_endpoints"), written, &surroundings)
-        {
-            by_app.provider = self.provider_of_app(&root.key("token_endpoints").key("provider"), written);
-            session.access_token = Some(lifetime);
-            if let Some(cookies) = &mut cookies {
-                cookies.scripts_sign_in = !by_app.is_cookieless;
-            }
-            login.by_app = Some(by_app);
-        }
+        login.by_app = self.sign_in_by_app(written, &surroundings, &mut session, cookies.as_mut());
         let endpoints = self.albert_endpoints(&root.key("albert_endpoints"), written, &mut book);
         let (identity, assertion, mut kept_claims) =
             self.identity(&root.key("identity"), written.identity.as_ref(), public_url.as_ref());
@@ -262,11 +252,7 @@ impl Resolver<'_> {
         };
         self.together(written, &together);
         let server = server.map(|server| server::Settings { forward_auth, aliases, cors, ..server });
-        let providers = providers.settings.map(|mut all| {
-            let age = session.sign_in_age.map(|age| ("max_age".to_owned(), age.as_secs().to_string()));
-            all.iter_mut().for_each(|provider| provider.parameters.extend(age.clone()));
-            all
-        });
+        let providers = providers.settings.map(|all| asked_for_age(all, &session));
         Some(Config {
             site: None,
             other_sites: Vec::new(),
@@ -298,6 +284,24 @@ impl Resolver<'_> {
             accepted: Vec::new(),
             acceptances: self.acceptances(&root.key("accept"), written),
         })
+    }
+
+    /// How apps sign people in themselves, and what that asks of sessions and cookies.
+    fn sign_in_by_app(
+        &mut self,
+        written: &Written,
+        surroundings: &token_endpoints::Surroundings<'_>,
+        session: &mut crate::session::Settings,
+        cookies: Option<&mut web::cookies::Settings>,
+    ) -> Option<crate::login::ByApp> {
+        let at = KeyPath::root().key("token_endpoints");
+        let (mut by_app, lifetime) = self.token_endpoints(&at, written, surroundings)?;
+        by_app.provider = self.provider_of_app(&at.key("provider"), written);
+        session.access_token = Some(lifetime);
+        if let Some(cookies) = cookies {
+            cookies.scripts_sign_in = !by_app.is_cookieless;
+        }
+        Some(by_app)
     }
 
     fn public_url(&mut self, at: &KeyPath, written: Option<&String>) -> Option<PublicUrl> {
@@ -359,6 +363,19 @@ impl Resolver<'_> {
         let format = written.and_then(|log| log.format).unwrap_or_default();
         telemetry::Settings { format, level: level.to_owned() }
     }
+}
+
+/// The providers, asked for a recent sign-in where sessions want one.
+fn asked_for_age(
+    mut providers: Vec<crate::oidc::Settings>,
+    session: &crate::session::Settings,
+) -> Vec<crate::oidc::Settings> {
+    if let Some(age) = session.sign_in_age {
+        for provider in &mut providers {
+            provider.parameters.push(("max_age".to_owned(), age.as_secs().to_string()));
+        }
+    }
+    providers
 }
 
 /// What sessions keep of these claims: each once, and without the subject, which they have apart.

@@ -144,10 +144,11 @@ impl Window {
             }
             was_on = is_on;
         }
-        let said = spans.into_iter().map(|(first, last)| match first == last {
-            true => first.to_owned(),
-            false => format!("{first}-{last}"),
-        });
+        let said = spans.into_iter().map(
+            |(first, last)| {
+                if first == last { first.to_owned() } else { format!("{first}-{last}") }
+            },
+        );
         said.collect::<Vec<_>>().join(", ")
     }
 

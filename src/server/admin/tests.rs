@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::gate::headers::Headers;
 use crate::gate::route::{Access as RouteAccess, PathPattern, Route, Table};
-use crate::gate::rules::{Condition, Rule, Rules, Subject, Test};
+use crate::gate::rules::{Condition, Listed, Rule, Rules, Subject, Test};
 use crate::gate::{self, Gate};
 use crate::oidc::Identity;
 use crate::pages::{Branding, ProviderKind};
@@ -31,7 +31,7 @@ fn explainer() -> Explainer {
         name: "direction".into(),
         condition: Condition::Is(
             Subject::Claim("organization_label".to_owned()),
-            Test::OneOf(Arc::new(["Direction".to_owned()].into())),
+            Test::OneOf(Listed::here(["Direction".to_owned()].into())),
         ),
         who: None,
     };
