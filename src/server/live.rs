@@ -404,7 +404,7 @@ mod tests {
         let (socket, mut woken) = scene.line();
         let (download, mut download_woken) = scene.line();
         for (line, answer) in [(&socket, Answer::WebSocket), (&download, Answer::Other)] {
-            serve(&line, scene.held(&person));
+            serve(line, scene.held(&person));
             line.answer(answer, None);
         }
         let (sessions, id) = (Arc::clone(&scene.keeper.sessions[0]), scene.held(&person).id());

@@ -18,7 +18,7 @@ const ROUTES: &str = "[{path: /office/**, require: {network: [192.0.2.0/24, \"20
     {path: /not-from-there/**, deny: {network: 198.51.100.0/24}}, \
     {path: /elsewhere/**, require: {none: [{network: 192.0.2.0/24}]}}, \
     {path: /said/**, require: {when: \"client == '192.0.2.7'\"}}, \
-    {path: /hours/**, require: {time: {days: mon-fri, hours: \"08:00-19:00\"}}}, \
+    {path: /hours/**, strip_prefix: /hours, require: {time: {days: mon-fri, hours: \"08:00-19:00\"}}}, \
     {path: /evening/**, require: {time: {hours: \"19:00-22:00\"}}}, \
     {path: /**}]";
 

@@ -265,7 +265,9 @@ fn is_set(set: &str, headers: &[Made]) -> bool {
     let Some(of_set) = named_set(set) else { return false };
     of_set.len() == headers.len()
         && headers.iter().all(|made| {
-            let template = Template::parse(&made.value).ok();
+            // Of the one provider that there is, the subject is all that a set says of who somebody is.
+            let is_subject = made.value == "{sub}";
+            let template = if is_subject { Some(Template::user()) } else { Template::parse(&made.value).ok() };
             of_set
                 .iter()
                 .any(|(name, known)| made.name.eq_ignore_ascii_case(name.as_str()) && template.as_ref() == Some(known))
