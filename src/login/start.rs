@@ -163,6 +163,7 @@ impl Login {
     ///
     /// # Errors
     /// [`StartError`], by cause.
+    #[expect(clippy::too_many_arguments, reason = "a request, and what is asked of it")]
     pub async fn start(
         &self,
         method: &Method,

@@ -47,7 +47,7 @@ async fn site_with(more: &str) -> Site {
          bearer: {{services: {{kind: keys, keys: [{{name: robot, sha256: {}}}]}}}}\n",
         hash_of(SERVICE_KEY)
     );
-    Site::with(Setup { routes, more, ..Setup::default() }).await
+    Site::with(Setup { more, routes, ..Setup::default() }).await
 }
 
 fn cookies(client: &Client) -> Option<String> {
@@ -102,7 +102,8 @@ async fn who_loses_a_right_by_a_reload_is_cut_there_and_nobody_else_and_nowhere_
     let mut events = request(&site, "GET /staff/events", &cookie).await;
     assert_eq!(events.head().await.status, 200);
     let mut waits = request(&site, "GET /staff/hang?fetched", &cookie).await;
-    let page: String = NAVIGATION.iter().map(|(name, value)| format!("\r\n{name}: {value}")).collect();
+    let lines: Vec<String> = NAVIGATION.iter().map(|(name, value)| format!("\r\n{name}: {value}")).collect();
+    let page = lines.concat();
     let mut loads = request(&site, "GET /staff/hang?page", &format!("{cookie}{page}")).await;
     site.echo.seen.clone().wait_for(|seen| seen.open == 9).await.unwrap();
 
@@ -205,7 +206,7 @@ async fn what_another_replica_has_renewed_counts_here_within_half_a_minute() {
     let routes =
         format!("[{STAFF}, {{path: /programs/**, upstream: app, bearer: services}}, {{path: /**, upstream: app}}]");
     let issuer = Some(one.provider.issuer().to_owned());
-    let other = Site::with(Setup { routes, more, issuer, ..Setup::default() }).await;
+    let other = Site::with(Setup { more, routes, issuer, ..Setup::default() }).await;
     let client = one.signed_in().await;
     let (mut cut, mut stays) = (open(&other, &client, "/staff/ws").await, open(&other, &client, "/ws").await);
     change_address(&one, &client, "former@example.org").await;

@@ -27,7 +27,7 @@ async fn site_with(more: &str) -> Site {
     let routes = ROUTES.replace("/**,", "/**, upstream: app,").replace("/**}]", "/**, upstream: app}]");
     let more =
         format!("{more}session: {{idle: 24h, lifetime: 48h, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n");
-    Site::with(Setup { routes, more, ..Setup::default() }).await
+    Site::with(Setup { more, routes, ..Setup::default() }).await
 }
 
 async fn status(client: &Client, path: &str, headers: &[(&str, &str)]) -> u16 {

@@ -48,7 +48,8 @@ impl Stage {
     /// The status of a request at the application's own door.
     async fn at_the_door(&self, line: &str, host: &str, assertions: &[&str]) -> u16 {
         let mut raw = Raw::connect_unix(&self.door).await;
-        let shown: String = assertions.iter().map(|assertion| format!("{HEADER}: {assertion}\r\n")).collect();
+        let lines: Vec<String> = assertions.iter().map(|assertion| format!("{HEADER}: {assertion}\r\n")).collect();
+        let shown = lines.concat();
         raw.send(format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n{shown}\r\n"))
             .await;
         raw.head().await.status
