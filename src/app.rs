@@ -45,7 +45,7 @@ pub struct App {
     first: Site,
     others: Vec<Site>,
     listeners: Listeners,
-    /// Notified when the files of the session keys and of lists are to be read at once.
+    /// Notified when the files of keys are to be read at once.
     reread: Arc<Notify>,
     runs: Outline,
     source: Option<Source>,
@@ -251,9 +251,9 @@ impl Site {
         let mut rereadings = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
         rereadings.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
         let (lists, present_lists) = watch::channel(config.list_files);
-        let asked = Arc::new(Notify::new());
-        let watch = ListWatch { site: config.site.clone(), files: present_lists, asked: Arc::clone(&asked) };
-        rereadings.push((Box::pin(watch.keep()), asked));
+        let watch = ListWatch { site: config.site.clone(), files: present_lists };
+        // Nobody can ask it to hurry.
+        rereadings.push((Box::pin(watch.keep()), Arc::default()));
         let (sessions_too, bearers_too) = (Arc::clone(&sessions), Arc::clone(&bearers));
         let lasting = Lasting { sessions: sessions_too, bearers: bearers_too, assertion: config.assertion, lists };
         let parts = Parts {

@@ -6,9 +6,8 @@
 //! still being written changes nothing, and is read again.
 
 use crate::config::{ListChange, ListFiles};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// Between two readings. A change counts when it was read twice.
 const READ_EVERY: Duration = Duration::from_secs(1);
@@ -19,14 +18,12 @@ pub(super) struct ListWatch {
     pub(super) site: Option<String>,
     /// Those that the rules look at, from each turn of the configuration to the next.
     pub(super) files: watch::Receiver<ListFiles>,
-    /// Notified when the files are to be read at once.
-    pub(super) asked: Arc<Notify>,
 }
 
 impl ListWatch {
     /// Keeps the lists as the files are. Never ends by itself.
     pub(super) async fn keep(self) {
-        let Self { site, files: mut turns, asked } = self;
+        let Self { site, files: mut turns } = self;
         let mut files = turns.borrow_and_update().clone();
         loop {
             tokio::select! {
@@ -35,8 +32,9 @@ impl ListWatch {
                     files = turns.borrow_and_update().clone();
                     continue;
                 }
+                // Never at once: two readings a moment apart say nothing of a file that is being written.
                 () = tokio::time::sleep(READ_EVERY), if files.are_any() => {}
-                () = asked.notified() => {}
+                else => return,
             }
             // A file system that hangs must not hold a worker.
             let reading = tokio::task::spawn_blocking(move || {

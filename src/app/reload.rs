@@ -129,8 +129,11 @@ impl Reloading {
     }
 
     async fn take_turn(&mut self, config: &Config) -> Reloaded {
-        let mut sites = Vec::with_capacity(self.sites.len());
+        let (mut sites, mut lists) = (Vec::with_capacity(self.sites.len()), Vec::with_capacity(self.sites.len()));
         for (config, lasting) in config.each_site().zip(&self.sites) {
+            let mut files = config.list_files.clone();
+            files.follow(&lasting.lists.borrow());
+            lists.push(files);
             // Before the rules that look at them.
             lasting.sessions.keep_claims(config.kept_claims.iter().cloned());
             lasting.bearers.keep_claims(config.kept_claims.iter().cloned());
@@ -155,8 +158,8 @@ impl Reloading {
             return Reloaded::NotServing;
         }
         // Its rules look at lists of their own, as they were a moment ago.
-        for (config, lasting) in config.each_site().zip(&self.sites) {
-            lasting.lists.send_replace(config.list_files.clone());
+        for (files, lasting) in lists.into_iter().zip(&self.sites) {
+            lasting.lists.send_replace(files);
         }
         self.runs = config.outline();
         for finding in config.findings() {

@@ -117,6 +117,25 @@ impl ListFiles {
         }
     }
 
+    /// Goes on with what `before` holds of the same files: what they say now was read once, and counts
+    /// when it was read the same twice. Before any rule looks at these lists.
+    pub fn follow(&mut self, before: &Self) {
+        for file in &mut self.files {
+            let Some(other) = before.files.iter().find(|one| one.kind == file.kind && one.path == file.path) else {
+                continue;
+            };
+            let differs = file.digest != other.digest;
+            match (&file.held, &other.held) {
+                (Held::Texts(new), Held::Texts(old)) => new.store(old.load_full()),
+                (Held::Networks(new), Held::Networks(old)) => new.store(old.load_full()),
+                _ => {}
+            }
+            if differs {
+                (file.next, file.digest) = (Some(file.digest), other.digest);
+            }
+        }
+    }
+
     fn file(&mut self, kind: Kind, path: &Path, environment: &dyn Environment) -> Result<&ListFile, Unfit> {
         let known = self.files.iter().position(|file| file.kind == kind && file.path == path);
         let index = match known {

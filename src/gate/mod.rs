@@ -565,6 +565,10 @@ impl Gate {
         let address = return_to.location(&self.public_url);
         let found = url::Url::parse(&address).ok().and_then(|url| {
             let (host, path) = (url.host_str()?, RequestPath::parse(url.path()).ok()?);
+            // Our own pages are everybody's.
+            if path.any(|reading| self.prefix.holds(reading)) {
+                return None;
+            }
             match self.routes.find(host, &Method::GET, &path) {
                 Found::Route(_, route) => Some(Arc::clone(&route.providers)),
                 Found::Nothing | Found::Ambiguous => None,

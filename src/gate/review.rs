@@ -58,12 +58,8 @@ fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<us
     };
     match decision {
         Decision::Forward(index, _) => Ok(index),
-        // It was recent when it began, and what is under way does not ask for it again.
-        Decision::StepUp(step_up) if step_up.max_age.is_some() => match found {
-            Found::Route(index, _) => Ok(index),
-            Found::Nothing | Found::Ambiguous => Err(Denial::NoRoute),
-        },
-        Decision::StepUp(_) => Err(kept_out(found, holder, at)),
+        // It was recent when it began, and what is under way does not ask for that again; for a level it does.
+        Decision::StepUp(_) => as_recent(found, holder, at),
         Decision::Deny(denial) => Err(denial),
         Decision::OtherProvider(index) => Err(Denial::OtherProvider(index)),
         Decision::SignIn(reason) | Decision::Unavailable(reason) => Err(Denial::NotSignedIn(reason)),
@@ -71,18 +67,19 @@ fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<us
     }
 }
 
-/// Why the rules keep somebody out whom a stronger sign-in would let in.
-fn kept_out(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Denial {
-    let Found::Route(index, route) = found else { return Denial::NoRoute };
+/// What the rules say of somebody as if they had just proved who they are.
+fn as_recent(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
+    let Found::Route(index, route) = found else { return Err(Denial::NoRoute) };
+    let authenticated_at = Some(at.now);
     let judged = match holder {
-        Holder::Person(session) => route.rules.judge(&Asker::of(session, at)),
+        Holder::Person(session) => route.rules.judge(&Asker { authenticated_at, ..Asker::of(session, at) }),
         Holder::Caller(caller) => {
-            let (claims, authenticated_at) = (caller.claims().view(), caller.authenticated_at());
+            let claims = caller.claims().view();
             route.rules.judge(&Asker { claims: &claims, provider: None, authenticated_at, at })
         }
-        Holder::Nobody => return Denial::NotSignedIn(NoSession::Absent),
+        Holder::Nobody => return Err(Denial::NotSignedIn(NoSession::Absent)),
     };
-    judged.err().map_or(Denial::NoRoute, |refusal| Denial::NotAdmitted(index, refusal))
+    judged.map(|()| index).map_err(|refusal| Denial::NotAdmitted(index, refusal))
 }
 
 #[cfg(test)]

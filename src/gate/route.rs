@@ -328,10 +328,10 @@ impl Table {
     pub(super) fn guarding(&self, index: usize, host: &str, method: &Method, path: &str) -> Option<usize> {
         let as_get = *method == Method::HEAD;
         let is_for = |route: &Route| route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET));
-        let is_before = |at: usize| at < index && self.get(at).is_some_and(is_for);
-        let at = self.index.first_loosely(host, path, &is_before)?;
-        let (meant, found) = (self.get(at)?, self.get(index)?);
-        meant.keeps_out_more_than(found).then_some(at)
+        let found = self.get(index)?;
+        // Any of them: an app may be lenient in one way and not in another.
+        let keeps_out = |route: &Route| is_for(route) && route.keeps_out_more_than(found);
+        self.index.first_loosely(host, path, &|at| at < index && self.get(at).is_some_and(keeps_out))
     }
 
     /// The route at `index`.
@@ -712,8 +712,9 @@ mod tests {
             let meant = before.find(|route| {
                 (route.is_for(host, method) || (as_get && route.is_for(host, &Method::GET)))
                     && route.path.matches_loosely(path)
+                    && route.keeps_out_more_than(found)
             });
-            meant.is_some_and(|meant| meant.keeps_out_more_than(found))
+            meant.is_some()
         };
         if path.any(is_guarded) { Found::Ambiguous } else { Found::Route(index, found) }
     }

@@ -10,6 +10,7 @@ use super::Login;
 use super::start::Asked;
 use crate::clock::Timestamp;
 use crate::oidc::Provider;
+use crate::web::kind::is_ahead_of_need;
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -82,7 +83,11 @@ impl Login {
     /// Whether a page of this site leads there: not one of another site, by which somebody could be made
     /// somebody else without having asked for it.
     pub(super) fn is_meant(&self, headers: &HeaderMap) -> bool {
-        headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") || self.is_from_our_page(headers)
+        let is = |name: &str, expected: &str| headers.get(name).is_some_and(|value| value == expected);
+        // Neither an image of a page nor what is fetched ahead of need was asked for by anybody.
+        !is_ahead_of_need(headers)
+            && ((is("sec-fetch-site", "same-origin") && is("sec-fetch-mode", "navigate"))
+                || self.is_from_our_page(headers))
     }
 
     /// The provider whose callback this is: `below` is what follows `callback` in its path, behind a slash.

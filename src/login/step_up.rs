@@ -24,6 +24,7 @@ use crate::clock::Timestamp;
 use crate::oidc::{Code, Lacks, Provider, Reauthentication, StepUp};
 use crate::random::Random;
 use crate::session::{Begun, NoSession, NotSteppedUp, OpenedSession, Place};
+use crate::web::kind::is_ahead_of_need;
 use crate::web::return_to::ReturnTo;
 use http::HeaderMap;
 use std::sync::Arc;
@@ -61,7 +62,11 @@ impl Login {
         let is_for_recent = step_up.max_age.is_some();
         let wish = Wish { return_to, silent: false, again: false, step_up: Some(step_up) };
         let provider = self.provider_of(opened, now).ok_or(StartError::NoProvider)?;
+        // It ends something: not for an image, nor for a page that may never be shown.
+        let is_shown =
+            headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate") && !is_ahead_of_need(headers);
         if is_for_recent
+            && is_shown
             && provider.settings().reauthentication == Reauthentication::AfterSignOut
             && let Some(start) = self.by_sign_out(provider, opened, headers, &wish, now, random).await?
         {

@@ -96,6 +96,8 @@ fn levels<'a>(settings: &'a Settings, request: &AuthorizationRequest<'a>) -> Vec
     match (settings.acr_values.is_empty(), asked.is_empty()) {
         (_, true) => always().collect(),
         (true, false) => asked.iter().map(String::as_str).collect(),
+        // Never less than all sign-ins have to be.
+        (false, false) if both.is_empty() => always().collect(),
         (false, false) => both,
     }
 }

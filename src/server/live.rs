@@ -243,6 +243,10 @@ impl Keeper {
 fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>) -> Result<(), Lost> {
     // Every site has a gate in every turn.
     let Some(gate) = round.turn.gates.get(guest.site) else { return Ok(()) };
+    // Let in by a later turn than this round knows: the next round, which that turn wakes, looks at it.
+    if guest.turn > round.turn.number {
+        return Ok(());
+    }
     let is_of_this_turn = guest.turn == round.turn.number;
     let rules_change = || gate.route(guest.route).is_none_or(|route| route.rules.change_by_themselves());
     if is_of_this_turn && !is_renewed && !rules_change() {

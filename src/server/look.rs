@@ -209,7 +209,8 @@ impl Proxy {
 
     /// Whether its client is told what decided.
     fn tells(&self, exchange: &Exchange) -> bool {
-        let client = || exchange.forwarded.as_ref().map(|forwarded| forwarded.client);
+        // As rules know it: the address of a proxy that names nobody is nobody's.
+        let client = || exchange.forwarded.as_ref().and_then(|forwarded| forwarded.known_client());
         !self.told_in_short.is_empty()
             && client().is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
     }

@@ -325,7 +325,8 @@ impl ProxyHttp for Proxy {
             let granted = cors.grant(&session.req_header().headers);
             granted.into_iter().try_for_each(|(name, value)| response.append_header(name, value).map(|_| ()))?;
         }
-        if let Some(decided) = exchange.decided.take() {
+        let is_for_many = shared_cache::is_meant_for_many(&response.headers);
+        if let Some(decided) = exchange.decided.take().filter(|_| !is_for_many) {
             response.insert_header(DECISION, decided)?;
         }
         let cookies = std::mem::take(&mut exchange.renewal);

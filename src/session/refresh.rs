@@ -283,7 +283,13 @@ impl Refresher {
         if !vouching.mood.may_ask(now) {
             return Err(Failure::Outage(NoSession::ProviderDown));
         }
-        let renewed = match vouching.provider.refresh(&held, now).await {
+        let answer = vouching.provider.refresh(&held, now).await;
+        // Stepped up while the provider was asked: what it says of the grant of before is not said of the
+        // session as it is now, and must neither end it nor take its place.
+        if let Err(Failure::Over(NoSession::BeforeStepUp)) = self.latest(&session, now).await {
+            return Err(Failure::Over(NoSession::BeforeStepUp));
+        }
+        let renewed = match answer {
             Ok(renewed) => renewed,
             Err(error) if error.ends_session() => {
                 vouching.answers();

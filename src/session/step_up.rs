@@ -42,8 +42,11 @@ impl Sessions {
 
     /// Whether a verified person is the one whose session it is: the same `sub` at the same provider.
     pub fn is_of(&self, opened: &OpenedSession, identity: &Identity) -> bool {
-        let person = (identity.provider(), identity.subject());
-        opened.read().is_ok_and(|session| (session.provider(), session.subject()) == person)
+        // Of one provider the name says nothing: it may have been renamed since.
+        opened.read().is_ok_and(|session| {
+            session.subject() == identity.subject()
+                && (!self.providers.are_several() || session.provider() == identity.provider())
+        })
     }
 
     /// Puts what a new authentication says of the same person in the place of what the session's former

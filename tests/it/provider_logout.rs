@@ -8,7 +8,7 @@ use crate::support::counterparts::require;
 use crate::support::echo::Echo;
 use crate::support::log_watch::access_line_with;
 use crate::support::ports::free_port;
-use crate::support::shown::{SESSION, parameter};
+use crate::support::shown::{LOGIN, SESSION, parameter};
 use crate::support::site::{CLIENT_SECRET, Setup, Site, agent};
 use crate::support::socket::{close_of, socket};
 use http::Method;
@@ -187,6 +187,7 @@ async fn a_token_counts_once_and_not_for_sessions_that_began_since() {
     let tokens = [token(&site, Some(&sub), None), token(&site, None, Some(&sid))];
     let again = async || {
         // The provider's session goes on, under the same name.
+        client.drop_cookie(LOGIN);
         assert_eq!(client.browse("/").await.status, 200);
         assert_eq!(site.provider.sessions_of(&sub), [sid.as_str()]);
     };

@@ -113,7 +113,7 @@ async fn tabs_opened_one_after_another_finish_in_any_order_with_one_cookie_that_
     assert_eq!(client.cookie_names(), [SESSION, LOGIN, TOKENS]);
     // It remembers that a sign-in has ended, and not how many tabs there were.
     let after = client.cookie(LOGIN).unwrap();
-    assert!(after.starts_with(&cookies[0]) && after.len() < 110, "{after}");
+    assert!(after.starts_with(&cookies[0]) && after.len() < 128, "{after}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -350,6 +350,8 @@ async fn no_return_address_leads_off_the_site_whichever_way_it_comes() {
     let client = site.signed_in().await;
     let front = format!("{ORIGIN}/");
     for (index, trick) in tricks().iter().enumerate() {
+        // Who signs in again and again, and is signed in, goes round in circles.
+        client.drop_cookie(LOGIN);
         let encoded: String = url::form_urlencoded::byte_serialize(trick.as_bytes()).collect();
         // Where it is used at once.
         let on = client.navigate(&format!("/oauth2/sign_in?rd={encoded}")).await;

@@ -414,9 +414,9 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         row: "The cookie of a sign-in",
         seen: &[
             Seen("alone: beginner: *&state=gar:bage (as a browser)", "cookies", "-"),
-            Seen("alone: beginner: *?code={code}&state={state} (as a browser)", "cookies", "session set"),
+            Seen("alone: beginner: *?code={code}&state={state} (as a browser)", "cookies", "attempt set, session set"),
             Seen("alone: beginner: *(ID token: another nonce)", "cookies", "-"),
-            Seen("alone: beginner: *(userinfo: not signed)", "cookies", "session set"),
+            Seen("alone: beginner: *(userinfo: not signed)", "cookies", "attempt set, session set"),
         ],
     },
     Difference {
@@ -424,7 +424,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         seen: &[
             Seen("alone: othertab: *", "status", "302"),
             Seen("alone: othertab: *", "location", "/app/deep"),
-            Seen("alone: othertab: *", "cookies", "session set"),
+            Seen("alone: othertab: *", "cookies", "attempt set, session set"),
             Seen("alone: othertab: *", "body", "-"),
         ],
     },
