@@ -21,6 +21,7 @@ use crate::pages::WaitingForm;
 use crate::session::{NoSession, OpenedSession, Place, Refreshed};
 use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
+use crate::web::forwarded::Forwarded;
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
 use crate::web::original::FrontProxy;
@@ -210,7 +211,7 @@ impl Proxy {
     /// Whether its client is told what decided.
     fn tells(&self, exchange: &Exchange) -> bool {
         // As rules know it: the address of a proxy that names nobody is nobody's.
-        let client = || exchange.forwarded.as_ref().and_then(|forwarded| forwarded.known_client());
+        let client = || exchange.forwarded.as_ref().and_then(Forwarded::known_client);
         !self.told_in_short.is_empty()
             && client().is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
     }

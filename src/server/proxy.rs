@@ -329,10 +329,17 @@ impl ProxyHttp for Proxy {
         if let Some(decided) = exchange.decided.take().filter(|_| !is_for_many) {
             response.insert_header(DECISION, decided)?;
         }
-        let cookies = std::mem::take(&mut exchange.renewal);
+        let mut cookies = std::mem::take(&mut exchange.renewal);
+        // A request that came before a step-up must not put the former cookie in the place of the new one.
+        if !cookies.is_empty()
+            && let Some(opened) = exchange.opened.clone()
+            && self.sessions.has_stepped_up_since(&opened, self.endpoints.clock.now()).await
+        {
+            cookies.clear();
+        }
         if !cookies.is_empty()
             // A shared cache must not hand one person's cookie to another: the next answer will do.
-            && !shared_cache::is_meant_for_many(&response.headers)
+            && !is_for_many
         {
             if let Some(private) = shared_cache::keeps_others_out(&response.headers) {
                 response.append_header(CACHE_CONTROL, private)?;

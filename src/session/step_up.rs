@@ -35,6 +35,13 @@ pub enum NotSteppedUp {
 }
 
 impl Sessions {
+    /// Whether a session has stepped up since it was as a request showed it. Where the store cannot say it,
+    /// it has not.
+    pub async fn has_stepped_up_since(&self, opened: &OpenedSession, now: Timestamp) -> bool {
+        let Ok(session) = opened.read() else { return false };
+        self.kept(&session, now).await.is_ok_and(|kept| kept.is_some_and(|kept| kept.step() > session.step()))
+    }
+
     /// How many step-ups a session has behind it.
     pub fn steps_of(&self, opened: &OpenedSession) -> u32 {
         opened.read().map_or(0, |session| session.step())
