@@ -3,7 +3,7 @@
 //! Called by `server/explain` alone, for whoever asks why. It decides nothing: whether a condition
 //! holds is asked of [`Condition::outcome`], which `policy` asks too, and a property test holds the
 //! whole against [`Rules::judge`]. What a condition says is written in one place,
-//! [`Condition::says`]; what it looked at in [`Condition::saw`].
+//! [`Condition::says`]; what it looked at in `Condition::saw`.
 
 use super::rules::{Asker, Condition, Listed, Number, Outcome, Rule, Rules, Subject, Test};
 use crate::clock::Timestamp;

@@ -1,8 +1,8 @@
 //! Why: what becomes of a request, by which route and rule, and what would reach the app.
 //!
 //! Called by the command line (`vestibule explain`) and by `admin`. It decides nothing: a question
-//! becomes a request ([`asked`]), the gate judges it as it judges any other, and what is told
-//! ([`said`]) is what the gate says, beside what each condition came to. Somebody who is only
+//! becomes a request (`asked`), the gate judges it as it judges any other, and what is told
+//! (`said`) is what the gate says, beside what each condition came to. Somebody who is only
 //! supposed has a session under a key that is made for the occasion (`session::SupposedSessions`);
 //! a real cookie is opened under the site's own keys. It asks nobody: no provider, no store, no app.
 //! Must never show a token or another secret.
