@@ -386,6 +386,23 @@ mod tests {
     }
 
     #[test]
+    fn what_another_turn_reads_counts_when_it_was_read_the_same_twice() {
+        let mut scene = Scene::new();
+        scene.write("people", "a@example.fr\n");
+        scene.texts(Kind::Email, "people").unwrap();
+        // Being written just when the configuration is read again.
+        scene.write("people", "");
+        let before = std::mem::take(&mut scene.lists);
+        let list = scene.texts(Kind::Email, "people").unwrap();
+        scene.lists.follow(&before);
+        assert_eq!(held(&list), ["a@example.fr"]);
+        scene.write("people", "a@example.fr\nb@example.fr\n");
+        assert!(scene.read().is_empty());
+        assert_eq!(scene.read(), ["2 entries"]);
+        assert_eq!(held(&list), ["a@example.fr", "b@example.fr"]);
+    }
+
+    #[test]
     fn what_is_spoilt_leaves_the_list_and_is_said_once() {
         let mut scene = Scene::new();
         scene.write("people", "a@example.fr\n");

@@ -86,7 +86,7 @@ fn as_recent(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<
 mod tests {
     use super::*;
     use crate::gate::route::{Access, PathPattern, Route};
-    use crate::gate::rules::{Condition, Rule, Rules, Subject, Test};
+    use crate::gate::rules::{Condition, Listed, Rule, Rules, Subject, Test};
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
@@ -132,5 +132,27 @@ mod tests {
             assert_eq!(goes_on(Found::Ambiguous, holder, AT), Err(Denial::AmbiguousPath));
         }
         let Err(Denial::NotAdmitted(3, _)) = goes_on(Found::Route(3, &cases[6].0), holders[1], AT) else { panic!() };
+    }
+
+    #[test]
+    fn how_recent_a_proof_was_is_asked_once_and_how_strong_as_long_as_it_lasts() {
+        let sessions = sessions(&[[1; 32]]);
+        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
+        let session = sessions.read(&opened, START).unwrap();
+        let recent = || Condition::MaxAge(std::time::Duration::from_secs(60));
+        let level = || {
+            let levels = ["eidas3".to_owned()].into();
+            Condition::Is(Subject::Claim("acr".to_owned()), Test::OneOf(Listed::here(levels)))
+        };
+        let later = Circumstances { now: START.plus(std::time::Duration::from_secs(3600)), ..AT };
+        for (conditions, goes) in [(vec![recent()], true), (vec![level()], false), (vec![recent(), level()], false)] {
+            let require =
+                conditions.into_iter().map(|condition| Rule { name: "r".into(), condition, who: None }).collect();
+            let rules = Rules { require, ..Rules::default() };
+            let route = Route { rules, ..route(Access::SignedIn, Vec::new()) };
+            let outcome = goes_on(Found::Route(3, &route), Holder::Person(&session), later);
+            assert_eq!(outcome.is_ok(), goes, "{route:?}");
+        }
     }
 }

@@ -605,6 +605,8 @@ mod tests {
             route("/a/*/secret"),
             route("/slash/"),
             public("/admin/logo"),
+            route("/files/**"),
+            public("/files/readme"),
         ])
         .unwrap();
         let found = |path: &str| match table.find("x", &Method::GET, &RequestPath::parse(path).unwrap()) {
@@ -629,6 +631,9 @@ mod tests {
             "/a/b/secret/",
             "/slash",
             "/Slash",
+            // An app that is lenient about the first part alone sees what is guarded.
+            "/FILES/README",
+            "/Files/Readme",
         ] {
             assert_eq!(found(path), "ambiguous", "{path}");
         }
@@ -640,6 +645,8 @@ mod tests {
             ("/admin", "/admin"),
             ("/a/b/c", "/**"),
             ("/slash/", "/slash/"),
+            ("/files/readme", "/files/readme"),
+            ("/files/README", "/files/**"),
         ];
         for (path, route) in plain {
             assert_eq!(found(path), route, "{path}");
