@@ -10,6 +10,7 @@
 //!     credentials/    what an upstream needs to trust a request
 //!  3  session/        state, sealed form, limits
 //!     bearer/         the tokens of API clients
+//!     seats/          licences, and who has a seat
 //!  2  oidc/  store/   the protocol, hidden behind Provider · the state kept between requests
 //!  1  seal  signing  fetch  web/
 //!  0  secret  clock  random  claims
@@ -29,6 +30,7 @@ pub mod oidc;
 pub mod pages;
 pub mod random;
 pub mod seal;
+pub mod seats;
 pub mod secret;
 pub mod server;
 pub mod session;

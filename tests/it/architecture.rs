@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 9] = [
     &["secret", "clock", "random", "claims"],
     &["seal", "signing", "fetch", "web"],
     &["oidc", "pages", "store"],
-    &["session", "bearer"],
+    &["session", "bearer", "seats"],
     &["gate", "login", "credentials"],
     &["server", "telemetry"],
     &["config", "demo"],

@@ -1,0 +1,258 @@
+//! What this process believes of seats, so that the everyday request asks nobody.
+//!
+//! The store alone gives seats. What it has said of somebody is believed here for [`Ledger::hold`], from
+//! before it was asked; what they do meanwhile is noted, and carried to the store in one call for each
+//! licence (`renew`). Must never believe that somebody has a seat whose place may be another's by then:
+//! `docs/decisions/0021-seats.md` has the argument.
+
+use super::licence::LicenceId;
+use super::register::Applicant;
+use super::{Member, NoSeat};
+use crate::clock::Timestamp;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// The longest time for which the store's word counts.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// How many states of what is said of a person are known to be covered: one for each of their devices.
+const STAMPS: usize = 4;
+/// How many are remembered who have no seat, for the connections that they still have.
+const MOST_WITHOUT: usize = 100_000;
+
+/// A seat that somebody has, as far as this process knows.
+#[derive(Clone, Debug)]
+pub struct Seat(Arc<Holding>);
+
+impl Seat {
+    /// Of which licence.
+    pub fn licence(&self) -> LicenceId {
+        self.0.licence
+    }
+
+    /// Notes that its holder did something at this moment.
+    pub fn touch(&self, applicant: &Applicant<'_>, now: Timestamp) {
+        let holding = &*self.0;
+        if !holding.is_ending() {
+            holding.seen.fetch_max(now.as_unix(), Ordering::Relaxed);
+            holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn holding(&self) -> &Holding {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Holding {
+    pub(super) licence: LicenceId,
+    pub(super) member: Member,
+    /// When the store was asked for it.
+    taken_at: AtomicU64,
+    /// The store's word counts until then.
+    believed_until: AtomicU64,
+    /// The place is theirs until then whatever happens to this process, if nobody frees it.
+    confirmed_until: AtomicU64,
+    /// When they did something last.
+    seen: AtomicU64,
+    /// What of it the store knows.
+    told: AtomicU64,
+    /// When the last of their sessions ends.
+    ends_at: AtomicU64,
+    /// The licence no longer counts for them: their seat is not renewed.
+    is_ending: AtomicBool,
+    /// For which states of what is said of them the licence was found to count.
+    stamps: [AtomicU64; STAMPS],
+    next_stamp: AtomicU64,
+    /// When the latest session began that was counted as a sign-in.
+    pub(super) counted: AtomicU64,
+}
+
+impl Holding {
+    fn new(licence: LicenceId, member: Member, ends_at: Timestamp) -> Self {
+        Self {
+            licence,
+            member,
+            taken_at: AtomicU64::new(0),
+            believed_until: AtomicU64::new(0),
+            confirmed_until: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            ends_at: AtomicU64::new(ends_at.as_unix()),
+            is_ending: AtomicBool::new(false),
+            stamps: [const { AtomicU64::new(0) }; STAMPS],
+            next_stamp: AtomicU64::new(0),
+            counted: AtomicU64::new(0),
+        }
+    }
+
+    /// The store was asked at `asked`, and the place is theirs until `until`.
+    pub(super) fn confirm(&self, asked: Timestamp, seen: Timestamp, until: Timestamp, hold: Duration) {
+        self.told.fetch_max(seen.as_unix(), Ordering::Relaxed);
+        self.confirmed_until.fetch_max(until.as_unix(), Ordering::Relaxed);
+        let until = asked.plus(hold).min(until);
+        self.believed_until.fetch_max(until.as_unix(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_believed(&self, now: Timestamp) -> bool {
+        let until = if self.is_ending() { &self.confirmed_until } else { &self.believed_until };
+        now.as_unix() < until.load(Ordering::Relaxed)
+    }
+
+    /// Whether the place is theirs although the store cannot be asked.
+    pub(super) fn outlasts_an_outage(&self, now: Timestamp, hold: Duration) -> bool {
+        now.plus(hold).as_unix() < self.confirmed_until.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    /// From now on it is not renewed.
+    pub(super) fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn knows(&self, stamp: u64) -> bool {
+        self.stamps.iter().any(|known| known.load(Ordering::Relaxed) == stamp)
+    }
+
+    pub(super) fn learn(&self, stamp: u64) {
+        let next = self.next_stamp.fetch_add(1, Ordering::Relaxed);
+        let at = usize::try_from(next).unwrap_or_default() % STAMPS;
+        if let Some(place) = self.stamps.get(at) {
+            place.store(stamp, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a session began after all those that were counted.
+    pub(super) fn is_new_sign_in(&self, started: Timestamp) -> bool {
+        started.as_unix() > self.counted.load(Ordering::Relaxed)
+    }
+
+    /// What the store does not know yet of what they did: when, and until when the place is theirs by it.
+    fn news(&self, idle: Duration) -> Option<(Timestamp, Timestamp)> {
+        let seen = self.seen.load(Ordering::Relaxed);
+        if self.is_ending() || seen <= self.told.load(Ordering::Relaxed) {
+            return None;
+        }
+        let seen = Timestamp::from_unix(seen);
+        Some((seen, seen.plus(idle).min(Timestamp::from_unix(self.ends_at.load(Ordering::Relaxed)))))
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        now.as_unix() >= self.confirmed_until.load(Ordering::Relaxed)
+    }
+}
+
+/// What is to be carried to the store of one licence.
+pub(super) struct Due {
+    pub(super) licence: LicenceId,
+    pub(super) holdings: Vec<(Arc<Holding>, Timestamp, Timestamp)>,
+}
+
+/// See the module.
+pub(super) struct Ledger {
+    idle: Duration,
+    held: RwLock<HashMap<Member, Arc<Holding>>>,
+    /// Who is known to have none, for what is still open of theirs.
+    without: RwLock<HashMap<Member, NoSeat>>,
+}
+
+impl Ledger {
+    pub(super) fn new(idle: Duration) -> Self {
+        Self { idle, held: RwLock::default(), without: RwLock::default() }
+    }
+
+    /// For how long the store's word counts.
+    pub(super) fn hold(&self) -> Duration {
+        LONGEST_HOLD.min(self.idle / 2)
+    }
+
+    pub(super) fn find(&self, member: &Member) -> Option<Seat> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(member).map(Arc::clone).map(Seat)
+    }
+
+    /// Notes what the store said: the place is theirs.
+    pub(super) fn hold_on(
+        &self,
+        licence: LicenceId,
+        member: Member,
+        applicant: &Applicant<'_>,
+        (asked, until): (Timestamp, Timestamp),
+    ) -> Seat {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let holding = match held.get(&member) {
+            Some(holding) if holding.licence == licence && !holding.is_ending() => Arc::clone(holding),
+            former => {
+                let counted = former.map_or(0, |former| former.counted.load(Ordering::Relaxed));
+                let holding = Arc::new(Holding::new(licence, member, applicant.ends_at));
+                holding.counted.store(counted, Ordering::Relaxed);
+                held.insert(member, Arc::clone(&holding));
+                holding
+            }
+        };
+        drop(held);
+        holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
+        holding.taken_at.fetch_max(asked.as_unix(), Ordering::Relaxed);
+        holding.confirm(asked, asked, until, self.hold());
+        self.without.write().unwrap_or_else(PoisonError::into_inner).remove(&member);
+        Seat(holding)
+    }
+
+    /// Believes nothing of them any more; whether anything was.
+    pub(super) fn let_go(&self, member: &Member) -> bool {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(member).is_some()
+    }
+
+    /// Whether somebody has a seat that the store was asked for after this moment.
+    pub(super) fn was_taken_after(&self, member: &Member, at: Timestamp) -> bool {
+        self.find(member).is_some_and(|seat| seat.0.taken_at.load(Ordering::Relaxed) > at.as_unix())
+    }
+
+    /// Lets go of one that the store does not know, unless it is another one by now.
+    pub(super) fn lost(&self, holding: &Arc<Holding>) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.get(&holding.member).is_some_and(|present| Arc::ptr_eq(present, holding)) {
+            held.remove(&holding.member);
+        }
+    }
+
+    /// Notes that somebody has none, for what they have open.
+    pub(super) fn goes_without(&self, member: Member, why: NoSeat) {
+        let mut without = self.without.write().unwrap_or_else(PoisonError::into_inner);
+        if without.len() >= MOST_WITHOUT {
+            without.clear();
+        }
+        without.insert(member, why);
+    }
+
+    pub(super) fn forget_without(&self, member: &Member) {
+        self.without.write().unwrap_or_else(PoisonError::into_inner).remove(member);
+    }
+
+    /// Why somebody is known to have none.
+    pub(super) fn is_without(&self, member: &Member) -> Option<NoSeat> {
+        self.without.read().unwrap_or_else(PoisonError::into_inner).get(member).copied()
+    }
+
+    /// What the store does not know yet, by licence. Forgets what is over.
+    pub(super) fn due(&self, now: Timestamp) -> Vec<Due> {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, holding| !holding.is_over(now));
+        let mut due: HashMap<LicenceId, Vec<_>> = HashMap::new();
+        for holding in held.values() {
+            if let Some((seen, until)) = holding.news(self.idle) {
+                due.entry(holding.licence).or_default().push((Arc::clone(holding), seen, until));
+            }
+        }
+        due.into_iter().map(|(licence, holdings)| Due { licence, holdings }).collect()
+    }
+
+    /// How many seats are believed here.
+    pub(super) fn len(&self) -> usize {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
