@@ -38,7 +38,7 @@ use ring::digest;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// The most members that are carried to the store in one call.
 const AT_ONCE: usize = 1000;
@@ -161,8 +161,6 @@ pub struct Seats {
     register: Register,
     ledger: Ledger,
     store: Arc<dyn Store>,
-    /// Counts up whenever somebody loses a seat: for connections that outlive the check at their beginning.
-    losses: watch::Sender<u64>,
     hurry: Notify,
     figures: AllFigures,
     sightings: Mutex<Sightings>,
@@ -172,9 +170,9 @@ impl Seats {
     /// Seats by these settings, of no licence yet.
     pub fn new(settings: Settings, store: Arc<dyn Store>) -> Self {
         let ledger = Ledger::new(settings.idle);
-        let (register, losses) = (Register::default(), watch::Sender::new(0));
+        let register = Register::default();
         let (figures, sightings) = (AllFigures::default(), Mutex::default());
-        Self { settings, register, ledger, store, losses, hurry: Notify::new(), figures, sightings }
+        Self { settings, register, ledger, store, hurry: Notify::new(), figures, sightings }
     }
 
     /// How seats are given.
@@ -235,11 +233,6 @@ impl Seats {
     /// Why somebody is known to have none, for what they have open.
     pub fn is_without(&self, provider: &str, subject: &str) -> Option<NoSeat> {
         self.ledger.is_without(&Member::of(provider, subject))
-    }
-
-    /// Changes whenever somebody loses a seat.
-    pub fn losses(&self) -> watch::Receiver<u64> {
-        self.losses.subscribe()
     }
 
     /// What has happened in this process to the seats of each licence.
@@ -346,7 +339,6 @@ impl Seats {
         if why != Freed::SignedOut {
             let by_administrator = why == Freed::ByAdministrator;
             self.ledger.goes_without(member, NoSeat::Displaced { licence, at: now, by_administrator });
-            self.losses.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 }
