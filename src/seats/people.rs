@@ -10,7 +10,6 @@ use super::{Member, Seats};
 use crate::clock::Timestamp;
 use std::collections::HashMap;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 /// What is noted of somebody until it is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +31,6 @@ impl Seats {
     /// Notes that somebody has a seat.
     pub(super) fn sight(&self, seat: &Seat, applicant: &Applicant<'_>, now: Timestamp) {
         let holding = seat.holding();
-        holding.counted.fetch_max(applicant.started.as_unix(), Ordering::Relaxed);
         let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
         if sightings.len() >= MOST {
             return;

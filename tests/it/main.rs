@@ -75,6 +75,8 @@ mod reload;
 mod replicas;
 mod rule_circumstances;
 mod rules;
+mod seats;
+mod seats_browser;
 mod session;
 mod sign_in;
 mod sign_out;

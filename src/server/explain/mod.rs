@@ -312,8 +312,7 @@ impl<'s> Case<'s> {
                 gate.judge_again(request, Ok(opened), self.at, random)
             }
             verdict @ Verdict::TakeSeat(_) => {
-                self.notes
-                    .push("a seat would be asked for first; none is taken for an explanation".to_owned());
+                self.notes.push("a seat would be asked for first; none is taken for an explanation".to_owned());
                 verdict
             }
             Verdict::Verify { rules, .. } => {
