@@ -205,6 +205,7 @@ const ORDER: &[&str] = &[
     "idp_id",
     "siret",
     "siren",
+    "organization_label",
     "acr",
     "amr",
     "network",
