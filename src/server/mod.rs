@@ -29,6 +29,7 @@ mod provider_logout;
 mod proxy;
 mod reply;
 mod rescue;
+mod session_data;
 mod settings;
 mod sites;
 mod step_up;

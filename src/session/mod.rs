@@ -7,6 +7,7 @@
 //! anything of a cookie that did not open, or of a session that is over.
 
 mod access_token;
+mod app_data;
 mod attached;
 mod closing;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests;
 mod tokens_cookie;
 
 pub use access_token::{AccessToken, NoAccessToken, is_ours as is_our_token};
+pub use app_data::{AppData, Changed};
 pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
@@ -257,6 +259,9 @@ impl Sessions {
                 return Err(error.into());
             }
             tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
+        }
+        if let Err(error) = self.keep_app_data_on(&session, now, random).await {
+            tracing::warn!(%error, session = id.short(), "what the app keeps of the person is kept no longer than before");
         }
         Ok(Begun { id, opened, cookies })
     }
