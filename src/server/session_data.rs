@@ -13,7 +13,7 @@
 
 use super::endpoints::{Endpoints, method_not_allowed};
 use super::exchange::Exchange;
-use super::form::read_body;
+use super::form::{pass_over, read_body};
 use super::reply::Reply;
 use super::rescue::Rescue;
 use super::token_endpoints::{is_json, refused};
@@ -45,19 +45,15 @@ const NO_PAGE: [(&str, &str); 4] = [
 
 impl Endpoints {
     /// Answers a request for the app's data.
-    pub(super) async fn session_data(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-    ) -> pingora::Result<Reply> {
+    pub(super) async fn session_data(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<Reply> {
         exchange.decision = "session_data";
         let puts = session.req_header().method == Method::PUT;
         let body = if puts { read_body(session, MAX_LEN).await? } else { Some(Vec::new()) };
-        let parts = session.req_header().as_ref();
         let Some(body) = body else {
-            let reply = too_long(exchange);
-            return Ok(reply.closing());
+            pass_over(session).await;
+            return Ok(too_long(exchange).closing());
         };
+        let parts = session.req_header().as_ref();
         Ok(self.data_asked_for(&body, parts, exchange).await)
     }
 
@@ -101,13 +97,7 @@ impl Endpoints {
         self.deny(Denial::NotSignedIn(reason), parts, exchange)
     }
 
-    async fn get_data(
-        &self,
-        session: &SignedIn<'_>,
-        parts: &Parts,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Reply {
+    async fn get_data(&self, session: &SignedIn<'_>, parts: &Parts, exchange: &mut Exchange, now: Timestamp) -> Reply {
         let document = match self.sessions.app_data(session, now).await {
             Ok(document) => document,
             Err(error) => return self.error_as_json(Rescue::OF_OUTAGE, &error, exchange),

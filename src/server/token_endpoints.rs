@@ -296,7 +296,12 @@ impl Endpoints {
 }
 
 /// A refusal. FastAPI's front-ends read `detail`, others `message`.
-pub(super) fn refused(status: StatusCode, error: &'static str, message: &'static str, exchange: &mut Exchange) -> Reply {
+pub(super) fn refused(
+    status: StatusCode,
+    error: &'static str,
+    message: &'static str,
+    exchange: &mut Exchange,
+) -> Reply {
     exchange.because(message);
     Reply::json(status, &json!({"error": error, "message": message, "detail": message}))
 }

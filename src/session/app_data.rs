@@ -239,7 +239,13 @@ mod tests {
         try_begin(sessions, identity, &HeaderMap::new(), &tokens(10), &SystemRandom::new()).unwrap()
     }
 
-    fn put_if(sessions: &Sessions, begun: &Begun, new: Option<&[u8]>, asked: &Preconditions, now: Timestamp) -> Changed {
+    fn put_if(
+        sessions: &Sessions,
+        begun: &Begun,
+        new: Option<&[u8]>,
+        asked: &Preconditions,
+        now: Timestamp,
+    ) -> Changed {
         let session = begun.opened.read().unwrap();
         now_or_never(sessions.change_app_data(&session, new, asked, now, &SystemRandom::new())).unwrap()
     }

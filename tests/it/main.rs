@@ -76,6 +76,7 @@ mod replicas;
 mod rule_circumstances;
 mod rules;
 mod session;
+mod session_data;
 mod sign_in;
 mod sign_out;
 mod sites;

@@ -74,6 +74,7 @@ impl Resolver<'_> {
     fn app_data(&mut self, at: &KeyPath, whole: &written::Written) -> Option<session::AppData> {
         let written = whole.session.as_ref()?.data.as_ref()?;
         let forget_at = at.key("forget_after");
+        let forget_after = self.span(&forget_at, written.forget_after, defaults::FORGET_DATA_AFTER, LEAST);
         let of = self.required(&at.key("of"), written.of.as_ref(), "session or person")?;
         if matches!(whole.store, None | Some(written::Store::Memory)) {
             self.found(
@@ -85,14 +86,14 @@ impl Resolver<'_> {
         Some(match of {
             written::DataOf::Session => {
                 if written.forget_after.is_some() {
-                    self.fault(&forget_at, "is for a person's data; a session's ends with it: write of: person, or remove this");
+                    self.fault(
+                        &forget_at,
+                        "is for a person's data; a session's ends with it: write of: person, or remove this",
+                    );
                 }
                 session::AppData::OfSession
             }
-            written::DataOf::Person => {
-                let forget_after = self.span(&forget_at, written.forget_after, defaults::FORGET_DATA_AFTER, LEAST);
-                session::AppData::OfPerson { forget_after }
-            }
+            written::DataOf::Person => session::AppData::OfPerson { forget_after },
         })
     }
 
