@@ -254,14 +254,16 @@ impl Sessions {
         if self.settings.keep == Keep::Store {
             self.keep(&session, tokens, now, random).await?;
         }
-        if let Err(error) = self.list(&self.listing(&session, place, now), now, random).await {
-            if self.on_down.sign_ins == WhenDown::Refuse {
-                return Err(error.into());
+        match self.list(&self.listing(&session, place, now), now, random).await {
+            Ok(()) => {
+                if let Err(error) = self.keep_app_data_on(&session, now, random).await {
+                    tracing::warn!(%error, session = id.short(), "what the app keeps of the person is kept no longer than before");
+                }
             }
-            tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
-        }
-        if let Err(error) = self.keep_app_data_on(&session, now, random).await {
-            tracing::warn!(%error, session = id.short(), "what the app keeps of the person is kept no longer than before");
+            Err(error) if self.on_down.sign_ins == WhenDown::Refuse => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
+            }
         }
         Ok(Begun { id, opened, cookies })
     }

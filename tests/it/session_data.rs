@@ -5,7 +5,7 @@ use super::support::client::{Answer, Client, NAVIGATION};
 use super::support::counterparts::require;
 use super::support::echo::Echo;
 use super::support::log_watch::never_logged;
-use super::support::process::{Process, provider_for_programs};
+use super::support::process::{Process, provider_for_programs, run};
 use super::support::raw::Raw;
 use super::support::redis::Redis;
 use super::support::shown::{SESSION, header_at_app};
@@ -225,13 +225,26 @@ async fn a_body_without_a_length_is_read_as_far_as_it_may_be_long() {
     raw.send(head("Content-Length: 7\r\nExpect: 100-continue\r\n")).await;
     assert_eq!(raw.answer().await.status, 100);
     raw.send("{\"a\":2}").await;
-    assert_eq!(raw.answer().await.status, 204);
-    assert_eq!(kept(&client).await.as_deref(), Some(r#"{"a":2}"#));
-    // It never says that it ends.
-    raw.send(format!("{chunked}{}", format!("1000\r\n{}\r\n", "a".repeat(0x1000)).repeat(6))).await;
     let answer = raw.answer().await;
-    assert_eq!((answer.status, answer.json()["error"].as_str()), (413, Some("too_large")));
-    assert!(raw.is_closed().await);
+    assert_eq!(
+        (answer.status, answer.header("content-length"), answer.header("connection")),
+        (204, None, Some("keep-alive"))
+    );
+    raw.send(head("Content-Length: 7\r\n")).await;
+    raw.send("{\"a\":2}").await;
+    assert_eq!(raw.answer().await.status, 204);
+    // One that never says that it ends, one that is announced too long and does not come, and one that does.
+    let endless = format!("{chunked}{}", format!("1000\r\n{}\r\n", "a".repeat(0x1000)).repeat(6));
+    let announced = head("Content-Length: 20000000\r\n");
+    let whole = format!("{}{}", head("Content-Length: 200000\r\n"), "a".repeat(200_000));
+    for too_long in [endless, format!("{announced}{}", "a".repeat(17_000)), whole] {
+        let mut raw = Raw::connect(site.address).await;
+        raw.send(too_long).await;
+        let answer = raw.answer().await;
+        let told = (answer.status, answer.header("connection"), answer.json()["error"].clone());
+        assert_eq!(told, (413, Some("close"), "too_large".into()), "{}", answer.head);
+        assert!(raw.is_closed().await);
+    }
     assert_eq!(kept(&client).await.as_deref(), Some(r#"{"a":2}"#));
 }
 
@@ -390,6 +403,25 @@ async fn a_person_s_is_theirs_on_every_device_and_is_forgotten_in_time_or_when_i
     assert_eq!((done.status, &done.json()["ended"]), (200, &1.into()));
     let anew = site.signed_in().await;
     assert_eq!(kept(&anew).await, None);
+
+    // The same by the command line, which does no more than it is told.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), ADMIN_TOKEN).unwrap();
+    let end = async |more: &[&str]| {
+        let listener = format!("http://{}", site.admin);
+        let named = [&["sessions", "end", "--admin", &listener, "--token-file", "token"], more].concat();
+        let (folder, named) = (folder.path().to_owned(), named.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        let ran = move || run(&folder, &named.iter().map(String::as_str).collect::<Vec<_>>());
+        tokio::task::spawn_blocking(ran).await.unwrap().status.success()
+    };
+    let sub = agent().sub;
+    for (more, is_left) in [(&["--person", &*sub][..], true), (&["--person", &*sub, "--forget-data"], false)] {
+        put(&site.signed_in().await, "{}").await;
+        assert!(end(more).await);
+        site.clock.advance(Duration::from_secs(1));
+        assert_eq!(kept(&site.signed_in().await).await.is_some(), is_left, "{more:?}");
+    }
+    assert!(!end(&["--forget-data", &"0".repeat(32)]).await, "a session is no person");
 }
 
 /// Two replicas of a site over a Redis.
