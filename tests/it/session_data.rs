@@ -1,10 +1,12 @@
 //! What an app keeps of a session or a person (`/oauth2/session/data`): what its pages read and write,
 //! what is refused, whose it is, and where it lies.
 
+use super::support::browser::Browser;
 use super::support::client::{Answer, Client, NAVIGATION};
 use super::support::counterparts::require;
 use super::support::echo::Echo;
 use super::support::log_watch::never_logged;
+use super::support::ports::free_port;
 use super::support::process::{Process, provider_for_programs, run};
 use super::support::raw::Raw;
 use super::support::redis::Redis;
@@ -13,8 +15,15 @@ use super::support::site::{ADMIN_TOKEN, CLIENT_SECRET, ORIGIN, Setup, Site, agen
 use super::support::waiting::{until, until_well};
 use futures_util::future::join_all;
 use http::Method;
+use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
-use vestibule::demo::provider::Agent;
+use tokio::net::TcpListener;
+use vestibule::clock::Clock;
+use vestibule::demo::Provider;
+use vestibule::demo::provider::{Agent, Client as Registration, ProviderSettings};
+use vestibule::random::SystemRandom;
+use vestibule::secret::SecretString;
 
 const DATA: &str = "/oauth2/session/data";
 const FRONT: &str = "https://front.example";
@@ -221,16 +230,14 @@ async fn a_body_without_a_length_is_read_as_far_as_it_may_be_long() {
     let mut raw = Raw::connect(site.address).await;
     raw.send(format!("{chunked}1\r\n{{\r\n5\r\n\"a\":1\r\n1\r\n}}\r\n0\r\n\r\n")).await;
     assert_eq!(raw.answer().await.status, 201);
-    // The connection is good for the next, which waits to be told to go on.
+    // The connection is good for the next, and for one that waits to be told to go on.
+    raw.send(head("Content-Length: 7\r\n")).await;
+    raw.send("{\"a\":7}").await;
+    let answer = raw.answer().await;
+    let told = (answer.status, answer.header("content-length"), answer.header("connection"));
+    assert_eq!(told, (204, None, Some("keep-alive")));
     raw.send(head("Content-Length: 7\r\nExpect: 100-continue\r\n")).await;
     assert_eq!(raw.answer().await.status, 100);
-    raw.send("{\"a\":2}").await;
-    let answer = raw.answer().await;
-    assert_eq!(
-        (answer.status, answer.header("content-length"), answer.header("connection")),
-        (204, None, Some("keep-alive"))
-    );
-    raw.send(head("Content-Length: 7\r\n")).await;
     raw.send("{\"a\":2}").await;
     assert_eq!(raw.answer().await.status, 204);
     // One that never says that it ends, one that is announced too long and does not come, and one that does.
@@ -538,4 +545,44 @@ async fn in_a_file_it_survives_the_program() {
     let headers = [("cookie", cookies.as_str())];
     let answer = until_well(async || ask(&client, Method::GET, &headers, b"").await).await;
     assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"kept":"over a restart"}"#));
+}
+
+/// The example of the documentation, by which five writers at once lose nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_script_of_the_documentation_works_in_a_browser() {
+    require!(Chromium);
+    let (echo, port) = (Echo::start().await, free_port());
+    let origin = format!("http://localhost:{port}");
+    let [callback, signed_out] = ["callback", "signed_out"].map(|name| format!("{origin}/oauth2/{name}"));
+    let registration = Registration::new("app", SecretString::from(CLIENT_SECRET), &callback, &signed_out);
+    let settings = ProviderSettings { clients: vec![registration], ..ProviderSettings::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let provider = Provider::start(listener, settings, Clock::System, Arc::new(SystemRandom::new())).unwrap();
+    provider.sign_in_as(agent());
+    let configuration = format!(
+        "public_url: {origin}\n\
+         listeners: {{proxy: \"127.0.0.1:{port}\", admin: \"127.0.0.1:0\"}}\n\
+         providers: {{proconnect: {{preset: proconnect, issuer: \"{issuer}\", client_id: app, client_secret: {{env: CLIENT_SECRET}}, timeout: 3m}}}}\n\
+         session: {{data: {{of: person}}, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
+         upstreams: {{app: {{url: \"http://{app}\"}}}}\n\
+         routes: [{{path: /**, upstream: app}}]\n",
+        issuer = provider.issuer(),
+        app = echo.address,
+    );
+    let _program = Process::serve_with(&configuration, &[("CLIENT_SECRET", CLIENT_SECRET)]).await;
+    let browser = Browser::start().await;
+    browser.goto(&origin).await;
+    let is_there = "return document.body.textContent.includes('x-vestibule-session')";
+    browser.wait_until("the app's page", async || browser.execute(is_there, json!([])).await == true).await;
+
+    let page = include_str!("../../docs/session-data.md");
+    let example = page.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+    let five = "const more = data => ({...data, n: (data.n ?? 0) + 1});
+        return (async () => {
+            const put = await Promise.all([1, 2, 3, 4, 5].map(() => change(more)));
+            const kept = await fetch('/oauth2/session/data');
+            return [put.map(one => one.status).sort(), await kept.json()];
+        })()";
+    let outcome = browser.execute(&format!("{example}\n{five}"), json!([])).await;
+    assert_eq!(outcome, json!([[201, 204, 204, 204, 204], {"n": 5}]));
 }
