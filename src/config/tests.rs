@@ -231,6 +231,9 @@ fn summary(config: &Config) -> String {
         config.session.idle, config.session.lifetime, config.cookies.domain
     )
     .unwrap();
+    if let Some(app_data) = config.session.app_data {
+        writeln!(out, "data {app_data:?}").unwrap();
+    }
     writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
     out += &browser(config);
     if let Some(by_app) = &config.login.by_app {

@@ -86,6 +86,18 @@ impl Store for Line {
         store.put_new(key, value, shifted(until, now, time), time).await
     }
 
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (store, time) = self.reach()?;
+        store.replace(key, expected, value, shifted(until, now, time), time).await
+    }
+
     async fn take(&self, key: &Key, expected: &[u8], _: Timestamp) -> Result<bool, StoreError> {
         let (store, time) = self.reach()?;
         store.take(key, expected, time).await

@@ -30,6 +30,7 @@ mod proxy;
 mod reply;
 mod rescue;
 mod seats;
+mod session_data;
 mod settings;
 mod sites;
 mod step_up;

@@ -78,6 +78,7 @@ mod rules;
 mod seats;
 mod seats_browser;
 mod session;
+mod session_data;
 mod sign_in;
 mod sign_out;
 mod sites;

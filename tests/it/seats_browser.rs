@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use vestibule::app::App;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
 use vestibule::config;
-use vestibule::demo::provider::Agent;
-use vestibule::demo::{Provider, ProviderSettings, Registration};
+use vestibule::demo::Provider;
+use vestibule::demo::provider::{Agent, Client as Registration, ProviderSettings};
 use vestibule::random::SystemRandom;
 use vestibule::secret::SecretString;
 
