@@ -30,7 +30,7 @@ fn licence(number: usize) -> Licence {
 }
 
 fn replica(port: u16) -> Arc<Seats> {
-    let store = store::open(&store::Settings::Redis(settings(&[port]))).unwrap();
+    let store = store::open(&store::Settings::Redis(Box::new(settings(&[port])))).unwrap();
     let settings = Settings {
         idle: Duration::from_secs(600),
         when_full: WhenFull::Refuse,
