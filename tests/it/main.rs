@@ -80,6 +80,7 @@ mod sign_in;
 mod sign_out;
 mod sites;
 mod step_up;
+mod step_up_browser;
 mod stores;
 mod streaming;
 mod support;
