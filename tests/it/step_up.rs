@@ -211,7 +211,7 @@ async fn a_recent_proof_is_had_by_ending_the_providers_session_first_and_is_look
     let around = person.navigate(&format!("/oauth2/signed_out?state={state}")).await;
     let answered = person.navigate(around.location()).await;
     let page = person.navigate(answered.location()).await;
-    assert_error(&page, ErrorKind::SignInTooOld, Language::French).await;
+    assert_error(&page, ErrorKind::ProofTooOld, Language::French).await;
     access_line_with("auth_time is older than max_age").await;
     assert_eq!(session_of(&person.fetch("/x").await), before);
     // That way is gone once only, and by nobody else.

@@ -21,6 +21,8 @@ const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>App</title><h1
 <form id="lost" method="post" action="/mfa/save" enctype="text/plain"><input name="title" value="x"><button>Go</button></form>
 <form id="recent" method="post" action="/fresh/save"><input name="title" value="Hiver"><button>Go</button></form>"#;
 
+/// With a hyphen at which no line breaks.
+const STEP_UP: &str = "Identifiez\u{2011}vous à nouveau";
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 
@@ -184,16 +186,16 @@ async fn a_form_waits_and_is_sent_once() {
     let browser = scene.signed_in(Proof { minutes_ago: 20, ..LOW }).await;
     // What cannot be kept is said to be lost before anybody is led away.
     browser.click("#lost button").await;
-    looked_at(&browser, "form-lost", "Identifiez-vous à nouveau").await;
+    looked_at(&browser, "form-lost", STEP_UP).await;
     browser.wait_for_text(".notice", "Remplissez-le à nouveau").await;
     browser.goto(&scene.at("/x")).await;
     browser.click("#recent button").await;
-    looked_at(&browser, "form-recent", "Identifiez-vous à nouveau").await;
+    looked_at(&browser, "form-recent", STEP_UP).await;
     browser.wait_for_text("p", "récemment").await;
 
     browser.goto(&scene.at("/x")).await;
     browser.click("#kept button").await;
-    looked_at(&browser, "form-level", "Identifiez-vous à nouveau").await;
+    looked_at(&browser, "form-level", STEP_UP).await;
     browser.wait_for_text(".notice", "Il est gardé").await;
     by_keyboard(&browser, "S'identifier avec ProConnect").await;
     scene.prove(&browser, HIGH).await;
@@ -222,20 +224,26 @@ async fn what_does_not_do_ends_on_a_page_after_one_attempt_and_the_session_goes_
     scene.prove(&browser, LOW).await;
     looked_at(&browser, "level", "Identification trop faible").await;
     goes_on().await;
-    // Somebody else is at the keyboard there.
-    browser.goto(&scene.at("/mfa/page")).await;
+    // Somebody else is at the keyboard there. The page leads back by a button, and by nothing else.
+    browser.goto(&scene.at("/mfa/page?a=b")).await;
     scene.prove(&browser, Proof { email: "quelqu.un@exemple.gouv.fr", acr: "eidas3", minutes_ago: 0 }).await;
     looked_at(&browser, "other-person", "Ce n’est pas le même compte").await;
+    by_keyboard(&browser, "Réessayer").await;
+    scene.prove(&browser, Proof { minutes_ago: 90, ..HIGH }).await;
+    scene.is_at(&browser, "/mfa/page?a=b").await;
     goes_on().await;
     // Their proof is more recent than the session's, and not recent enough.
     browser.goto(&scene.at("/fresh/page")).await;
-    scene.prove(&browser, Proof { minutes_ago: 30, ..LOW }).await;
-    looked_at(&browser, "too-old", "Il faut vous identifier à nouveau").await;
+    scene.prove(&browser, Proof { minutes_ago: 30, ..HIGH }).await;
+    looked_at(&browser, "too-old", "Votre identification n’est pas assez récente").await;
     goes_on().await;
-    // Each is begun anew by whoever opens the page again, and by nothing else.
-    browser.goto(&scene.at("/mfa/page")).await;
+    // Who turns back at the provider is where they were.
+    browser.goto(&scene.at("/fresh/page")).await;
+    browser.click("button[value=refuse]").await;
+    looked_at(&browser, "refused", "Connexion").await;
+    by_keyboard(&browser, "Réessayer").await;
     scene.prove(&browser, HIGH).await;
-    scene.is_at(&browser, "/mfa/page").await;
+    scene.is_at(&browser, "/fresh/page").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
