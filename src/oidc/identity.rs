@@ -73,8 +73,9 @@ impl Identity {
     pub(crate) fn for_tests(provider: &str, claims: &Map<String, Value>) -> Self {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
         let sid = name(claims, "sid").cloned();
+        let authenticated_at = claims.get("auth_time").and_then(Value::as_u64).map(Timestamp::from_unix);
         let claims = Claims::from_json(claims);
-        Self { provider: provider.to_owned(), subject, claims, authenticated_at: None, sid }
+        Self { provider: provider.to_owned(), subject, claims, authenticated_at, sid }
     }
 
     /// The configured name of the provider that vouches.

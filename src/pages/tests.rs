@@ -91,7 +91,8 @@ fn all_pages(outside: &str) -> Vec<Page<'_>> {
         Page::Refused { who_may_enter: Some(outside), id: outside },
         Page::Refused { who_may_enter: None, id: outside },
     ];
-    let asked = AskedAgain { return_to: outside, acr_values: outside, max_age: Some(900) };
+    let acr_values = if outside.is_empty() { "gold" } else { outside };
+    let asked = AskedAgain { return_to: outside, acr_values, max_age: Some(900) };
     for form in [WaitingForm::None, WaitingForm::Lost, WaitingForm::Kept(outside)] {
         pages.push(Page::StepUp { asked, provider: None, form });
         pages.push(Page::StepUp { asked: AskedAgain { max_age: None, ..asked }, provider: Some("agency"), form });

@@ -11,6 +11,7 @@ use crate::gate::rules::Listed::Here;
 use crate::gate::rules::{Condition, Rule, Subject, Test, is_of};
 use crate::oidc::{self, at_least};
 use crate::web::domain;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 /// Alternatives beyond this many are not tried one by one.
@@ -21,7 +22,7 @@ pub(super) fn lint(linted: &Linted<'_>) -> Vec<Found> {
     for (at, route) in linted.routes.iter().filter(|(_, route)| route.access != Access::Public) {
         found.extend(nobody_passes(at, route));
         found.extend(too_many_pass(at, route));
-        found.extend(levels(linted, at, route));
+        found.extend(levels(linted, at, route).or_else(|| left_out(linted, at, route)));
         found.extend(not_asked(linted, at, route));
     }
     found
@@ -274,6 +275,37 @@ fn levels(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
     })
 }
 
+/// Levels that the providers' own `acr_values` leave out: whoever signs in has one of those.
+fn left_out(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
+    let providers: Vec<_> = linted.providers_of(route).map(|(provider, _)| provider).collect();
+    let (first, _) = providers.split_first()?;
+    if !route.bearer.is_empty() || providers.iter().any(|provider| provider.acr_values.is_empty()) {
+        return None;
+    }
+    rules_of(route).find_map(|(list, rule)| {
+        let mut strange = None;
+        each_test(&rule.condition, &mut |subject, test| {
+            if let (Subject::Claim(name), Test::OneOf(Here(these))) = (subject, test)
+                && name == "acr"
+                && !these.is_empty()
+                && !providers.iter().any(|provider| provider.acr_values.iter().any(|level| these.contains(level)))
+            {
+                let mut levels: Vec<&str> = these.iter().map(String::as_str).collect();
+                levels.sort_unstable();
+                strange = Some(levels.join(", "));
+            }
+        });
+        strange.map(|levels| {
+            let (name, taken) = (&first.name, first.acr_values.join(", "));
+            let why = format!(
+                "nobody ever has {levels}: whoever signs in has one of providers.{name}.acr_values, {taken}; add it \
+                 there, where higher ones have to be listed too"
+            );
+            Found::new(Code::LevelLeftOut, at.key(list), why)
+        })
+    })
+}
+
 /// Claims that come with no scope that is asked for.
 fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
     if route.access == Access::Bearer {
@@ -281,7 +313,10 @@ fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> 
     }
     rules_of(route).find_map(|(list, rule)| {
         let mut missing = None;
-        rule.condition.subjects(&mut |subject| {
+        let mut looked_at = Vec::new();
+        rule.condition.subjects(&mut |subject| looked_at.push(Cow::Borrowed(subject)));
+        in_expressions(&rule.condition, &mut |claim| looked_at.push(Cow::Owned(Subject::Claim(claim.to_owned()))));
+        for subject in &looked_at {
             // Of several providers one may be the one that says it.
             let scopes: Option<Vec<_>> = linted
                 .providers_of(route)
@@ -290,7 +325,7 @@ fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> 
             if let Some((scope, provider)) = scopes.and_then(|scopes| scopes.into_iter().next()) {
                 missing = Some((name_of(subject), scope, provider));
             }
-        });
+        }
         missing.map(|(name, scope, provider)| {
             let why = format!(
                 "looks at {name}, for which the provider is not asked: nobody has it; add {scope} to providers.{provider}.scopes"
@@ -341,6 +376,14 @@ fn scope_missing(subject: &Subject, provider: &oidc::Settings, preset: Preset) -
     let known: Vec<&'static str> = scopes.iter().copied().flatten().collect();
     let is_certain = known.len() == claims.len() || (matches!(subject, Subject::Groups) && !known.is_empty());
     (is_certain && !known.iter().any(|scope| asked(scope))).then(|| known.last().copied()).flatten()
+}
+
+/// The claims that expressions look at.
+fn in_expressions<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c str)) {
+    match condition {
+        Condition::When(_) => condition.claims(note),
+        _ => condition.parts().iter().for_each(|part| in_expressions(part, note)),
+    }
 }
 
 fn each_test<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c Subject, &'c Test)) {

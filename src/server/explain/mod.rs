@@ -162,11 +162,24 @@ impl Explainer {
 }
 
 impl ExplainedSite {
-    /// With which provider somebody has signed in: whose issuer they name, or else the first.
-    fn provider_of(&self, claims: &SupposedClaims) -> String {
+    /// With which provider somebody has signed in, and what is to be said of that: the one that is known to
+    /// have said it, or whose issuer they name, or else the first.
+    fn provider_of(&self, claims: &SupposedClaims) -> (String, Option<String>) {
+        let first = self.providers.first().map(|(name, _)| name.clone()).unwrap_or_default();
+        let several = self.providers.len() > 1;
+        if let Some(known) = claims.provider().filter(|_| several) {
+            let note = if self.providers.iter().any(|(name, _)| name == known) {
+                format!("as signed in with {known}")
+            } else {
+                format!("{known}, with which they have signed in, is not in the configuration: the session is over")
+            };
+            return (known.to_owned(), Some(note));
+        }
         let issuer = claims.issuer();
         let named = self.providers.iter().find(|(_, known)| Some(known.as_str()) == issuer);
-        named.or(self.providers.first()).map(|(name, _)| name.clone()).unwrap_or_default()
+        let name = named.map_or(first, |(name, _)| name.clone());
+        let note = format!("as signed in with {name}; the claim iss names another one, by its issuer");
+        (name, Some(note).filter(|_| several))
     }
 
     /// Puts whoever asks into the request.
@@ -181,11 +194,8 @@ impl ExplainedSite {
                     case.notes
                         .push("email_verified is not true, so the address is nobody's and is not looked at".to_owned());
                 }
-                let provider = self.provider_of(claims);
-                if self.providers.len() > 1 {
-                    case.notes
-                        .push(format!("as signed in with {provider}; the claim iss names another one, by its issuer"));
-                }
+                let (provider, note) = self.provider_of(claims);
+                case.notes.extend(note);
                 let who = Supposed { provider, claims: claims.said(), authenticated_at: claims.authenticated_at() };
                 let cookie = self.supposed.cookie(&who, question.at, random);
                 let cookie = cookie.map_err(|error| BadQuestion::NoSuchSession(error.to_string()))?;
