@@ -219,8 +219,9 @@ impl Proxy {
         }
         // As rules know it: the address of a proxy that names nobody is nobody's. Nor is that of one which is
         // not believed and says that it asks for somebody else.
-        let asks_for_itself =
-            |forwarded: &&Forwarded| forwarded.is_from_trusted || !FOR_OTHERS.iter().any(|name| headers.contains_key(name));
+        let asks_for_itself = |forwarded: &&Forwarded| {
+            forwarded.is_from_trusted || !FOR_OTHERS.iter().any(|name| headers.contains_key(name))
+        };
         let client = exchange.forwarded.as_ref().filter(asks_for_itself).and_then(Forwarded::known_client);
         client.is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
     }

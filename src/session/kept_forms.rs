@@ -62,7 +62,6 @@ impl FoundForm {
     pub fn sent(&self) -> &SentForm {
         &self.written.sent
     }
-
 }
 
 impl Sessions {
@@ -190,8 +189,8 @@ fn step(target: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::SystemRandom;
     use crate::oidc::Identity;
+    use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens, try_begin};
     use crate::session::{KnownProviders, NoSession};
     use crate::web::submitted::{FormType, MAX_LEN};

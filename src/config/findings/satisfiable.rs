@@ -191,8 +191,7 @@ fn too_many_pass(at: &KeyPath, route: &Route) -> Vec<Found> {
                 looks_at.insert(name_of(subject));
             });
         }
-        // Everybody has one.
-        looks_at.remove("sub");
+        looks_at.retain(|name| !everybody_has(route, name));
         if !looks_at.is_empty() {
             let names = looks_at.iter().copied().collect::<Vec<_>>().join(", ");
             let why = format!("lets in whoever has no {names}; add a require that says who may enter");
@@ -203,7 +202,7 @@ fn too_many_pass(at: &KeyPath, route: &Route) -> Vec<Found> {
     for rule in &rules.require {
         flatten(&rule.condition, &mut required);
     }
-    if let Some(name) = unknown_in(&required) {
+    if let Some(name) = unknown_in(route, &required) {
         found.push(admits_unknown(at.key("require"), name));
     }
     for rule in &rules.allow {
@@ -212,12 +211,17 @@ fn too_many_pass(at: &KeyPath, route: &Route) -> Vec<Found> {
         flatten(&rule.condition, &mut together);
         let own: Vec<&Condition> = together.iter().skip(before).copied().collect();
         if own.iter().any(|condition| matches!(condition, Condition::None(_)))
-            && let Some(name) = unknown_in(&together)
+            && let Some(name) = unknown_in(route, &together)
         {
             found.push(admits_unknown(at.key("allow"), name));
         }
     }
     found
+}
+
+/// Whether there is nobody who has none: but for programs everybody has signed in with some provider.
+fn everybody_has(route: &Route, name: &str) -> bool {
+    name == "sub" || (name == "provider" && route.bearer.is_empty())
 }
 
 fn admits_unknown(at: KeyPath, name: &str) -> Found {
@@ -226,7 +230,7 @@ fn admits_unknown(at: KeyPath, name: &str) -> Found {
 }
 
 /// What a `none` looks at, where nothing beside it asks for anything of the kind.
-fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
+fn unknown_in<'c>(route: &Route, together: &[&'c Condition]) -> Option<&'c str> {
     let known: BTreeSet<&str> = together
         .iter()
         .filter(|condition| !matches!(condition, Condition::None(_)))
@@ -244,7 +248,7 @@ fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
         }
         let mut unknown = None;
         condition.subjects(&mut |subject| {
-            if name_of(subject) != "sub" && !subject.claims().iter().any(|claim| known.contains(claim)) {
+            if !everybody_has(route, name_of(subject)) && !subject.claims().iter().any(|claim| known.contains(claim)) {
                 unknown = Some(name_of(subject));
             }
         });
@@ -278,8 +282,10 @@ fn levels(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
 /// Levels that the providers' own `acr_values` leave out: whoever signs in has one of those.
 fn left_out(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
     let providers: Vec<_> = linted.providers_of(route).map(|(provider, _)| provider).collect();
-    let (first, _) = providers.split_first()?;
-    if !route.bearer.is_empty() || providers.iter().any(|provider| provider.acr_values.is_empty()) {
+    if providers.is_empty()
+        || !route.bearer.is_empty()
+        || providers.iter().any(|provider| provider.acr_values.is_empty())
+    {
         return None;
     }
     rules_of(route).find_map(|(list, rule)| {
@@ -296,11 +302,11 @@ fn left_out(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
             }
         });
         strange.map(|levels| {
-            let (name, taken) = (&first.name, first.acr_values.join(", "));
-            let why = format!(
-                "nobody ever has {levels}: whoever signs in has one of providers.{name}.acr_values, {taken}; add it \
-                 there, where higher ones have to be listed too"
-            );
+            let taken = providers
+                .iter()
+                .map(|one| format!("providers.{}.acr_values ({})", one.name, one.acr_values.join(", ")));
+            let taken = taken.collect::<Vec<_>>().join(" or ");
+            let why = format!("nobody ever has {levels}: whoever signs in has one of {taken}; list it there as well");
             Found::new(Code::LevelLeftOut, at.key(list), why)
         })
     })

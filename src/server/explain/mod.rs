@@ -22,10 +22,12 @@ use crate::bearer::{Caller, Fault};
 use crate::gate::route::{Found, Route};
 use crate::gate::rules::Circumstances;
 use crate::gate::{Denial, Gate, Verdict};
+use crate::oidc::is_another_s_address;
 use crate::random::Random;
 use crate::session::{Supposed, SupposedSessions};
 use crate::web::cookies::CookieName;
 use crate::web::cors::Cors;
+use crate::web::domain::DomainOwners;
 use crate::web::hygiene::CleanRequest;
 use crate::web::own_paths::endpoint_at;
 use crate::web::public_url::PublicUrl;
@@ -72,6 +74,8 @@ pub struct ExplainedSite {
     pub supposed: SupposedSessions,
     /// The providers, each with its issuer.
     pub providers: Vec<(String, String)>,
+    /// Which of them vouches for addresses at which domains.
+    pub domain_owners: Arc<DomainOwners>,
     /// The apps.
     pub upstreams: Vec<Upstream>,
     /// Each credential in words: its name and what it is.
@@ -196,7 +200,14 @@ impl ExplainedSite {
                 }
                 let (provider, note) = self.provider_of(claims);
                 case.notes.extend(note);
-                let who = Supposed { provider, claims: claims.said(), authenticated_at: claims.authenticated_at() };
+                let mut said = claims.said();
+                if is_another_s_address(&said, &provider, &self.domain_owners) {
+                    said = said.retaining(|name| name != "email");
+                    case.notes.push(format!(
+                        "the address is at a domain of another provider's, so {provider} is not believed in it"
+                    ));
+                }
+                let who = Supposed { provider, claims: said, authenticated_at: claims.authenticated_at() };
                 let cookie = self.supposed.cookie(&who, question.at, random);
                 let cookie = cookie.map_err(|error| BadQuestion::NoSuchSession(error.to_string()))?;
                 parts.headers.append(COOKIE, cookie);
