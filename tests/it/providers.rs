@@ -596,8 +596,8 @@ async fn an_address_at_another_provider_s_domain_is_not_believed() {
 /// The page of a form is ours, whatever route lies over everything: it offers the one with which it was sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_of_one_provider_s_person_leads_back_to_that_one() {
-    let routes =
-        "[{path: /state/**, provider: proconnect, upstream: app}, {path: /**, provider: keycloak, upstream: app}]";
+    let routes = "[{path: /, upstream: app}, {path: /state/**, provider: proconnect, upstream: app}, \
+         {path: /**, provider: keycloak, upstream: app}]";
     let two = Two::of(Setup { routes: routes.to_owned(), ..Setup::default() }).await;
     let client = two.site.client();
     assert_eq!(user(&client.browse("/state/x").await), format!("proconnect:{}", agent().sub));

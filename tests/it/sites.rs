@@ -57,9 +57,9 @@ pub(super) struct Setup {
     /// Further providers of `back`, each with a comma in front.
     pub(super) further: String,
     /// Whether `back` has the provider of `app`, under the same name and the same client.
-    shared: bool,
+    pub(super) shared: bool,
     /// The provider that both share, where it is that of another instance.
-    issuer: Option<String>,
+    pub(super) issuer: Option<String>,
 }
 
 fn provider(random: &Arc<SystemRandom>, clock: &ManualClock, listener: TcpListener) -> Provider {

@@ -150,6 +150,7 @@ async fn who_signs_out_does_so_at_their_own_provider_and_of_their_own_site() {
     assert!(lives(&of_two.fetch("/").await) && lives(&app.fetch("/").await));
 
     // A provider ends the sessions of its own people at the site that it told, and no other's.
+    scene.keycloak.sign_in_as(agent());
     let of_three = scene.signed_in_with("keycloak").await;
     let sub = agent().sub;
     let tell = async |origin: &str, token: String| {
