@@ -99,8 +99,8 @@ impl Scene {
 
     /// Waits for the provider's form, fills it in and sends it.
     async fn prove(&self, browser: &Browser, proof: Proof) {
-        let there = || async { browser.url().await.starts_with(&self.provider.issuer) };
-        browser.wait_until("the browser is at the provider", async || there().await).await;
+        let is_there = async || browser.url().await.starts_with(&self.provider.issuer);
+        browser.wait_until("the browser is at the provider", is_there).await;
         browser.wait_for("[name=minutes_ago]").await;
         let fill = "for (const [name, value] of Object.entries(arguments[0])) \
                     document.querySelector(`[name=${name}]`).value = value;";
