@@ -16,10 +16,12 @@
 mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod history;
 mod ledger;
 pub mod licence;
+pub mod managed;
 mod news;
-mod people;
+pub mod people;
 pub mod register;
 mod span;
 mod taking;
@@ -27,21 +29,29 @@ mod taking;
 pub use figures::Figures;
 pub use ledger::Seat;
 pub use licence::{Fault, Licence, LicenceId, Standing, WhenFull, Written};
+pub use managed::ChangeError;
+pub use people::{Person, PersonError};
 pub use register::{Applicant, Entry, Register};
 
 use crate::clock::{Clock, Timestamp};
+use crate::random::Random;
+use crate::seal::KeyRing;
 use crate::store::{Key, Store, StoreError};
 use figures::{AllFigures, Event};
+use futures_util::future::join_all;
 use ledger::Ledger;
+use managed::Managed;
 use people::Sightings;
 use ring::digest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// The most members that are carried to the store in one call.
 const AT_ONCE: usize = 1000;
+/// How many licences are counted at once.
+const COUNTED_AT_ONCE: usize = 32;
 
 /// How seats are given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +88,30 @@ impl Member {
     /// From what a set of the store holds.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
+    }
+
+    /// As administrators name them: 64 hexadecimal digits in lower case.
+    pub fn hex(&self) -> String {
+        use std::fmt::Write as _;
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// From [`Self::hex`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 64 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let pairs = text.as_bytes().chunks(2).filter(|_| is_hex);
+        let bytes: Option<Vec<u8>> =
+            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+        Self::from_bytes(&bytes?)
+    }
+
+    /// The first byte, by which lists of people are parted.
+    fn first(&self) -> u8 {
+        let [first, ..] = self.0;
+        first
     }
 }
 
@@ -161,6 +195,11 @@ pub struct Seats {
     register: Register,
     ledger: Ledger,
     store: Arc<dyn Store>,
+    /// Seals what is kept of people.
+    ring: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+    managed: Managed,
+    history: history::Noted,
     /// Counts up whenever somebody loses a seat: for connections that outlive the check at their beginning.
     losses: watch::Sender<u64>,
     hurry: Notify,
@@ -169,12 +208,22 @@ pub struct Seats {
 }
 
 impl Seats {
-    /// Seats by these settings, of no licence yet.
-    pub fn new(settings: Settings, store: Arc<dyn Store>) -> Self {
-        let ledger = Ledger::new(settings.idle);
-        let (register, losses) = (Register::default(), watch::Sender::new(0));
-        let (figures, sightings) = (AllFigures::default(), Mutex::default());
-        Self { settings, register, ledger, store, losses, hurry: Notify::new(), figures, sightings }
+    /// Seats by these settings, of no licence yet. The ring of the session keys seals what is kept of people.
+    pub fn new(settings: Settings, ring: Arc<KeyRing>, store: Arc<dyn Store>, random: Arc<dyn Random>) -> Self {
+        Self {
+            ledger: Ledger::new(settings.idle),
+            settings,
+            register: Register::default(),
+            store,
+            ring,
+            random,
+            managed: Managed::default(),
+            history: history::Noted::default(),
+            losses: watch::Sender::new(0),
+            hurry: Notify::new(),
+            figures: AllFigures::default(),
+            sightings: Mutex::default(),
+        }
     }
 
     /// How seats are given.
@@ -252,8 +301,13 @@ impl Seats {
         self.ledger.len()
     }
 
-    /// Carries to the store who did something, again and again, for ever.
+    /// Carries to the store who did something, and reads what administrators changed, again and again, for
+    /// ever.
     pub async fn keep(&self, clock: &Clock) {
+        tokio::join!(self.keep_seats(clock), self.keep_licences(clock));
+    }
+
+    async fn keep_seats(&self, clock: &Clock) {
         let every = self.ledger.hold() / 2;
         loop {
             tokio::select! {
@@ -269,8 +323,34 @@ impl Seats {
         self.hurry.notify_one();
     }
 
-    /// Carries to the store who did something, one call for each licence.
+    /// Carries to the store who did something, one call for each licence; then writes down what is known of
+    /// people and of use.
     pub async fn renew(&self, now: Timestamp) {
+        self.renew_seats(now).await;
+        self.count(now).await;
+        if let Err(error) = self.keep_history(now).await {
+            tracing::debug!(%error, "the use of seats cannot be written down");
+        }
+        self.write_down(now).await;
+    }
+
+    /// Asks the store how many seats are in use, of the licences that are used here.
+    async fn count(&self, now: Timestamp) {
+        let used: BTreeSet<LicenceId> = self.ledger.licences().into_iter().chain(self.figures.in_use()).collect();
+        let used: Vec<LicenceId> = used.into_iter().collect();
+        for part in used.chunks(COUNTED_AT_ONCE) {
+            let counted = join_all(part.iter().map(|id| self.taken(*id, now))).await;
+            for (id, taken) in part.iter().zip(counted) {
+                // What cannot be counted is as it was when it could be.
+                let Ok(taken) = taken else { return };
+                let first_end = taken.iter().map(|(_, until)| *until).min();
+                let idle_since = first_end.map(|end| end.minus(self.settings.idle).min(now));
+                self.figures.counted(*id, taken.len(), idle_since);
+            }
+        }
+    }
+
+    async fn renew_seats(&self, now: Timestamp) {
         for due in self.ledger.due(now) {
             if self.register.get(due.licence).is_none_or(|entry| entry.standing(now) != Standing::InForce) {
                 for (holding, ..) in &due.holdings {
@@ -286,6 +366,7 @@ impl Seats {
                         for ((holding, seen, until), is_there) in part.iter().zip(found) {
                             if is_there {
                                 holding.confirm(now, *seen, *until, self.ledger.hold());
+                                self.sight_again(holding, *seen);
                             } else {
                                 // Freed elsewhere, or the store has lost it: the next request takes one.
                                 self.ledger.lost(holding);
@@ -318,7 +399,7 @@ impl Seats {
         self.store.free_place(&places_of(licence), member.bytes(), now).await?;
         self.store.delete(&seat_key(member), now).await?;
         self.lose(member, licence, why, now);
-        self.figures.note(licence, Event::Freed, now);
+        self.figures.note(licence, Event::Freed);
         tracing::info!(licence = %licence, person = %member, reason = ?why, "a seat was freed");
         self.announce(member, licence, why, now).await
     }

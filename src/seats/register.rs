@@ -128,6 +128,20 @@ impl Register {
         });
     }
 
+    /// Puts in the place of some that administrators keep what there is of them now; none where they are gone.
+    pub(super) fn manage_some(&self, mut read: super::managed::Read) {
+        self.change(|former| {
+            let declared = former.entries.iter().filter(|entry| !entry.is_managed);
+            let declared = declared.map(|entry| Entry::new(entry.licence.clone(), false)).collect();
+            let others =
+                former.entries.iter().filter(|entry| entry.is_managed && !read.contains_key(&entry.licence.id()));
+            let others: Vec<_> = others.map(Arc::clone).collect();
+            let read = read.drain().filter_map(|(_, licence)| licence);
+            let managed = others.into_iter().chain(read.map(|licence| Arc::new(Entry::new(licence, true)))).collect();
+            (declared, managed, former.index.several_providers)
+        });
+    }
+
     fn change(&self, make: impl FnOnce(&Book) -> (Vec<Entry>, Vec<Arc<Entry>>, bool)) {
         let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let former = self.book.load();
