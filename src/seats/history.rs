@@ -24,6 +24,8 @@ pub const DAYS: u64 = 40;
 const DAY: u64 = 24 * 3600;
 /// Into how many parts the list of licences in use goes.
 const PARTS: u8 = 64;
+/// And that of those that were used on a day, which grows once a day for each.
+const DAY_PARTS: u8 = 16;
 const AT_ONCE: usize = 32;
 
 /// What this process has said and done for the history.
@@ -110,13 +112,30 @@ impl Seats {
         Ok(used)
     }
 
+    /// The licences that were used on the day of this moment, in the order of their names.
+    ///
+    /// # Errors
+    /// When the store cannot be had.
+    pub async fn used_on(&self, day: Timestamp, now: Timestamp) -> Result<Vec<LicenceId>, StoreError> {
+        let parts: Vec<Key> = (0..DAY_PARTS).map(|part| day_part(day.as_unix() / DAY, part)).collect();
+        let known = try_join_all(parts.iter().map(|part| self.store.index_members(part, now))).await?;
+        let mut used: Vec<LicenceId> = known.iter().flatten().filter_map(|id| LicenceId::from_bytes(id)).collect();
+        used.sort_unstable();
+        Ok(used)
+    }
+
     async fn count_for_history(&self, id: LicenceId, now: Timestamp) -> Result<(), StoreError> {
         let count = u32::try_from(self.taken(id, now).await?.len()).unwrap_or(u32::MAX);
         if count == 0 {
             return Ok(());
         }
         let (day, at) = (now.as_unix() / DAY, now.as_unix() % DAY / EVERY);
-        let mut figures = self.figures_of(id, day, now).await?.unwrap_or_default();
+        let known = self.figures_of(id, day, now).await?;
+        let until = Timestamp::from_unix((day + DAYS) * DAY);
+        if known.is_none() {
+            self.store.index_add(&day_part_of(day, id), &id.bytes(), until, now).await?;
+        }
+        let mut figures = known.unwrap_or_default();
         let at = usize::try_from(at).unwrap_or_default();
         if figures.len() <= at {
             figures.resize(at + 1, 0);
@@ -125,7 +144,6 @@ impl Seats {
             *figure = count;
         }
         let bytes = postcard::to_stdvec(&figures).unwrap_or_default();
-        let until = Timestamp::from_unix((day + DAYS) * DAY);
         self.store.put(&day_key(id, day), &bytes, until, now).await
     }
 
@@ -169,6 +187,15 @@ fn used_part(part: u8) -> Key {
     Key::new("licences-in-use", &[part])
 }
 
+fn day_part_of(day: u64, id: LicenceId) -> Key {
+    let [first, ..] = id.bytes();
+    day_part(day, first % DAY_PARTS)
+}
+
+fn day_part(day: u64, part: u8) -> Key {
+    Key::new("licences-used-on", &[&day.to_be_bytes()[..], &[part]].concat())
+}
+
 fn day_key(id: LicenceId, day: u64) -> Key {
     Key::new("seats-on", &[&id.bytes()[..], &day.to_be_bytes()].concat())
 }
@@ -210,6 +237,8 @@ mod tests {
         assert_eq!(used[0].mean_in_hundredths(), (2 * 6) * 100 / 288);
         assert_eq!(figures(used), [2, 2, 2, 2, 2, 2, 0, 0, 0, 0]);
         assert_eq!(figures(here.use_of(second, at(0), now, now).await.unwrap()), [1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
+        assert_eq!(here.used_on(now, now).await.unwrap(), [first, second]);
+        assert_eq!(here.used_on(at(DAY), now).await.unwrap(), []);
         assert_eq!(here.used(now).await.unwrap(), [first]);
         assert_eq!(here.used(at(4000)).await.unwrap(), []);
         // Only the days on which it was used, and not those that are over for long.

@@ -29,6 +29,7 @@ mod provider_logout;
 mod proxy;
 mod reply;
 mod rescue;
+mod seat_metrics;
 mod settings;
 mod sites;
 mod step_up;
@@ -288,6 +289,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
             Arc::new(move || credentials.keys_to_delete())
         },
         sessions: Arc::clone(&sessions),
+        seats: None,
         providers: login
             .providers()
             .iter()
