@@ -17,9 +17,10 @@ use crate::oidc::Providers;
 use crate::pages::{Branding, Pages, ProviderKind};
 use crate::random::Random;
 use crate::seal::KeyRing;
+use crate::seats::Seats;
 use crate::server::{BindError, Endpoints, Listeners, Metrics, Parts};
 use crate::session::{self, KnownProviders, Refresher, Sessions};
-use crate::store;
+use crate::store::{self, Store};
 use crate::web::cookies::Cookies;
 use crate::web::cors::Preflight;
 use crate::web::origin::Origins;
@@ -203,7 +204,8 @@ impl Site {
             on_down,
         );
         let sessions = Arc::new(sessions.of_providers(known_providers(&config)));
-        let gate = Arc::new(gate_of(&config, &sessions, config.assertion.clone()));
+        let seats = seats_of(&config, &sessions, (&ring, &store), random);
+        let gate = Arc::new(gate_of(&config, &sessions, config.assertion.clone()).seating(seats.clone()));
         let explained =
             Arc::new(explained::explained(&config, Arc::clone(&gate), config.assertion.clone(), &**random)?);
         let pages = pages_of(&config);
@@ -247,6 +249,7 @@ impl Site {
             metrics: Arc::clone(metrics),
             sign_out_answer: config.sign_out_answer,
             signing: config.signing.iter().map(|keys| Arc::clone(&keys.ring)).collect(),
+            seats: seats.clone(),
         };
         let mut rereadings = vec![keeping(config.site.clone(), SessionKeys { files: config.key_files, ring })];
         rereadings.extend(config.signing.into_iter().map(|keys| keeping(config.site.clone(), keys)));
@@ -255,7 +258,8 @@ impl Site {
         // Nobody can ask it to hurry.
         rereadings.push((Box::pin(watch.keep()), Arc::default()));
         let (sessions_too, bearers_too) = (Arc::clone(&sessions), Arc::clone(&bearers));
-        let lasting = Lasting { sessions: sessions_too, bearers: bearers_too, assertion: config.assertion, lists };
+        let assertion = config.assertion;
+        let lasting = Lasting { sessions: sessions_too, bearers: bearers_too, assertion, lists, seats };
         let parts = Parts {
             site: config.site,
             gate,
@@ -301,6 +305,28 @@ fn ring_of(config: &Config) -> Result<Arc<KeyRing>, StartError> {
 fn known_providers(config: &Config) -> KnownProviders {
     let known = config.providers.iter();
     KnownProviders::new(known.map(|one| (one.name.as_str(), one.issuer.as_str(), one.client_id.as_str())))
+}
+
+/// The licences and seats of a site, where people need one. What replicas announce of them comes with what
+/// they announce of sessions.
+fn seats_of(
+    config: &Config,
+    sessions: &Sessions,
+    (ring, store): (&Arc<KeyRing>, &Arc<dyn Store>),
+    random: &Arc<dyn Random>,
+) -> Option<Arc<Seats>> {
+    let seats = Seats::new(config.seats.clone()?, Arc::clone(ring), Arc::clone(store), Arc::clone(random));
+    let seats = Arc::new(seats);
+    seats.register().declare(&config.licences, known_providers(config).are_several());
+    let hears = Arc::clone(&seats);
+    sessions.hand_other_news_to(move |entry, now| {
+        let is_about_seats = Seats::is_about_seats(entry);
+        if is_about_seats {
+            hears.hear(entry, now);
+        }
+        is_about_seats
+    });
+    Some(seats)
 }
 
 /// The gate of a site, of all that `config` says, over these sessions, and of what signs its assertions.

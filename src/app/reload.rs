@@ -6,12 +6,13 @@
 //! checked by nobody (`docs/decisions/0019-reload.md`). Must never end the program, and never stop a request.
 
 use super::explained::explained;
-use super::{gate_of, pages_of};
+use super::{gate_of, known_providers, pages_of};
 use crate::bearer::Bearers;
 use crate::clock::Clock;
 use crate::config::{Config, ListFiles, Outline, Problems};
 use crate::gate::assertion;
 use crate::random::Random;
+use crate::seats::Seats;
 use crate::server::{Metrics, Renewed, Turn};
 use crate::session::Sessions;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub(super) struct Lasting {
     pub(super) bearers: Arc<Bearers>,
     /// What signs assertions, by keys that have a rotation of their own.
     pub(super) assertion: Option<assertion::Settings>,
+    /// The licences and seats, where people need one.
+    pub(super) seats: Option<Arc<Seats>>,
     /// Where the lists of the present turn are watched.
     pub(super) lists: watch::Sender<ListFiles>,
 }
@@ -138,7 +141,8 @@ impl Reloading {
             lasting.sessions.keep_claims(config.kept_claims.iter().cloned());
             lasting.bearers.keep_claims(config.kept_claims.iter().cloned());
             let assertion = || lasting.assertion.clone();
-            let gate = Arc::new(gate_of(config, &lasting.sessions, assertion()));
+            let gate = gate_of(config, &lasting.sessions, assertion()).seating(lasting.seats.clone());
+            let gate = Arc::new(gate);
             let explained = match explained(config, Arc::clone(&gate), assertion(), &*self.random) {
                 Ok(explained) => Arc::new(explained),
                 Err(error) => {
@@ -156,6 +160,11 @@ impl Reloading {
         let (taken, told) = oneshot::channel();
         if self.turns.send(Turn { sites, taken }).await.is_err() || told.await.is_err() {
             return Reloaded::NotServing;
+        }
+        for (config, lasting) in config.each_site().zip(&self.sites) {
+            if let Some(seats) = &lasting.seats {
+                seats.register().declare(&config.licences, known_providers(config).are_several());
+            }
         }
         // Its rules look at lists of their own, as they were a moment ago.
         for (files, lasting) in lists.into_iter().zip(&self.sites) {

@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What may change while the program runs: all that only the gate, the pages and the way to the apps
 /// are made of.
-const CHANGEABLE: [&[&str]; 7] = [
+const CHANGEABLE: [&[&str]; 8] = [
     &["routes"],
     &["policies"],
     &["upstreams"],
     &["pages"],
+    &["licences"],
     &["identity", "headers"],
     &["identity", "encoding"],
     &["identity", "claims"],

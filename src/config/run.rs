@@ -11,7 +11,7 @@ use crate::seal::KeyMaterial;
 use crate::signing::SigningRing;
 use crate::web::public_url::PublicUrl;
 use crate::web::return_to::Prefix;
-use crate::{bearer, credentials, gate, login, oidc, server, session, store, telemetry, web};
+use crate::{bearer, credentials, gate, login, oidc, seats, server, session, store, telemetry, web};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,6 +50,10 @@ pub struct Config {
     pub credentials: Vec<credentials::Settings>,
     /// Which bearer tokens count; routes name them by index.
     pub bearers: Vec<bearer::Settings>,
+    /// How seats are given, where people need one.
+    pub seats: Option<seats::Settings>,
+    /// The licences that are declared.
+    pub licences: Vec<seats::Licence>,
     /// The playgrounds of 2025.
     pub playground: server::PlaygroundSettings,
     /// Which identity headers the app gets.

@@ -16,6 +16,10 @@
 //! A request that shows a bearer token on a route which takes some is decided by that alone
 //! ([`decide_by_bearer`]): its cookie is not looked at, so that neither can stand in for the other.
 //! Who can verify the token is asked by the caller too, and [`admit_caller`] makes the [`Permit`].
+//!
+//! On a route that asks for a seat of a licence, whoever may pass by their session has to have one
+//! ([`with_seat`]). Where this process does not know of one, the store is asked by the caller, once
+//! (`TakeSeat`), and then this page again.
 
 use super::constraints::Constraints;
 use super::policy::{NotAdmitted, Permit, admit, admit_caller};
@@ -23,6 +27,7 @@ use super::route::Found;
 use super::rules::{Circumstances, Refusal};
 use crate::bearer::{Caller, Fault};
 use crate::oidc::StepUp;
+use crate::seats::{LicenceId, NoSeat};
 use crate::session::{NoSession, Session};
 use crate::web::kind::Kind;
 
@@ -40,6 +45,8 @@ pub enum Decision<'a> {
     /// A person is told that this route (by its index) is for people of another provider than theirs.
     /// Never sent there: they would be somebody else without having asked for it.
     OtherProvider(usize),
+    /// They may pass if they get a seat: the store is asked for one; then this is asked again.
+    TakeSeat,
     /// An outage has lasted too long to go on without what is out.
     Unavailable(NoSession),
     /// It is refused.
@@ -79,6 +86,9 @@ pub enum Denial {
     /// 403: they have signed in with a provider whose people this route (by its index) does not take.
     #[error("the route is for people who sign in with another provider")]
     OtherProvider(usize),
+    /// 409, 403 or 503: the route asks for a seat, and there is none for them.
+    #[error("{0}")]
+    NoSeat(NoSeat),
     /// 403 for front proxies: it is not one of those that they asked for.
     #[error("the session is not one that allowed_groups, allowed_emails and allowed_email_domains allow")]
     NotAllowed,
@@ -163,6 +173,31 @@ pub fn decide_by_bearer<'a>(
     }
 }
 
+/// What is known of the seat of whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seating {
+    /// They have one of this licence.
+    Held(LicenceId),
+    /// The store was not asked yet.
+    Unknown,
+    /// There is none for them.
+    Without(NoSeat),
+}
+
+/// The same decision where a seat is needed as well. Whoever would not pass anyway takes none.
+pub fn with_seat<'a>(decision: Decision<'a>, found: Found<'_>, seat: impl FnOnce() -> Seating) -> Decision<'a> {
+    match (decision, found) {
+        (Decision::Forward(index, permit), Found::Route(_, route)) if route.needs_seat && permit.person().is_some() => {
+            match seat() {
+                Seating::Held(licence) => Decision::Forward(index, permit.in_seat(licence)),
+                Seating::Unknown => Decision::TakeSeat,
+                Seating::Without(why) => Decision::Deny(Denial::NoSeat(why)),
+            }
+        }
+        (decision, _) => decision,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +251,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn where_a_seat_is_needed_nobody_passes_by_a_session_without_one_and_nothing_else_changes() {
+        let licence = LicenceId::from_random([7; 16]);
+        all(|kind, found, _, session| {
+            let plain = || decide(kind, found, &NONE, session, AT, false);
+            // Where none is needed nobody looks for one.
+            let unasked = with_seat(plain(), found, || panic!("a seat was looked for"));
+            assert_eq!(format!("{unasked:?}"), format!("{:?}", plain()));
+            let Found::Route(index, route) = found else { return };
+            let route = Route { needs_seat: true, ..route.clone() };
+            let found = Found::Route(index, &route);
+            let passes = matches!(plain(), Decision::Forward(_, permit) if permit.person().is_some());
+            for (seat, expected) in
+                [(Seating::Unknown, "TakeSeat"), (Seating::Without(NoSeat::NotCovered), "Deny(NoSeat(NotCovered))")]
+            {
+                let expected = if passes { expected.to_owned() } else { format!("{:?}", plain()) };
+                assert_eq!(format!("{:?}", with_seat(plain(), found, || seat)), expected);
+            }
+            match with_seat(plain(), found, || Seating::Held(licence)) {
+                Decision::Forward(_, permit) => assert_eq!(permit.licence(), passes.then_some(licence)),
+                other => assert_eq!(format!("{other:?}"), format!("{:?}", plain())),
+            }
+        });
     }
 
     #[test]

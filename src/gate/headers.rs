@@ -70,6 +70,9 @@ const FAMILIES: [&str; 2] = ["x-auth-request-", "x-vestibule-"];
 /// for apps that attach data of their own to a sign-in. It opens nothing.
 const SESSION: HeaderName = HeaderName::from_static("x-vestibule-session");
 
+/// The licence of their seat, where a route asks for one.
+const LICENCE: HeaderName = HeaderName::from_static("x-vestibule-licence");
+
 /// With which provider somebody has signed in, where there are several.
 const PROVIDER: HeaderName = HeaderName::from_static("x-vestibule-provider");
 
@@ -184,6 +187,8 @@ impl Headers {
             let mut headers = self.of(person.claims(), person.provider(), SESSION, session);
             let provider = HeaderValue::from_str(person.provider()).ok().filter(|_| self.of_several);
             headers.0.extend(provider.map(|provider| (PROVIDER, provider)));
+            let licence = permit.licence().and_then(|licence| HeaderValue::try_from(licence.to_string()).ok());
+            headers.0.extend(licence.map(|licence| (LICENCE, licence)));
             headers
         } else if let Some(caller) = permit.caller() {
             let rule = caller.rule_name();

@@ -24,6 +24,7 @@ use crate::bearer::{Caller, Fault, Presented, presented};
 use crate::clock::Timestamp;
 use crate::oidc::StepUp;
 use crate::random::Random;
+use crate::seats::{Applicant, NoSeat, Seat, Seated, Seats};
 use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
 use crate::web::cors;
 use crate::web::hygiene::CleanRequest;
@@ -35,7 +36,7 @@ use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
 use assertion::Assertions;
 use constraints::Constraints;
-use decide::{Decision, decide, decide_by_bearer};
+use decide::{Decision, Seating, decide, decide_by_bearer, with_seat};
 use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -64,6 +65,7 @@ pub struct Gate {
     origins: Origins,
     passes_preflights: bool,
     assertions: Option<Assertions>,
+    seats: Option<Arc<Seats>>,
 }
 
 /// What front proxies and apps ask at `/oauth2/auth`.
@@ -185,6 +187,8 @@ pub enum Verdict<'g> {
     /// The provider or the store has to be asked how it stands with the session first; then
     /// [`Gate::judge_again`].
     Refresh(OpenedSession),
+    /// They pass if they get a seat ([`Gate::applicant`]); then [`Gate::judge_seated`].
+    TakeSeat(OpenedSession),
     /// The bearer token that it shows has to be verified first, by the rules of its route; then
     /// [`Gate::judge_bearer`].
     Verify {
@@ -208,6 +212,7 @@ impl Verdict<'_> {
             Self::OtherProvider { .. } => "other_provider",
             Self::StepUp { .. } => "step_up",
             Self::Refresh(_) => "refresh",
+            Self::TakeSeat(_) => "take_seat",
             Self::Verify { .. } => "verify",
             Self::Unavailable(_) => "unavailable",
             Self::Deny(_) => "deny",
@@ -215,11 +220,13 @@ impl Verdict<'_> {
     }
 }
 
-/// Whether the provider and the store were asked about a session.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What was asked of others about a request, each once.
 enum Asked {
-    NotYet,
-    Once,
+    Nothing,
+    /// The provider and the store, about its session.
+    Session,
+    /// Then the store, for a seat.
+    Seat(Result<Seat, NoSeat>),
 }
 
 /// A request that goes to the app.
@@ -287,7 +294,14 @@ impl Gate {
             origins,
             passes_preflights: false,
             assertions: None,
+            seats: None,
         }
+    }
+
+    /// The same gate, which looks for the seats of those who pass where a route asks for one.
+    #[must_use]
+    pub fn seating(self, seats: Option<Arc<Seats>>) -> Self {
+        Self { seats, ..self }
     }
 
     /// The same gate, which signs who sent a request on the routes that ask for it.
@@ -317,7 +331,7 @@ impl Gate {
         }
         let opened = self.sessions.open(case.headers, at.now);
         let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, at.now));
-        self.verdict(&case, opened, Asked::NotYet, at, random)
+        self.verdict(&case, opened, Asked::Nothing, at, random)
     }
 
     /// The rules by which the client certificate of its connection may let a request pass: those of
@@ -353,7 +367,19 @@ impl Gate {
         at: Circumstances,
         random: &dyn Random,
     ) -> Verdict<'_> {
-        self.verdict(&self.case(request), session, Asked::Once, at, random)
+        self.verdict(&self.case(request), session, Asked::Session, at, random)
+    }
+
+    /// Judges it once more with what came of asking for a seat.
+    pub fn judge_seated(
+        &self,
+        request: &CleanRequest<'_>,
+        session: OpenedSession,
+        seat: Result<Seat, NoSeat>,
+        at: Circumstances,
+        random: &dyn Random,
+    ) -> Verdict<'_> {
+        self.verdict(&self.case(request), Ok(session), Asked::Seat(seat), at, random)
     }
 
     /// Answers a question in these circumstances, in the terms of a request: `Forward` is yes.
@@ -370,7 +396,7 @@ impl Gate {
             About::Request { .. } => self.sessions.open(case.headers, at.now),
         };
         let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, at.now));
-        self.verdict(&case, opened, Asked::NotYet, at, random)
+        self.verdict(&case, opened, Asked::Nothing, at, random)
     }
 
     /// The same again with what came of asking.
@@ -382,7 +408,22 @@ impl Gate {
         random: &dyn Random,
     ) -> Verdict<'_> {
         match self.case_of(question) {
-            Ok(case) => self.verdict(&case, session, Asked::Once, at, random),
+            Ok(case) => self.verdict(&case, session, Asked::Session, at, random),
+            Err(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    /// The same once more with what came of asking for a seat.
+    pub fn consult_seated(
+        &self,
+        question: &Question<'_>,
+        session: OpenedSession,
+        seat: Result<Seat, NoSeat>,
+        at: Circumstances,
+        random: &dyn Random,
+    ) -> Verdict<'_> {
+        match self.case_of(question) {
+            Ok(case) => self.verdict(&case, Ok(session), Asked::Seat(seat), at, random),
             Err(denial) => Verdict::Deny(denial),
         }
     }
@@ -503,10 +544,15 @@ impl Gate {
         };
         let held = session.as_ref().map_err(|reason| *reason);
         let wants_refresh = |opened| self.sessions.wants_refresh(opened, held, now);
-        let asks = asked == Asked::NotYet && opened.as_ref().is_ok_and(wants_refresh);
+        let asks = matches!(asked, Asked::Nothing) && opened.as_ref().is_ok_and(wants_refresh);
         // `session` borrows from `opened`, which leaves with the verdict: what is needed of it is
         // worked out first.
-        let (index, identity, id, renewal) = match decide(case.kind, case.found, case.constraints, held, at, asks) {
+        let decision = decide(case.kind, case.found, case.constraints, held, at, asks);
+        let decision = with_seat(decision, case.found, || match held {
+            Ok(session) => self.seating_of(session, asked, now),
+            Err(_) => Seating::Unknown,
+        });
+        let (index, identity, id, renewal) = match decision {
             Decision::Forward(index, permit) => {
                 let mut renewal = match (permit.person(), &opened) {
                     (Some(person), Ok(opened)) => self.sessions.renewal(person, opened, case.headers, now, random),
@@ -521,6 +567,12 @@ impl Gate {
             Decision::Refresh => {
                 return match opened {
                     Ok(opened) => Verdict::Refresh(opened),
+                    Err(reason) => Verdict::Deny(Denial::NotSignedIn(reason)),
+                };
+            }
+            Decision::TakeSeat => {
+                return match opened {
+                    Ok(opened) => Verdict::TakeSeat(opened),
                     Err(reason) => Verdict::Deny(Denial::NotSignedIn(reason)),
                 };
             }
@@ -550,6 +602,35 @@ impl Gate {
             is_preflight,
             bearer_ends_at: None,
         })
+    }
+
+    /// What is known of somebody's seat. Where they have one, this request keeps it.
+    fn seating_of(&self, session: &Session<'_>, asked: Asked, now: Timestamp) -> Seating {
+        // Where none are known the store is asked, or whoever explains what would be.
+        let Some(seats) = &self.seats else { return Seating::Unknown };
+        let applicant = self.applicant(session);
+        let seat = match asked {
+            Asked::Seat(Ok(seat)) => seat,
+            Asked::Seat(Err(why)) => return Seating::Without(why),
+            Asked::Nothing | Asked::Session => match seats.look(&applicant, now) {
+                Seated::Held(seat) => seat,
+                Seated::Unknown => return Seating::Unknown,
+            },
+        };
+        seat.touch(&applicant, now);
+        Seating::Held(seat.licence())
+    }
+
+    /// Somebody who needs a seat.
+    pub fn applicant<'s>(&self, session: &'s Session<'s>) -> Applicant<'s> {
+        Applicant {
+            provider: session.provider(),
+            subject: session.subject(),
+            claims: session.claims(),
+            started: session.started(),
+            ends_at: self.sessions.ends_at(session),
+            stamp: session.stamp(),
+        }
     }
 
     /// Where a browser comes back to. An address that cannot be carried through is no reason not to sign

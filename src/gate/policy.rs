@@ -8,12 +8,15 @@ use super::route::{Access, Route};
 use super::rules::{Asker, Circumstances, Refusal};
 use crate::bearer::Caller;
 use crate::oidc::StepUp;
+use crate::seats::LicenceId;
 use crate::session::{NoSession, Session};
 
 /// Leave to pass, with whoever passes.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit<'s> {
     holder: Holder<'s>,
+    /// The licence of the seat that they have, on a route that asks for one.
+    licence: Option<LicenceId>,
 }
 
 /// Who passes: never two at once.
@@ -46,7 +49,18 @@ impl<'s> Permit<'s> {
 impl Permit<'_> {
     /// Leave for nobody: to ask the app whether a page may send something.
     pub(super) const fn to_ask() -> Self {
-        Self { holder: Holder::Nobody }
+        Self { holder: Holder::Nobody, licence: None }
+    }
+
+    /// The same, for somebody who has a seat of this licence.
+    #[must_use]
+    pub(super) const fn in_seat(self, licence: LicenceId) -> Self {
+        Self { licence: Some(licence), ..self }
+    }
+
+    /// The licence of the seat that goes with the request.
+    pub fn licence(&self) -> Option<LicenceId> {
+        self.licence
     }
 }
 
@@ -88,7 +102,7 @@ pub fn admit_caller<'s>(
         .judge(&asker)
         .map_err(|refusal| kept_out(route, &asker, refusal, caller.is_of_an_issuer() && constraints.admit(&claims)))?;
     if constraints.admit(&claims) {
-        Ok(Permit { holder: Holder::Caller(caller) })
+        Ok(Permit { holder: Holder::Caller(caller), licence: None })
     } else {
         Err(NotAdmitted::Constraints)
     }
@@ -105,7 +119,7 @@ pub fn admit<'s>(
     at: Circumstances,
 ) -> Result<Permit<'s>, NotAdmitted> {
     match route.access {
-        Access::Public => Ok(Permit { holder: session.ok().map_or(Holder::Nobody, Holder::Person) }),
+        Access::Public => Ok(Permit { holder: session.ok().map_or(Holder::Nobody, Holder::Person), licence: None }),
         Access::Bearer => Err(NotAdmitted::NoBearer),
         Access::SignedIn => {
             let session = session.map_err(NotAdmitted::NoSession)?;
@@ -115,7 +129,8 @@ pub fn admit<'s>(
             let asker = Asker::of(session, at);
             let admitted = || constraints.admit(session.claims());
             route.rules.judge(&asker).map_err(|refusal| kept_out(route, &asker, refusal, admitted()))?;
-            if admitted() { Ok(Permit { holder: Holder::Person(session) }) } else { Err(NotAdmitted::Constraints) }
+            let permit = Permit { holder: Holder::Person(session), licence: None };
+            if admitted() { Ok(permit) } else { Err(NotAdmitted::Constraints) }
         }
     }
 }

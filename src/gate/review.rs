@@ -63,7 +63,7 @@ fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<us
         Decision::Deny(denial) => Err(denial),
         Decision::OtherProvider(index) => Err(Denial::OtherProvider(index)),
         Decision::SignIn(reason) | Decision::Unavailable(reason) => Err(Denial::NotSignedIn(reason)),
-        Decision::Refresh => Err(Denial::NotSignedIn(NoSession::NotRenewed)),
+        Decision::Refresh | Decision::TakeSeat => Err(Denial::NotSignedIn(NoSession::NotRenewed)),
     }
 }
 

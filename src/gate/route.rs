@@ -98,6 +98,8 @@ pub struct Route {
     pub csrf: Csrf,
     /// For whom the signed assertion is that goes along (its `aud`); none where none does.
     pub assertion: Option<Arc<str>>,
+    /// Whether whoever passes by their session has to have a seat.
+    pub needs_seat: bool,
 }
 
 /// `/exact`, `/one/*/segment`, `/everything/below/**`.
@@ -414,6 +416,7 @@ impl Route {
             session_cookie: SessionCookie::default(),
             csrf: Csrf::default(),
             assertion: None,
+            needs_seat: false,
         }
     }
 

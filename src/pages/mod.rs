@@ -19,6 +19,7 @@ mod language;
 mod loop_cause;
 mod messages;
 mod moment;
+mod no_seat;
 mod providers;
 mod response_headers;
 mod seats;
@@ -33,6 +34,7 @@ pub use explain::{ExplainForm, ExplainPage, Fact, Told, ToldRule, ToldStep};
 pub use language::Language;
 pub use loop_cause::LoopCause;
 pub use messages::{Text, text};
+pub use no_seat::{NoSeatPage, SeatTrouble};
 pub use providers::NamedProvider;
 pub use response_headers::{
     ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by, sign_in_policy,
@@ -190,6 +192,8 @@ pub enum Page<'a> {
         /// The id that the log line carries too.
         id: &'a str,
     },
+    /// Signed in and admitted, but all seats of the licence are taken, or there is none for them.
+    NoSeat(&'a NoSeatPage<'a>),
     /// The browser was sent round in circles.
     Loop {
         /// Why.
@@ -291,6 +295,9 @@ impl Pages {
                 lead: words.signed_out_lead(self.provider, reach),
             }),
             Page::Refused { who_may_enter, id } => self.error(ErrorKind::NotAdmitted, who_may_enter, id, language),
+            Page::NoSeat(page) => {
+                no_seat::page(self.frame(language, no_seat::title(page.trouble, language)), page, language)
+            }
             Page::Loop { cause, id } => self.goes_round(cause, id, language),
             Page::Error { kind, id } => self.error(kind, None, id, language),
         }

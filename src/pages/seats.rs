@@ -94,7 +94,6 @@ struct Words {
     ends: &'static str,
     never: &'static str,
     id: &'static str,
-    history: &'static str,
     back: &'static str,
     next: &'static str,
     previous: &'static str,
@@ -126,7 +125,6 @@ const FRENCH: Words = Words {
     ends: "Fin",
     never: "sans fin prévue",
     id: "Identifiant",
-    history: "Historique",
     back: "Retour à la liste",
     next: "Suivantes",
     previous: "Précédentes",
@@ -158,7 +156,6 @@ const ENGLISH: Words = Words {
     ends: "Ends",
     never: "no end is set",
     id: "Identifier",
-    history: "History",
     back: "Back to the list",
     next: "Next",
     previous: "Previous",
@@ -262,7 +259,10 @@ pub(super) fn page(frame: Frame<'_>, page: &SeatsPage<'_>, language: Language) -
         link: link(&[("licence", &row.id)]),
     });
     let of_site = |site: &&'_ str| {
-        format!("{prefix}/seats?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("site", site).finish())
+        format!(
+            "{prefix}/seats?{}",
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("site", site).finish()
+        )
     };
     let figures = page.history.iter().zip(page.rows).flat_map(|(history, row)| {
         let seats = u64::try_from(row.seats).unwrap_or(u64::MAX);
@@ -325,7 +325,10 @@ fn of_month(history: &UseHistory, seats: u64, language: Language) -> Figure {
         title: words.month,
         says: match language {
             Language::French => {
-                format!("Au plus {peak} poste(s) à la fois, {today} aujourd’hui ; la moyenne du jour est plus foncée. {}", words.limit)
+                format!(
+                    "Au plus {peak} poste(s) à la fois, {today} aujourd’hui ; la moyenne du jour est plus foncée. {}",
+                    words.limit
+                )
             }
             Language::English => {
                 format!("At most {peak} at once, {today} today; the mean of the day is darker. {}", words.limit)
@@ -342,7 +345,9 @@ fn of_month(history: &UseHistory, seats: u64, language: Language) -> Figure {
 fn says(peak: u64, now: u64, seats: u64, language: Language) -> String {
     let words = Words::of(language);
     match language {
-        Language::French => format!("{now} poste(s) sur {seats} en ce moment, au plus {peak} à la fois. {}", words.limit),
+        Language::French => {
+            format!("{now} poste(s) sur {seats} en ce moment, au plus {peak} à la fois. {}", words.limit)
+        }
         Language::English => format!("{now} of {seats} seats now, at most {peak} at once. {}", words.limit),
     }
 }

@@ -117,8 +117,14 @@ fn json_of(written: &Written) -> Vec<u8> {
 }
 
 impl Managed {
-    /// Has a licence read again, or all.
+    /// Has a licence read again, or all, at once.
     pub(super) fn note(&self, which: Option<LicenceId>) {
+        self.note_for_later(which);
+        self.wake.notify_one();
+    }
+
+    /// The same with the next reading.
+    fn note_for_later(&self, which: Option<LicenceId>) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *changed, which) {
             (Changed::These(these), Some(id)) => {
@@ -127,8 +133,6 @@ impl Managed {
             (Changed::All, _) => {}
             (changed, None) => *changed = Changed::All,
         }
-        drop(changed);
-        self.wake.notify_one();
     }
 
     fn taken(&self) -> Changed {
@@ -159,7 +163,7 @@ impl Seats {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {
                     if pause == ALL_EVERY {
-                        self.managed.note(None);
+                        self.managed.note_for_later(None);
                     }
                 }
                 () = self.managed.wake.notified() => {}
@@ -186,7 +190,7 @@ impl Seats {
                     }
                 }
                 Err(error) => {
-                    self.managed.note(None);
+                    self.managed.note_for_later(None);
                     return Err(error);
                 }
             },
@@ -196,7 +200,7 @@ impl Seats {
                 match self.read_these(&these, now).await {
                     Ok(read) => self.register.manage_some(these.into_iter().zip(read).collect()),
                     Err(error) => {
-                        these.into_iter().for_each(|id| self.managed.note(Some(id)));
+                        these.into_iter().for_each(|id| self.managed.note_for_later(Some(id)));
                         return Err(error);
                     }
                 }
@@ -461,6 +465,24 @@ mod tests {
         assert!(matches!(seats.remove_licence(unknown, None, true, NOW).await, Err(ChangeError::Unknown(_))));
         let closed = bench.seats_with(|settings| settings.managed = false);
         assert!(matches!(closed.add_licence(one(""), NOW).await, Err(ChangeError::NotManaged)));
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_are_read_at_the_start_and_a_change_of_one_reads_one() {
+        let bench = Bench::default();
+        let until = NOW.plus(FOR_EVER);
+        for number in 1..=10_000_u64 {
+            let licence = crate::seats::fixture::licence(number, &format!("covers: {{sub: [s{number}]}}"));
+            let id = licence.id();
+            bench.store().index_add(&part_of(id), &id.bytes(), until, NOW).await.unwrap();
+            bench.store().put(&licence_key(id), &json_of(licence.written()), until, NOW).await.unwrap();
+        }
+        let seats = bench.seats();
+        seats.read_licences(NOW).await.unwrap();
+        assert_eq!(seats.register().len(), 10_000);
+        let id = LicenceId::parse("00000000-0000-4000-8000-000000010000").unwrap();
+        seats.change_licence(id, None, |former| Written { seats: 9, ..former }, NOW).await.unwrap();
+        assert_eq!((seats.register().len(), seats.register().get(id).unwrap().licence().seats()), (10_000, 9));
     }
 
     #[tokio::test]

@@ -46,7 +46,7 @@ use ring::digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// The most members that are carried to the store in one call.
 const AT_ONCE: usize = 1000;
@@ -200,11 +200,11 @@ pub struct Seats {
     random: Arc<dyn Random>,
     managed: Managed,
     history: history::Noted,
-    /// Counts up whenever somebody loses a seat: for connections that outlive the check at their beginning.
-    losses: watch::Sender<u64>,
     hurry: Notify,
     figures: AllFigures,
     sightings: Mutex<Sightings>,
+    /// Notified when somebody was noted there.
+    sighted: Notify,
 }
 
 impl Seats {
@@ -219,10 +219,10 @@ impl Seats {
             random,
             managed: Managed::default(),
             history: history::Noted::default(),
-            losses: watch::Sender::new(0),
             hurry: Notify::new(),
             figures: AllFigures::default(),
             sightings: Mutex::default(),
+            sighted: Notify::new(),
         }
     }
 
@@ -286,11 +286,6 @@ impl Seats {
         self.ledger.is_without(&Member::of(provider, subject))
     }
 
-    /// Changes whenever somebody loses a seat.
-    pub fn losses(&self) -> watch::Receiver<u64> {
-        self.losses.subscribe()
-    }
-
     /// What has happened in this process to the seats of each licence.
     pub fn figures(&self) -> BTreeMap<LicenceId, Figures> {
         self.figures.all()
@@ -304,7 +299,7 @@ impl Seats {
     /// Carries to the store who did something, and reads what administrators changed, again and again, for
     /// ever.
     pub async fn keep(&self, clock: &Clock) {
-        tokio::join!(self.keep_seats(clock), self.keep_licences(clock));
+        tokio::join!(self.keep_seats(clock), self.keep_licences(clock), self.keep_people(clock));
     }
 
     async fn keep_seats(&self, clock: &Clock) {
@@ -427,7 +422,6 @@ impl Seats {
         if why != Freed::SignedOut {
             let by_administrator = why == Freed::ByAdministrator;
             self.ledger.goes_without(member, NoSeat::Displaced { licence, at: now, by_administrator });
-            self.losses.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 }

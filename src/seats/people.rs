@@ -1,7 +1,7 @@
 //! Who has used a licence: whom it counts as its people, whether they have a seat now or not.
 //!
-//! Whoever takes a seat is noted here at once and written down with the next renewal, so that no
-//! request waits for it. Called by `server/admin` for the list, a person's role, and for forgetting
+//! Whoever takes a seat is noted here at once and written down a moment later, so that no request waits for
+//! it. Called by `server/admin` for the list, a person's role, and for forgetting
 //! somebody. What is written down is sealed with the session keys: who reads the store learns nobody's
 //! name. It is kept for [`KEPT`] after they were last seen. Must never be the ground of a decision.
 
@@ -9,7 +9,7 @@ use super::ledger::{Holding, Seat};
 use super::licence::LicenceId;
 use super::register::Applicant;
 use super::{Member, Seats};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::random::NoRandomness;
 use crate::seal::Purpose;
 use crate::store::{Key, Lock, StoreError};
@@ -36,6 +36,8 @@ const MOST: usize = 100_000;
 const MOST_STARTS: usize = 16;
 /// How many are written or read at once.
 const AT_ONCE: usize = 32;
+/// How long after somebody was seen they are written down.
+const SOON: Duration = Duration::from_millis(500);
 /// How long whoever writes has somebody to themselves.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -147,6 +149,17 @@ impl Seats {
         };
         let sighting = Sighting { who: Some(who), starts: vec![applicant.started], seen: now };
         self.note_sighting((holding.licence, holding.member), sighting);
+        self.sighted.notify_one();
+    }
+
+    /// Writes down who was seen for the first time, or anew, a moment later, for ever.
+    pub(super) async fn keep_people(&self, clock: &Clock) {
+        loop {
+            self.sighted.notified().await;
+            // Whoever comes meanwhile is written with them.
+            tokio::time::sleep(SOON).await;
+            self.write_down(clock.now()).await;
+        }
     }
 
     /// Notes that somebody goes on having one, now and then.

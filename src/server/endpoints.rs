@@ -9,6 +9,7 @@ use super::line::Lost;
 use super::metrics::Metrics;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::seats::SEAT;
 use super::token_endpoints::{AUTHORIZE, LOGOUT, REFRESH, TOKEN, without_token};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -21,6 +22,7 @@ use crate::login::start::{Asked, Start, StartError};
 use crate::oidc::Provider;
 use crate::pages::{ASSET_HEADERS, ErrorKind, Language, LoopCause, Notice, Page, Pages, SignOutReach, text};
 use crate::random::{self, Random};
+use crate::seats::Seats;
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::signing::{SigningRing, published};
 use crate::web::kind::Kind;
@@ -61,6 +63,8 @@ pub struct Endpoints {
     pub sign_out_answer: serde_json::Value,
     /// Our own signing keys, whose public halves are published.
     pub signing: Vec<Arc<SigningRing>>,
+    /// The licences and seats, where people need one.
+    pub seats: Option<Arc<Seats>>,
 }
 
 /// The endpoint of our public keys.
@@ -110,6 +114,15 @@ impl Endpoints {
                 exchange.decision = "sessions";
                 self.my_sessions(form, parts, exchange).await
             }
+            SEAT if post && self.seats.is_some() => {
+                exchange.decision = "seat";
+                self.ask_for_seat(form, parts, exchange).await
+            }
+            // Whoever reloads what the button led to.
+            SEAT if get && self.seats.is_some() => {
+                exchange.decision = "seat";
+                Reply::redirect(&parts.method, "/")
+            }
             FORM_PAGE if get || post => {
                 exchange.decision = "form";
                 self.kept_form(query, parts, exchange).await
@@ -156,6 +169,7 @@ impl Endpoints {
             "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
             JWKS if !self.signing.is_empty() => method_not_allowed("GET, HEAD", exchange),
             _ if self.called_back(name).is_some() => method_not_allowed("GET, HEAD", exchange),
+            SEAT if self.seats.is_some() => method_not_allowed("GET, HEAD, POST", exchange),
             "backchannel_logout" => method_not_allowed("POST", exchange),
             "frontchannel_logout" => method_not_allowed("GET", exchange),
             _ => {
@@ -382,6 +396,7 @@ impl Endpoints {
     /// Answers what the gate denies.
     pub(super) fn deny(&self, denial: Denial, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match (denial, Rescue::of_denial(denial)) {
+            (Denial::NoSeat(why), _) => self.no_seat(why, parts, exchange),
             (_, Some(rescue)) => self.rescue(rescue, &denial, parts, exchange),
             (Denial::FormWithoutSession(_), None) => {
                 exchange.because(denial);

@@ -178,6 +178,10 @@ impl Proxy {
             let session = self.refresh(opened, headers, exchange, now).await;
             verdict = self.gate.consult_again(question, session, at, random);
         }
+        if let Verdict::TakeSeat(opened) = verdict {
+            let seat = self.seat_for(&opened, now).await;
+            verdict = self.gate.consult_seated(question, opened, seat, at, random);
+        }
         if let Verdict::Verify { token, rules } = verdict {
             let caller = self.verified(&token, rules, exchange, now).await;
             verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault), at);
@@ -207,7 +211,7 @@ impl Proxy {
             Verdict::Deny(denial) => refusal(self.deny(denial, parts, exchange)),
             Verdict::Unavailable(reason) => self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
             // Asked once already; whatever asks again is not decided.
-            Verdict::Refresh(_) | Verdict::Verify { .. } => {
+            Verdict::Refresh(_) | Verdict::TakeSeat(_) | Verdict::Verify { .. } => {
                 self.endpoints.rescue(Rescue::OF_OUTAGE, &NoSession::ProviderDown, parts, exchange)
             }
         };

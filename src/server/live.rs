@@ -18,12 +18,14 @@
 
 use super::line::{Answer, Asked, Cut, Cuttable, Guest, Line, Lost, Seen, Whose};
 use super::metrics::Metrics;
+use super::seats::Seating;
 use super::turn::{Gates, OfTurn};
 use crate::clock::{Clock, Timestamp};
 use crate::gate::Denial;
 use crate::gate::review::Holder;
 use crate::gate::rules::Circumstances;
 use crate::random::Random;
+use crate::seats::Seats;
 use crate::session::{NoSession, OpenedSession, SessionId, Sessions};
 use async_trait::async_trait;
 use futures_util::future::select_all;
@@ -96,6 +98,8 @@ pub(super) struct Keeper {
     pub(super) live: Arc<Live>,
     /// Of each site.
     pub(super) sessions: Vec<Arc<Sessions>>,
+    /// Of each site, where people need one.
+    pub(super) seats: Vec<Option<Arc<Seats>>>,
     /// What decides at present.
     pub(super) gates: Arc<Gates>,
     pub(super) clock: Clock,
@@ -202,9 +206,24 @@ impl Keeper {
                 if let Err(lost) = review(guest, asked, is_renewed, round) {
                     return Some(Cut::Lost(Arc::new(lost)));
                 }
+                if let Err(lost) = self.seat_of(guest, spoke, round) {
+                    return Some(Cut::Lost(Arc::new(lost)));
+                }
             }
             until.is_some_and(|until| round.now >= until).then_some(Cut::MaxAge)
         })
+    }
+
+    /// Whether whoever needs a seat has lost theirs. What they do keeps it.
+    fn seat_of(&self, guest: &Guest, spoke: bool, round: &Round<'_>) -> Result<(), Lost> {
+        let Some(Some(seats)) = self.seats.get(guest.site) else { return Ok(()) };
+        let (Some(gate), Whose::Person(held)) = (round.turn.gates.get(guest.site), &guest.whose) else { return Ok(()) };
+        if !gate.route(guest.route).is_some_and(|route| route.needs_seat) {
+            return Ok(());
+        }
+        let Some(sessions) = self.sessions.get(guest.site) else { return Ok(()) };
+        let seating = Seating { seats, gate, sessions, random: &self.random };
+        seating.still_holds(held, spoke, round.now).map_err(|why| Lost::new(Denial::NoSeat(why), gate))
     }
 
     /// Whether a session says something else of its person than it did, or why it is over.
@@ -330,6 +349,7 @@ mod tests {
         fn new() -> Self {
             let clock = ManualClock::starting_at(START);
             let keeper = Keeper {
+                seats: vec![None],
                 live: Arc::default(),
                 sessions: vec![Arc::new(sessions(&[[1; 32]]))],
                 gates: Arc::new(Gates::new(vec![gate(Access::SignedIn, Rules::default())])),

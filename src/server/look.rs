@@ -13,11 +13,13 @@ use super::playground_endpoints::PlaygroundEndpoint;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::seats::take_seat;
 use crate::bearer::Caller;
 use crate::clock::Timestamp;
 use crate::gate::route::{Route, SessionCookie};
 use crate::gate::{Denial, Forward, Verdict};
 use crate::pages::WaitingForm;
+use crate::seats::{NoSeat, Seat};
 use crate::session::{NoSession, OpenedSession, Place, Refreshed};
 use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
@@ -132,6 +134,10 @@ impl Proxy {
             let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
             verdict = self.gate.judge_again(request, session, at, random);
         }
+        if let Verdict::TakeSeat(opened) = verdict {
+            let seat = self.seat_for(&opened, now).await;
+            verdict = self.gate.judge_seated(request, opened, seat, at, random);
+        }
         let mut caller = holder.map(Arc::new);
         if let Verdict::Verify { token, rules } = verdict {
             let verified = self.verified(&token, rules, exchange, now).await;
@@ -189,7 +195,7 @@ impl Proxy {
                 Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
             }
             // Asked once already; whatever asks again is not decided.
-            Verdict::Refresh(_) | Verdict::Verify { .. } => {
+            Verdict::Refresh(_) | Verdict::TakeSeat(_) | Verdict::Verify { .. } => {
                 exchange.decision = "unavailable";
                 let reason = NoSession::ProviderDown;
                 Step::Reply(self.endpoints.rescue(Rescue::OF_OUTAGE, &reason, request.parts(), exchange))
@@ -206,6 +212,12 @@ impl Proxy {
                 Step::Reply(self.deny(denial, request.parts(), exchange))
             }
         }
+    }
+
+    /// A seat for whose session this is.
+    pub(super) async fn seat_for(&self, opened: &OpenedSession, now: Timestamp) -> Result<Seat, NoSeat> {
+        let (seats, random) = (self.endpoints.seats.as_deref(), &*self.endpoints.random);
+        take_seat(seats, (&self.gate, &self.sessions), opened, now, random).await
     }
 
     /// Whether its client is told what decided.

@@ -30,6 +30,7 @@ mod proxy;
 mod reply;
 mod rescue;
 mod seat_metrics;
+mod seats;
 mod settings;
 mod sites;
 mod step_up;
@@ -54,6 +55,7 @@ use crate::credentials::Credentials;
 use crate::gate::Gate;
 use crate::login::Login;
 use crate::oidc::Provider;
+use crate::seats::Seats;
 use crate::session::{Refresher, Sessions};
 use crate::store::Store;
 use crate::web::cors::Cors;
@@ -169,6 +171,7 @@ pub async fn run(
     let (sites, seen, work) = assemble(parts, others, &settings).await;
     let present = Arc::new(Present::new(sites, Arc::clone(&explainer)));
     let sessions = seen.iter().map(|site| Arc::clone(&site.sessions)).collect();
+    let seats = work.iter().map(|site| site.seats.clone()).collect();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         sites: seen,
@@ -186,6 +189,7 @@ pub async fn run(
     let keeper = Keeper {
         live: Arc::clone(&live),
         sessions,
+        seats,
         gates: Arc::clone(&present.gates),
         clock: clock.clone(),
         random,
@@ -289,7 +293,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
             Arc::new(move || credentials.keys_to_delete())
         },
         sessions: Arc::clone(&sessions),
-        seats: None,
+        seats: endpoints.seats.clone(),
         providers: login
             .providers()
             .iter()
@@ -299,7 +303,9 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
             })
             .collect(),
     };
-    let work = SiteWork { name: site, login, sessions: Arc::clone(&sessions), credentials: Arc::clone(&credentials) };
+    let seats = endpoints.seats.clone();
+    let work =
+        SiteWork { name: site, login, sessions: Arc::clone(&sessions), credentials: Arc::clone(&credentials), seats };
     let metrics = Arc::clone(&endpoints.metrics);
     let proxy = Proxy {
         gate,
@@ -330,6 +336,7 @@ struct SiteWork {
     login: Arc<Login>,
     sessions: Arc<Sessions>,
     credentials: Arc<Credentials>,
+    seats: Option<Arc<Seats>>,
 }
 
 impl SiteWork {
@@ -343,7 +350,15 @@ impl SiteWork {
             ))),
             self.sessions.follow(clock),
             self.credentials.clean_up(clock),
+            self.keep_seats(clock),
         );
+    }
+
+    async fn keep_seats(&self, clock: &Clock) {
+        let Some(seats) = &self.seats else { return };
+        let (departures, told) = mpsc::unbounded_channel();
+        self.sessions.tell_departures_to(departures);
+        tokio::join!(seats.keep(clock), seats::free_after(told, &self.sessions, seats, clock));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::login::start::StartError;
 use crate::login::step_up::StepUpError;
 use crate::oidc::{Lacks, LogoutTokenError, RedeemError, TokenError, Unreachable, UserinfoError};
 use crate::pages::{ErrorKind, ProviderKind};
+use crate::seats::NoSeat;
 use crate::session::{BeginError, NotEnded, NotSteppedUp};
 use crate::web::hygiene::Ambiguous;
 use pingora::{Error, ErrorSource, ErrorType};
@@ -58,6 +59,9 @@ impl Rescue {
             Denial::NotAllowed | Denial::NotAdmitted(..) | Denial::OtherProvider(_) => {
                 Some(rescue(ErrorKind::NotAdmitted, Level::INFO))
             }
+            // Likewise, but for an outage.
+            Denial::NoSeat(NoSeat::StoreDown) => Some(Self::OF_OUTAGE),
+            Denial::NoSeat(_) => Some(rescue(ErrorKind::NotAdmitted, Level::INFO)),
             Denial::OwnPath => Some(rescue(ErrorKind::NotFound, Level::WARN)),
             Denial::NotSignedIn(_)
             | Denial::FormWithoutSession(_)

@@ -31,6 +31,18 @@ struct Announcement<'a> {
     revocation: Revocation<'a>,
 }
 
+/// Of whom a session has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// The provider that vouched for them.
+    pub provider: String,
+    /// Their `sub`.
+    pub subject: String,
+}
+
+/// Takes in an announcement that is not about sessions; whether it was.
+pub(super) type OtherNews = Box<dyn Fn(&[u8], Timestamp) -> bool + Send + Sync>;
+
 /// How it stands with the store's news.
 #[derive(Debug, Default)]
 pub(super) struct Following {
@@ -96,8 +108,10 @@ impl Sessions {
     /// # Errors
     /// As [`Self::revoke`].
     pub async fn end(&self, id: SessionId, now: Timestamp) -> Result<(), StoreError> {
+        let stored = if self.departures.get().is_some() { self.stored_one(id, now).await } else { Ok(None) };
         let revoked = self.revoke(&Revocation::Session(id), now).await;
         self.tell(id);
+        self.tell_departures(stored.iter().flatten());
         revoked?;
         // What is left ends by itself, and nobody sees it: it was revoked.
         self.forget(id, now).await
@@ -147,16 +161,38 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let revoked = self.revoke(revocation, now).await;
-        let ended: Vec<SessionId> =
-            stored.iter().flatten().filter(|listed| listed.started <= begun_until).map(|listed| listed.id).collect();
-        for id in &ended {
-            self.tell(*id);
+        let is_ended = |listed: &&Listed| listed.started <= begun_until;
+        let ended: Vec<&Listed> = stored.iter().flatten().filter(is_ended).collect();
+        for listed in &ended {
+            self.tell(listed.id);
         }
+        self.tell_departures(ended.iter().copied());
         revoked?;
-        for id in ended {
-            self.forget(id, now).await?;
+        for listed in ended {
+            self.forget(listed.id, now).await?;
         }
         Ok(())
+    }
+
+    fn tell_departures<'l>(&self, ended: impl Iterator<Item = &'l Listed>) {
+        let Some(listener) = self.departures.get() else { return };
+        for listed in ended {
+            let departure = Departure { provider: listed.provider.clone(), subject: listed.subject.clone() };
+            // Nobody listens while shutting down.
+            let _ = listener.send(departure);
+        }
+    }
+
+    /// Tells `listener` of whom a session was ended from this process from now on. They may have others.
+    /// One alone may listen.
+    pub fn tell_departures_to(&self, listener: mpsc::UnboundedSender<Departure>) {
+        let _ = self.departures.set(listener);
+    }
+
+    /// Hands what is announced and is not about sessions to `listener`, which says whether it was its. One
+    /// alone may listen.
+    pub fn hand_other_news_to(&self, listener: impl Fn(&[u8], Timestamp) -> bool + Send + Sync + 'static) {
+        let _ = self.other_news.set(Box::new(listener));
     }
 
     fn tell(&self, id: SessionId) {
@@ -227,6 +263,9 @@ impl Sessions {
                 }
                 let mut news = false;
                 for entry in &entries {
+                    if self.other_news.get().is_some_and(|listener| listener(entry, clock.now())) {
+                        continue;
+                    }
                     match postcard::from_bytes::<Announcement<'_>>(entry) {
                         Ok(announcement) => news |= self.revoked.insert(&announcement.revocation, announcement.until),
                         // A newer version's: what it says cannot be known, and is not for us.

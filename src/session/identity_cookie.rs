@@ -291,6 +291,13 @@ impl<'a> Session<'a> {
         self.generation / A_STEP
     }
 
+    /// Tells this state of what is said of its person from any other: of before a renewal or a step-up, and
+    /// of another session. For what is looked at once for each.
+    pub fn stamp(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.id.bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(self.generation)
+    }
+
     /// Its name.
     pub fn id(&self) -> SessionId {
         self.id

@@ -256,7 +256,7 @@ impl Sessions {
         Ok(self.stored_one(id, now).await?.filter(|listed| self.is_alive(listed, now)))
     }
 
-    async fn stored_one(&self, id: SessionId, now: Timestamp) -> Result<Option<Listed>, StoreError> {
+    pub(super) async fn stored_one(&self, id: SessionId, now: Timestamp) -> Result<Option<Listed>, StoreError> {
         let Some(sealed) = self.store.get(&listed_key(id), now).await? else { return Ok(None) };
         let opened = self.ring.open(Purpose::Listing, &sealed, &id.0, now);
         let listed: Option<Listed> = opened.and_then(|opened| postcard::from_bytes(opened.plaintext()).ok());

@@ -32,6 +32,7 @@ mod tests;
 mod tokens_cookie;
 
 pub use access_token::{AccessToken, NoAccessToken, is_ours as is_our_token};
+pub use follow::Departure;
 pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
 pub use kept::{Listed, Place};
@@ -128,6 +129,10 @@ pub struct Sessions {
     endings: watch::Sender<u64>,
     /// Who is told which sessions were ended from here.
     ended: OnceLock<mpsc::UnboundedSender<SessionId>>,
+    /// Who is told whose sessions those were.
+    departures: OnceLock<mpsc::UnboundedSender<Departure>>,
+    /// Who hears of the store's log what is not about sessions.
+    other_news: OnceLock<follow::OtherNews>,
 }
 
 /// Why a session could not begin.
@@ -194,6 +199,8 @@ impl Sessions {
             renewals: Renewals::default(),
             endings: watch::Sender::new(0),
             ended: OnceLock::new(),
+            departures: OnceLock::new(),
+            other_news: OnceLock::new(),
         }
     }
 

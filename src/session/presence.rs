@@ -31,6 +31,11 @@ impl Held {
         self.id
     }
 
+    /// What its cookie opened to.
+    pub fn opened(&self) -> &Arc<OpenedSession> {
+        &self.opened
+    }
+
     /// What is said of its person. Whether it is over is another question: [`Sessions::is_over`].
     ///
     /// # Errors

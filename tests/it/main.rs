@@ -75,6 +75,7 @@ mod reload;
 mod replicas;
 mod rule_circumstances;
 mod rules;
+mod seats_admin;
 mod session;
 mod sign_in;
 mod sign_out;

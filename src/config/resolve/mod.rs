@@ -14,6 +14,7 @@ mod credentials;
 mod endpoints;
 mod forward_auth;
 mod identity;
+mod licences;
 mod network;
 mod playground;
 mod programs;
@@ -211,6 +212,7 @@ impl Resolver<'_> {
             public_url: public_url.as_ref(),
             cookie_domain: domain,
             assertion: written.identity.as_ref().and_then(|identity| identity.assertion.as_ref()),
+            seats: licences::are_needed(written),
         };
         let mut book = self.credentials(&root.key("credentials"), written);
         let bearers = self.bearers(&root.key("bearer"), written);
@@ -234,8 +236,10 @@ impl Resolver<'_> {
         self.credentials_beside(identity.as_ref(), &book);
         kept_claims.extend(book.claims());
         kept_claims.extend(routes.iter().flat_map(Table::iter).flat_map(|route| route.rules.claims()));
-        let kept_claims = kept(kept_claims, forward_auth.is_some());
         let store = self.store(&root.key("store"), written.store.as_ref());
+        let licensing = self.licensing(written, session.lifetime, store.as_ref());
+        kept_claims.extend(licensing.claims());
+        let kept_claims = kept(kept_claims, forward_auth.is_some());
         let on_store_down = self.on_store_down(&root.key("on_store_down"), written);
         let pages =
             Pages { providers: std::mem::take(&mut providers.named), ..self.pages(&root.key("pages"), written) };
@@ -271,6 +275,8 @@ impl Resolver<'_> {
             playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints },
             credentials: book.all,
             bearers: bearers.all,
+            seats: licensing.settings,
+            licences: licensing.licences,
             identity: identity?,
             assertion,
             signing: std::mem::take(&mut self.signing),

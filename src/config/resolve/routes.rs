@@ -7,7 +7,7 @@ use super::rules::Policies;
 use crate::config::findings::Code;
 use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
-use crate::config::written::{self, Chosen, RouteAssertion, Written};
+use crate::config::written::{self, Chosen, RouteAssertion, RouteSeat, Written};
 use crate::gate::route::{Access, Clash, PathPattern, Route, Table};
 use crate::web::domain;
 use crate::web::public_url::PublicUrl;
@@ -21,6 +21,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) public_url: Option<&'a PublicUrl>,
     pub(super) cookie_domain: Option<&'a str>,
     pub(super) assertion: Option<&'a written::Assertion>,
+    /// Whether people need seats.
+    pub(super) seats: bool,
 }
 
 impl Resolver<'_> {
@@ -183,8 +185,25 @@ impl Resolver<'_> {
             session_cookie: written.session_cookie.unwrap_or_default(),
             csrf: written.csrf.unwrap_or_default(),
             assertion: self.asserted_to(&at.key("assertion"), written, around),
+            needs_seat: self.needs_seat(&at.key("seat"), written, around),
             ..Route::new(path?, access)
         })
+    }
+
+    /// Whether whoever enters by a session needs a seat.
+    fn needs_seat(&mut self, at: &KeyPath, written: &written::Route, around: &Surroundings<'_>) -> bool {
+        let is_for_people = written.access.unwrap_or_default() == Access::SignedIn;
+        match written.seat {
+            Some(RouteSeat::Needed) if !around.seats => {
+                self.fault(at, "says that a seat is needed, and there are no licences");
+            }
+            Some(RouteSeat::Needed) if !is_for_people => {
+                self.fault(at, "is for routes that people enter by a session alone; remove it, or the access");
+            }
+            Some(RouteSeat::None) if !around.seats => self.idle(at, "there are no licences"),
+            _ => {}
+        }
+        around.seats && is_for_people && written.seat.unwrap_or_default() == RouteSeat::Needed
     }
 
     /// For whom the signed assertion of a route is, where it has one.

@@ -9,6 +9,7 @@ mod bearer;
 mod browser;
 mod credentials;
 mod forward_auth;
+mod licences;
 mod listeners;
 mod provider;
 mod review;
@@ -24,6 +25,7 @@ pub(in crate::config) use credentials::{
     AlbertEndpoints, Chosen, ClientAuthorization, Credential, Envelope, ExchangeEndpoint, Kind, OneOrMore, Reference,
 };
 pub(in crate::config) use forward_auth::{Aliases, ForwardAuth};
+pub(in crate::config) use licences::{Covers, Licence, Owner, RouteSeat, Seats, Validity, WhenFull};
 pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use review::{Accept, Debug};
@@ -72,6 +74,8 @@ pub(in crate::config) mod defaults {
     pub(in crate::config) const BEARER_TIMEOUT: Duration = Duration::from_secs(5);
     /// What the playgrounds have written in their code.
     pub(in crate::config) const ENVELOPE_TTL: Duration = Duration::from_secs(300);
+    /// As long as people look away from a screen and come back.
+    pub(in crate::config) const SEAT_IDLE: Duration = Duration::from_secs(1800);
     pub(in crate::config) const CSRF_COOKIE: &str = "XSRF-TOKEN";
     pub(in crate::config) const CSRF_HEADER: &str = "X-XSRF-TOKEN";
     pub(in crate::config) const CORS_MAX_AGE: Duration = Duration::from_secs(600);
@@ -188,6 +192,15 @@ pub(in crate::config) struct Written {
     /// Conditions on who somebody is, each under a name that routes refer to (`docs/rules.md`).
     #[schemars(extend("x-name" = "NAME", "examples" = [{"agents": {"roles": ["agent_public_etat", "agent_public_territorial"]}}]))]
     pub(in crate::config) policies: Option<Named<Condition>>,
+
+    /// How many people of an institution may be active at once: its licences (`docs/licences.md`). With
+    /// `licences` or `seats` everybody who enters by a session needs a seat, but where a route says
+    /// `seat: none`.
+    #[schemars(extend("examples" = [[{"id": "2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e", "seats": 25, "covers": {"siret": ["13002526500013"]}}]]))]
+    pub(in crate::config) licences: Option<List<Licence>>,
+
+    /// How the seats of licences are given.
+    pub(in crate::config) seats: Option<Seats>,
 
     /// Findings of `vestibule check` that are meant, each with the reason (`docs/findings.md`).
     #[schemars(extend("examples" = [[{"finding": "csrf-off", "at": "routes[2]", "because": "the app has tokens of its own"}]]))]
@@ -405,6 +418,9 @@ pub(in crate::config) struct Route {
     /// is asked for often, such as static files.
     #[schemars(extend("default" = RouteAssertion::default()))]
     pub(in crate::config) assertion: Option<RouteAssertion>,
+    /// `none`: whoever enters here by a session needs no seat, where there are `licences`.
+    #[schemars(extend("default" = RouteSeat::default()))]
+    pub(in crate::config) seat: Option<RouteSeat>,
 }
 
 /// What the app learns.

@@ -9,7 +9,7 @@ use super::licences::{licence_id, parameters, standing_name};
 use super::{Admin, Asked, csv};
 use crate::clock::Timestamp;
 use crate::seats::history::{DAYS, EVERY, UsedOn};
-use crate::seats::{Entry, LicenceId, Seats, WhenFull, Written};
+use crate::seats::{Entry, LicenceId, Seats, WhenFull};
 use futures_util::future::try_join_all;
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -24,11 +24,33 @@ const AT_ONCE: usize = 32;
 
 const CSV: &str = "text/csv; charset=utf-8; header=present";
 const LICENCE_COLUMNS: [&str; 16] = [
-    "id", "serial", "seats", "active", "standing", "managed", "from", "to", "duration", "when_full", "owner_name",
-    "owner_surname", "owner_email", "owner_affiliation", "owner_comments", "covers",
+    "id",
+    "serial",
+    "seats",
+    "active",
+    "standing",
+    "managed",
+    "from",
+    "to",
+    "duration",
+    "when_full",
+    "owner_name",
+    "owner_surname",
+    "owner_email",
+    "owner_affiliation",
+    "owner_comments",
+    "covers",
 ];
 const USE_COLUMNS: [&str; 10] = [
-    "day", "licence", "serial", "seats", "peak", "mean", "owner_name", "owner_surname", "owner_email",
+    "day",
+    "licence",
+    "serial",
+    "seats",
+    "peak",
+    "mean",
+    "owner_name",
+    "owner_surname",
+    "owner_email",
     "owner_affiliation",
 ];
 
@@ -40,8 +62,9 @@ impl Admin {
         let all = seats.register().all();
         match given.get("format").map_or("yaml", String::as_str) {
             "yaml" => {
-                let written: Vec<&Written> = all.iter().map(|entry| entry.licence().written()).collect();
-                let yaml = serde_yaml::to_string(&BTreeMap::from([("licences", written)]));
+                // By way of JSON, in which both read what happens when all seats are taken.
+                let written = all.iter().map(|entry| json!(entry.licence().written()));
+                let yaml = serde_yaml::to_string(&json!({ "licences": written.collect::<Vec<_>>() }));
                 let yaml = yaml.map_err(|error| Failure::BadRequest(error.to_string()))?;
                 Ok(download("application/yaml; charset=utf-8", "attachment; filename=\"licences.yaml\"", yaml))
             }

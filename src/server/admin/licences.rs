@@ -110,10 +110,18 @@ impl Admin {
     }
 
     async fn list_licences(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
-        let given = parameters(asked.query, &["site", "q", "after", "limit"])?;
+        let given = parameters(asked.query, &["site", "q", "used", "after", "limit"])?;
         let (_, seats) = self.seats_of(given.get("site"))?;
         let limit = limit_of(&given)?;
         let mut all = found(seats, given.get("q").map_or("", String::as_str));
+        match given.get("used").map(String::as_str) {
+            None | Some("false") => {}
+            Some("true") => {
+                let used = seats.used(now).await.map_err(Failure::StoreDown)?;
+                all.retain(|entry| used.binary_search(&entry.licence().id()).is_ok());
+            }
+            Some(_) => return Err(Failure::BadRequest("used is true or false".to_owned())),
+        }
         if let Some(after) = given.get("after") {
             let after = licence_id(after)?;
             let at = all.iter().position(|entry| entry.licence().id() == after);
@@ -123,8 +131,7 @@ impl Admin {
         let more = all.len() > limit;
         all.truncate(limit);
         let in_use = in_use(seats, &all, now).await?;
-        let licences: Vec<Value> =
-            all.iter().zip(in_use).map(|(entry, in_use)| json_of(entry, in_use, now)).collect();
+        let licences: Vec<Value> = all.iter().zip(in_use).map(|(entry, in_use)| json_of(entry, in_use, now)).collect();
         Ok(json(StatusCode::OK, &json!({ "licences": licences, "more": more })))
     }
 
@@ -163,12 +170,7 @@ impl Admin {
         Ok(answer)
     }
 
-    async fn replace_licence(
-        &self,
-        id: &str,
-        asked: &Asked<'_>,
-        now: Timestamp,
-    ) -> Result<Response<Vec<u8>>, Failure> {
+    async fn replace_licence(&self, id: &str, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
         let given = parameters(asked.query, &["site"])?;
         let (site, seats) = self.seats_of(given.get("site"))?;
         let (id, written) = (licence_id(id)?, sent::<Written>(asked)?);
@@ -306,10 +308,7 @@ pub(super) fn standing_name(standing: Standing) -> &'static str {
 }
 
 /// The parameters of a query: of those that are known, each once and said.
-pub(super) fn parameters(
-    query: &str,
-    known: &[&'static str],
-) -> Result<BTreeMap<&'static str, String>, Failure> {
+pub(super) fn parameters(query: &str, known: &[&'static str]) -> Result<BTreeMap<&'static str, String>, Failure> {
     let mut given = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let bad = |what: &str| {

@@ -35,9 +35,9 @@ use access::{Access, Scheme};
 use answer::{Failure, error, json_text, text};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use licences::OfLicences;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use licences::OfLicences;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use std::net::IpAddr;
@@ -293,11 +293,15 @@ impl Admin {
         let now = self.clock.now();
         let of_site = |site: &SeenSite| {
             let (Some(seats), name) = (&site.seats, site.name.clone().unwrap_or_default()) else { return Vec::new() };
-            seats.figures().into_iter().filter_map(|(id, figures)| {
-                let entry = seats.register().get(id)?;
-                let idle = seats.settings().idle;
-                Some(MeasuredLicence::new(name.clone(), entry.licence(), figures, idle, now))
-            }).collect()
+            seats
+                .figures()
+                .into_iter()
+                .filter_map(|(id, figures)| {
+                    let entry = seats.register().get(id)?;
+                    let idle = seats.settings().idle;
+                    Some(MeasuredLicence::new(name.clone(), entry.licence(), figures, idle, now))
+                })
+                .collect()
         };
         self.sites.iter().flat_map(of_site).collect()
     }

@@ -25,7 +25,12 @@ struct NewPerson {
 }
 
 impl Admin {
-    pub(super) async fn people(&self, id: &str, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
+    pub(super) async fn people(
+        &self,
+        id: &str,
+        asked: &Asked<'_>,
+        now: Timestamp,
+    ) -> Result<Response<Vec<u8>>, Failure> {
         let given = parameters(asked.query, &["site", "after", "limit"])?;
         let (_, seats) = self.seats_of(given.get("site"))?;
         let (id, limit) = (licence_id(id)?, limit_of(&given)?);
@@ -65,7 +70,12 @@ impl Admin {
         Ok(json(StatusCode::OK, &json_of(&person)))
     }
 
-    pub(super) async fn seats(&self, id: &str, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
+    pub(super) async fn seats(
+        &self,
+        id: &str,
+        asked: &Asked<'_>,
+        now: Timestamp,
+    ) -> Result<Response<Vec<u8>>, Failure> {
         let given = parameters(asked.query, &["site", "limit"])?;
         let (_, seats) = self.seats_of(given.get("site"))?;
         let (id, limit) = (licence_id(id)?, limit_of(&given)?);
@@ -91,7 +101,10 @@ impl Admin {
             }));
         }
         let limit = seats.register().get(id).map(|entry| entry.licence().seats());
-        Ok(json(StatusCode::OK, &json!({ "seats": shown, "in_use": in_use, "limit": limit, "more": in_use > shown.len() })))
+        Ok(json(
+            StatusCode::OK,
+            &json!({ "seats": shown, "in_use": in_use, "limit": limit, "more": in_use > shown.len() }),
+        ))
     }
 
     pub(super) async fn free_seat(

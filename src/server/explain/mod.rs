@@ -311,6 +311,10 @@ impl<'s> Case<'s> {
                 self.notes.push("the provider or the store would be asked first how it stands with this session; explained as if that changed nothing".to_owned());
                 gate.judge_again(request, Ok(opened), self.at, random)
             }
+            verdict @ Verdict::TakeSeat(_) => {
+                self.notes.push("a seat would be asked for first; none is taken for an explanation".to_owned());
+                verdict
+            }
             Verdict::Verify { rules, .. } => {
                 let caller = match &self.caller {
                     Some(Ok(caller)) if rules.contains(&caller.rule()) => Ok(caller),
@@ -338,6 +342,7 @@ impl<'s> Case<'s> {
             }
             Verdict::StepUp { step_up, .. } => step_up::in_words(step_up),
             Verdict::Refresh(_) => "the provider or the store is asked about the session first".to_owned(),
+            Verdict::TakeSeat(_) => "the rules let them pass, and the route asks for a seat".to_owned(),
             Verdict::Verify { .. } => "the bearer token is verified first".to_owned(),
             Verdict::Unavailable(reason) => reason.to_string(),
             Verdict::Deny(denial) => {
