@@ -172,6 +172,7 @@ const ORDER: &[&str] = &[
     "upstream",
     "strip_prefix",
     "policies",
+    "seat",
     "licences",
     "serial",
     "seats",

@@ -134,6 +134,15 @@ fn who_asks(server: &crate::server::Settings) -> String {
     format!("{forward_auth:?} on {:?}\n{grpc}", server.forward_auth_listener)
 }
 
+/// The licences and how their seats are given, where people need one.
+fn licensing(config: &Config) -> String {
+    let Some(settings) = &config.seats else { return String::new() };
+    let licences = config.licences.iter().map(|licence| serde_json::json!(licence.written()).to_string() + "\n");
+    let seatless: Vec<_> =
+        config.routes.iter().filter(|route| !route.needs_seat).map(|route| route.path.to_string()).collect();
+    format!("{settings:?} not for {seatless:?}\n{}", licences.collect::<String>())
+}
+
 /// What pages in the browser may do, where any of another origin may do something.
 fn browser(config: &Config) -> String {
     let Some(cors) = &config.server.cors else { return String::new() };
@@ -203,6 +212,7 @@ fn summary(config: &Config) -> String {
     for (path, endpoint) in &server.aliases {
         writeln!(out, "{endpoint} {path}").unwrap();
     }
+    out.push_str(&licensing(config));
     out.push_str(&who_asks(server));
     out.push_str(&signs(config));
     if config.login.return_hosts != ReturnHosts::default() {
@@ -422,8 +432,9 @@ fn secrets_arrive_without_their_line_break() {
 fn a_documented_default_is_the_one_that_runs() {
     fn fill(value: &mut serde_json::Value, schema: &serde_json::Value) {
         for (key, of_key) in schema["properties"].as_object().into_iter().flatten() {
-            // Say nothing where there are no credentials, or no front proxy asks, and are mistakes there.
-            if ["client_authorization", "forward_auth", "assertion"].contains(&key.as_str()) {
+            // Say nothing where there are no credentials, no front proxy asks, or there are no licences, and
+            // are mistakes there.
+            if ["client_authorization", "forward_auth", "assertion", "seat", "seats"].contains(&key.as_str()) {
                 continue;
             }
             if let Some(default) = of_key.get("default") {

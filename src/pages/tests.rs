@@ -4,6 +4,7 @@ use super::*;
 use crate::web::submitted::{Content, Encoding, Field};
 use proptest::prelude::*;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 const HOSTILE: &[&str] = &[
     "<script>alert(1)</script>",
@@ -95,6 +96,26 @@ fn all_pages(outside: &str) -> Vec<Page<'_>> {
     pages
 }
 
+/// The page of somebody without a seat, for each trouble.
+fn no_seat_pages(outside: &str) -> Vec<NoSeatPage<'_>> {
+    let troubles = [
+        SeatTrouble::Full { seats: 1, idle: None },
+        SeatTrouble::Full { seats: 25, idle: Some(Duration::from_secs(720)) },
+        SeatTrouble::Displaced { at: NOW, by_administrator: false },
+        SeatTrouble::Displaced { at: NOW, by_administrator: true },
+        SeatTrouble::Suspended,
+        SeatTrouble::NotYet(NOW),
+        SeatTrouble::Expired(NOW),
+        SeatTrouble::NotCovered,
+    ];
+    let page = |trouble| {
+        let is_said = trouble != SeatTrouble::NotCovered;
+        let text = if is_said { outside } else { "" };
+        NoSeatPage { trouble, serial: text, owner: text, retry: is_said.then_some(10), return_to: outside, id: outside }
+    };
+    troubles.map(page).into()
+}
+
 /// Every page in every language for both providers, rendered, with a name for messages.
 fn rendered(outside: &str, application: Option<&str>, contact: Option<&str>) -> Vec<(String, Language, String)> {
     let mut all = Vec::new();
@@ -108,6 +129,12 @@ fn rendered(outside: &str, application: Option<&str>, contact: Option<&str>) -> 
         let form = form(outside);
         for language in Language::ALL {
             let page = Page::KeptForm { id: outside, to: outside, form: &form };
+            all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
+        }
+        for (page, language) in
+            no_seat_pages(outside).iter().flat_map(|page| Language::ALL.map(|language| (page, language)))
+        {
+            let page = Page::NoSeat(page);
             all.push((format!("{provider:?} {page:?} {language:?}"), language, pages.render(page, language)));
         }
         let sessions = [row(outside, true), row(outside, false)];

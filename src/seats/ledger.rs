@@ -49,6 +49,8 @@ impl Seat {
 pub(super) struct Holding {
     pub(super) licence: LicenceId,
     pub(super) member: Member,
+    /// Whose it is: their provider and `sub`.
+    pub(super) person: (Box<str>, Box<str>),
     /// When the store was asked for it.
     taken_at: AtomicU64,
     /// The store's word counts until then.
@@ -66,23 +68,24 @@ pub(super) struct Holding {
     /// For which states of what is said of them the licence was found to count.
     stamps: [AtomicU64; STAMPS],
     next_stamp: AtomicU64,
-    /// When the latest session began that was counted as a sign-in.
+    /// When the latest session began with which the store was asked.
     pub(super) counted: AtomicU64,
     /// When it was noted last that they were seen.
     pub(super) sighted: AtomicU64,
 }
 
 impl Holding {
-    fn new(licence: LicenceId, member: Member, ends_at: Timestamp) -> Self {
+    fn new(licence: LicenceId, member: Member, applicant: &Applicant<'_>) -> Self {
         Self {
             licence,
             member,
+            person: (applicant.provider.into(), applicant.subject.into()),
             taken_at: AtomicU64::new(0),
             believed_until: AtomicU64::new(0),
             confirmed_until: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             told: AtomicU64::new(0),
-            ends_at: AtomicU64::new(ends_at.as_unix()),
+            ends_at: AtomicU64::new(applicant.ends_at.as_unix()),
             is_ending: AtomicBool::new(false),
             stamps: [const { AtomicU64::new(0) }; STAMPS],
             next_stamp: AtomicU64::new(0),
@@ -91,11 +94,12 @@ impl Holding {
         }
     }
 
-    /// The store was asked at `asked`, and the place is theirs until `until`.
+    /// The store was asked at `asked`, and the place is theirs until `until`, by what they did at `seen`. What
+    /// was carried there late is believed for as much less: by then they may look idle to it.
     pub(super) fn confirm(&self, asked: Timestamp, seen: Timestamp, until: Timestamp, hold: Duration) {
         self.told.fetch_max(seen.as_unix(), Ordering::Relaxed);
         self.confirmed_until.fetch_max(until.as_unix(), Ordering::Relaxed);
-        let until = asked.plus(hold).min(until);
+        let until = asked.plus(hold).min(seen.plus(hold + hold / 2)).min(until);
         self.believed_until.fetch_max(until.as_unix(), Ordering::Relaxed);
     }
 
@@ -104,9 +108,12 @@ impl Holding {
         now.as_unix() < until.load(Ordering::Relaxed)
     }
 
-    /// Whether the place is theirs although the store cannot be asked.
-    pub(super) fn outlasts_an_outage(&self, now: Timestamp, hold: Duration) -> bool {
+    /// Whether the place is theirs although the store cannot be asked: others may be able to. `grace`:
+    /// after which somebody else may be given it.
+    pub(super) fn outlasts_an_outage(&self, now: Timestamp, hold: Duration, grace: Option<Duration>) -> bool {
+        let told = Timestamp::from_unix(self.told.load(Ordering::Relaxed));
         now.plus(hold).as_unix() < self.confirmed_until.load(Ordering::Relaxed)
+            && grace.is_none_or(|grace| now < told.plus(grace))
     }
 
     pub(super) fn is_ending(&self) -> bool {
@@ -130,7 +137,7 @@ impl Holding {
         }
     }
 
-    /// Whether a session began after all those that were counted.
+    /// Whether a session began after all those with which the store was asked.
     pub(super) fn is_new_sign_in(&self, started: Timestamp) -> bool {
         started.as_unix() > self.counted.load(Ordering::Relaxed)
     }
@@ -142,7 +149,7 @@ impl Holding {
             return None;
         }
         let seen = Timestamp::from_unix(seen);
-        Some((seen, seen.plus(idle).min(Timestamp::from_unix(self.ends_at.load(Ordering::Relaxed)))))
+        Some((seen, seen.plus(idle)))
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -189,16 +196,15 @@ impl Ledger {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let holding = match held.get(&member) {
             Some(holding) if holding.licence == licence && !holding.is_ending() => Arc::clone(holding),
-            former => {
-                let counted = former.map_or(0, |former| former.counted.load(Ordering::Relaxed));
-                let holding = Arc::new(Holding::new(licence, member, applicant.ends_at));
-                holding.counted.store(counted, Ordering::Relaxed);
+            _ => {
+                let holding = Arc::new(Holding::new(licence, member, applicant));
                 held.insert(member, Arc::clone(&holding));
                 holding
             }
         };
         drop(held);
         holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
+        holding.counted.fetch_max(applicant.started.as_unix(), Ordering::Relaxed);
         holding.taken_at.fetch_max(asked.as_unix(), Ordering::Relaxed);
         holding.confirm(asked, asked, until, self.hold());
         self.without.write().unwrap_or_else(PoisonError::into_inner).remove(&member);
@@ -258,6 +264,21 @@ impl Ledger {
     pub(super) fn licences(&self) -> HashSet<LicenceId> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.values().map(|holding| holding.licence).collect()
+    }
+
+    /// Whose sessions have all ended by themselves, as far as this process knows of them.
+    pub(super) fn outlived(&self, now: Timestamp) -> Vec<(Box<str>, Box<str>)> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |holding: &&Arc<Holding>| now.as_unix() >= holding.ends_at.load(Ordering::Relaxed);
+        held.values().filter(is_over).map(|holding| holding.person.clone()).collect()
+    }
+
+    /// Who is believed to have a seat now.
+    #[cfg(test)]
+    pub(super) fn believed(&self, now: Timestamp) -> Vec<(LicenceId, Member)> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let is_believed = |holding: &&Arc<Holding>| holding.is_believed(now);
+        held.values().filter(is_believed).map(|holding| (holding.licence, holding.member)).collect()
     }
 
     /// How many seats are believed here.

@@ -23,6 +23,8 @@ pub mod managed;
 mod news;
 pub mod people;
 pub mod register;
+#[cfg(test)]
+mod simulation;
 mod span;
 mod taking;
 
@@ -67,7 +69,7 @@ pub struct Settings {
 }
 
 /// Somebody, as the store knows them: a digest of their provider and `sub`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Member([u8; 32]);
 
 impl Member {
@@ -255,10 +257,9 @@ impl Seats {
         if !holding.is_believed(now) {
             return Seated::Unknown;
         }
-        if holding.is_new_sign_in(applicant.started) {
-            self.sight(&seat, applicant, now);
-        }
-        Seated::Held(seat)
+        // They may have signed out since, and their seat been given to somebody else: whoever has signed in
+        // anew asks once.
+        if holding.is_new_sign_in(applicant.started) { Seated::Unknown } else { Seated::Held(seat) }
     }
 
     /// Whether the licence of a seat is in force and covers its holder. What is said of them is looked
@@ -279,6 +280,12 @@ impl Seats {
             holding.learn(stamp);
         }
         covers
+    }
+
+    /// Whose sessions have all ended by themselves, as far as this process knows of them: provider and
+    /// `sub` of each.
+    pub fn outlived(&self, now: Timestamp) -> Vec<(Box<str>, Box<str>)> {
+        self.ledger.outlived(now)
     }
 
     /// Why somebody is known to have none, for what they have open.

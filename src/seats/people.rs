@@ -140,7 +140,6 @@ impl Seats {
     /// Notes that somebody has a seat.
     pub(super) fn sight(&self, seat: &Seat, applicant: &Applicant<'_>, now: Timestamp) {
         let holding = seat.holding();
-        holding.counted.fetch_max(applicant.started.as_unix(), Ordering::Relaxed);
         holding.sighted.fetch_max(now.as_unix(), Ordering::Relaxed);
         let who = Who {
             provider: applicant.provider.to_owned(),

@@ -95,7 +95,7 @@ impl Seats {
             Ok(in_force) => in_force,
             Err(why) => return Ok(Err(why)),
         };
-        let asker = Asker { member, until: now.plus(self.settings.idle).min(applicant.ends_at), now };
+        let asker = Asker { member, until: now.plus(self.settings.idle), now };
         let place = if let [only] = in_force.as_slice() {
             self.claim(only, asker).await?
         } else {
@@ -322,7 +322,14 @@ impl Seats {
     /// What is said without the store: the place of whoever had one is theirs until its end, which is
     /// known here, and nobody else can get it.
     fn in_an_outage(&self, member: Member, now: Timestamp) -> Result<Seat, NoSeat> {
-        let seat = self.ledger.find(&member);
-        seat.filter(|seat| seat.holding().outlasts_an_outage(now, self.ledger.hold())).ok_or(NoSeat::StoreDown)
+        let seat = self.ledger.find(&member).ok_or(NoSeat::StoreDown)?;
+        let entry = self.register.get(seat.licence());
+        let when_full = entry.as_ref().and_then(|entry| entry.licence().written().when_full.as_ref());
+        let grace = match when_full.unwrap_or(&self.settings.when_full) {
+            WhenFull::DisplaceIdlest(grace) => Some(*grace),
+            WhenFull::Refuse | WhenFull::Overflow(_) => None,
+        };
+        let is_theirs = seat.holding().outlasts_an_outage(now, self.ledger.hold(), grace);
+        if is_theirs { Ok(seat) } else { Err(NoSeat::StoreDown) }
     }
 }

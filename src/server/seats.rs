@@ -20,6 +20,7 @@ use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Level;
 
@@ -27,6 +28,8 @@ use tracing::Level;
 pub(super) const SEAT: &str = "seat";
 /// After how many seconds whoever waits for a seat looks again.
 const LOOK_AGAIN: u64 = 10;
+/// Between two looks for sessions that have ended by themselves.
+const LOOK_FOR_ENDS: Duration = Duration::from_secs(5);
 /// Has a browser load the page again (WHATWG HTML, "`Refresh`").
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
@@ -43,26 +46,38 @@ pub(super) async fn take_seat(
     seats.take(&gate.applicant(&session), now, random).await
 }
 
-/// Frees the seats of those who have no session any more, as they are told of.
+/// Frees the seats of those who have no session any more: as this process is told of, and as sessions end
+/// by themselves.
 pub(super) async fn free_after(
     mut departures: mpsc::UnboundedReceiver<Departure>,
     sessions: &Sessions,
     seats: &Seats,
     clock: &Clock,
 ) {
-    while let Some(Departure { provider, subject }) = departures.recv().await {
-        let now = clock.now();
-        let freed = match sessions.listed_of(&provider, &subject, now).await {
-            Ok(listed) if listed.is_empty() => seats.free(Member::of(&provider, &subject), Freed::SignedOut, now).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = freed {
-            tracing::warn!(%error, "a seat cannot be freed without the store: it ends when it was idle for long enough");
+    loop {
+        tokio::select! {
+            // Who tells lives as long as the site.
+            Some(Departure { provider, subject }) = departures.recv() => {
+                free_if_gone(&provider, &subject, sessions, seats, clock.now()).await;
+            }
+            () = tokio::time::sleep(LOOK_FOR_ENDS) => {
+                for (provider, subject) in seats.outlived(clock.now()) {
+                    free_if_gone(&provider, &subject, sessions, seats, clock.now()).await;
+                }
+            }
         }
     }
-    // Nobody tells of any more.
-    std::future::pending::<()>().await;
+}
+
+async fn free_if_gone(provider: &str, subject: &str, sessions: &Sessions, seats: &Seats, now: Timestamp) {
+    let freed = match sessions.listed_of(provider, subject, now).await {
+        Ok(listed) if listed.is_empty() => seats.free(Member::of(provider, subject), Freed::SignedOut, now).await,
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = freed {
+        tracing::warn!(%error, "a seat cannot be freed without the store: it ends when it was idle for long enough");
+    }
 }
 
 impl Endpoints {

@@ -89,7 +89,10 @@ async fn a_licence_is_added_used_looked_at_and_suspended_over_the_admin_listener
     // Over a restart the file has them all.
     let shown = ask(&site, Method::GET, "/licences").await.json();
     assert_eq!(shown["licences"].as_array().unwrap().len(), 2);
-    assert_eq!((&shown["licences"][0]["managed"], &shown["licences"][1]["standing"]), (&json!(false), &json!("suspended")));
+    assert_eq!(
+        (&shown["licences"][0]["managed"], &shown["licences"][1]["standing"]),
+        (&json!(false), &json!("suspended"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,7 +119,8 @@ async fn the_commands_manage_licences_and_show_seats() {
     let door = ["--admin", address.as_str(), "--token-file", "token"];
     let run = async |arguments: &[&str]| command(here, &[arguments, &door[..]].concat()).await;
 
-    let flags = ["--serial", "CH-1", "--seats", "3", "--cover", &format!("email={EMAIL}"), "--affiliation", "Lycée Fictif"];
+    let flags =
+        ["--serial", "CH-1", "--seats", "3", "--cover", &format!("email={EMAIL}"), "--affiliation", "Lycée Fictif"];
     let (code, out, error) = run(&[&["licences", "add"], &flags[..]].concat()).await;
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
     let id = out.trim().to_owned();
@@ -244,10 +248,8 @@ async fn what_is_added_over_one_replica_is_in_force_on_the_other_within_a_second
         assert!(!key.contains("helene"), "{key}");
     }
     assert_eq!(ask(&other, Method::DELETE, &format!("/licences/{id}?force=true")).await.status, 204);
-    until("it is gone there as well", async || {
-        ask(&one, Method::GET, &format!("/licences/{id}")).await.status == 404
-    })
-    .await;
+    until("it is gone there as well", async || ask(&one, Method::GET, &format!("/licences/{id}")).await.status == 404)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

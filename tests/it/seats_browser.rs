@@ -1,0 +1,135 @@
+//! Seats in people's browsers: the last one taken in one Chromium and waited for in another, and a live
+//! Streamlit page whose person had to give way.
+//!
+//! The sidecar runs in this process, for its clock: nobody waits for ten minutes here.
+
+use super::support::browser::Browser;
+use super::support::counterparts::{require, start_streamlit};
+use super::support::log_watch::{self, access_line_with};
+use super::support::ports::free_port;
+use super::support::site::{CLIENT_SECRET, Secrets};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use vestibule::app::App;
+use vestibule::clock::{Clock, ManualClock, Timestamp};
+use vestibule::config;
+use vestibule::demo::Provider;
+use vestibule::demo::provider::{Agent, Registration, Settings};
+use vestibule::random::SystemRandom;
+use vestibule::secret::SecretString;
+
+struct Stage {
+    origin: String,
+    provider: Provider,
+    clock: ManualClock,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Stage {
+    async fn with(app: &str, seats: &str) -> Self {
+        log_watch::begin();
+        let random = Arc::new(SystemRandom::new());
+        let clock = ManualClock::starting_at(Timestamp::from_unix(2_000_000_000));
+        let origin = format!("http://localhost:{}", free_port());
+        let own = |name: &str| format!("{origin}/oauth2/{name}");
+        let client = Registration::new("app", SecretString::from(CLIENT_SECRET), &own("callback"), &own("signed_out"));
+        let settings = Settings { clients: vec![client], ..Settings::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let provider = Provider::start(listener, settings, Clock::Manual(clock.clone()), random.clone()).unwrap();
+        let yaml = format!(
+            "public_url: {origin}\n\
+             listeners: {{proxy: \"{address}\", admin: \"127.0.0.1:0\"}}\n\
+             providers: {{proconnect: {{preset: proconnect, issuer: \"{issuer}\", client_id: app, client_secret: {{env: CLIENT_SECRET}}}}}}\n\
+             session: {{idle: 24h, lifetime: 48h, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n\
+             upstreams: {{app: {{url: \"{app}\"}}}}\n\
+             routes: [{{path: /**, upstream: app}}]\n\
+             seats: {seats}\n\
+             licences: [{{id: 2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e, serial: CH-2026-017, seats: 1, \
+             owner: {{email: licences@example.org}}, covers: {{everyone: true}}}}]\n\
+             pages: {{application: \"Dossier patient\", contact: aide@example.org}}\n",
+            address = origin.trim_start_matches("http://").replace("localhost", "127.0.0.1"),
+            issuer = provider.issuer(),
+        );
+        let config = config::from_text("test.yaml", &yaml, &Secrets).unwrap_or_else(|problems| panic!("{problems}"));
+        let app = App::build(config, Clock::Manual(clock.clone()), random).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Self { origin, provider, clock, _stop: stop }
+    }
+
+    /// Somebody opens the site in a browser of their own, and signs in.
+    async fn comes(&self, name: &str, language: &str) -> Browser {
+        self.provider.sign_in_as(Agent::new(name, "Durand", &format!("{name}@example.org")));
+        let browser = Browser::start_in(language).await;
+        browser.goto(&self.origin).await;
+        browser
+    }
+}
+
+/// Where pictures of the pages go that somebody wants to look at (`PICTURES=folder`).
+async fn picture(browser: &Browser, name: &str) {
+    let Some(folder) = std::env::var_os("PICTURES").map(PathBuf::from) else { return };
+    for (width, size) in [(1280, "desktop"), (390, "phone")] {
+        browser.resize(width, 844).await;
+        browser.screenshot(&folder.join(format!("{name}-{size}.png"))).await;
+    }
+    browser.resize(1280, 960).await;
+}
+
+/// Nothing of a page is wider than a phone.
+async fn fits_a_phone(browser: &Browser) {
+    browser.resize(390, 844).await;
+    let wide = browser.execute("return document.documentElement.scrollWidth > innerWidth", serde_json::json!([])).await;
+    assert_eq!(wide, false);
+    browser.resize(1280, 960).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_seat_is_waited_for_and_comes_by_itself() {
+    require!(Chromium, Streamlit);
+    let app = start_streamlit().await;
+    let stage = Stage::with(&app.address, "{}").await;
+    let first = stage.comes("ada", "en").await;
+    first.wait_for_text("p", "Email: ada@example.org").await;
+    let second = stage.comes("bea", "fr").await;
+    second.wait_for_text("h1", "Toutes les places sont prises").await;
+    second.wait_for_text(".notice", "L’unique place est prise.").await;
+    fits_a_phone(&second).await;
+    picture(&second, "no-seat-full").await;
+    first.goto(&format!("{}/oauth2/sign_out", stage.origin)).await;
+    first.wait_for_text("h1", "Sign out?").await;
+    first.click("button").await;
+    // Nobody presses anything.
+    second.wait_for_text("p", "Email: bea@example.org").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_gave_way_has_no_live_page_any_more_and_takes_a_seat_again_by_a_button() {
+    require!(Chromium, Streamlit);
+    let app = start_streamlit().await;
+    let stage = Stage::with(&app.address, "{when_full: {displace_idlest: 5m}}").await;
+    let first = stage.comes("ada", "fr").await;
+    first.wait_for_text("p", "Counted 0").await;
+    first.click("[data-testid=stButton] button").await;
+    first.wait_for_text("p", "Counted 1").await;
+    stage.clock.advance(Duration::from_secs(360));
+    let second = stage.comes("bea", "en").await;
+    second.wait_for_text("p", "Email: bea@example.org").await;
+    let cut = access_line_with("cut: no longer admitted: their seat of licence").await;
+    assert_eq!(cut["status"], 101, "{cut}");
+    // Streamlit's own page notices, tries to connect, and is refused.
+    first.wait_for("[data-testid=stButton] button[disabled]").await;
+    access_line_with("their seat of licence 2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e was given up").await;
+    first.reload().await;
+    first.wait_for_text("h1", "Votre place a été donnée à quelqu’un d’autre").await;
+    fits_a_phone(&first).await;
+    picture(&first, "no-seat-displaced").await;
+    stage.clock.advance(Duration::from_secs(360));
+    first.click("main form button").await;
+    first.wait_for_text("p", "Email: ada@example.org").await;
+}
