@@ -109,7 +109,7 @@ struct Words {
 }
 
 const FRENCH: Words = Words {
-    title: "Licences et postes",
+    title: "Licences et places",
     search: "Numéro, établissement ou identifiant",
     search_button: "Rechercher",
     in_use_only: "Licences utilisées en ce moment",
@@ -117,8 +117,8 @@ const FRENCH: Words = Words {
     show_all: "Voir toutes les licences",
     show_used: "Voir celles qui sont utilisées en ce moment",
     none: "Aucune licence.",
-    none_used: "Aucun poste n’est occupé en ce moment.",
-    in_use: "Postes occupés",
+    none_used: "Aucune place n’est prise en ce moment.",
+    in_use: "Places prises",
     of: "sur",
     owner: "Titulaire",
     standing: "État",
@@ -135,8 +135,8 @@ const FRENCH: Words = Words {
     date: "Jour (UTC)",
     peak: "Maximum",
     mean: "Moyenne",
-    limit: "La ligne marque le nombre de postes de la licence.",
-    seats: "postes",
+    limit: "La ligne marque le nombre de places de la licence.",
+    seats: "places",
 };
 
 const ENGLISH: Words = Words {
@@ -326,7 +326,7 @@ fn of_month(history: &UseHistory, seats: u64, language: Language) -> Figure {
         says: match language {
             Language::French => {
                 format!(
-                    "Au plus {peak} poste(s) à la fois, {today} aujourd’hui ; la moyenne du jour est plus foncée. {}",
+                    "Au plus {peak} place(s) à la fois, {today} aujourd’hui\u{a0}; la moyenne du jour est plus foncée. {}",
                     words.limit
                 )
             }
@@ -346,7 +346,7 @@ fn says(peak: u64, now: u64, seats: u64, language: Language) -> String {
     let words = Words::of(language);
     match language {
         Language::French => {
-            format!("{now} poste(s) sur {seats} en ce moment, au plus {peak} à la fois. {}", words.limit)
+            format!("{now} place(s) sur {seats} en ce moment, au plus {peak} à la fois. {}", words.limit)
         }
         Language::English => format!("{now} of {seats} seats now, at most {peak} at once. {}", words.limit),
     }

@@ -38,8 +38,8 @@ const MOST_STARTS: usize = 16;
 const AT_ONCE: usize = 32;
 /// How long after somebody was seen they are written down.
 const SOON: Duration = Duration::from_millis(500);
-/// How long whoever writes has somebody to themselves.
-const TURN: Duration = Duration::from_secs(5);
+/// How long it may take to write of somebody, which is less than whoever writes has them to themselves.
+const WITHIN: Duration = Duration::from_secs(4);
 
 /// What is noted of somebody until it is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -373,7 +373,7 @@ impl Seats {
         let turn = Lock::new(Key::new("person-turn", &id_of(licence, member)), &*self.random)?;
         self.wait_for(&turn, now).await?;
         let slow = || PersonError::Store(StoreError::Unavailable("it takes too long".to_owned()));
-        let done = tokio::time::timeout(TURN, work).await.unwrap_or_else(|_| Err(slow()));
+        let done = tokio::time::timeout(WITHIN, work).await.unwrap_or_else(|_| Err(slow()));
         turn.release(&*self.store, now).await;
         done
     }

@@ -263,7 +263,7 @@ async fn an_operator_s_browser_shows_what_is_in_use() {
     let client = site.signed_in().await;
     assert_eq!(client.fetch("/").await.status, 200);
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    for (language, title) in [("fr", "Licences et postes"), ("en", "Licences and seats")] {
+    for (language, title) in [("fr", "Licences et places"), ("en", "Licences and seats")] {
         let browser = Browser::start_in(language).await;
         let address = format!("http://operator:{ADMIN_TOKEN}@{}", site.admin);
         for (page, name) in [("/seats?all=1".to_owned(), "list"), (format!("/seats?licence={id}"), "one")] {
