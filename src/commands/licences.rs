@@ -166,7 +166,7 @@ pub(crate) struct At {
 }
 
 /// A licence, in a file or in flags.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct WrittenFlags {
     /// A file with the licence in YAML or JSON, or with several below `licences`; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["serial", "seats", "from", "to", "duration", "name", "surname", "email", "affiliation", "comments", "cover"])]
@@ -570,4 +570,48 @@ pub(super) fn text(one: &Value, at: &str) -> Option<String> {
 
 pub(super) fn number(one: &Value, at: &str) -> Option<String> {
     one.pointer(at).and_then(Value::as_u64).map(|number| number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(former: Value, flags: WrittenFlags) -> Result<Value, String> {
+        let former = former.as_object().unwrap().clone();
+        flags.into_object(former).map(Value::Object).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn flags_change_what_they_name_and_leave_the_rest() {
+        let text = |text: &str| Some(text.to_owned());
+        let former = json!({
+            "serial": "L-1", "seats": 3, "valid": {"from": "2026-01-01", "duration": "30d"},
+            "owner": {"name": "Claude"}, "covers": {"siret": ["13002526500013"]},
+        });
+        let flags =
+            WrittenFlags { seats: Some(5), to: text("2027-01-31"), email: text("a@b.fr"), ..WrittenFlags::default() };
+        let expected = json!({
+            "serial": "L-1", "seats": 5, "valid": {"from": "2026-01-01", "to": "2027-01-31"},
+            "owner": {"name": "Claude", "email": "a@b.fr"}, "covers": {"siret": ["13002526500013"]},
+        });
+        assert_eq!(over(former.clone(), flags), Ok(expected));
+        let cover = ["email=a@b.fr", "email = c@d.fr", "everyone"].map(str::to_owned).to_vec();
+        let covers = over(former.clone(), WrittenFlags { cover, ..WrittenFlags::default() }).unwrap();
+        assert_eq!(covers["covers"], json!({"email": ["a@b.fr", "c@d.fr"], "everyone": true}));
+        assert_eq!(over(former.clone(), WrittenFlags::default()), Ok(former.clone()));
+        let cover = vec!["somebody".to_owned()];
+        assert!(over(former, WrittenFlags { cover, ..WrittenFlags::default() }).unwrap_err().contains("somebody"));
+    }
+
+    #[test]
+    fn a_licence_is_shown_in_one_line_that_moves_no_cursor() {
+        let one = json!({
+            "licence": {"id": "i", "serial": "L\u{1b}[2J", "seats": 3, "owner": {"affiliation": "Lycée"}},
+            "managed": true, "standing": "in_force", "ends": null, "in_use": 2,
+        });
+        let shown = table(&[one.clone()]);
+        assert!(!shown.contains('\u{1b}') && shown.lines().count() == 2, "{shown}");
+        assert!(shown.contains("Lycée") && shown.contains("store"), "{shown}");
+        assert!(!show(&one).unwrap().contains('\u{1b}'));
+    }
 }

@@ -157,7 +157,12 @@ impl Seats {
             self.sighted.notified().await;
             // Whoever comes meanwhile is written with them.
             tokio::time::sleep(SOON).await;
-            self.write_down(clock.now()).await;
+            let now = clock.now();
+            // Their licence may be one that nobody used until now.
+            if let Err(error) = self.keep_history(now).await {
+                tracing::debug!(%error, "the use of seats cannot be written down");
+            }
+            self.write_down(now).await;
         }
     }
 
