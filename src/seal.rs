@@ -63,10 +63,12 @@ pub enum Purpose {
     Form,
     /// What shows that a page of ours sent a request: the cookie that scripts repeat in a header.
     RequestToken,
+    /// What an app keeps of a session or a person, in the store.
+    AppData,
 }
 
 impl Purpose {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Session,
         Self::Tokens,
         Self::SignIn,
@@ -78,6 +80,7 @@ impl Purpose {
         Self::Handle,
         Self::Form,
         Self::RequestToken,
+        Self::AppData,
     ];
 
     /// Longer texts are refused before any work is done on them.
@@ -102,6 +105,7 @@ impl Purpose {
             Self::Handle => b"vestibule 1 handle",
             Self::Form => b"vestibule 1 form",
             Self::RequestToken => b"vestibule 1 request token",
+            Self::AppData => b"vestibule 1 app data",
         }
     }
 }
@@ -307,6 +311,7 @@ impl Key {
             handle,
             form,
             request_token,
+            app_data,
         ] = &self.ciphers;
         match purpose {
             Purpose::Session => session,
@@ -320,6 +325,7 @@ impl Key {
             Purpose::Handle => handle,
             Purpose::Form => form,
             Purpose::RequestToken => request_token,
+            Purpose::AppData => app_data,
         }
     }
 }

@@ -61,6 +61,9 @@ pub(crate) enum SessionsCommand {
         /// Whose person that is, where there are several providers
         #[arg(long, value_name = "NAME", requires = "person")]
         provider: Option<String>,
+        /// Also forget what the app keeps of that person (session.data)
+        #[arg(long, requires = "person")]
+        forget_data: bool,
     },
 }
 
@@ -79,8 +82,9 @@ pub(crate) fn run(command: SessionsCommand) -> ExitCode {
             ];
             on_runtime(Some(1), list(admin, filters, json))
         }
-        SessionsCommand::End { admin, site, id, person, provider } => {
-            on_runtime(Some(1), end(admin, [("site", site), ("provider", provider)], id, person))
+        SessionsCommand::End { admin, site, id, person, provider, forget_data } => {
+            let data = forget_data.then(|| "forget".to_owned());
+            on_runtime(Some(1), end(admin, [("site", site), ("provider", provider), ("data", data)], id, person))
         }
     })
 }
@@ -105,7 +109,7 @@ async fn list(admin: AdminListener, filters: [(&str, Option<String>); 7], json: 
 
 async fn end(
     admin: AdminListener,
-    filters: [(&str, Option<String>); 2],
+    filters: [(&str, Option<String>); 3],
     id: Option<String>,
     person: Option<String>,
 ) -> Result<(), Failure> {

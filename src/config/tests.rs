@@ -139,7 +139,7 @@ fn licensing(config: &Config) -> String {
     let Some(settings) = &config.seats else { return String::new() };
     let licences = config.licences.iter().map(|licence| serde_json::json!(licence.written()).to_string() + "\n");
     let seatless: Vec<_> =
-        config.routes.iter().filter(|route| !route.needs_seat).map(|route| route.path.to_string()).collect();
+        config.routes.iter().filter(|route| !route.needs_seat).map(|route| route.path.as_str().to_owned()).collect();
     format!("{settings:?} not for {seatless:?}\n{}", licences.collect::<String>())
 }
 
@@ -231,6 +231,9 @@ fn summary(config: &Config) -> String {
         config.session.idle, config.session.lifetime, config.cookies.domain
     )
     .unwrap();
+    if let Some(app_data) = config.session.app_data {
+        writeln!(out, "data {app_data:?}").unwrap();
+    }
     writeln!(out, "sign-in {:?} {:?}", config.login.entry, config.login.attempt_lifetime).unwrap();
     out += &browser(config);
     if let Some(by_app) = &config.login.by_app {

@@ -8,10 +8,11 @@
 use super::client_request::{self, Client, Refusal};
 use super::settings::{ClientAuthentication, ClientProof};
 use super::token::{is_bearer_token, seconds};
-use super::{Provider, Tokens, Unreachable, strict_json};
+use super::{Provider, Tokens, Unreachable};
 use crate::clock::Timestamp;
 use crate::fetch::FetchError;
 use crate::secret::{ExposeSecret, SecretString};
+use crate::web::strict_json;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use url::Url;

@@ -4,6 +4,7 @@
 //! answer is JSON, or a JWT that the issuer signs for us (RFC 9701), whichever is configured. Must
 //! never take silence, an error or an answer that is not understood for anything but an outage.
 
+use super::Unreachable;
 use super::access_token::{AccessToken, AccessTokenError, Demands, accepted};
 use super::client_request::{self, Client};
 use super::jws::{self, JwsError, Kind, Trust};
@@ -11,10 +12,10 @@ use super::keys::Keys;
 use super::published_keys::{KeySource, PublishedKeys};
 use super::registered_claims::{audiences, check_times, text};
 use super::settings::{Algorithm, ClientAuthentication, ClientProof};
-use super::{Unreachable, strict_json};
 use crate::clock::Timestamp;
 use crate::fetch::{Fetch, FetchError};
 use crate::secret::SecretString;
+use crate::web::strict_json;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};

@@ -6,8 +6,8 @@
 
 use super::keys::{Keys, NoKey};
 use super::settings::Algorithm;
-use super::strict_json;
 use crate::secret::{ExposeSecret, SecretString};
+use crate::web::strict_json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::JsonWebKey;

@@ -30,7 +30,6 @@ mod registered_claims;
 mod revocation;
 mod settings;
 mod step_up;
-mod strict_json;
 #[cfg(test)]
 mod stub;
 mod token;

@@ -25,7 +25,7 @@ pub(super) struct Picture {
 /// Draws these series, which are of one length; a limit far above them is left out, so that they can be seen.
 pub(super) fn draw(series: &[&[u64]], limit: u64) -> Picture {
     let most = series.iter().flat_map(|figures| figures.iter().copied()).max().unwrap_or_default();
-    let shows_limit = limit <= most.saturating_mul(3).max(5);
+    let shows_limit = limit <= most.saturating_mul(4).max(1);
     let top = if shows_limit { most.max(limit) } else { most }.max(1);
     let height = |figure: u64| HEIGHT - u32::try_from(figure.saturating_mul(HIGHEST) / top).unwrap_or(HEIGHT);
     let area = |figures: &&[u64]| {
@@ -60,7 +60,7 @@ mod tests {
         let far = draw(&[&[1, 2]], 1000);
         assert_eq!((far.limit, far.top), (None, 2));
         let none = draw(&[&[0, 0]], 3);
-        assert_eq!((none.areas, none.top), (vec!["M0 100H2V100Z".to_owned()], 3));
+        assert_eq!((none.areas, none.limit, none.top), (vec!["M0 100H2V100Z".to_owned()], None, 1));
         let huge = draw(&[&[u64::MAX]], 1);
         assert_eq!(huge.limit, Some(100));
     }

@@ -49,8 +49,9 @@ pub struct UseHistory {
     pub day: Vec<u32>,
     /// When the first of them was.
     pub day_begins: Timestamp,
-    /// Of the last 30 days, today last: its date, the most that were in use, and how many on average.
-    pub month: Vec<(String, u32, f64)>,
+    /// Of the last 30 days, today last: its date, the most that were in use, and how many on average, in
+    /// hundredths.
+    pub month: Vec<(String, u32, u64)>,
 }
 
 /// What the page shows.
@@ -209,6 +210,10 @@ struct Figure {
     title: &'static str,
     /// What is to be seen on it, in words.
     says: String,
+    /// What its line is, where it has one.
+    limit: Option<&'static str>,
+    /// The figure at its top.
+    top: u64,
     picture: Picture,
     from: String,
     to: String,
@@ -293,10 +298,18 @@ fn of_day(history: &UseHistory, seats: u64, language: Language) -> Figure {
         let most = figures.iter().max().copied().unwrap_or_default();
         vec![moment(at(hour * 12), language), most.to_string()]
     });
+    let picture = graph::draw(&[&figures], seats);
     Figure {
         title: words.day,
-        says: says(peak, now, seats, language),
-        picture: graph::draw(&[&figures], seats),
+        says: match language {
+            Language::French => {
+                format!("Places prises\u{a0}: {now} sur {seats} en ce moment, au plus {peak} à la fois.")
+            }
+            Language::English => format!("{now} of {seats} seats now, at most {peak} at once."),
+        },
+        limit: picture.limit.map(|_| words.limit),
+        top: picture.top,
+        picture,
         from: moment(begins, language),
         to: moment(at(figures.len().saturating_sub(1)), language),
         heads: vec![words.hour, words.peak],
@@ -306,48 +319,35 @@ fn of_day(history: &UseHistory, seats: u64, language: Language) -> Figure {
 
 fn of_month(history: &UseHistory, seats: u64, language: Language) -> Figure {
     let words = Words::of(language);
-    let peaks: Vec<u64> = history.month.iter().map(|(_, peak, _)| u64::from(*peak)).collect();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a mean of small whole numbers, for a picture"
-    )]
-    let means: Vec<u64> = history.month.iter().map(|(_, _, mean)| mean.round() as u64).collect();
-    let peak = peaks.iter().copied().max().unwrap_or_default();
-    let today = peaks.last().copied().unwrap_or_default();
-    let decimal = |mean: f64| match language {
-        Language::French => format!("{mean:.2}").replace('.', ","),
-        Language::English => format!("{mean:.2}"),
+    // In hundredths, as the means are.
+    let peaks: Vec<u64> = history.month.iter().map(|(_, peak, _)| u64::from(*peak) * 100).collect();
+    let means: Vec<u64> = history.month.iter().map(|(_, _, mean)| *mean).collect();
+    let peak = peaks.iter().copied().max().unwrap_or_default() / 100;
+    let today = peaks.last().copied().unwrap_or_default() / 100;
+    let point = match language {
+        Language::French => ',',
+        Language::English => '.',
     };
+    let decimal = |mean: u64| format!("{}{point}{:02}", mean / 100, mean % 100);
     let rows = history.month.iter().map(|(date, peak, mean)| vec![date.clone(), peak.to_string(), decimal(*mean)]);
-    let date = |at: Option<&(String, u32, f64)>| at.map(|(date, ..)| date.clone()).unwrap_or_default();
+    let date = |at: Option<&(String, u32, u64)>| at.map(|(date, ..)| date.clone()).unwrap_or_default();
+    let picture = graph::draw(&[&peaks, &means], seats.saturating_mul(100));
     Figure {
         title: words.month,
         says: match language {
             Language::French => {
-                format!(
-                    "Au plus {peak} place(s) à la fois, {today} aujourd’hui\u{a0}; la moyenne du jour est plus foncée. {}",
-                    words.limit
-                )
+                format!("Au plus {peak} à la fois, {today} aujourd’hui. La surface pleine est la moyenne du jour.")
             }
             Language::English => {
-                format!("At most {peak} at once, {today} today; the mean of the day is darker. {}", words.limit)
+                format!("At most {peak} at once, {today} today. The solid part is the mean of the day.")
             }
         },
-        picture: graph::draw(&[&peaks, &means], seats),
+        limit: picture.limit.map(|_| words.limit),
+        top: picture.top.div_ceil(100),
+        picture,
         from: date(history.month.first()),
         to: date(history.month.last()),
         heads: vec![words.date, words.peak, words.mean],
         rows: rows.collect(),
-    }
-}
-
-fn says(peak: u64, now: u64, seats: u64, language: Language) -> String {
-    let words = Words::of(language);
-    match language {
-        Language::French => {
-            format!("{now} place(s) sur {seats} en ce moment, au plus {peak} à la fois. {}", words.limit)
-        }
-        Language::English => format!("{now} of {seats} seats now, at most {peak} at once. {}", words.limit),
     }
 }

@@ -308,7 +308,7 @@ fn every_file_that_a_page_names_is_served() {
 
 #[test]
 fn every_control_is_labelled() {
-    for (name, _, html) in rendered("id-1", None, None) {
+    for (name, _, html) in rendered("id-12", None, None) {
         for element in ["button", "a"] {
             let close = format!("</{element}>");
             for piece in html.split(&format!("<{element} ")).skip(1) {

@@ -114,9 +114,7 @@ impl Register {
     /// `sub` says nothing without its provider.
     pub fn declare(&self, declared: &[Licence], several_providers: bool) {
         let declared = declared.iter().cloned().map(|licence| Entry::new(licence, false)).collect();
-        self.change(|former| {
-            (declared, former.managed().map(Arc::clone).collect(), several_providers)
-        });
+        self.change(|former| (declared, former.managed().map(Arc::clone).collect(), several_providers));
     }
 
     /// The licences that administrators keep, in the place of those that they kept.
@@ -348,7 +346,8 @@ mod tests {
         register.declare(&[], false);
         assert_eq!(covering(&register, "p", serde_json::json!({})), ["a", "b", "hidden"]);
         let one = licence(3, "serial: c, covers: {everyone: true}");
-        register.manage_some([(one.id(), Some(one.clone())), (licence(2, "covers: {everyone: true}").id(), None)].into());
+        register
+            .manage_some([(one.id(), Some(one.clone())), (licence(2, "covers: {everyone: true}").id(), None)].into());
         assert_eq!(covering(&register, "p", serde_json::json!({})), ["c", "hidden"]);
         assert_eq!(register.get(one.id()).and_then(|entry| entry.first_use()), Some(Timestamp::from_unix(9)));
         register.manage(Vec::new());

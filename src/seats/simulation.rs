@@ -15,7 +15,7 @@ use crate::random::SystemRandom;
 use crate::seal::{KeyMaterial, KeyRing};
 use crate::store::{self, Claim, Claimed, Cursor, Key, Store, StoreError};
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -86,6 +86,18 @@ impl Store for Line {
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         let (store, time) = self.reach()?;
         store.put_new(key, value, shifted(until, now, time), time).await
+    }
+
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (store, time) = self.reach()?;
+        store.replace(key, expected, value, shifted(until, now, time), time).await
     }
 
     async fn take(&self, key: &Key, expected: &[u8], _: Timestamp) -> Result<bool, StoreError> {
@@ -175,6 +187,7 @@ struct Replica {
 
 struct Somebody {
     subject: String,
+    member: Member,
     claims: Claims,
     /// When they signed in, by the true time.
     started: Option<u64>,
@@ -187,6 +200,8 @@ struct World {
     people: Vec<Somebody>,
     licences: Vec<Licence>,
     limits: BTreeMap<LicenceId, usize>,
+    /// Who has a session.
+    signed_in: HashSet<Member>,
     /// Until when, by the true time, what the store has forgotten may still be believed.
     excused_until: u64,
     served: u64,
@@ -225,7 +240,8 @@ impl World {
                 let label = if chance.below(10) == 0 { "group" } else { "alone" };
                 let claims = serde_json::json!({"email": email, "organization_label": label});
                 let claims = Claims::from_json(claims.as_object().unwrap());
-                Somebody { subject: format!("s{number}"), claims, started: None }
+                let subject = format!("s{number}");
+                Somebody { member: Member::of("p", &subject), subject, claims, started: None }
             })
             .collect();
         let mut world = Self {
@@ -235,6 +251,7 @@ impl World {
             people,
             licences,
             limits,
+            signed_in: HashSet::new(),
             excused_until: 0,
             served: 0,
             refused: 0,
@@ -307,6 +324,7 @@ impl World {
         let person = &mut self.people[who];
         // By the clock of whoever began it; all replicas compare it with others of that kind alone.
         let started = *person.started.get_or_insert(time);
+        self.signed_in.insert(person.member);
         let person = &self.people[who];
         let view = person.claims.view();
         let applicant = Applicant {
@@ -338,7 +356,8 @@ impl World {
         if person.started.take().is_some() {
             // A new session begins in a later second, as `Sessions::moment_to_begin` sees to.
             self.shared.time.fetch_add(1, Ordering::Relaxed);
-            let member = Member::of("p", &self.people[who].subject);
+            let member = self.people[who].member;
+            self.signed_in.remove(&member);
             let _ = self.replicas[at].seats.free(member, Freed::SignedOut, now).await;
         }
     }
@@ -362,16 +381,10 @@ impl World {
         if self.time() < self.excused_until {
             return;
         }
-        let is_in: BTreeSet<Member> = self
-            .people
-            .iter()
-            .filter(|person| person.started.is_some())
-            .map(|person| Member::of("p", &person.subject))
-            .collect();
         let mut served: BTreeMap<LicenceId, BTreeSet<Member>> = BTreeMap::new();
         for (at, replica) in self.replicas.iter().enumerate() {
             for (licence, member) in replica.seats.ledger.believed(self.now(at)) {
-                if is_in.contains(&member) {
+                if self.signed_in.contains(&member) {
                     served.entry(licence).or_default().insert(member);
                 }
             }

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// For the whole of a form that is sent to one of our own endpoints, however it trickles in.
 const FORM_WITHIN: Duration = Duration::from_secs(10);
+/// How much of a body that is too long is read, and for how long, before its sender is told so.
+const MOST_PASSED_OVER: usize = 1024 * 1024;
+const PASSED_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// The value of a field that is there once.
 pub(super) fn field(form: &str, name: &str) -> Option<String> {
@@ -50,6 +53,22 @@ pub(super) async fn discard_body(session: &mut Session) -> pingora::Result<()> {
     }
     while session.as_downstream_mut().read_request_body().await?.is_some() {}
     Ok(())
+}
+
+/// Reads on in a body that is too long, a little: a connection that is closed with something unread
+/// takes the answer along that was to say why (RFC 9112 §9.6).
+pub(super) async fn pass_over(session: &mut Session) {
+    let rest = async {
+        let mut left = MOST_PASSED_OVER;
+        while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Who still sends then is not waited for.
+    let _ = tokio::time::timeout(PASSED_OVER_WITHIN, rest).await;
 }
 
 async fn read_whole(session: &mut Session, most: usize) -> pingora::Result<Option<Vec<u8>>> {

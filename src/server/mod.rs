@@ -31,6 +31,7 @@ mod reply;
 mod rescue;
 mod seat_metrics;
 mod seats;
+mod session_data;
 mod settings;
 mod sites;
 mod step_up;

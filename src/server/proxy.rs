@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use super::playground::Playground;
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::session_data::SESSION_DATA;
 use super::settings::ForwardAuth;
 use super::upstream::Upstreams;
 use crate::bearer::Bearers;
@@ -163,6 +164,9 @@ impl ProxyHttp for Proxy {
             Step::SignIn(return_to) => self.endpoints.enter(return_to, session.req_header().as_ref(), exchange).await,
             Step::ForwardAuth { below } => self.forward_auth(&below, session.req_header().as_ref(), exchange).await,
             Step::FormThatWaits(met) => self.endpoints.form_that_waits(&met, session, exchange).await?,
+            Step::Endpoint { name, .. } if name == SESSION_DATA && self.sessions.keeps_app_data() => {
+                self.endpoints.session_data(session, exchange).await?
+            }
             Step::Endpoint { name, query } => {
                 // What is sent to the page of a kept form goes on to its app, and may be long.
                 let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;

@@ -92,7 +92,10 @@ impl Reply {
         for (name, value) in self.headers {
             header.append_header(name, value)?;
         }
-        header.insert_header(CONTENT_LENGTH, self.body.len())?;
+        // These have none by definition, and say nothing of its length (RFC 9110 §8.6).
+        if !matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            header.insert_header(CONTENT_LENGTH, self.body.len())?;
+        }
         if self.close {
             session.set_keepalive(None);
         }

@@ -296,7 +296,12 @@ impl Endpoints {
 }
 
 /// A refusal. FastAPI's front-ends read `detail`, others `message`.
-fn refused(status: StatusCode, error: &'static str, message: &'static str, exchange: &mut Exchange) -> Reply {
+pub(super) fn refused(
+    status: StatusCode,
+    error: &'static str,
+    message: &'static str,
+    exchange: &mut Exchange,
+) -> Reply {
     exchange.because(message);
     Reply::json(status, &json!({"error": error, "message": message, "detail": message}))
 }
@@ -321,7 +326,7 @@ fn asked(body: &str, headers: &HeaderMap, is_needed: bool) -> Result<Asked, (Sta
 
 /// Whether the body says that it is JSON, once, with or without a charset. No page of another site
 /// can say so without being asked first (Fetch §3.2.3).
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(one), None) = (types.next(), types.next()) else { return false };
     let media = one.to_str().ok().and_then(|text| text.split(';').next()).unwrap_or_default();

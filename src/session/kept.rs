@@ -276,6 +276,7 @@ impl Sessions {
         let listed = self.store.get(&listed_key(id), now).await?;
         self.store.delete(&kept_key(id), now).await?;
         self.store.delete(&listed_key(id), now).await?;
+        self.forget_app_data(id, now).await?;
         self.store.index_remove(&all_key(id), &id.0, now).await?;
         let opened = listed.and_then(|sealed| self.ring.open(Purpose::Listing, &sealed, &id.0, now));
         if let Some(listed) = opened.as_ref().and_then(|opened| postcard::from_bytes::<Listed>(opened.plaintext()).ok())

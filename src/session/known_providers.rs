@@ -20,34 +20,43 @@ use std::collections::BTreeMap;
 /// a space, and what is kept of the provider's is laid under it.
 const REGISTRATION: &str = " registration";
 
-/// The providers of a site that has several.
+/// The providers of a site.
 #[derive(Clone, Debug, Default)]
-pub struct KnownProviders(BTreeMap<String, String>);
+pub struct KnownProviders {
+    /// The registration of each, by name.
+    all: BTreeMap<String, String>,
+    are_several: bool,
+}
 
 impl KnownProviders {
-    /// Providers by name, issuer and client. None, where there is one: its sessions are told from others by
-    /// the keys.
+    /// Providers by name, issuer and client. Where there is one, its sessions are told from others by the
+    /// keys.
     pub fn new<'a>(providers: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> Self {
         let all: BTreeMap<String, String> =
             providers.map(|(name, issuer, client_id)| (name.to_owned(), registration(issuer, client_id))).collect();
-        Self(if all.len() > 1 { all } else { BTreeMap::new() })
+        Self { are_several: all.len() > 1, all }
     }
 
     /// Whether people of several providers come here.
     pub fn are_several(&self) -> bool {
-        !self.0.is_empty()
+        self.are_several
+    }
+
+    /// Which registration a provider's name stands for.
+    pub(super) fn registration_of(&self, provider: &str) -> Option<&str> {
+        self.all.get(provider).map(String::as_str)
     }
 
     /// Whether a session counts, as far as its provider is concerned.
     pub(super) fn count(&self, session: &Session<'_>) -> bool {
         let said = || session.claims().text(REGISTRATION);
-        self.0.is_empty() || self.0.get(session.provider()).is_some_and(|known| said() == Some(known.as_str()))
+        !self.are_several || self.registration_of(session.provider()).is_some_and(|known| said() == Some(known))
     }
 
     /// What is kept of somebody, with what says where they signed in.
     pub(super) fn noted(&self, provider: &str, kept: Claims) -> Claims {
-        let Some(registration) = self.0.get(provider) else { return kept };
-        let noted = serde_json::Map::from_iter([(REGISTRATION.to_owned(), registration.as_str().into())]);
+        let Some(registration) = self.registration_of(provider).filter(|_| self.are_several) else { return kept };
+        let noted = serde_json::Map::from_iter([(REGISTRATION.to_owned(), registration.into())]);
         kept.overlaid_with(Claims::from_json(&noted))
     }
 }

@@ -1,6 +1,6 @@
 //! When sessions end by themselves.
 
-use super::NoSession;
+use super::{AppData, NoSession};
 use crate::clock::Timestamp;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Settings {
     /// How long an access token of an app that keeps one counts at most; where `None` there are
     /// none, and none is looked for.
     pub access_token: Option<Duration>,
+    /// Whose documents are kept for the app; where `None` there are none.
+    pub app_data: Option<AppData>,
 }
 
 /// Where the tokens of a session are kept.
@@ -63,6 +65,7 @@ impl Default for Settings {
             keep: Keep::default(),
             refresh: Some(RefreshSettings::default()),
             access_token: None,
+            app_data: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! anything of a cookie that did not open, or of a session that is over.
 
 mod access_token;
+mod app_data;
 mod attached;
 mod closing;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests;
 mod tokens_cookie;
 
 pub use access_token::{AccessToken, NoAccessToken, is_ours as is_our_token};
+pub use app_data::{AppData, Changed};
 pub use follow::Departure;
 pub use handle::NotUsed;
 pub use identity_cookie::{NoSession, OpenedSession, Session};
@@ -259,11 +261,16 @@ impl Sessions {
         if self.settings.keep == Keep::Store {
             self.keep(&session, tokens, now, random).await?;
         }
-        if let Err(error) = self.list(&self.listing(&session, place, now), now, random).await {
-            if self.on_down.sign_ins == WhenDown::Refuse {
-                return Err(error.into());
+        match self.list(&self.listing(&session, place, now), now, random).await {
+            Ok(()) => {
+                if let Err(error) = self.keep_app_data_on(&session, now, random).await {
+                    tracing::warn!(%error, session = id.short(), "what the app keeps of the person is kept no longer than before");
+                }
             }
-            tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
+            Err(error) if self.on_down.sign_ins == WhenDown::Refuse => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, session = id.short(), "a session begins that the store does not list");
+            }
         }
         Ok(Begun { id, opened, cookies })
     }

@@ -192,6 +192,19 @@ impl Store for FileStore {
         self.did(change, now).await
     }
 
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        within(MAX_VALUE_LEN, value)?;
+        let (expected, value) = (expected.to_vec(), value.to_vec());
+        self.did(Change::Replace { key: key.text(), expected, value, until }, now).await
+    }
+
     async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
         self.did(Change::Take { key: key.text(), expected: Some(expected.to_vec()) }, now).await
     }

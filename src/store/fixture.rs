@@ -39,6 +39,16 @@ impl Store for Shaky {
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         self.reach()?.put_new(key, value, until, now).await
     }
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.reach()?.replace(key, expected, value, until, now).await
+    }
     async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
         self.reach()?.take(key, expected, now).await
     }

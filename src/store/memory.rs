@@ -159,6 +159,27 @@ impl Store for MemoryStore {
         Ok(self.place(key, value, until, now, true))
     }
 
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        within(MAX_VALUE_LEN, value)?;
+        let mut replaced = false;
+        self.values.entry_by_ref(key).and_compute_with(|there| {
+            replaced = live(there, now).is_some_and(|value| *value.bytes == *expected);
+            match replaced {
+                true if until > now => Op::Put(Value { bytes: value.into(), until, span: until.since(now) }),
+                true => Op::Remove,
+                false => Op::Nop,
+            }
+        });
+        Ok(replaced)
+    }
+
     async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
         let mut taken = false;
         self.values.entry_by_ref(key).and_compute_with(|there| {
@@ -287,5 +308,31 @@ impl moka::Expiry<Key, Index> for AfterItsEnd {
 
     fn expire_after_update(&self, _: &Key, index: &Index, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(cleanup(index.span))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_ended_leaves_the_log() {
+        let (store, now) = (MemoryStore::new(), Timestamp::from_unix(1_795_000_000));
+        let soon = now.plus(Duration::from_secs(10));
+        for number in 0..50u8 {
+            store.announce(&[number], soon, now).await.unwrap();
+        }
+        let held = || {
+            let log = store.log.lock().unwrap();
+            (log.entries.len(), log.weight)
+        };
+        assert_eq!(held(), (50, 50 * (1 + OVERHEAD)));
+        // Whoever announces next takes along what has ended, and nothing else.
+        store.announce(b"later", soon.plus(Duration::from_secs(10)), soon).await.unwrap();
+        assert_eq!(held(), (1, 5 + OVERHEAD));
+        // Numbers go on where they were: a follower that has seen 50 misses nothing.
+        let seen = Cursor { last: (50, 0), connection: 0 };
+        let (news, _) = store.announced(&seen, Duration::ZERO, soon).await.unwrap();
+        assert_eq!(news, [b"later"]);
     }
 }

@@ -50,7 +50,7 @@ pub const MAX_BATCH: usize = 10_000;
 /// Values, indexes and announcements under keys, each until its end.
 ///
 /// `until` is the end of what is put: from that second on it is not there. What has `until` at or
-/// before `now` is not put at all: [`Store::put`] then removes what was there, and
+/// before `now` is not put at all: [`Store::put`] and [`Store::replace`] then remove what was there, and
 /// [`Store::put_new`] says no. Memory and file go by
 /// `now` alone; Redis measures `until - now` with its own clock, one for all replicas.
 #[async_trait]
@@ -73,6 +73,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been put.
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Atomically, puts `value` until `until` in the place of what is under `key`, where that still is
+    /// `expected`; says whether it did. For what two may change at once and neither is to lose.
+    ///
+    /// # Errors
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been put.
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Atomically, removes what is under `key` where it still is `expected`; says whether it did.
     /// For a lock that only its owner may release.

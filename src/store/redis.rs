@@ -35,6 +35,12 @@ const SLACK: Duration = Duration::from_secs(3600);
 /// The longest that one question to the log stands: how late a server that fell silent is noticed.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
+/// Puts a value for some milliseconds in the place of the expected one, or with none removes that.
+const REPLACE: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) else redis.call('DEL', KEYS[1]) end
+return 1";
+
 /// Removes a value that still is the expected one.
 const TAKE: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -224,6 +230,21 @@ impl Store for RedisStore {
                 Ok(put.is_some())
             }
         }
+    }
+
+    async fn replace(
+        &self,
+        key: &Key,
+        expected: &[u8],
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        within(MAX_VALUE_LEN, value)?;
+        let mut replace = script(REPLACE, &[self.key(key)]);
+        replace.arg(expected).arg(value).arg(milliseconds(until, now));
+        // Said again, it would find what it put itself, and say that it put nothing.
+        self.ask(&replace, Repeat::OnlyUnsent).await
     }
 
     async fn take(&self, key: &Key, expected: &[u8], _now: Timestamp) -> Result<bool, StoreError> {

@@ -79,6 +79,7 @@ mod seats;
 mod seats_admin;
 mod seats_browser;
 mod session;
+mod session_data;
 mod sign_in;
 mod sign_out;
 mod sites;

@@ -350,6 +350,23 @@ async fn a_provider_that_announces_another_one_s_token_endpoint_gets_nothing_by_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_app_keeps_of_the_same_subject_at_two_providers_is_of_two_people() {
+    let two = Two::with("session: {data: {of: person}, keys: [{id: k1, secret: {env: SESSION_KEY}}]}\n").await;
+    let data = "/oauth2/session/data";
+    let of_one = two.signed_in_with("proconnect").await;
+    let of_two = two.signed_in_with("keycloak").await;
+    let put = async |client: &Client, body: &str| {
+        let headers = [("origin", ORIGIN), ("content-type", "application/json"), ("if-none-match", "*")];
+        client.send(Method::PUT, data, &headers, body.as_bytes().to_vec()).await.status
+    };
+    assert_eq!((put(&of_one, "{\"one\":1}").await, of_two.fetch(data).await.status), (201, 404));
+    assert_eq!(put(&of_two, "{\"two\":2}").await, 201);
+    for (client, kept) in [(&of_one, "{\"one\":1}"), (&of_two, "{\"two\":2}")] {
+        assert_eq!(client.fetch(data).await.text(), kept);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_subject_of_two_providers_is_two_people() {
     let two = Two::with("admin: {token: {env: ADMIN_TOKEN}}\n").await;
     let sub = agent().sub;

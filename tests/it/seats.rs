@@ -365,6 +365,30 @@ async fn replicas_give_no_seat_twice_and_hear_of_what_was_freed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_a_seat_costs_the_store_no_question() {
+    require!(Redis);
+    let (one, _other, redis) = pair(["", ""], &licence("")).await;
+    let person = seated(&one, "ada").await;
+    let asked = || {
+        let statistics = redis.cli(&["info", "commandstats"]);
+        let of_scripts = statistics.lines().filter(|line| line.starts_with("cmdstat_eval"));
+        of_scripts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = asked();
+    assert!(!before.is_empty(), "a seat is taken by a script");
+    for _ in 0..50 {
+        assert_eq!(status(&person).await, 200);
+    }
+    let calls = |lines: &[String]| {
+        lines
+            .iter()
+            .map(|line| line.split("calls=").nth(1).unwrap().split(',').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(calls(&asked()), calls(&before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_displaced_on_one_replica_is_cut_on_the_other() {
     require!(Redis);
     // Redis goes by its own time, which no test turns: to the other replica a place that ends in half an

@@ -17,7 +17,7 @@ use vestibule::app::App;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
 use vestibule::config;
 use vestibule::demo::Provider;
-use vestibule::demo::provider::{Agent, Registration, Settings};
+use vestibule::demo::provider::{Agent, Client as Registration, ProviderSettings};
 use vestibule::random::SystemRandom;
 use vestibule::secret::SecretString;
 
@@ -36,7 +36,7 @@ impl Stage {
         let origin = format!("http://localhost:{}", free_port());
         let own = |name: &str| format!("{origin}/oauth2/{name}");
         let client = Registration::new("app", SecretString::from(CLIENT_SECRET), &own("callback"), &own("signed_out"));
-        let settings = Settings { clients: vec![client], ..Settings::default() };
+        let settings = ProviderSettings { clients: vec![client], ..ProviderSettings::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let provider = Provider::start(listener, settings, Clock::Manual(clock.clone()), random.clone()).unwrap();
         let yaml = format!(

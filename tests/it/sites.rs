@@ -195,6 +195,22 @@ async fn session_of(client: &Client) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_app_keeps_at_one_site_is_not_at_the_other() {
+    let more = "session: {data: {of: person}, keys: [{id: k1, secret: {env: SESSION_KEY}}]}\n".to_owned();
+    let several = Several::with(Setup { more, shared: true, ..Setup::default() }).await;
+    let data = "/oauth2/session/data";
+    let (app, back) = (several.signed_in(ORIGIN).await, several.signed_in(BACK).await);
+    let put = async |client: &Client, origin: &str, body: &str| {
+        let headers = [("origin", origin), ("content-type", "application/json")];
+        client.send(Method::PUT, data, &headers, body.as_bytes().to_vec()).await.status
+    };
+    // The same person of the same provider, and the pages of each write there alone.
+    assert_eq!((put(&app, ORIGIN, "{}").await, back.fetch(data).await.status), (201, 404));
+    assert_eq!((put(&back, ORIGIN, "{\"b\":1}").await, put(&back, BACK, "{\"b\":1}").await), (403, 201));
+    assert_eq!((app.fetch(data).await.text(), back.fetch(data).await.text()), ("{}".into(), "{\"b\":1}".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_has_its_own_provider_routes_aliases_and_origins() {
     let several = Several::start().await;
     let (app, back) = (several.signed_in(ORIGIN).await, several.signed_in(BACK).await);

@@ -149,6 +149,25 @@ fn identity_of(answer: &Answer) -> Vec<Option<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_app_keeps_is_reached_with_the_token_alone() {
+    let site = Site::with(setup("", "data: {of: session}, ", "")).await;
+    let (page, program) = (site.client(), site.client());
+    let (held, data) = (signed_in(&page).await, "/oauth2/session/data");
+    let put = async |client: &Client, bearer: &str, origin: &str| {
+        let headers = [("authorization", bearer), ("origin", origin), ("content-type", "application/json")];
+        client.send(Method::PUT, data, &headers, b"{\"a\":1}".to_vec()).await
+    };
+    // It does not come along by itself, so nothing asks whose page sent it.
+    let made = put(&program, &held.bearer(), "https://other.example").await;
+    assert_eq!((made.status, made.set_cookies().len()), (201, 0), "{}", made.text());
+    assert_eq!(get(&page, data, &held.bearer()).await.text(), "{\"a\":1}");
+    assert_eq!(page.fetch(data).await.text(), "{\"a\":1}");
+    // One that does not count is rescued by no cookie; one that is not ours counts for nothing.
+    not_counted(&put(&page, &format!("{}x", held.bearer()), ORIGIN).await);
+    refused(&put(&page, "Bearer abc", "https://evil.example").await, 403, "other_site");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_gets_a_token_uses_it_gets_another_and_signs_out() {
     let site = site().await;
     let (page, program) = (site.client(), site.client());

@@ -105,6 +105,8 @@ codes! {
     StoreInClear = "store-in-clear",
     /// The store has no password.
     StoreWithoutPassword = "store-without-password",
+    /// What is kept for the app is gone with the process.
+    DataInMemory = "data-in-memory",
     /// Sign-outs elsewhere count late.
     SignOutDelayed = "sign-out-delayed",
     /// A session lasts very long.

@@ -194,7 +194,7 @@ impl Resolver<'_> {
         let mut aliases = self.aliases(written, prefix.as_ref());
         let ours = public_url.as_ref().zip(prefix.as_ref());
         let mut providers = self.providers(&root.key("providers"), written, ours, &mut aliases);
-        let (mut session, keys, key_files) = self.session(&root.key("session"), written.session.as_ref());
+        let (mut session, keys, key_files) = self.session(&root.key("session"), written);
         let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
         let request_token = self.request_token(&root.key("csrf").key("token"), written.csrf.as_ref());
         let mut cookies = cookies.map(|cookies| web::cookies::Settings { request_token, ..cookies });

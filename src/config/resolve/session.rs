@@ -44,8 +44,9 @@ impl Resolver<'_> {
     pub(super) fn session(
         &mut self,
         at: &KeyPath,
-        written: Option<&written::Session>,
+        whole: &written::Written,
     ) -> (session::Settings, Vec<KeyMaterial>, KeyFiles) {
+        let written = whole.session.as_ref();
         let default = defaults::session();
         let idle = self.span(&at.key("idle"), written.and_then(|s| s.idle), default.idle, LEAST);
         let lifetime = self.span(&at.key("lifetime"), written.and_then(|s| s.lifetime), default.lifetime, LEAST);
@@ -64,7 +65,36 @@ impl Resolver<'_> {
         let sign_in_age = sign_in_age.map(|age| self.span(&at.key("sign_in_age"), Some(age), lifetime, LEAST));
         let keep = written.and_then(|s| s.keep).unwrap_or_default();
         let refresh = self.refresh(&at.key("refresh"), written.and_then(|s| s.refresh.as_ref()));
-        (session::Settings { idle, lifetime, sign_in_age, keep, refresh, access_token: None }, keys, key_files)
+        let app_data = self.app_data(&at.key("data"), whole);
+        let settings = session::Settings { idle, lifetime, sign_in_age, keep, refresh, access_token: None, app_data };
+        (settings, keys, key_files)
+    }
+
+    /// What is kept for the app.
+    fn app_data(&mut self, at: &KeyPath, whole: &written::Written) -> Option<session::AppData> {
+        let written = whole.session.as_ref()?.data.as_ref()?;
+        let forget_at = at.key("forget_after");
+        let forget_after = self.span(&forget_at, written.forget_after, defaults::FORGET_DATA_AFTER, LEAST);
+        let of = self.required(&at.key("of"), written.of.as_ref(), "session or person")?;
+        if matches!(whole.store, None | Some(written::Store::Memory)) {
+            self.found(
+                Code::DataInMemory,
+                at,
+                "is kept in the memory of this process (store: memory): a restart loses it, other replicas do not have it, and where there is no room left what was not used for the longest time goes; write store: {file: /var/lib/vestibule/state.db} or {redis: rediss://host:6379}",
+            );
+        }
+        Some(match of {
+            written::DataOf::Session => {
+                if written.forget_after.is_some() {
+                    self.fault(
+                        &forget_at,
+                        "is for a person's data; a session's ends with it: write of: person, or remove this",
+                    );
+                }
+                session::AppData::OfSession
+            }
+            written::DataOf::Person => session::AppData::OfPerson { forget_after },
+        })
     }
 
     fn refresh(&mut self, at: &KeyPath, written: Option<&written::Refresh>) -> Option<session::RefreshSettings> {

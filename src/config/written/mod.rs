@@ -30,7 +30,7 @@ pub(in crate::config) use listeners::{Admin, Listener, Listeners, Tls};
 pub(in crate::config) use provider::{Preset, ProConnect, Provider, UserinfoFormat};
 pub(in crate::config) use review::{Accept, Debug};
 pub(in crate::config) use rules::{Asked, ClaimTest, Condition, Conditions, Time, Values, Who};
-pub(in crate::config) use session::{Refresh, Session, SessionKey};
+pub(in crate::config) use session::{DataOf, Refresh, Session, SessionKey};
 pub(in crate::config) use signing::{Assertion, ClientCertificate, RouteAssertion, SigningKey};
 pub(in crate::config) use store::{LongRedis, OnStoreDown, Redis, RedisMode, Store};
 pub(in crate::config) use token_endpoints::TokenEndpoints;
@@ -69,6 +69,7 @@ pub(in crate::config) mod defaults {
     /// Within the 30 s that Kubernetes gives a pod to end.
     pub(in crate::config) const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
     /// Time for an API to make an account, which takes a quarter of a second, and to be slow.
+    pub(in crate::config) const FORGET_DATA_AFTER: Duration = Duration::from_secs(30 * 86_400);
     pub(in crate::config) const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(10);
     /// A client waits for it, and gives up itself after some seconds.
     pub(in crate::config) const BEARER_TIMEOUT: Duration = Duration::from_secs(5);

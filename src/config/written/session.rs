@@ -39,6 +39,34 @@ pub(in crate::config) struct Session {
     /// Asking the provider again when the access token ends: its answer renews what is known of
     /// the person, or ends the session. `never`: a session goes on by its own limits alone.
     pub(in crate::config) refresh: Option<Refresh>,
+    /// Keeps one small JSON document for the app, of each session or of each person, which its pages
+    /// read and write at `/oauth2/session/data` (`docs/session-data.md`). Without this key there is none.
+    #[schemars(extend("examples" = [{"of": "session"}]))]
+    pub(in crate::config) data: Option<SessionData>,
+}
+
+/// What is kept for the app.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping {of: session} or {of: person, forget_after: 30d}")]
+pub(in crate::config) struct SessionData {
+    /// Whose the document is: that of a session, with which it ends, or that of a person, in all their
+    /// sessions.
+    #[schemars(required, extend("examples" = ["session"]))]
+    pub(in crate::config) of: Option<DataOf>,
+    /// For how long a person's document is kept after their last session, at least; at most one
+    /// `session.lifetime` longer.
+    #[schemars(extend("default" = written_span(defaults::FORGET_DATA_AFTER)))]
+    pub(in crate::config) forget_after: Option<Span>,
+}
+
+/// Whose a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum DataOf {
+    /// Each session's.
+    Session,
+    /// Each person's.
+    Person,
 }
 
 /// How the provider is asked again.

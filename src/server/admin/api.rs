@@ -160,19 +160,31 @@ impl Admin {
         let subject = subject.ok().filter(|subject| !subject.is_empty());
         let subject =
             subject.ok_or_else(|| Failure::BadRequest("the subject is UTF-8 text, percent-encoded".into()))?;
-        let (mut provider, mut site) = (None, None);
+        let (mut provider, mut site, mut data) = (None, None, None);
         for (name, value) in url::form_urlencoded::parse(asked.query.as_bytes()) {
             let place = match name.as_ref() {
                 "provider" => Some(&mut provider),
                 "site" => Some(&mut site),
+                "data" => Some(&mut data),
                 _ => None,
             };
             if place.is_none_or(|place| place.replace(value.into_owned()).is_some()) {
-                return Err(Failure::BadRequest("the parameters are site and provider, each at most once".to_owned()));
+                let hint = "the parameters are site, provider and data, each at most once";
+                return Err(Failure::BadRequest(hint.to_owned()));
             }
         }
+        if data.as_deref().is_some_and(|data| data != "forget") {
+            return Err(Failure::BadRequest("data is forget, or not there".to_owned()));
+        }
         let site = self.site(site.as_deref())?;
-        let ended = self.end_everything_of(site, site.provider(provider.as_deref())?, &subject, asked).await?;
+        let provider = site.provider(provider.as_deref())?;
+        let ended = self.end_everything_of(site, provider, &subject, asked).await?;
+        if data.is_some() {
+            // Behind the sessions, which could put it there again.
+            let forgotten = site.sessions.forget_app_data_of(provider, &subject, self.clock.now()).await;
+            forgotten.map_err(Failure::StoreDown)?;
+            tracing::info!(client = ?asked.client, site = site.name, provider, subject = &*subject, "an administrator had what the app keeps of a person forgotten");
+        }
         Ok(json(StatusCode::OK, &serde_json::json!({ "ended": ended })))
     }
 

@@ -99,11 +99,10 @@ async fn history_of(seats: &Seats, id: LicenceId, now: Timestamp) -> Result<UseH
         let taken = seats.taken(id, now).await.map_err(Failure::StoreDown)?.len();
         *present = u32::try_from(taken).unwrap_or(u32::MAX);
     }
-    #[expect(clippy::cast_precision_loss, reason = "a mean of seats, for people")]
     let month = (first..=today).map(|day| {
         let used = on(day);
         let date = Timestamp::from_unix(day * DAY).date();
-        let mean = used.map_or(0.0, |used| used.mean_in_hundredths() as f64 / 100.0);
+        let mean = used.map_or(0, crate::seats::history::UsedOn::mean_in_hundredths);
         (date, used.map_or(0, crate::seats::history::UsedOn::peak), mean)
     });
     Ok(UseHistory { day, day_begins: Timestamp::from_unix(begins * EVERY), month: month.collect() })

@@ -36,6 +36,8 @@ const SWEPT: usize = 200;
 pub(super) enum Change {
     /// A value, in the place of what is there or only where nothing is.
     Put { key: String, value: Vec<u8>, until: Timestamp, only_new: bool },
+    /// A value in the place of what is there, only where that is as expected.
+    Replace { key: String, expected: Vec<u8>, value: Vec<u8>, until: Timestamp },
     /// Away with a value, or only where it is this one.
     Take { key: String, expected: Option<Vec<u8>> },
     /// A member with its end, or away with it.
@@ -194,12 +196,15 @@ impl<'t> Tables<'t> {
                 if *only_new && (*until <= now || self.live(key, now, |_| true)?) {
                     return Ok(Done::Did(false));
                 }
-                self.remove_value(key)?;
-                if *until > now {
-                    self.values.insert(key.as_str(), (until.as_unix(), value.as_slice()))?;
-                    self.ends.insert((until.as_unix(), OF_VALUES, key.as_str(), [].as_slice()), ())?;
-                }
+                self.set_value(key, value, *until, now)?;
                 true
+            }
+            Change::Replace { key, expected, value, until } => {
+                let is_expected = self.live(key, now, |held| held == expected)?;
+                if is_expected {
+                    self.set_value(key, value, *until, now)?;
+                }
+                is_expected
             }
             Change::Take { key, expected } => {
                 let right = |value: &[u8]| expected.as_ref().is_none_or(|expected| expected == value);
@@ -268,6 +273,22 @@ impl<'t> Tables<'t> {
             let (until, value) = row.value();
             until > now.as_unix() && right(value)
         }))
+    }
+
+    /// A value in the place of what is there; only away with that where it would have ended already.
+    fn set_value(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), redb::StorageError> {
+        self.remove_value(key)?;
+        if until > now {
+            self.values.insert(key, (until.as_unix(), value))?;
+            self.ends.insert((until.as_unix(), OF_VALUES, key, [].as_slice()), ())?;
+        }
+        Ok(())
     }
 
     fn remove_value(&mut self, key: &str) -> Result<(), redb::StorageError> {

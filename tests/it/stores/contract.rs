@@ -71,6 +71,8 @@ async fn holds(subject: &Subject) {
     what_ends_is_gone(subject).await;
     only_the_first_puts_anew(subject).await;
     only_the_owner_takes(subject).await;
+    only_what_is_expected_is_replaced(subject).await;
+    of_a_hundred_changes_none_is_lost(subject).await;
     of_two_hundred_one_puts_anew(subject).await;
     an_index_has_its_members(subject).await;
     places_are_given_until_none_is_left(subject).await;
@@ -106,6 +108,11 @@ async fn what_ends_is_gone(on: &Subject) {
     on.one.put(&long, b"s", end, on.now()).await.unwrap();
     on.one.put(&long, b"l", on.in_(LONG), on.now()).await.unwrap();
     assert!(on.one.put_new(&again, b"1", end, on.now()).await.unwrap());
+    let (shorter, longer) = (on.key("data"), on.key("data"));
+    for (key, first, then) in [(&shorter, on.in_(LONG), end), (&longer, end, on.in_(LONG))] {
+        on.one.put(key, b"a", first, on.now()).await.unwrap();
+        assert!(on.other.replace(key, b"a", b"b", then, on.now()).await.unwrap());
+    }
     let index = on.key("person");
     on.one.index_add(&index, b"short", end, on.now()).await.unwrap();
     on.one.index_add(&index, b"longer", end, on.now()).await.unwrap();
@@ -121,6 +128,9 @@ async fn what_ends_is_gone(on: &Subject) {
     assert_eq!(on.other.take(&short, b"s", on.now()).await, Ok(false));
     assert!(on.other.put_new(&again, b"2", on.in_(LONG), on.now()).await.unwrap());
     assert_eq!(on.other.get(&again, on.now()).await, Ok(Some(b"2".to_vec())));
+    assert_eq!(on.one.get(&longer, on.now()).await, Ok(Some(b"b".to_vec())));
+    assert_eq!(on.one.replace(&shorter, b"b", b"c", on.in_(LONG), on.now()).await, Ok(false), "it has ended");
+    assert_eq!(on.one.get(&shorter, on.now()).await, Ok(None));
     let left = on.other.index_members(&index, on.now()).await.unwrap();
     assert_eq!(members(left), [b"long".to_vec(), b"longer".to_vec()]);
 
@@ -153,6 +163,51 @@ async fn only_the_owner_takes(on: &Subject) {
     assert_eq!(on.other.take(&key, b"mine", on.now()).await, Ok(true));
     assert_eq!(on.one.take(&key, b"mine", on.now()).await, Ok(false));
     assert_eq!(on.one.get(&key, on.now()).await, Ok(None));
+}
+
+async fn only_what_is_expected_is_replaced(on: &Subject) {
+    let (key, until) = (on.key("data"), on.in_(LONG));
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(on.one.replace(&key, b"", b"x", until, on.now()).await, Ok(false), "nothing is there");
+    assert_eq!(on.one.get(&key, on.now()).await, Ok(None));
+    on.one.put(&key, &all_bytes, until, on.now()).await.unwrap();
+    for other in [b"".as_slice(), b"x", &all_bytes[..255], &[all_bytes.as_slice(), b"x"].concat()] {
+        assert_eq!(on.other.replace(&key, other, b"x", until, on.now()).await, Ok(false));
+    }
+    assert_eq!(on.one.get(&key, on.now()).await, Ok(Some(all_bytes.clone())));
+    assert_eq!(on.other.replace(&key, &all_bytes, b"", until, on.now()).await, Ok(true));
+    assert_eq!(on.one.replace(&key, &all_bytes, b"x", until, on.now()).await, Ok(false));
+    assert_eq!(on.other.get(&key, on.now()).await, Ok(Some(Vec::new())));
+    // What would have ended already is not put, and takes away what is expected.
+    assert_eq!(on.one.replace(&key, b"x", b"y", on.now(), on.now()).await, Ok(false));
+    assert_eq!(on.one.get(&key, on.now()).await, Ok(Some(Vec::new())));
+    assert_eq!(on.one.replace(&key, b"", b"y", on.now(), on.now()).await, Ok(true));
+    assert_eq!(on.other.get(&key, on.now()).await, Ok(None));
+}
+
+async fn of_a_hundred_changes_none_is_lost(on: &Subject) {
+    let key = on.key("data");
+    let (until, now) = (on.in_(LONG), on.now());
+    on.one.put(&key, &0u32.to_be_bytes(), until, now).await.unwrap();
+    let adding = (0..10).map(|number| {
+        let store = Arc::clone(if number % 2 == 0 { &on.one } else { &on.other });
+        let key = key.clone();
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                loop {
+                    let held = store.get(&key, now).await.unwrap().unwrap();
+                    let next = u32::from_be_bytes(held.as_slice().try_into().unwrap()) + 1;
+                    if store.replace(&key, &held, &next.to_be_bytes(), until, now).await.unwrap() {
+                        break;
+                    }
+                }
+            }
+        })
+    });
+    for added in adding.collect::<Vec<_>>() {
+        added.await.unwrap();
+    }
+    assert_eq!(on.one.get(&key, now).await, Ok(Some(100u32.to_be_bytes().to_vec())));
 }
 
 async fn of_two_hundred_one_puts_anew(on: &Subject) {
@@ -294,6 +349,7 @@ async fn what_is_too_large_is_refused(on: &Subject) {
     let value = vec![0; MAX_VALUE_LEN + 1];
     assert_eq!(on.one.put(&key, &value, until, now).await, Err(StoreError::TooLarge(value.len())));
     assert_eq!(on.one.put_new(&key, &value, until, now).await, Err(StoreError::TooLarge(value.len())));
+    assert_eq!(on.one.replace(&key, b"", &value, until, now).await, Err(StoreError::TooLarge(value.len())));
     let entry = vec![0; MAX_ENTRY_LEN + 1];
     assert_eq!(on.one.index_add(&index, &entry, until, now).await, Err(StoreError::TooLarge(entry.len())));
     assert_eq!(on.one.announce(&entry, until, now).await, Err(StoreError::TooLarge(entry.len())));

@@ -3,4 +3,5 @@
 
 mod contract;
 mod redis;
+mod seats;
 mod start;

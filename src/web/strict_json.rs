@@ -2,17 +2,18 @@
 //!
 //! RFC 7519 §4 lets a reader either refuse duplicate members or take the last. Two readers of one
 //! token that take different ones are how a verified claim becomes another claim, so this one
-//! refuses, at every depth. Called on whatever is signed or is compared with what is signed.
+//! refuses, at every depth. Called by `oidc` on whatever is signed or is compared with what is signed,
+//! and by `server` on what an app wants kept, which others will read as well.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Not a JSON object, or one in which a name appears twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotStrict;
+pub(crate) struct NotStrict;
 
 /// Reads `bytes` as one JSON object with nothing after it.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrict> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, NotStrict> {
     match serde_json::from_slice(bytes) {
         Ok(Strict(Value::Object(object))) => Ok(object),
         _ => Err(NotStrict),

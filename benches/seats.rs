@@ -1,0 +1,145 @@
+//! What a seat costs the everyday request, and what many licences and people cost in memory.
+//!
+//! `look` is all that a request of somebody with a seat adds to the decision (`benches/gate.rs` has that
+//! one): find what is believed of them, see whether their licence still counts, note that they did
+//! something. Once with ten licences and a hundred people, and beside it in the same run with ten
+//! thousand and a hundred thousand. `claim` is what it costs to ask a store for the seat, without the way
+//! there: what the belief saves.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench that cannot begin has nothing to measure"
+)]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+use vestibule::claims::Claims;
+use vestibule::clock::Timestamp;
+use vestibule::random::SystemRandom;
+use vestibule::seats::{Applicant, Licence, Seated, Seats, Settings, WhenFull, Written};
+use vestibule::store;
+
+const NOW: Timestamp = Timestamp::from_unix(2_000_000_000);
+
+/// A licence of an institution, with three values that cover its people.
+fn licence(number: u64) -> Licence {
+    let text = serde_json::json!({
+        "id": format!("00000000-0000-4000-8000-{number:012}"),
+        "serial": format!("CH-{number}"),
+        "seats": 50,
+        "owner": {"name": "Claude", "surname": "Martin", "email": "licences@example.org", "affiliation": "CH"},
+        "covers": {
+            "email_domain": [format!("i{number}.example")],
+            "siret": [format!("{number:014}")],
+            "organization_label": [format!("Institution {number}")],
+        },
+    });
+    let written: Written = serde_json::from_value(text).expect("what is written");
+    Licence::parse(written).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+/// What is said of somebody.
+fn claims(number: u64, licences: u64) -> Claims {
+    let institution = 1 + number % licences;
+    let claims = serde_json::json!({
+        "email": format!("p{number}@i{institution}.example"),
+        "siret": format!("{institution:014}"),
+        "organization_label": format!("Institution {institution}"),
+        "roles": ["agent_public", "agent_public_etat"],
+    });
+    Claims::from_json(claims.as_object().expect("an object"))
+}
+
+/// Resident memory, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+fn told(what: &str, before: usize) {
+    println!("{what}: {:.1} MiB", (resident().saturating_sub(before)) as f64 / f64::from(1 << 20));
+}
+
+/// A site with so many licences and so many people who have a seat.
+fn site(licences: u64, people: u64) -> Seats {
+    let settings = Settings {
+        idle: Duration::from_secs(1800),
+        when_full: WhenFull::Refuse,
+        managed: false,
+        lifetime: Duration::from_secs(86_400),
+    };
+    let before = resident();
+    let declared: Vec<Licence> = (1..=licences).map(licence).collect();
+    let seats = Seats::new(settings, store::open(&store::Settings::Memory).expect("a store"));
+    seats.register().declare(&declared, false);
+    drop(declared);
+    told(&format!("{licences} licences"), before);
+    let before = resident();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let random = SystemRandom::new();
+    runtime.block_on(async {
+        for number in 0..people {
+            asked(number, licences, async |applicant| {
+                seats.take(applicant, NOW, &random).await.unwrap_or_else(|why| panic!("{why}"));
+            })
+            .await;
+        }
+    });
+    told(&format!("{people} people with a seat, with what a memory store holds of them"), before);
+    seats
+}
+
+async fn asked(number: u64, licences: u64, ask: impl AsyncFn(&Applicant<'_>)) {
+    let claims = claims(number, licences);
+    let view = claims.view();
+    ask(&Applicant {
+        provider: "proconnect",
+        subject: &format!("2f1e4a52-8a3e-4b7d-9c56-{number:012}"),
+        claims: &view,
+        started: NOW,
+        ends_at: NOW.plus(Duration::from_secs(86_400)),
+        stamp: number,
+    })
+    .await;
+}
+
+fn look(criterion: &mut Criterion, name: &str, seats: &Seats, licences: u64, people: u64) {
+    let number = people / 2;
+    let claims = claims(number, licences);
+    let view = claims.view();
+    let applicant = Applicant {
+        provider: "proconnect",
+        subject: &format!("2f1e4a52-8a3e-4b7d-9c56-{number:012}"),
+        claims: &view,
+        started: NOW,
+        ends_at: NOW.plus(Duration::from_secs(86_400)),
+        stamp: number,
+    };
+    criterion.bench_function(&format!("look/{name}"), |bencher| {
+        bencher.iter(|| match seats.look(black_box(&applicant), NOW) {
+            Seated::Held(seat) => {
+                seat.touch(&applicant, NOW);
+                seat.licence()
+            }
+            Seated::Unknown => panic!("they have a seat"),
+        });
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let random = SystemRandom::new();
+    criterion.bench_function(&format!("claim/{name}"), |bencher| {
+        bencher.iter(|| runtime.block_on(seats.take(black_box(&applicant), NOW, &random)).is_ok());
+    });
+}
+
+fn seats(criterion: &mut Criterion) {
+    let few = Arc::new(site(10, 100));
+    let many = Arc::new(site(10_000, 100_000));
+    look(criterion, "10 licences, 100 people", &few, 10, 100);
+    look(criterion, "10000 licences, 100000 people", &many, 10_000, 100_000);
+}
+
+criterion_group!(benches, seats);
+criterion_main!(benches);
