@@ -436,8 +436,8 @@ impl Seats {
 /// The first eight digits: enough to follow somebody through the log.
 impl std::fmt::Display for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "{:08x}", u32::from_be_bytes([a, b, c, d]))
+        let first = self.0.first_chunk().copied().map_or(0, u32::from_be_bytes);
+        write!(f, "{first:08x}")
     }
 }
 

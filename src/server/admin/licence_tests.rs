@@ -89,9 +89,9 @@ async fn of_licences_the_description_says_what_is_answered_and_nothing_else() {
         assert_eq!((stranger.status, stranger.headers["www-authenticate"].to_str().unwrap()), (401, "Bearer"));
         note(path, method, &stranger);
         note(path, method, &closed.sends(method, &target, &body, &any).await);
-        let none = without.sends(method, &target, &body, &any).await;
-        assert_eq!((none.status, &none.json()["error"]), (404, &json!("no_licences")), "{method} {path}");
-        note(path, method, &none);
+        let unlicensed = without.sends(method, &target, &body, &any).await;
+        assert_eq!((unlicensed.status, &unlicensed.json()["error"]), (404, &json!("no_licences")), "{method} {path}");
+        note(path, method, &unlicensed);
         let bad = bench.sends(method, &format!("{target}?colour=red"), &body, &any).await;
         assert_eq!(bad.status, 400, "{method} {path}");
         note(path, method, &bad);
@@ -385,6 +385,6 @@ async fn the_page_shows_what_is_in_use_and_draws_its_history() {
     }
     let first = show("/seats?q=N-", "en").await;
     assert!(first.contains("N-19") && !first.contains("N-20") && first.contains("skip=20"), "{first}");
-    let last = show("/seats?q=N-&skip=40", "en").await;
-    assert!(last.contains("N-44") && !last.contains("rel=\"next\"") && last.contains("rel=\"prev\""), "{last}");
+    let third = show("/seats?q=N-&skip=40", "en").await;
+    assert!(third.contains("N-44") && !third.contains("rel=\"next\"") && third.contains("rel=\"prev\""), "{third}");
 }
