@@ -55,6 +55,7 @@ pub(super) fn explained(
         supposing: gate_of(config, supposed.sessions(), assertion),
         supposed,
         providers: config.providers.iter().map(|one| (one.name.clone(), one.issuer.clone())).collect(),
+        domain_owners: Arc::clone(&config.login.domain_owners),
         upstreams: config.server.upstreams.clone(),
         credentials: config.credentials.iter().map(in_words).collect(),
         bearers: config
@@ -106,16 +107,26 @@ mod tests {
         fn file(&self, _: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
             Err(Unreadable::Absent)
         }
+
+        fn list(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
+            match path.to_str().unwrap_or_default() {
+                "/etc/vestibule/people.txt" => Ok(b"Helene.Moreau@example.gouv.fr # a guest\n7@example.fr\n".to_vec()),
+                "/etc/vestibule/offices.txt" => Ok(b"192.0.2.0/24\n2001:db8::/32\n".to_vec()),
+                _ => Err(Unreadable::Absent),
+            }
+        }
     }
 
-    const BASE: &str = "providers: {p: {issuer: https://login.example.org, client_id: c, client_secret: {env: CLIENT_SECRET}, scopes: [openid, profile, email, siret, roles]}}\n\
-        session: {keys: [{id: a, secret: {env: SESSION_KEY}}]}\n\
+    /// Where a case has none of its own.
+    const PROVIDERS: &str = "providers: {p: {issuer: https://login.example.org, client_id: c, client_secret: {env: CLIENT_SECRET}, scopes: [openid, profile, email, siret, roles]}}\n";
+    const BASE: &str = "session: {keys: [{id: a, secret: {env: SESSION_KEY}}]}\n\
         upstreams: {app: {url: \"http://127.0.0.1:8501\"}, api: {url: \"http://127.0.0.1:8000\"}}\n";
     const AT: Timestamp = Timestamp::from_unix(1_795_262_400);
 
     fn explainer_of(rules: &str) -> Explainer {
         let url = if rules.contains("sites:") { "" } else { "public_url: https://app.example.fr\n" };
-        let config = from_text("v.yaml", &format!("{url}{BASE}{rules}"), &World);
+        let providers = if rules.contains("providers:") { "" } else { PROVIDERS };
+        let config = from_text("v.yaml", &format!("{url}{providers}{BASE}{rules}"), &World);
         let config = config.unwrap_or_else(|problems| panic!("{problems}"));
         explainer(&config, Arc::new(SystemRandom::new())).unwrap()
     }
@@ -124,13 +135,14 @@ mod tests {
     fn question(line: &str) -> Result<Question, BadQuestion> {
         let mut parts = line.split(" --");
         let (method, url) = parts.next().unwrap().split_once(' ').unwrap();
-        let (mut claims, mut rule, mut client, mut headers) = (None, None, None, Vec::new());
+        let (mut claims, mut rule, mut client, mut at, mut headers) = (None, None, None, AT, Vec::new());
         for part in parts {
             let (option, value) = part.split_once(' ').unwrap();
             match option {
                 "claims" => claims = Some(SupposedClaims::parse(value)?),
                 "bearer" => rule = Some(value.to_owned()),
                 "client" => client = Some(value.parse().unwrap()),
+                "at" => at = Timestamp::from_rfc3339(value).unwrap(),
                 "header" => {
                     let (name, value) = value.split_once(": ").unwrap();
                     headers.push((name.to_owned(), value.to_owned()));
@@ -143,7 +155,7 @@ mod tests {
             (None, Some(claims)) => Who::Person(claims),
             (None, None) => Who::Nobody,
         };
-        Ok(Question { method: method.to_owned(), url: url.to_owned(), headers, client, at: AT, who })
+        Ok(Question { method: method.to_owned(), url: url.to_owned(), headers, client, at, who })
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::route::{Found, Route};
 use super::rules::{Asker, Circumstances};
 use super::{Denial, Gate};
 use crate::bearer::Caller;
+use crate::clock::Timestamp;
 use crate::session::{NoSession, Session};
 use crate::web::hygiene::CleanRequest;
 use crate::web::kind::Kind;
@@ -27,26 +28,38 @@ pub enum Holder<'a> {
 }
 
 impl Gate {
-    /// Judges a request that another gate of this site let through: by which route of this one it may
-    /// go on.
+    /// Judges a request that another gate of this site let through `since` then: by which route of this one
+    /// it may go on.
     ///
     /// # Errors
     /// Why it may not.
-    pub fn review(&self, request: &CleanRequest<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
-        goes_on(self.find(request), holder, at)
+    pub fn review(
+        &self,
+        request: &CleanRequest<'_>,
+        holder: Holder<'_>,
+        since: Timestamp,
+        at: Circumstances,
+    ) -> Result<usize, Denial> {
+        goes_on(self.find(request), holder, since, at)
     }
 
-    /// Judges a request that this gate let through on the route at `index`.
+    /// Judges a request that this gate let through on the route at `index`, `since` then.
     ///
     /// # Errors
     /// Why it may not go on.
-    pub fn review_on(&self, index: usize, holder: Holder<'_>, at: Circumstances) -> Result<(), Denial> {
+    pub fn review_on(
+        &self,
+        index: usize,
+        holder: Holder<'_>,
+        since: Timestamp,
+        at: Circumstances,
+    ) -> Result<(), Denial> {
         let found = self.routes.get(index).map_or(Found::Nothing, |route| Found::Route(index, route));
-        goes_on(found, holder, at).map(drop)
+        goes_on(found, holder, since, at).map(drop)
     }
 }
 
-fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
+fn goes_on(found: Found<'_>, holder: Holder<'_>, since: Timestamp, at: Circumstances) -> Result<usize, Denial> {
     let takes_tokens = |route: &Route| !route.bearer.is_empty();
     let decision = match holder {
         // Where no token is taken none is looked at: it passes as anybody's request does, or not.
@@ -58,8 +71,9 @@ fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<us
     };
     match decision {
         Decision::Forward(index, _) => Ok(index),
-        // It was recent when it began, and what is under way does not ask for that again; for a level it does.
-        Decision::StepUp(_) => as_recent(found, holder, at),
+        // How recent a proof is was asked when it began, and what is under way does not ask for that again; for a
+        // level it does.
+        Decision::StepUp(_) => as_recent(found, holder, since, at),
         Decision::Deny(denial) => Err(denial),
         Decision::OtherProvider(index) => Err(Denial::OtherProvider(index)),
         Decision::SignIn(reason) | Decision::Unavailable(reason) => Err(Denial::NotSignedIn(reason)),
@@ -67,14 +81,18 @@ fn goes_on(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<us
     }
 }
 
-/// What the rules say of somebody as if they had just proved who they are.
-fn as_recent(found: Found<'_>, holder: Holder<'_>, at: Circumstances) -> Result<usize, Denial> {
+/// What the rules say of somebody whose proof is as old as it was when they were let in, and not a moment
+/// older. Whom something else let in, such as a list, must not stay by a proof that was old even then.
+fn as_recent(found: Found<'_>, holder: Holder<'_>, since: Timestamp, at: Circumstances) -> Result<usize, Denial> {
     let Found::Route(index, route) = found else { return Err(Denial::NoRoute) };
-    let authenticated_at = Some(at.now);
+    let then = |proof: Timestamp| proof.plus(at.now.since(since)).min(at.now);
     let judged = match holder {
-        Holder::Person(session) => route.rules.judge(&Asker { authenticated_at, ..Asker::of(session, at) }),
+        Holder::Person(session) => {
+            let authenticated_at = session.authenticated_at().map(then);
+            route.rules.judge(&Asker { authenticated_at, ..Asker::of(session, at) })
+        }
         Holder::Caller(caller) => {
-            let claims = caller.claims().view();
+            let (claims, authenticated_at) = (caller.claims().view(), caller.authenticated_at().map(then));
             route.rules.judge(&Asker { claims: &claims, provider: None, authenticated_at, at })
         }
         Holder::Nobody => return Err(Denial::NotSignedIn(NoSession::Absent)),
@@ -87,9 +105,12 @@ mod tests {
     use super::*;
     use crate::gate::route::{Access, PathPattern, Route};
     use crate::gate::rules::{Condition, Listed, Rule, Rules, Subject, Test};
+    use crate::oidc::Identity;
     use crate::random::SystemRandom;
-    use crate::session::fixture::{START, begun, request_after, sessions, tokens};
+    use crate::session::fixture::{START, begun, request_after, sessions, tokens, try_begin};
+    use crate::session::{OpenedSession, Sessions};
     use http::HeaderMap;
+    use serde_json::json;
 
     const AT: Circumstances = Circumstances { now: START, client: None };
 
@@ -124,21 +145,31 @@ mod tests {
             (kept_out, [false, false, false]),
         ];
         for (route, expected) in &cases {
-            let found = holders.map(|holder| goes_on(Found::Route(3, route), holder, AT).is_ok());
+            let found = holders.map(|holder| goes_on(Found::Route(3, route), holder, START, AT).is_ok());
             assert_eq!(found, *expected, "{route:?}");
         }
         for holder in holders {
-            assert_eq!(goes_on(Found::Nothing, holder, AT), Err(Denial::NoRoute));
-            assert_eq!(goes_on(Found::Ambiguous, holder, AT), Err(Denial::AmbiguousPath));
+            assert_eq!(goes_on(Found::Nothing, holder, START, AT), Err(Denial::NoRoute));
+            assert_eq!(goes_on(Found::Ambiguous, holder, START, AT), Err(Denial::AmbiguousPath));
         }
-        let Err(Denial::NotAdmitted(3, _)) = goes_on(Found::Route(3, &cases[6].0), holders[1], AT) else { panic!() };
+        let Err(Denial::NotAdmitted(3, _)) = goes_on(Found::Route(3, &cases[6].0), holders[1], START, AT) else {
+            panic!()
+        };
+    }
+
+    /// Somebody who proved who they are at [`START`].
+    fn proven() -> (Sessions, OpenedSession) {
+        let (sessions, random) = (sessions(&[[1; 32]]), SystemRandom::new());
+        let claims = json!({"sub": "s", "acr": "eidas1", "auth_time": START.as_unix()});
+        let identity = Identity::for_tests("proconnect", claims.as_object().unwrap());
+        let begun = try_begin(&sessions, &identity, &HeaderMap::new(), &tokens(10), &random).unwrap();
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
+        (sessions, opened)
     }
 
     #[test]
     fn how_recent_a_proof_was_is_asked_once_and_how_strong_as_long_as_it_lasts() {
-        let sessions = sessions(&[[1; 32]]);
-        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
-        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
+        let (sessions, opened) = proven();
         let session = sessions.read(&opened, START).unwrap();
         let recent = || Condition::MaxAge(std::time::Duration::from_secs(60));
         let level = || {
@@ -151,8 +182,29 @@ mod tests {
                 conditions.into_iter().map(|condition| Rule { name: "r".into(), condition, who: None }).collect();
             let rules = Rules { require, ..Rules::default() };
             let route = Route { rules, ..route(Access::SignedIn, Vec::new()) };
-            let outcome = goes_on(Found::Route(3, &route), Holder::Person(&session), later);
+            let outcome = goes_on(Found::Route(3, &route), Holder::Person(&session), START, later);
             assert_eq!(outcome.is_ok(), goes, "{route:?}");
+        }
+    }
+
+    /// Let in by a list; the list no longer has them; they are not let stay as somebody who would be let in
+    /// by a proof that they never gave.
+    #[test]
+    fn whom_another_rule_let_in_does_not_stay_by_a_proof_that_was_old_even_then() {
+        let (sessions, opened) = proven();
+        let session = sessions.read(&opened, START).unwrap();
+        let minutes = |minutes: u64| std::time::Duration::from_secs(60 * minutes);
+        let allow =
+            [Condition::MaxAge(minutes(15)), Condition::Is(Subject::Email, Test::OneOf(Listed::here([].into())))];
+        let allow = allow.into_iter().map(|condition| Rule { name: "r".into(), condition, who: None }).collect();
+        let rules = Rules { allow, ..Rules::default() };
+        let route = Route { rules, ..route(Access::SignedIn, Vec::new()) };
+        let proof = START;
+        for (since, goes) in [(0, true), (14, true), (15, false), (40, false)] {
+            let at = Circumstances { now: proof.plus(minutes(50)), ..AT };
+            let since = proof.plus(minutes(since));
+            let outcome = goes_on(Found::Route(3, &route), Holder::Person(&session), since, at);
+            assert_eq!(outcome.is_ok(), goes, "{since:?}");
         }
     }
 }

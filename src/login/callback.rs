@@ -17,13 +17,14 @@ use super::round_trips::{RoundTrips, host_alone};
 use super::start::StartError;
 use super::step_up::StepUpError;
 use crate::clock::Timestamp;
-use crate::oidc::{Code, Provider, RedeemError, Unreachable};
+use crate::oidc::{Code, Provider, RedeemError, SignedIn, StepUp, Unreachable};
 use crate::pages::LoopCause;
 use crate::random::Random;
 use crate::session::{BeginError, Begun, OpenedSession, Place, SessionId};
 use crate::web::return_to::ReturnTo;
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
+use url::Url;
 
 /// How a callback ends well.
 #[derive(Debug)]
@@ -145,6 +146,19 @@ pub(super) struct Answered<'a> {
     pub(super) taker: Taker,
 }
 
+impl Answered<'_> {
+    /// Redeems the code; `redirect_uri` is as for [`Code`].
+    pub(super) async fn redeem(&self, redirect_uri: Option<&Url>, now: Timestamp) -> Result<SignedIn, RedeemError> {
+        let code = Code {
+            code: self.code,
+            pkce_verifier: &self.attempt.pkce_verifier(self.browser),
+            nonce: &self.attempt.nonce(self.browser),
+            redirect_uri,
+        };
+        self.provider.redeem(&code, now).await
+    }
+}
+
 impl Login {
     /// Takes the answer of the provider whose callback this is.
     ///
@@ -162,11 +176,7 @@ impl Login {
         let parameters = Parameters::parse(query);
         let state = parameters.get("state")?.ok_or(CallbackError::NoState)?;
         let browser = Browser::of(headers, &self.cookies).ok_or(CallbackError::NoLoginCookie)?;
-        let lifetime = self.settings.attempt_lifetime;
-        let (taker, return_to) = (Taker::Callback, |text: &str| self.return_to(text));
-        let way = Way { taker, provider: self.told_apart(provider) };
-        let opened = Attempt::open(state, way, &browser, &self.ring, lifetime, now, return_to);
-        let attempt = match opened {
+        let attempt = match self.begun(provider, state, &browser, now) {
             Err(NoAttempt::OtherCookie(wish)) => return self.begin_again(provider, wish, headers, now, random).await,
             Err(NoAttempt::Unreadable) if self.is_for_another(provider, state, now) => {
                 return Err(NoAttempt::OtherProvider.into());
@@ -190,6 +200,7 @@ impl Login {
             return self.refused(error, description, &attempt, browser, now);
         }
         let code = code.ok_or(CallbackError::NoCode)?;
+        let taker = Taker::Callback;
         let answered = Answered { provider, code, attempt: &attempt, browser: &browser, taker };
         // Whose session has ended meanwhile signs in like everybody else.
         if let Some(step_up) = &attempt.wish.step_up
@@ -205,6 +216,28 @@ impl Login {
         cookies.extend(self.arrived(browser, &opened, &attempt.wish.return_to, now));
         let location = attempt.wish.return_to.location(&self.public_url);
         Ok(Arrival::SignedIn { location, cookies, session: id, opened })
+    }
+
+    /// The attempt of this browser whose answer comes to that provider's callback.
+    fn begun(&self, provider: &Provider, state: &str, browser: &Browser, now: Timestamp) -> Result<Attempt, NoAttempt> {
+        let way = Way { taker: Taker::Callback, provider: self.told_apart(provider) };
+        let return_to = |text: &str| self.return_to(text);
+        Attempt::open(state, way, browser, &self.ring, self.settings.attempt_lifetime, now, return_to)
+    }
+
+    /// What somebody was asked for, and on the way to where, whose callback brought an error: they may try
+    /// again. None for whoever was no more than signing in, or has no session any more.
+    pub fn asked_in_vain(
+        &self,
+        provider: &Provider,
+        query: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Option<(ReturnTo, StepUp)> {
+        let parameters = Parameters::parse(query);
+        let (state, browser) = (parameters.get("state").ok()??, Browser::of(headers, &self.cookies)?);
+        let Wish { return_to, step_up, .. } = self.begun(provider, state, &browser, now).ok()?.wish;
+        Some((return_to, step_up.filter(|_| self.has_session(headers, now))?))
     }
 
     /// Whether a `state` that does not open at this provider's callback is one for another's.
@@ -224,14 +257,7 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Begun, CallbackError> {
-        let Answered { provider, code, attempt, browser, taker } = *answered;
-        let code = Code {
-            code,
-            pkce_verifier: &attempt.pkce_verifier(browser),
-            nonce: &attempt.nonce(browser),
-            redirect_uri: self.redirect_uri(taker),
-        };
-        let signed_in = provider.redeem(&code, now).await?;
+        let signed_in = answered.redeem(self.redirect_uri(answered.taker), now).await?;
         let (identity, tokens) = (&signed_in.identity, &signed_in.tokens);
         let now = self.sessions.moment_to_begin(identity, now).await;
         let begun = self.sessions.begin(identity, tokens, headers, place, now, random).await?;

@@ -105,7 +105,7 @@ impl Login {
         now: Timestamp,
     ) -> Result<Option<FoundForm>, StoreError> {
         let Some(found) = self.kept_form(id, headers, now).await? else { return Ok(None) };
-        if found.is_of(session) {
+        if self.sessions.form_is_of(&found, session) {
             return Ok(Some(found));
         }
         self.sessions.take_form(&found, now).await?;

@@ -21,7 +21,7 @@ use super::callback::{Answered, CallbackError};
 use super::query::Parameters;
 use super::start::{Start, StartError, looks_like_email};
 use crate::clock::Timestamp;
-use crate::oidc::{Code, Lacks, Provider, Reauthentication, StepUp};
+use crate::oidc::{Lacks, Provider, Reauthentication, StepUp};
 use crate::random::Random;
 use crate::session::{Begun, NoSession, NotSteppedUp, OpenedSession, Place};
 use crate::web::kind::is_ahead_of_need;
@@ -149,18 +149,11 @@ impl Login {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Begun, CallbackError> {
-        let Answered { provider, code, attempt, browser, taker } = *answered;
-        let code = Code {
-            code,
-            pkce_verifier: &attempt.pkce_verifier(browser),
-            nonce: &attempt.nonce(browser),
-            redirect_uri: self.redirect_uri(taker),
-        };
-        let signed_in = provider.redeem(&code, now).await?;
+        let signed_in = answered.redeem(self.redirect_uri(answered.taker), now).await?;
         let identity = &signed_in.identity;
         if !self.sessions.is_of(opened, identity) {
             // Nobody will use them.
-            if let Some(provider) = self.providers.of_session(&provider.settings().name) {
+            if let Some(provider) = self.providers.of_session(&answered.provider.settings().name) {
                 Self::give_back(Arc::clone(provider), signed_in.tokens, now);
             }
             return Err(StepUpError::from(NotSteppedUp::OtherPerson).into());

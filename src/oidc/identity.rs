@@ -49,16 +49,7 @@ impl Identity {
     /// they would be another one's person to every app that knows people by their address.
     #[must_use]
     pub(in crate::oidc) fn within(mut self, owners: &DomainOwners) -> Self {
-        if owners.is_empty() {
-            return self;
-        }
-        let is_another_s = |email: &str| owners.owner(email).is_some_and(|owner| owner != self.provider);
-        let drop = match self.claims.view().get("email") {
-            Some(ClaimValue::Json(_)) => true,
-            Some(value) => value.values().iter().any(|email| is_another_s(email)),
-            None => false,
-        };
-        if drop {
+        if is_another_s_address(&self.claims, &self.provider, owners) {
             tracing::warn!(
                 provider = self.provider,
                 "an e-mail address at a domain of another provider's is left out: it is that one's to vouch for"
@@ -73,8 +64,9 @@ impl Identity {
     pub(crate) fn for_tests(provider: &str, claims: &Map<String, Value>) -> Self {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
         let sid = name(claims, "sid").cloned();
+        let authenticated_at = claims.get("auth_time").and_then(Value::as_u64).map(Timestamp::from_unix);
         let claims = Claims::from_json(claims);
-        Self { provider: provider.to_owned(), subject, claims, authenticated_at: None, sid }
+        Self { provider: provider.to_owned(), subject, claims, authenticated_at, sid }
     }
 
     /// The configured name of the provider that vouches.
@@ -102,6 +94,18 @@ impl Identity {
     /// §2.1). At most 255 printable ASCII characters; one that is anything else is none.
     pub fn sid(&self) -> Option<&str> {
         self.sid.as_deref()
+    }
+}
+
+/// Whether there is an e-mail address that another provider than this one has to vouch for, or that is none.
+pub fn is_another_s_address(claims: &Claims, provider: &str, owners: &DomainOwners) -> bool {
+    if owners.is_empty() {
+        return false;
+    }
+    match claims.view().get("email") {
+        Some(ClaimValue::Json(_)) => true,
+        Some(value) => value.values().iter().any(|email| owners.owner(email).is_some_and(|owner| owner != provider)),
+        None => false,
     }
 }
 

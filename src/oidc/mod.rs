@@ -41,7 +41,7 @@ pub use authorize::RESERVED_PARAMETERS;
 pub use examine::Examined;
 pub use exchange::{ExchangeEndpoint, ExchangeError, Exchanged, SubjectToken, TokenType, Wanted};
 pub use id_token::IdTokenError;
-pub use identity::{Identity, said_of_the_person};
+pub use identity::{Identity, is_another_s_address, said_of_the_person};
 pub use introspection::{Introspection, IntrospectionError, IntrospectionSettings};
 pub use jws::JwsError;
 pub use logout_token::{LogoutToken, LogoutTokenError};

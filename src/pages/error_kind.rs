@@ -86,6 +86,8 @@ causes! {
     NotAdmitted,
     /// The provider signed the person in by a proof older than the configuration allows.
     SignInTooOld,
+    /// A step-up brought no proof as recent as was asked for.
+    ProofTooOld,
     /// Somebody else came back from the provider than the one who was to prove more of themselves.
     OtherPerson,
     /// Signed in, but an outage has lasted too long to know whether that still counts.
@@ -211,6 +213,7 @@ impl ErrorKind {
             | Self::AuthenticationLevelNotReached
             | Self::NotAdmitted
             | Self::SignInTooOld
+            | Self::ProofTooOld
             | Self::OtherPerson
             | Self::ApiNotGranted
             | Self::ApiAccountExpired
@@ -267,7 +270,12 @@ impl ErrorKind {
             | Self::ApiAdminRefused
             | Self::ApiMisconfigured
             | Self::ApiUnavailable => Action::Retry,
-            Self::BadRequest | Self::OtherSite | Self::FormGone | Self::NotFound | Self::Internal => Action::Home,
+            Self::ProofTooOld
+            | Self::BadRequest
+            | Self::OtherSite
+            | Self::FormGone
+            | Self::NotFound
+            | Self::Internal => Action::Home,
             Self::AccessDenied
             | Self::LoginRequired
             | Self::InteractionRequired

@@ -160,11 +160,17 @@ const fn french(kind: ErrorKind) -> Words {
             "Cette application demande une identification récente, et la vôtre date de trop longtemps.",
             "Déconnectez-vous partout, puis identifiez-vous à nouveau.",
         ),
+        ErrorKind::ProofTooOld => (
+            "Votre identification n’est pas assez récente",
+            "Cette page demandait que vous vous identifiiez à nouveau, et cela n’a pas eu lieu. Votre session reste \
+             comme elle était.",
+            "Vous pouvez réessayer. Si cela recommence, transmettez la référence ci-dessous à l’assistance.",
+        ),
         ErrorKind::OtherPerson => (
             "Ce n’est pas le même compte",
             "Cette page demandait que vous vous identifiiez à nouveau, et c’est un autre compte qui l’a fait. Rien n’a \
              changé\u{a0}: votre session reste ouverte avec le premier.",
-            "Revenez à la page avec le même compte. Pour continuer avec l’autre, déconnectez-vous d’abord.",
+            "Réessayez avec le même compte, ou changez de compte.",
         ),
         ErrorKind::SessionUnavailable => (
             "Votre session ne peut pas être vérifiée pour le moment",
@@ -386,11 +392,16 @@ const fn english(kind: ErrorKind) -> Words {
             "This application asks for a recent sign-in, and yours is too old.",
             "Sign out everywhere, then sign in again.",
         ),
+        ErrorKind::ProofTooOld => (
+            "Your proof of identity is not recent enough",
+            "This page asked you to identify yourself once more, and that has not happened. Your session is as it was.",
+            "You can try again. If it happens again, give the reference below to support.",
+        ),
         ErrorKind::OtherPerson => (
             "This is not the same account",
             "This page asked you to identify yourself once more, and another account has done so. Nothing has \
              changed: you are still signed in with the first one.",
-            "Go back to the page with the same account. To go on with the other one, sign out first.",
+            "Try again with the same account, or use another account.",
         ),
         ErrorKind::SessionUnavailable => (
             "Your session cannot be checked for the moment",

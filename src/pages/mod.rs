@@ -24,6 +24,7 @@ mod providers;
 mod response_headers;
 mod seats;
 mod sessions;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod wording;
@@ -48,7 +49,8 @@ use askama::Template;
 use assets::Assets;
 use contact::Contact;
 use error_kind::Action;
-use providers::{Choice, Other};
+use providers::Other;
+use sign_in::Choice;
 use wording::Wording;
 
 /// What the operator says of the application.
@@ -89,6 +91,26 @@ pub enum WaitingForm<'a> {
     Kept(&'a str),
 }
 
+/// What somebody who is signed in is asked for, as a form of ours sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedAgain<'a> {
+    /// As for [`Page::SignIn`].
+    pub return_to: &'a str,
+    /// The levels, as a parameter has them; or none.
+    pub acr_values: &'a str,
+    /// How recent the proof has to be, in seconds.
+    pub max_age: Option<u64>,
+}
+
+impl AskedAgain<'_> {
+    /// The parameters that `start` takes, but for where to go afterwards.
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let levels = Some(self.acr_values).filter(|levels| !levels.is_empty());
+        let levels = levels.map(|levels| ("acr_values", levels.to_owned()));
+        levels.into_iter().chain(self.max_age.map(|seconds| ("max_age", seconds.to_string()))).collect()
+    }
+}
+
 /// How far a sign-out went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignOutReach {
@@ -123,12 +145,10 @@ pub enum Page<'a> {
     },
     /// The same for somebody who is signed in, and has to prove more of themselves or once more.
     StepUp {
-        /// As for [`Page::SignIn`].
-        return_to: &'a str,
-        /// The levels that are asked for, as a parameter has them; or none.
-        acr_values: &'a str,
-        /// How recent the proof has to be, in seconds.
-        max_age: Option<u64>,
+        /// What is asked for.
+        asked: AskedAgain<'a>,
+        /// The name of the provider whose session it is, of several.
+        provider: Option<&'a str>,
         /// What has become of a form that was sent.
         form: WaitingForm<'a>,
     },
@@ -201,6 +221,15 @@ pub enum Page<'a> {
         /// The id that the log line carries too.
         id: &'a str,
     },
+    /// A step-up that did not bring what was asked for. The session is as it was.
+    InVain {
+        /// Why.
+        kind: ErrorKind,
+        /// What was asked for, to be tried again.
+        asked: AskedAgain<'a>,
+        /// The id that the log line carries too.
+        id: &'a str,
+    },
     /// Everything else that went wrong, [`ErrorKind::AccessDenied`] included.
     Error {
         /// Why.
@@ -266,9 +295,7 @@ impl Pages {
             Page::SignInForForm { return_to, form } => {
                 self.sign_in(page, Some(return_to), Some(words.form_kept), Some(form), language)
             }
-            Page::StepUp { return_to, acr_values, max_age, form } => {
-                self.step_up((acr_values, max_age), return_to, form, language)
-            }
+            Page::StepUp { asked, provider, form } => self.step_up(asked, provider, form, language),
             Page::ChooseProvider { return_to, offered, notice, form, unfit, goes_on } => {
                 let notice = match form {
                     Some(_) => Some(words.form_kept),
@@ -299,6 +326,7 @@ impl Pages {
                 no_seat::page(self.frame(language, no_seat::title(page.trouble, language)), page, language)
             }
             Page::Loop { cause, id } => self.goes_round(cause, id, language),
+            Page::InVain { kind, asked, id } => self.in_vain(kind, asked, id, language),
             Page::Error { kind, id } => self.error(kind, None, id, language),
         }
     }
@@ -342,66 +370,6 @@ impl Pages {
         self.assets.find(name)
     }
 
-    fn sign_in(
-        &self,
-        page: Page<'_>,
-        return_to: Option<&str>,
-        notice: Option<&str>,
-        form: Option<&str>,
-        language: Language,
-    ) -> String {
-        let words = Wording::of(language);
-        html(&SignInPage {
-            frame: self.frame(language, words.sign_in),
-            heading: &self.heading(words),
-            lead: words.sign_in_lead(self.provider),
-            notice,
-            return_to,
-            keeps_fragment: page.keeps_fragment(),
-            goes_on: matches!(page, Page::GoOn { .. }),
-            discard: form.map(kept_form::discard),
-            proconnect: self.provider == ProviderKind::ProConnect,
-            asked: Vec::new(),
-        })
-    }
-
-    fn step_up(
-        &self,
-        (acr_values, max_age): (&str, Option<u64>),
-        return_to: &str,
-        form: WaitingForm<'_>,
-        language: Language,
-    ) -> String {
-        let words = Wording::of(language);
-        let levels = ("acr_values", acr_values.to_owned());
-        let age = max_age.map(|seconds| ("max_age", seconds.to_string()));
-        let (notice, discard) = match form {
-            WaitingForm::None => (None, None),
-            WaitingForm::Lost => (Some(words.step_up_loses_form), None),
-            WaitingForm::Kept(id) => (Some(words.step_up_keeps_form), Some(id)),
-        };
-        html(&SignInPage {
-            frame: self.frame(language, words.step_up),
-            heading: words.step_up,
-            lead: if max_age.is_some() { words.step_up_for_recent } else { words.step_up_for_level },
-            notice,
-            return_to: Some(return_to),
-            keeps_fragment: false,
-            goes_on: false,
-            discard: discard.map(kept_form::discard),
-            proconnect: self.provider == ProviderKind::ProConnect,
-            asked: Some(levels).filter(|(_, levels)| !levels.is_empty()).into_iter().chain(age).collect(),
-        })
-    }
-
-    /// Of the sign-in page.
-    fn heading(&self, words: &Wording) -> String {
-        match &self.application {
-            Some(application) => format!("{} {application}", words.sign_in_to),
-            None => words.sign_in.to_owned(),
-        }
-    }
-
     fn error(&self, kind: ErrorKind, who_may_enter: Option<&str>, id: &str, language: Language) -> String {
         let text = text(kind, language);
         let action = kind.action();
@@ -413,6 +381,28 @@ impl Pages {
             who_may_enter,
             action,
             label,
+            again: Vec::new(),
+            id,
+        })
+    }
+
+    /// With the way to try again, and for the rest one away from here: the session is there.
+    fn in_vain(&self, kind: ErrorKind, asked: AskedAgain<'_>, id: &str, language: Language) -> String {
+        let text = text(kind, language);
+        let action = match kind.action() {
+            Action::SwitchAccount => Action::SwitchAccount,
+            Action::SignInAgain | Action::Retry | Action::Home => Action::Home,
+        };
+        let mut again = vec![("rd", asked.return_to.to_owned())];
+        again.append(&mut asked.parameters());
+        html(&ErrorPage {
+            frame: self.frame(language, text.title),
+            text,
+            cause: None,
+            who_may_enter: None,
+            action,
+            label: Wording::of(language).action(action),
+            again,
             id,
         })
     }
@@ -428,6 +418,7 @@ impl Pages {
             who_may_enter: None,
             action: Action::Retry,
             label,
+            again: Vec::new(),
             id,
         })
     }
@@ -457,22 +448,6 @@ struct Frame<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignInPage<'a> {
-    frame: Frame<'a>,
-    heading: &'a str,
-    lead: &'a str,
-    notice: Option<&'a str>,
-    return_to: Option<&'a str>,
-    keeps_fragment: bool,
-    goes_on: bool,
-    discard: Option<String>,
-    proconnect: bool,
-    /// What else goes along.
-    asked: Vec<(&'static str, String)>,
-}
-
-#[derive(Template)]
 #[template(path = "confirm_sign_out.html")]
 struct ConfirmSignOutPage<'a> {
     frame: Frame<'a>,
@@ -496,6 +471,8 @@ struct ErrorPage<'a> {
     who_may_enter: Option<&'a str>,
     action: Action,
     label: &'a str,
+    /// What a button to try again sends, where there is one.
+    again: Vec<(&'static str, String)>,
     id: &'a str,
 }
 

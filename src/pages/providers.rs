@@ -1,11 +1,7 @@
-//! The pages on which somebody chooses among several providers, or learns that theirs is not the right
-//! one.
-//!
-//! One form holds them all, so that the page needs no script: the address and its button come first, for
-//! that is the button which the Enter key presses.
+//! The providers as the pages call them, their buttons, and the page on which somebody learns that theirs
+//! is not the right one.
 
 use super::contact::Contact;
-use super::kept_form;
 use super::wording::Wording;
 use super::{Frame, Language, Pages, ProviderKind, html};
 use askama::Template;
@@ -30,24 +26,23 @@ impl NamedProvider {
             Language::English => &self.en,
         }
     }
+
+    /// Its button, where it is the only one.
+    pub(super) fn button(&self, language: Language) -> Button<'_> {
+        let proconnect = self.kind == ProviderKind::ProConnect;
+        Button { name: None, label: Some(self.label(language)), proconnect, below_address: false }
+    }
 }
 
-/// A button.
-struct Button<'a> {
-    name: &'a str,
-    label: &'a str,
-    proconnect: bool,
-}
-
-/// What [`super::Page::ChooseProvider`] holds.
-pub(super) struct Choice<'a> {
-    pub(super) return_to: &'a str,
-    pub(super) offered: &'a [String],
-    pub(super) notice: Option<&'a str>,
-    pub(super) form: Option<&'a str>,
-    pub(super) unfit: Option<&'a str>,
-    pub(super) keeps_fragment: bool,
-    pub(super) goes_on: bool,
+/// A button (`provider_button.html`).
+pub(super) struct Button<'a> {
+    /// What it sends; nothing where there is no other.
+    pub(super) name: Option<&'a str>,
+    /// The provider, where it is called something.
+    pub(super) label: Option<&'a str>,
+    pub(super) proconnect: bool,
+    /// Whether it stands below a field for an address, which it does without.
+    pub(super) below_address: bool,
 }
 
 /// What [`super::Page::OtherProvider`] holds.
@@ -56,25 +51,6 @@ pub(super) struct Other<'a> {
     pub(super) present: &'a str,
     pub(super) return_to: &'a str,
     pub(super) id: Option<&'a str>,
-}
-
-#[derive(Template)]
-#[template(path = "choose_provider.html")]
-#[expect(clippy::struct_excessive_bools, reason = "each is asked by its own line of the template")]
-struct ChooseProviderPage<'a> {
-    frame: Frame<'a>,
-    heading: &'a str,
-    notice: Option<&'a str>,
-    return_to: &'a str,
-    unfit: Option<&'a str>,
-    by_address: bool,
-    buttons: &'a [Button<'a>],
-    keeps_fragment: bool,
-    goes_on: bool,
-    /// Where nobody has to choose.
-    only: Option<&'a str>,
-    discard: Option<String>,
-    about_proconnect: bool,
 }
 
 #[derive(Template)]
@@ -97,44 +73,22 @@ impl Pages {
         Self { providers, by_address, ..self }
     }
 
-    /// Those of the providers; all where none is named.
-    fn buttons<'a>(&'a self, names: &'a [String], language: Language) -> Vec<Button<'a>> {
-        let meant = self.providers.iter().filter(|provider| names.is_empty() || names.contains(&provider.name));
-        let button = |provider: &'a NamedProvider| Button {
-            name: &provider.name,
-            label: provider.label(language),
-            proconnect: provider.kind == ProviderKind::ProConnect,
-        };
-        meant.map(button).collect()
+    /// The provider of that name, where there are several.
+    pub(super) fn named(&self, name: &str) -> Option<&NamedProvider> {
+        self.providers.iter().find(|provider| provider.name == name)
     }
 
-    pub(super) fn choose_provider(&self, choice: &Choice<'_>, language: Language) -> String {
-        let words = Wording::of(language);
-        let buttons = self.buttons(choice.offered, language);
-        html(&ChooseProviderPage {
-            frame: self.frame(language, words.sign_in),
-            heading: &self.heading(words),
-            notice: choice.notice,
-            return_to: choice.return_to,
-            unfit: choice.unfit,
-            by_address: self.by_address && buttons.len() > 1,
-            keeps_fragment: choice.keeps_fragment,
-            goes_on: choice.goes_on && buttons.len() == 1,
-            only: match buttons.as_slice() {
-                [only] => Some(only.name),
-                _ => None,
-            },
-            discard: choice.form.map(kept_form::discard),
-            about_proconnect: buttons.iter().any(|button| button.proconnect),
-            buttons: &buttons,
-        })
+    /// The buttons of these providers; of all where none is named.
+    pub(super) fn buttons<'a>(&'a self, names: &'a [String], language: Language) -> Vec<Button<'a>> {
+        let meant = self.providers.iter().filter(|provider| names.is_empty() || names.contains(&provider.name));
+        meant.map(|provider| Button { name: Some(&provider.name), ..provider.button(language) }).collect()
     }
 
     pub(super) fn other_provider(&self, other: &Other<'_>, language: Language) -> String {
         let words = Wording::of(language);
         let buttons = self.buttons(other.wanted, language);
-        let labels: Vec<&str> = buttons.iter().map(|button| button.label).collect();
-        let present = self.providers.iter().find(|provider| provider.name == other.present);
+        let labels: Vec<&str> = buttons.iter().filter_map(|button| button.label).collect();
+        let present = self.named(other.present);
         // Without an id nobody was kept out: they have followed a link.
         let (title, wanted) = match other.id {
             Some(_) => (words.other_provider, Some(labels.join(words.or_between))),

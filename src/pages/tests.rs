@@ -92,6 +92,13 @@ fn all_pages(outside: &str) -> Vec<Page<'_>> {
         Page::Refused { who_may_enter: Some(outside), id: outside },
         Page::Refused { who_may_enter: None, id: outside },
     ];
+    let acr_values = if outside.is_empty() { "gold" } else { outside };
+    let asked = AskedAgain { return_to: outside, acr_values, max_age: Some(900) };
+    for form in [WaitingForm::None, WaitingForm::Lost, WaitingForm::Kept(outside)] {
+        pages.push(Page::StepUp { asked, provider: None, form });
+        pages.push(Page::StepUp { asked: AskedAgain { max_age: None, ..asked }, provider: Some("agency"), form });
+    }
+    pages.extend(ErrorKind::ALL.iter().map(|kind| Page::InVain { kind: *kind, asked, id: outside }));
     pages.extend(ErrorKind::ALL.iter().map(|kind| Page::Error { kind: *kind, id: outside }));
     pages
 }
@@ -512,6 +519,8 @@ fn templates_trust_nothing() {
     let templates = [
         include_str!("templates/base.html"),
         include_str!("templates/sign_in.html"),
+        include_str!("templates/provider_button.html"),
+        include_str!("templates/other_provider.html"),
         include_str!("templates/kept_form.html"),
         include_str!("templates/confirm_sign_out.html"),
         include_str!("templates/signed_out.html"),
@@ -611,4 +620,36 @@ fn who_chooses_among_several_has_a_button_for_each_and_a_field_for_an_address() 
         assert_eq!(one.contains("data-goes-on>"), goes_on, "{one}");
     }
     assert!(!pages.render(page(&[], true), Language::English).contains("data-goes-on>"), "nobody guesses");
+}
+
+#[test]
+fn who_steps_up_has_the_button_of_their_own_provider_and_whoever_did_so_in_vain_may_try_again() {
+    let pages = pages_of(ProviderKind::ProConnect, None, None);
+    let asked = AskedAgain { return_to: "/x?a=b", acr_values: "gold platinum", max_age: Some(900) };
+    let sent = |html: &str| {
+        let form = html.split_once("<form method=\"post\" action=\"/oauth2/start\">").unwrap().1;
+        let form = form.split_once("</form>").unwrap().0.to_owned();
+        for (name, value) in [("rd", "/x?a=b"), ("acr_values", "gold platinum"), ("max_age", "900")] {
+            assert!(form.contains(&format!("name=\"{name}\" value=\"{value}\"")), "{name}: {form}");
+        }
+        visible_text(&form)
+    };
+    for (provider, label) in [(None, "S'identifier avec ProConnect"), (Some("agency"), "Se connecter avec")] {
+        let html = pages.render(Page::StepUp { asked, provider, form: WaitingForm::None }, Language::French);
+        assert!(sent(&html).starts_with(label), "{html}");
+        assert_eq!(html.contains("www.proconnect.gouv.fr"), provider.is_none(), "{html}");
+    }
+    for (kind, other) in [
+        (
+            ErrorKind::AuthenticationLevelNotReached,
+            "<button class=\"quiet\" type=\"submit\">Changer de compte</button>",
+        ),
+        (ErrorKind::OtherPerson, "<button class=\"quiet\" type=\"submit\">Changer de compte</button>"),
+        (ErrorKind::ProofTooOld, "<a href=\"/\">Revenir à l’accueil</a>"),
+        (ErrorKind::AccessDenied, "<a href=\"/\">Revenir à l’accueil</a>"),
+    ] {
+        let html = pages.render(Page::InVain { kind, asked, id: "7f3a" }, Language::French);
+        assert_eq!(sent(&html), "Réessayer", "{kind:?}");
+        assert!(html.contains(other) && html.contains("<code>7f3a</code>"), "{html}");
+    }
 }

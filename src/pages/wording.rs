@@ -119,7 +119,8 @@ const FRENCH: Wording = Wording {
     choose_files_again: "Les fichiers n’ont pas été gardés\u{a0}: choisissez-les à nouveau avant l’envoi.",
     send_form: "Envoyer le formulaire",
     discard_form: "Abandonner le formulaire",
-    step_up: "Identifiez-vous à nouveau",
+    // A hyphen at which no line breaks.
+    step_up: "Identifiez\u{2011}vous à nouveau",
     step_up_for_level: "Cette page demande une identification plus sûre que la vôtre, par exemple en deux étapes.",
     step_up_for_recent: "Cette page demande que vous vous soyez identifié récemment.",
     step_up_keeps_form: "Votre formulaire n’a pas encore été transmis. Il est gardé\u{a0}: vous pourrez l’envoyer \

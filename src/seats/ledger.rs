@@ -167,8 +167,9 @@ pub(super) struct Due {
 pub(super) struct Ledger {
     idle: Duration,
     held: RwLock<HashMap<Member, Arc<Holding>>>,
-    /// Who is known to have none, for what is still open of theirs.
-    without: RwLock<HashMap<Member, NoSeat>>,
+    /// Who is known to have none, and since when: for what is still open of theirs, and so that whoever
+    /// asks again and again does not make us ask the store as often.
+    without: RwLock<HashMap<Member, (NoSeat, Timestamp)>>,
 }
 
 impl Ledger {
@@ -229,13 +230,29 @@ impl Ledger {
         }
     }
 
-    /// Notes that somebody has none, for what they have open.
-    pub(super) fn goes_without(&self, member: Member, why: NoSeat) {
+    /// Notes that somebody has none.
+    pub(super) fn goes_without(&self, member: Member, why: NoSeat, now: Timestamp) {
         let mut without = self.without.write().unwrap_or_else(PoisonError::into_inner);
         if without.len() >= MOST_WITHOUT {
             without.clear();
         }
-        without.insert(member, why);
+        without.insert(member, (why, now));
+    }
+
+    /// That all seats were taken when they asked within this second, and none was freed since.
+    pub(super) fn was_just_refused(&self, member: &Member, now: Timestamp) -> Option<NoSeat> {
+        let without = self.without.read().unwrap_or_else(PoisonError::into_inner);
+        let (why, at) = without.get(member)?;
+        (*at == now && matches!(why, NoSeat::Full { .. })).then_some(*why)
+    }
+
+    /// A seat of this licence may be free: whoever was refused may ask at once.
+    pub(super) fn may_be_free(&self, freed: LicenceId) {
+        let is_for_it = |why: &NoSeat| matches!(why, NoSeat::Full { licence, .. } if *licence == freed);
+        let mut without = self.without.write().unwrap_or_else(PoisonError::into_inner);
+        for (_, at) in without.values_mut().filter(|(why, _)| is_for_it(why)) {
+            *at = Timestamp::from_unix(0);
+        }
     }
 
     pub(super) fn forget_without(&self, member: &Member) {
@@ -244,7 +261,7 @@ impl Ledger {
 
     /// Why somebody is known to have none.
     pub(super) fn is_without(&self, member: &Member) -> Option<NoSeat> {
-        self.without.read().unwrap_or_else(PoisonError::into_inner).get(member).copied()
+        self.without.read().unwrap_or_else(PoisonError::into_inner).get(member).map(|(why, _)| *why)
     }
 
     /// What the store does not know yet, by licence. Forgets what is over.

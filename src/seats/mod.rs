@@ -426,9 +426,10 @@ impl Seats {
 
     fn lose(&self, member: Member, licence: LicenceId, why: Freed, now: Timestamp) {
         self.ledger.let_go(&member);
+        self.ledger.may_be_free(licence);
         if why != Freed::SignedOut {
             let by_administrator = why == Freed::ByAdministrator;
-            self.ledger.goes_without(member, NoSeat::Displaced { licence, at: now, by_administrator });
+            self.ledger.goes_without(member, NoSeat::Displaced { licence, at: now, by_administrator }, now);
         }
     }
 }

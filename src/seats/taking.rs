@@ -45,6 +45,9 @@ impl Seats {
     /// Why they have none.
     pub async fn take(&self, applicant: &Applicant<'_>, now: Timestamp, random: &dyn Random) -> Result<Seat, NoSeat> {
         let member = Member::of(applicant.provider, applicant.subject);
+        if let Some(why) = self.ledger.was_just_refused(&member, now) {
+            return Err(why);
+        }
         let taken = match self.try_to_take(member, applicant, now, random).await {
             Ok(taken) => taken,
             Err(error) => {
@@ -57,7 +60,7 @@ impl Seats {
             Ok(seat) => self.sight(seat, applicant, now),
             Err(NoSeat::StoreDown) => {}
             Err(why) => {
-                self.ledger.goes_without(member, *why);
+                self.ledger.goes_without(member, *why, now);
                 if let NoSeat::Full { licence, idle_since, .. } = why {
                     self.figures.note(*licence, Event::Refused { idle_since: *idle_since });
                 }

@@ -302,7 +302,15 @@ impl Endpoints {
                 | Arrival::NobodyKnown { location, cookie },
             ) => Reply::redirect(&parts.method, &location).cookies(cookie),
             Ok(Arrival::Loop { cause, cookie }) => self.goes_round(cause, parts, exchange).cookies(cookie),
-            Err(error) => self.rescue(Rescue::of_callback(&error, self.kind_of(name)), &error, parts, exchange),
+            Err(error) => {
+                let rescue = Rescue::of_callback(&error, self.kind_of(name));
+                match self.login.asked_in_vain(provider, query, &parts.headers, now) {
+                    Some((return_to, step_up)) => {
+                        self.stepped_up_in_vain(rescue, &error, (&return_to, &step_up), parts, exchange)
+                    }
+                    None => self.rescue(rescue, &error, parts, exchange),
+                }
+            }
         }
     }
 
@@ -557,7 +565,7 @@ fn json_of_error(kind: ErrorKind, id: &str, why: Option<&Explanation<'_>>) -> Re
 }
 
 /// Says when to try again, with an error that passes.
-fn with_retry(kind: ErrorKind, reply: Reply) -> Reply {
+pub(super) fn with_retry(kind: ErrorKind, reply: Reply) -> Reply {
     match kind.retry_after() {
         Some(seconds) => reply.header(RETRY_AFTER, HeaderValue::from_static(seconds)),
         None => reply,

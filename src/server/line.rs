@@ -100,6 +100,8 @@ pub(super) struct Guest {
     pub(super) whose: Whose,
     /// From where, as far as it can be known.
     pub(super) client: Option<IpAddr>,
+    /// Since when.
+    pub(super) since: Timestamp,
     /// For which site.
     pub(super) site: usize,
     /// By which turn of the configuration, and by which route of that.

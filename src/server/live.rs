@@ -285,10 +285,10 @@ fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>)
         },
     };
     let route = if is_of_this_turn {
-        gate.review_on(guest.route, holder, at).map(|()| guest.route)
+        gate.review_on(guest.route, holder, guest.since, at).map(|()| guest.route)
     } else {
         match asked.request() {
-            Ok(request) => gate.review(&request, holder, at),
+            Ok(request) => gate.review(&request, holder, guest.since, at),
             // It had one meaning when it came.
             Err(_) => Err(Denial::AmbiguousPath),
         }
@@ -331,7 +331,7 @@ mod tests {
         let request = http::Request::get("/live?x").header("host", "playground.example.gouv.fr").body(()).unwrap();
         let parts = request.into_parts().0;
         let request = CleanRequest::inspect(&parts, b"/live?x", b"").unwrap();
-        line.serve(Guest { whose, client: None, site: 0, turn: 0, route: 0 }, &request);
+        line.serve(Guest { whose, client: None, since: START, site: 0, turn: 0, route: 0 }, &request);
     }
 
     /// A gate of one route, which these rules guard.

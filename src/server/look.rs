@@ -29,12 +29,16 @@ use crate::web::kind::Kind;
 use crate::web::original::FrontProxy;
 use crate::web::own_paths::endpoint_at;
 use crate::web::return_to::ReturnTo;
+use http::header::FORWARDED;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// By which a proxy says that it asks for somebody else.
+const FOR_OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-for"), FORWARDED];
 
 /// What to do with a request once it was looked at.
 pub(super) enum Step {
@@ -144,7 +148,7 @@ impl Proxy {
             verdict = self.gate.judge_bearer(request, verified.as_deref().map_err(|fault| *fault), at);
             caller = verified.ok();
         }
-        if self.tells(exchange) {
+        if self.tells(&request.parts().headers, exchange) {
             let said = format!("{}; {}", verdict.word(), self.gate.in_short(request, caller.as_deref(), at));
             exchange.decided = HeaderValue::from_bytes(said.as_bytes()).ok();
         }
@@ -221,11 +225,17 @@ impl Proxy {
     }
 
     /// Whether its client is told what decided.
-    fn tells(&self, exchange: &Exchange) -> bool {
-        // As rules know it: the address of a proxy that names nobody is nobody's.
-        let client = || exchange.forwarded.as_ref().and_then(Forwarded::known_client);
-        !self.told_in_short.is_empty()
-            && client().is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
+    fn tells(&self, headers: &HeaderMap, exchange: &Exchange) -> bool {
+        if self.told_in_short.is_empty() {
+            return false;
+        }
+        // As rules know it: the address of a proxy that names nobody is nobody's. Nor is that of one which is
+        // not believed and says that it asks for somebody else.
+        let asks_for_itself = |forwarded: &&Forwarded| {
+            forwarded.is_from_trusted || !FOR_OTHERS.iter().any(|name| headers.contains_key(name))
+        };
+        let client = exchange.forwarded.as_ref().filter(asks_for_itself).and_then(Forwarded::known_client);
+        client.is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
     }
 
     /// Who has the certificate of the connection, where that says something on the request's route.
@@ -314,7 +324,8 @@ impl Proxy {
                 (None, None) => Whose::Nobody,
             };
             let client = exchange.circumstances(now).client;
-            line.serve(Guest { whose, client, site: self.site, turn: self.turn, route: forward.index }, request);
+            let guest = Guest { whose, client, since: now, site: self.site, turn: self.turn, route: forward.index };
+            line.serve(guest, request);
         }
         // Between the decision and this line: too early for the connection to hear of it.
         if exchange.session.is_some_and(|id| self.sessions.has_ended(id)) {

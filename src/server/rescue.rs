@@ -122,10 +122,10 @@ impl Rescue {
                 rescue(ErrorKind::AuthenticationLevelNotReached, Level::INFO)
             }
             StepUpError::Lacks(Lacks::Recent) | StepUpError::Not(NotSteppedUp::Earlier) => {
-                rescue(ErrorKind::SignInTooOld, Level::WARN)
+                rescue(ErrorKind::ProofTooOld, Level::WARN)
             }
             // No age can ever be met there.
-            StepUpError::Lacks(Lacks::Moment) => rescue(ErrorKind::SignInTooOld, Level::ERROR),
+            StepUpError::Lacks(Lacks::Moment) => rescue(ErrorKind::ProofTooOld, Level::ERROR),
             StepUpError::Not(NotSteppedUp::OtherPerson) => rescue(ErrorKind::OtherPerson, Level::WARN),
             StepUpError::Not(NotSteppedUp::Over(_)) => rescue(ErrorKind::SignInExpired, Level::INFO),
             StepUpError::Not(NotSteppedUp::Begin(BeginError::Store(_))) => {

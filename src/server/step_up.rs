@@ -3,11 +3,12 @@
 //! Called by `look` and `forward_auth` where the gate says `StepUp`. A navigation goes to the provider, a
 //! form is kept meanwhile, and a program hears what to do (RFC 9470 §3). Decides nothing.
 
-use super::endpoints::Endpoints;
+use super::endpoints::{Endpoints, with_retry};
 use super::exchange::Exchange;
 use super::reply::Reply;
+use super::rescue::Rescue;
 use crate::oidc::StepUp;
-use crate::pages::{Page, WaitingForm};
+use crate::pages::{AskedAgain, Page, WaitingForm};
 use crate::session::OpenedSession;
 use crate::web::kind::Kind;
 use crate::web::return_to::ReturnTo;
@@ -47,6 +48,26 @@ impl Endpoints {
         self.started(started, parts, exchange).cookies(renewal)
     }
 
+    /// Answers a step-up that did not bring what was asked for: with what was missing, and the way to try
+    /// again, which nobody goes who does not press a button for it.
+    pub(super) fn stepped_up_in_vain(
+        &self,
+        rescue: Rescue,
+        error: &dyn std::fmt::Display,
+        (return_to, step_up): (&ReturnTo, &StepUp),
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        if !Kind::of(parts).shows_pages() {
+            return self.rescue(rescue, error, parts, exchange);
+        }
+        let id = self.note_error(rescue.level, &error, exchange);
+        let (levels, max_age) = (step_up.acr_text(), step_up.max_age.map(|age| age.as_secs()));
+        let asked = AskedAgain { return_to: return_to.as_str(), acr_values: &levels, max_age };
+        let page = Page::InVain { kind: rescue.kind, asked, id: &id };
+        with_retry(rescue.kind, self.page(rescue.kind.status(), page, parts))
+    }
+
     /// Says that a step-up is missing, in the way that `kind` understands. `form` is as for
     /// [`Page::StepUp`].
     pub(super) fn lacks_step_up(
@@ -61,7 +82,10 @@ impl Endpoints {
         let max_age = step_up.max_age.map(|age| age.as_secs());
         let levels = step_up.acr_text();
         let reply = if kind.shows_pages() {
-            let page = Page::StepUp { return_to: return_to.as_str(), acr_values: &levels, max_age, form };
+            // Nobody proves more of themselves with another provider than that of their session.
+            let provider = self.sessions.provider_shown(&parts.headers, self.clock.now());
+            let asked = AskedAgain { return_to: return_to.as_str(), acr_values: &levels, max_age };
+            let page = Page::StepUp { asked, provider: provider.as_deref(), form };
             self.page(StatusCode::UNAUTHORIZED, page, parts)
         } else {
             let body = serde_json::json!({

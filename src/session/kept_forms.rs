@@ -62,14 +62,16 @@ impl FoundForm {
     pub fn sent(&self) -> &SentForm {
         &self.written.sent
     }
-
-    /// Whether the same person sent it.
-    pub fn is_of(&self, session: &Session<'_>) -> bool {
-        self.written.provider == session.provider() && self.written.subject == session.subject()
-    }
 }
 
 impl Sessions {
+    /// Whether the person of this session sent a form.
+    pub fn form_is_of(&self, found: &FoundForm, session: &Session<'_>) -> bool {
+        let Written { provider, subject, .. } = &found.written;
+        // Of one provider the name says nothing: it may have been renamed since.
+        subject == session.subject() && (!self.providers.are_several() || provider == session.provider())
+    }
+
     /// Keeps a form for whoever had the session whose cookie the request shows, until then. None
     /// where the request shows none that opens, and where that person has four already.
     ///
@@ -187,9 +189,10 @@ fn step(target: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oidc::Identity;
     use crate::random::SystemRandom;
-    use crate::session::NoSession;
-    use crate::session::fixture::{START, begun, request_after, sessions, tokens};
+    use crate::session::fixture::{START, begun, request_after, sessions, tokens, try_begin};
+    use crate::session::{KnownProviders, NoSession};
     use crate::web::submitted::{FormType, MAX_LEN};
     use std::time::Duration;
 
@@ -217,7 +220,7 @@ mod tests {
         assert!(sessions.kept_form(id, &mine, until).await.unwrap().is_none());
         let found = sessions.kept_form(id, &mine, now).await.unwrap().unwrap();
         assert_eq!((found.sent(), found.id()), (&sent, id));
-        assert!(found.is_of(&begun.opened.read().unwrap()));
+        assert!(sessions.form_is_of(&found, &begun.opened.read().unwrap()));
         assert!(!String::from_utf8_lossy(&found.sealed).contains("secret"));
         // A name of the same place, of which only the random part differs.
         let mut bytes = *id.bytes();
@@ -271,6 +274,29 @@ mod tests {
         assert!(sessions.kept_form(kept[1].unwrap(), &[7; 32], START).await.unwrap().is_none(), "another's name");
         let nobody = HeaderMap::new();
         assert!(sessions.keep_form(&nobody, sent("a=1"), &[7; 32], until, START, &random).await.unwrap().is_none());
+    }
+
+    /// Of one provider whoever has that `sub` is the same person, whatever it is called by now. Of several the
+    /// same `sub` is two.
+    #[tokio::test]
+    async fn a_form_is_its_person_s_still_when_the_provider_has_another_name() {
+        let of = |name: &str| {
+            let claims = serde_json::json!({"sub": "s"});
+            Identity::for_tests(name, claims.as_object().unwrap())
+        };
+        let several = [("one", "https://one.example", "app"), ("two", "https://two.example", "app")];
+        for (known, is_theirs) in [(&several[..1], true), (&several[..], false)] {
+            let random = SystemRandom::new();
+            let sessions = sessions(&[[1; 32]]).of_providers(KnownProviders::new(known.iter().copied()));
+            let begin = |name| try_begin(&sessions, &of(name), &HeaderMap::new(), &tokens(10), &random).unwrap();
+            let request = request_after(&HeaderMap::new(), &begin("one").cookies);
+            let until = START.plus(HOUR);
+            let id = sessions.keep_form(&request, sent("a=1"), &[7; 32], until, START, &random).await.unwrap().unwrap();
+            let found = sessions.kept_form(id, &[7; 32], START).await.unwrap().unwrap();
+            for (name, expected) in [("one", true), ("two", is_theirs)] {
+                assert_eq!(sessions.form_is_of(&found, &begin(name).opened.read().unwrap()), expected, "{name}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -22,6 +22,9 @@
 // paths of a `certificate`, its `key`, and the `authority` of client certificates) it speaks https and
 // asks for certificates; a client's own is its `certificate`.
 //
+// With `asks` it shows its form to everybody who has to prove something, as an identity provider does: a
+// `login_hint` is only what the form proposes. The form's hidden `minutes_ago` is how long ago they did.
+//
 // With `realm` it is an enterprise's single sign-on instead: below that path, and with nothing at
 // `/.well-known`. `public_client` is one more client, `vestibule-public`, which has no secret.
 //
@@ -81,6 +84,7 @@ const settings = {
   clients: [],
   pushed: undefined,
   tls: undefined,
+  asks: false,
   ...JSON.parse(process.argv[2] ?? '{}'),
 };
 
@@ -226,6 +230,7 @@ ${text('given_name', 'Prénoms', person.given_name)}
 ${text('usual_name', "Nom d'usage", person.usual_name)}
 ${text('siret', 'SIRET', person.siret)}
 ${text('roles', 'Rôles, séparés par des espaces', person.roles.join(' '))}
+<input type="hidden" name="minutes_ago" value="0">
 <p><label>Niveau de garantie <select name="acr">${levels.join('')}</select></label></p>
 <p><button type="submit" name="action" value="sign-in">Se connecter</button>
 <button type="submit" name="action" value="refuse">Annuler</button></p>
@@ -469,12 +474,13 @@ async function interaction(req, res, provider) {
 
   if (params.idp_hint && !IDENTITY_PROVIDERS.includes(params.idp_hint)) return refuse('idp_hint_not_found', 'provider could not be found');
 
-  const signIn = (person) => {
+  const signIn = (person, minutesAgo = 0) => {
     const required = requiredAcrs(params);
     if (required.length > 0 && !required.includes(person.acr)) return refuse('access_denied', 'requested ACRs could not be satisfied');
     const id = openSession(person);
     res.setHeader('set-cookie', `${SESSION_COOKIE}=${id}; Path=${PREFIX}; Max-Age=${HOURS_12}; HttpOnly; SameSite=Lax`);
-    return finish({ login: { accountId: person.sub, acr: person.acr, amr: person.amr } });
+    const ts = Math.floor(Date.now() / 1000) - 60 * minutesAgo;
+    return finish({ login: { accountId: person.sub, acr: person.acr, amr: person.amr, ts } });
   };
 
   if (req.method === 'POST') {
@@ -483,7 +489,7 @@ async function interaction(req, res, provider) {
     if (fields.roles !== undefined) fields.roles = fields.roles.split(/\s+/).filter(Boolean);
     const { email, siret } = personFrom(fields);
     if (!EMAIL.test(email) || !/^\d{14}$/.test(siret)) return sendPage(res, 400, 'Une erreur est survenue', errorBody('Y500006', 'invalid identity'));
-    return signIn(personFrom(fields));
+    return signIn(personFrom(fields), Number(fields.minutes_ago ?? 0));
   }
 
   const session = sessionById(cookie(req, SESSION_COOKIE));
@@ -492,8 +498,9 @@ async function interaction(req, res, provider) {
     return finish({ login: { accountId: person.sub, acr: person.acr, amr: person.amr } });
   }
   const hints = { ...(params.idp_hint && { idp_id: params.idp_hint }), ...(params.siret_hint && { siret: params.siret_hint }) };
-  if (params.login_hint) return signIn(personFrom({ ...hints, email: params.login_hint }));
-  return sendPage(res, 200, 'Se connecter', signInForm(req.url, { ...PROPOSED, ...hints }));
+  const hinted = { ...hints, ...(params.login_hint && { email: params.login_hint }) };
+  if (params.login_hint && !settings.asks) return signIn(personFrom(hinted));
+  return sendPage(res, 200, 'Se connecter', signInForm(req.url, { ...PROPOSED, ...hinted }));
 }
 
 const counters = { token: 0, pushed: 0, refreshed: 0, refresh_reuse: 0, revocation: 0, logout_tokens: 0, discovery: 0 };

@@ -160,6 +160,30 @@ test('a login_hint signs in without a page, and the session is reused without on
   assert.equal((await go(authorization(client, { acr_values: 'eidas2' }).url)).status, 200, 'eidas2 always asks anew');
 });
 
+test('with asks a login_hint is what the form proposes, and the form says how long ago the proof was', async () => {
+  const asking = await start({ asks: true });
+  try {
+    const [client] = asking.clients;
+    const go = browser();
+    const { params, verifier } = authorization(client, { login_hint: 'agent.un@exemple.gouv.fr' });
+    const form = await go(`${asking.issuer}/authorize?${new URLSearchParams(params)}`);
+    assert.equal(form.status, 200);
+    assert.ok(form.text.includes('value="agent.un@exemple.gouv.fr"'), form.text);
+    const { callback } = await submit(go, form, { email: 'agent.un@exemple.gouv.fr', minutes_ago: '30', action: 'sign-in' });
+    const answer = await fetch(`${asking.issuer}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({
+        grant_type: 'authorization_code', code: callback.get('code'), redirect_uri: CALLBACK, code_verifier: verifier,
+        client_id: client.client_id, client_secret: client.client_secret,
+      }),
+    });
+    const claims = JSON.parse(Buffer.from((await answer.json()).id_token.split('.')[1], 'base64url'));
+    assert.ok(Math.abs(Date.now() / 1000 - 1800 - claims.auth_time) < 60, claims.auth_time);
+  } finally {
+    asking.child.kill();
+  }
+});
+
 test('two tabs sign in side by side', async () => {
   const [client] = clients;
   const go = browser();

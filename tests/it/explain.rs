@@ -79,6 +79,41 @@ async fn the_decision_is_told_to_listed_addresses_alone_and_names_nobody() {
     assert_eq!((answer.status, header(&answer)), (200, None));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_decision_is_told_to_no_client_behind_a_proxy_and_to_no_cache() {
+    let header = |answer: &Answer| answer.header("x-vestibule-decision").map(str::to_owned);
+    let asks = async |client: &Client, path: &str, more: &[(&str, &str)]| {
+        let answer = client.get(path, more).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        header(&answer).is_some()
+    };
+    // The clients of a proxy that is not named all have its address, and it says of some that they are others.
+    let unnamed = site("debug: {decision_header: [127.0.0.1, 192.0.2.7]}\n").await;
+    let person = unnamed.signed_in().await;
+    assert!(asks(&person, "/x", &[]).await);
+    for name in ["x-forwarded-for", "forwarded"] {
+        for value in ["192.0.2.7", "198.51.100.1", "for=192.0.2.7", ""] {
+            assert!(!asks(&person, "/x", &[(name, value)]).await, "{name}: {value}");
+        }
+    }
+    // A named one is believed, and whom it does not name is nobody.
+    let named = site("trusted_proxies: [127.0.0.1]\ndebug: {decision_header: [127.0.0.1, 192.0.2.7]}\n").await;
+    let person = named.signed_in().await;
+    for (client, told) in
+        [(None, false), (Some("unknown"), false), (Some("198.51.100.1"), false), (Some("192.0.2.7"), true)]
+    {
+        let said: Vec<_> = client.map(|client| ("x-forwarded-for", client)).into_iter().collect();
+        assert_eq!(asks(&person, "/x", &said).await, told, "{client:?}");
+    }
+    // A shared cache would hand it on to everybody.
+    let listed = [("x-forwarded-for", "192.0.2.7")];
+    for (cache, told) in [("private", true), ("no-store", true), ("public", false), ("max-age=60", false)] {
+        let path = format!("/status/200?cache-control={cache}");
+        assert_eq!(asks(&person, &path, &listed).await, told, "{cache}");
+    }
+    assert!(!asks(&person, "/status/200?cache-control=private&cdn-cache-control=max-age%3D60", &listed).await);
+}
+
 #[test]
 fn the_command_line_says_by_its_exit_code_whether_the_request_passes() {
     let folder = tempfile::tempdir().unwrap();

@@ -255,6 +255,21 @@ async fn a_link_on_another_site_makes_nobody_somebody_else() {
         assert!(asked.set_cookies().is_empty());
     }
     assert_eq!(user(&client.fetch("/").await), format!("keycloak:{}", agent().sub));
+    // Nor does what a page of the site itself fetches without anybody having pressed anything.
+    let of_ours = [("accept", "text/html"), ("sec-fetch-site", "same-origin")];
+    let unmeant: [&[(&str, &str)]; 5] = [
+        &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
+        &[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+        &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("sec-purpose", "prefetch;prerender")],
+        &[("sec-fetch-mode", "navigate"), ("purpose", "prefetch")],
+        &[("sec-fetch-mode", "navigate"), ("sec-purpose", "prefetch"), ("origin", ORIGIN)],
+    ];
+    for more in unmeant {
+        let asked = client.get("/oauth2/start?provider=proconnect&rd=/x", &[&of_ours[..], more].concat()).await;
+        assert_eq!((asked.status, asked.header("location")), (200, None), "{more:?}: {}", asked.text());
+        assert!(asked.set_cookies().is_empty() && asked.text().contains("Changer de compte"), "{more:?}");
+    }
+    assert_eq!(user(&client.fetch("/").await), format!("keycloak:{}", agent().sub));
     // To the provider whose session it is nothing changes for anybody.
     let same = client.get("/oauth2/start?provider=keycloak&rd=/x", &headers("cross-site")).await;
     assert!(leads_to(&same, two.keycloak.issuer()));
@@ -392,6 +407,19 @@ async fn the_same_subject_of_two_providers_is_two_people() {
     until("both are listed", async || listed("").await.len() == 2).await;
     assert_eq!(listed(&format!("sub={sub}")).await, ["keycloak", "proconnect"]);
     assert_eq!(listed(&format!("sub={sub}&provider=keycloak")).await, ["keycloak"]);
+    // A live session is explained as one of its own provider.
+    for name in ["keycloak", "proconnect"] {
+        let all = admin.get(&format!("http://{}/sessions?provider={name}", two.site.admin), &token).await.json();
+        let id = all["sessions"][0]["id"].as_str().unwrap();
+        for (path, of) in [("/agents/x", "keycloak"), ("/state/x", "proconnect")] {
+            let asked = serde_json::json!({ "method": "GET", "url": path, "session": id }).to_string().into_bytes();
+            let headers = [token[0], ("content-type", "application/json")];
+            let told = admin.send(Method::POST, &format!("http://{}/explain", two.site.admin), &headers, asked).await;
+            let expected = if of == name { "forward" } else { "other_provider" };
+            assert_eq!(told.json()["decision"], expected, "{}", told.text());
+            assert!(told.text().contains(&format!("as signed in with {name}")), "{}", told.text());
+        }
+    }
     // The person's own page has theirs alone.
     let own = of_one.navigate("/oauth2/sessions").await.text();
     assert_eq!(own.matches("</li>").count(), 1, "{own}");
@@ -580,4 +608,32 @@ async fn an_address_at_another_provider_s_domain_is_not_believed() {
         let client = two.signed_in_with(name).await;
         assert_eq!(header_at_app(&client.fetch("/").await, "x-auth-request-email").as_deref(), expected, "{name}");
     }
+}
+
+/// The page of a form is ours, whatever route lies over everything: it offers the one with which it was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_of_one_provider_s_person_leads_back_to_that_one() {
+    let routes = "[{path: /, upstream: app}, {path: /state/**, provider: proconnect, upstream: app}, \
+         {path: /**, provider: keycloak, upstream: app}]";
+    let two = Two::of(Setup { routes: routes.to_owned(), ..Setup::default() }).await;
+    let client = two.site.client();
+    assert_eq!(user(&client.browse("/state/x").await), format!("proconnect:{}", agent().sub));
+    two.advance(3601);
+    let headers = [
+        ("accept", "text/html"),
+        ("sec-fetch-mode", "navigate"),
+        ("origin", ORIGIN),
+        ("referer", "https://app.example/state/edit"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let kept = client.send(Method::POST, "/state/save", &headers, b"title=Hiver".to_vec()).await;
+    let text = kept.text();
+    assert!(kept.status == 401 && text.contains("value=\"proconnect\""), "{text}");
+    assert!(!text.contains("keycloak") && !text.contains("agence"), "{text}");
+    let rd = text.split("name=\"rd\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let rd: String = url::form_urlencoded::byte_serialize(rd.as_bytes()).collect();
+    let led = client.submit("/oauth2/start", &format!("rd={rd}&provider=proconnect")).await;
+    assert!(leads_to(&led, two.site.provider.issuer()), "{} {}", led.status, led.text());
+    let offered = client.follow(led).await;
+    assert!(offered.status == 200 && offered.text().contains("value=\"Hiver\""), "{}", offered.text());
 }

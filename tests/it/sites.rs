@@ -30,19 +30,19 @@ use vestibule::random::SystemRandom;
 use vestibule::secret::SecretString;
 use vestibule::server::{ListenAddress, Listener, Listeners, Settings};
 
-const BACK: &str = "https://back.example";
+pub(super) const BACK: &str = "https://back.example";
 const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 const OTHER: &str = "jean.autre@test.proconnect.gouv.fr";
 
 /// Two sites in one instance: `app` at `https://app.example` and `back` at `https://back.example`.
-struct Several {
+pub(super) struct Several {
     address: SocketAddr,
     admin: SocketAddr,
     asked_at: Option<SocketAddr>,
     grpc: Option<SocketAddr>,
     /// Of `app`, and of both where they share it.
-    provider: Provider,
-    other_provider: Provider,
+    pub(super) provider: Provider,
+    pub(super) other_provider: Provider,
     clock: ManualClock,
     reread_keys: Arc<Notify>,
     echoes: [Echo; 2],
@@ -51,13 +51,15 @@ struct Several {
 
 /// How they are set up.
 #[derive(Default)]
-struct Setup {
+pub(super) struct Setup {
     /// Further top-level keys.
-    more: String,
+    pub(super) more: String,
+    /// Further providers of `back`, each with a comma in front.
+    pub(super) further: String,
     /// Whether `back` has the provider of `app`, under the same name and the same client.
-    shared: bool,
+    pub(super) shared: bool,
     /// The provider that both share, where it is that of another instance.
-    issuer: Option<String>,
+    pub(super) issuer: Option<String>,
 }
 
 fn provider(random: &Arc<SystemRandom>, clock: &ManualClock, listener: TcpListener) -> Provider {
@@ -65,8 +67,9 @@ fn provider(random: &Arc<SystemRandom>, clock: &ManualClock, listener: TcpListen
     at_both.redirect_uris.push(format!("{BACK}/oauth2/callback"));
     at_both.post_logout_redirect_uris.push(format!("{BACK}/oauth2/signed_out"));
     let secret = SecretString::from(CLIENT_SECRET);
-    let back =
+    let mut back =
         Registration::new("back", secret, &format!("{BACK}/oauth2/callback"), &format!("{BACK}/oauth2/signed_out"));
+    back.redirect_uris.push(format!("{BACK}/oauth2/callback/proconnect"));
     let settings = ProviderSettings { clients: vec![at_both, back], ..ProviderSettings::default() };
     Provider::start(listener, settings, Clock::Manual(clock.clone()), random.clone()).unwrap()
 }
@@ -76,7 +79,7 @@ impl Several {
         Self::with(Setup::default()).await
     }
 
-    async fn with(setup: Setup) -> Self {
+    pub(super) async fn with(setup: Setup) -> Self {
         log_watch::begin();
         let random = Arc::new(SystemRandom::new());
         let clock = ManualClock::starting_at(Timestamp::from_unix(START));
@@ -90,7 +93,7 @@ impl Several {
         let of_back = if setup.shared {
             String::new()
         } else {
-            format!("providers: {{proconnect: {{issuer: \"{}\", client_id: back}}}}, ", two.issuer())
+            format!("providers: {{proconnect: {{issuer: \"{}\", client_id: back}}{}}}, ", two.issuer(), setup.further)
         };
         let asks = setup.more.contains("forward_auth:");
         let yaml = format!(
@@ -144,11 +147,11 @@ impl Several {
         Self { address, admin, asked_at, grpc, provider, other_provider, clock, reread_keys, echoes, _stop: stop }
     }
 
-    fn client(&self, origin: &str) -> Client {
+    pub(super) fn client(&self, origin: &str) -> Client {
         Client::at(self.address, origin)
     }
 
-    async fn signed_in(&self, origin: &str) -> Client {
+    pub(super) async fn signed_in(&self, origin: &str) -> Client {
         let client = self.client(origin);
         let page = until_well(async || client.browse("/").await).await;
         assert_eq!(page.status, 200, "{}", page.text());
@@ -156,7 +159,7 @@ impl Several {
     }
 
     /// The cookies of a client at the other site, or anywhere.
-    async fn at(&self, origin: &str, cookies: &str) -> u16 {
+    pub(super) async fn at(&self, origin: &str, cookies: &str) -> u16 {
         let headers = [("accept", "application/json"), ("cookie", cookies)];
         self.client(origin).get("/", &headers).await.status
     }
@@ -186,7 +189,7 @@ async fn new_keys_are_read_for_all() {
     several.signed_in(BACK).await;
 }
 
-fn cookies(client: &Client, host: &str) -> String {
+pub(super) fn cookies(client: &Client, host: &str) -> String {
     client.cookie_header(host).unwrap()
 }
 
@@ -548,7 +551,7 @@ async fn replicas_share_each_site_and_no_two_sites() {
     let more = format!("store: {{redis: \"redis://127.0.0.1:{}\"}}\n", redis.port);
     let one = Several::with(Setup { more: more.clone(), shared: true, ..Setup::default() }).await;
     let issuer = Some(one.provider.issuer().to_owned());
-    let two = Several::with(Setup { more, shared: true, issuer }).await;
+    let two = Several::with(Setup { more, shared: true, issuer, ..Setup::default() }).await;
     let (app, back) = (one.signed_in(ORIGIN).await, one.signed_in(BACK).await);
     let (of_app, of_back) = (cookies(&app, "app.example"), cookies(&back, "back.example"));
     assert_eq!((two.at(ORIGIN, &of_app).await, two.at(BACK, &of_back).await), (200, 200));

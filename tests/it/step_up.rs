@@ -19,36 +19,40 @@ const ROUTES: &str = "[{path: /mfa/**, upstream: app, require: {acr: eidas1-mfa}
     {path: /api/**, upstream: app, access: bearer, bearer: [api, services], require: [{acr: gold}, {max_age: 5m}]}, \
     {path: /**, upstream: app}]";
 const LEVELS: &str = "eidas1-mfa eidas2 eidas3";
-const AGE: Duration = Duration::from_secs(16 * 60);
+pub(super) const AGE: Duration = Duration::from_secs(16 * 60);
 
-async fn site() -> Site {
+pub(super) async fn site() -> Site {
     site_with("").await
 }
 
-async fn site_with(more: &str) -> Site {
+pub(super) async fn site_with(more: &str) -> Site {
+    Site::with(setup(more)).await
+}
+
+pub(super) fn setup(more: &str) -> Setup {
     let more = format!("{more}\nsession: {{idle: 4h, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n");
     let routes = ROUTES.replace("{path: /api/**, upstream: app, access: bearer, bearer: [api, services], require: [{acr: gold}, {max_age: 5m}]}, ", "");
-    Site::with(Setup { more, routes, ..Setup::default() }).await
+    Setup { more, routes, ..Setup::default() }
 }
 
 /// The same person as the one who signs in, at this level.
-fn at_level(acr: &str) -> Agent {
+pub(super) fn at_level(acr: &str) -> Agent {
     Agent { acr: acr.to_owned(), ..agent() }
 }
 
 /// The essential levels of an authorization request.
-fn essential(location: &str) -> Value {
+pub(super) fn essential(location: &str) -> Value {
     let claims: Value = serde_json::from_str(&parameter(location, "claims").unwrap()).unwrap();
     assert_eq!(claims["id_token"]["acr"]["essential"], true, "{claims}");
     claims["id_token"]["acr"]["values"].clone()
 }
 
-fn session_of(answer: &Answer) -> String {
+pub(super) fn session_of(answer: &Answer) -> String {
     header_at_app(answer, "x-vestibule-session").unwrap()
 }
 
 /// A person who has stepped up to `eidas1-mfa`.
-async fn stepped_up(site: &Site) -> Client {
+pub(super) async fn stepped_up(site: &Site) -> Client {
     let person = site.signed_in().await;
     site.provider.sign_in_as(at_level("eidas1-mfa"));
     assert_eq!(person.browse("/mfa/x").await.status, 200);
@@ -211,7 +215,7 @@ async fn a_recent_proof_is_had_by_ending_the_providers_session_first_and_is_look
     let around = person.navigate(&format!("/oauth2/signed_out?state={state}")).await;
     let answered = person.navigate(around.location()).await;
     let page = person.navigate(answered.location()).await;
-    assert_error(&page, ErrorKind::SignInTooOld, Language::French).await;
+    assert_error(&page, ErrorKind::ProofTooOld, Language::French).await;
     access_line_with("auth_time is older than max_age").await;
     assert_eq!(session_of(&person.fetch("/x").await), before);
     // That way is gone once only, and by nobody else.

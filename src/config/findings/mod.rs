@@ -69,6 +69,8 @@ codes! {
     NoneAdmitsUnknown = "none-admits-unknown",
     /// No level by this name is ever given.
     LevelUnknown = "level-unknown",
+    /// A level that nobody has whom the provider's `acr_values` let in.
+    LevelLeftOut = "level-left-out",
     /// The provider is not asked for a claim that a rule looks at.
     ClaimNotAsked = "claim-not-asked",
     /// A whole top-level domain may enter.

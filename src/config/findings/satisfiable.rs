@@ -11,6 +11,7 @@ use crate::gate::rules::Listed::Here;
 use crate::gate::rules::{Condition, Rule, Subject, Test, is_of};
 use crate::oidc::{self, at_least};
 use crate::web::domain;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 /// Alternatives beyond this many are not tried one by one.
@@ -21,7 +22,7 @@ pub(super) fn lint(linted: &Linted<'_>) -> Vec<Found> {
     for (at, route) in linted.routes.iter().filter(|(_, route)| route.access != Access::Public) {
         found.extend(nobody_passes(at, route));
         found.extend(too_many_pass(at, route));
-        found.extend(levels(linted, at, route));
+        found.extend(levels(linted, at, route).or_else(|| left_out(linted, at, route)));
         found.extend(not_asked(linted, at, route));
     }
     found
@@ -190,8 +191,7 @@ fn too_many_pass(at: &KeyPath, route: &Route) -> Vec<Found> {
                 looks_at.insert(name_of(subject));
             });
         }
-        // Everybody has one.
-        looks_at.remove("sub");
+        looks_at.retain(|name| !everybody_has(route, name));
         if !looks_at.is_empty() {
             let names = looks_at.iter().copied().collect::<Vec<_>>().join(", ");
             let why = format!("lets in whoever has no {names}; add a require that says who may enter");
@@ -202,7 +202,7 @@ fn too_many_pass(at: &KeyPath, route: &Route) -> Vec<Found> {
     for rule in &rules.require {
         flatten(&rule.condition, &mut required);
     }
-    if let Some(name) = unknown_in(&required) {
+    if let Some(name) = unknown_in(route, &required) {
         found.push(admits_unknown(at.key("require"), name));
     }
     for rule in &rules.allow {
@@ -211,12 +211,17 @@ fn too_many_pass(at: &KeyPath, route: &Route) -> Vec<Found> {
         flatten(&rule.condition, &mut together);
         let own: Vec<&Condition> = together.iter().skip(before).copied().collect();
         if own.iter().any(|condition| matches!(condition, Condition::None(_)))
-            && let Some(name) = unknown_in(&together)
+            && let Some(name) = unknown_in(route, &together)
         {
             found.push(admits_unknown(at.key("allow"), name));
         }
     }
     found
+}
+
+/// Whether there is nobody who has none: but for programs everybody has signed in with some provider.
+fn everybody_has(route: &Route, name: &str) -> bool {
+    name == "sub" || (name == "provider" && route.bearer.is_empty())
 }
 
 fn admits_unknown(at: KeyPath, name: &str) -> Found {
@@ -225,7 +230,7 @@ fn admits_unknown(at: KeyPath, name: &str) -> Found {
 }
 
 /// What a `none` looks at, where nothing beside it asks for anything of the kind.
-fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
+fn unknown_in<'c>(route: &Route, together: &[&'c Condition]) -> Option<&'c str> {
     let known: BTreeSet<&str> = together
         .iter()
         .filter(|condition| !matches!(condition, Condition::None(_)))
@@ -243,7 +248,7 @@ fn unknown_in<'c>(together: &[&'c Condition]) -> Option<&'c str> {
         }
         let mut unknown = None;
         condition.subjects(&mut |subject| {
-            if name_of(subject) != "sub" && !subject.claims().iter().any(|claim| known.contains(claim)) {
+            if !everybody_has(route, name_of(subject)) && !subject.claims().iter().any(|claim| known.contains(claim)) {
                 unknown = Some(name_of(subject));
             }
         });
@@ -274,6 +279,39 @@ fn levels(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
     })
 }
 
+/// Levels that the providers' own `acr_values` leave out: whoever signs in has one of those.
+fn left_out(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
+    let providers: Vec<_> = linted.providers_of(route).map(|(provider, _)| provider).collect();
+    if providers.is_empty()
+        || !route.bearer.is_empty()
+        || providers.iter().any(|provider| provider.acr_values.is_empty())
+    {
+        return None;
+    }
+    rules_of(route).find_map(|(list, rule)| {
+        let mut strange = None;
+        each_test(&rule.condition, &mut |subject, test| {
+            if let (Subject::Claim(name), Test::OneOf(Here(these))) = (subject, test)
+                && name == "acr"
+                && !these.is_empty()
+                && !providers.iter().any(|provider| provider.acr_values.iter().any(|level| these.contains(level)))
+            {
+                let mut levels: Vec<&str> = these.iter().map(String::as_str).collect();
+                levels.sort_unstable();
+                strange = Some(levels.join(", "));
+            }
+        });
+        strange.map(|levels| {
+            let taken = providers
+                .iter()
+                .map(|one| format!("providers.{}.acr_values ({})", one.name, one.acr_values.join(", ")));
+            let taken = taken.collect::<Vec<_>>().join(" or ");
+            let why = format!("nobody ever has {levels}: whoever signs in has one of {taken}; list it there as well");
+            Found::new(Code::LevelLeftOut, at.key(list), why)
+        })
+    })
+}
+
 /// Claims that come with no scope that is asked for.
 fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
     if route.access == Access::Bearer {
@@ -281,7 +319,10 @@ fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> 
     }
     rules_of(route).find_map(|(list, rule)| {
         let mut missing = None;
-        rule.condition.subjects(&mut |subject| {
+        let mut looked_at = Vec::new();
+        rule.condition.subjects(&mut |subject| looked_at.push(Cow::Borrowed(subject)));
+        in_expressions(&rule.condition, &mut |claim| looked_at.push(Cow::Owned(Subject::Claim(claim.to_owned()))));
+        for subject in &looked_at {
             // Of several providers one may be the one that says it.
             let scopes: Option<Vec<_>> = linted
                 .providers_of(route)
@@ -290,7 +331,7 @@ fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> 
             if let Some((scope, provider)) = scopes.and_then(|scopes| scopes.into_iter().next()) {
                 missing = Some((name_of(subject), scope, provider));
             }
-        });
+        }
         missing.map(|(name, scope, provider)| {
             let why = format!(
                 "looks at {name}, for which the provider is not asked: nobody has it; add {scope} to providers.{provider}.scopes"
@@ -341,6 +382,14 @@ fn scope_missing(subject: &Subject, provider: &oidc::Settings, preset: Preset) -
     let known: Vec<&'static str> = scopes.iter().copied().flatten().collect();
     let is_certain = known.len() == claims.len() || (matches!(subject, Subject::Groups) && !known.is_empty());
     (is_certain && !known.iter().any(|scope| asked(scope))).then(|| known.last().copied()).flatten()
+}
+
+/// The claims that expressions look at.
+fn in_expressions<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c str)) {
+    match condition {
+        Condition::When(_) => condition.claims(note),
+        _ => condition.parts().iter().for_each(|part| in_expressions(part, note)),
+    }
 }
 
 fn each_test<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c Subject, &'c Test)) {

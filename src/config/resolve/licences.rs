@@ -86,7 +86,6 @@ impl Resolver<'_> {
         let mut licences = Vec::new();
         let mut known: HashMap<LicenceId, KeyPath> = HashMap::new();
         for (at, licence) in self.items(at, written) {
-            let faults = self.faults.len();
             let seats =
                 self.required(&at.key("seats"), licence.seats.as_ref(), "how many people may be active at once");
             let id = self.required(&at.key("id"), licence.id.as_ref(), "a UUID, such as `uuidgen` prints");
@@ -96,9 +95,6 @@ impl Resolver<'_> {
             let when_full = licence.when_full.as_ref();
             let when_full = when_full.map(|written| self.when_full(&at.key("when_full"), written));
             let (Some(seats), Some(id), Some(covers)) = (seats, id, covers) else { continue };
-            if self.faults.len() > faults {
-                continue;
-            }
             let written = crate::seats::Written {
                 id: Some(id.clone()),
                 serial: licence.serial.clone().unwrap_or_default(),

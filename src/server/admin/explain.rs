@@ -170,7 +170,8 @@ impl Admin {
             ("organization_label", listed.organization.as_ref()),
         ];
         let claims = held.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone().into())));
-        Ok((Who::Person(SupposedClaims::from(claims.collect::<serde_json::Map<_, _>>())), Some(LISTED)))
+        let claims = SupposedClaims::from(claims.collect::<serde_json::Map<_, _>>()).by(listed.provider.clone());
+        Ok((Who::Person(claims), Some(LISTED)))
     }
 }
 

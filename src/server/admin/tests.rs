@@ -65,6 +65,7 @@ fn explainer() -> Explainer {
         supposing: gate(Arc::clone(supposed.sessions())),
         supposed,
         providers: vec![("proconnect".to_owned(), "https://proconnect.example".to_owned())],
+        domain_owners: Arc::default(),
         upstreams: Vec::new(),
         credentials: Vec::new(),
         bearers: Vec::new(),

@@ -49,7 +49,11 @@ pub enum Who {
 
 /// Claims that nobody has verified.
 #[derive(Clone, Debug, Default)]
-pub struct SupposedClaims(serde_json::Map<String, serde_json::Value>);
+pub struct SupposedClaims {
+    said: serde_json::Map<String, serde_json::Value>,
+    /// The provider that says it, by its name, where that is known.
+    provider: Option<String>,
+}
 
 /// Why a question has no answer. Each names what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,11 +121,22 @@ pub(super) struct Address {
 
 impl From<serde_json::Map<String, serde_json::Value>> for SupposedClaims {
     fn from(claims: serde_json::Map<String, serde_json::Value>) -> Self {
-        Self(claims)
+        Self { said: claims, provider: None }
     }
 }
 
 impl SupposedClaims {
+    /// The same, said by the provider of this name.
+    #[must_use]
+    pub fn by(self, provider: String) -> Self {
+        Self { provider: Some(provider), ..self }
+    }
+
+    /// The provider that is known to say it.
+    pub(super) fn provider(&self) -> Option<&str> {
+        self.provider.as_deref()
+    }
+
     /// Reads claims from JSON. No value of theirs is in an error.
     ///
     /// # Errors
@@ -133,29 +148,29 @@ impl SupposedClaims {
             bad(error.line(), error.column(), why)
         })?;
         match value {
-            serde_json::Value::Object(claims) => Ok(Self(claims)),
+            serde_json::Value::Object(claims) => Ok(Self::from(claims)),
             _ => Err(bad(1, 1, "this is no JSON object")),
         }
     }
 
     /// What a session or a caller would have of them.
     pub(super) fn said(&self) -> Claims {
-        said_of_the_person(self.0.clone())
+        said_of_the_person(self.said.clone())
     }
 
     /// Whether there is an address that the provider calls unverified.
     pub(super) fn loses_email(&self) -> bool {
-        self.0.contains_key("email") && self.said().view().get("email").is_none()
+        self.said.contains_key("email") && self.said().view().get("email").is_none()
     }
 
     /// `iss`.
     pub(super) fn issuer(&self) -> Option<&str> {
-        self.0.get("iss")?.as_str()
+        self.said.get("iss")?.as_str()
     }
 
     /// `auth_time`.
     pub(super) fn authenticated_at(&self) -> Option<Timestamp> {
-        self.0.get("auth_time").and_then(serde_json::Value::as_u64).map(Timestamp::from_unix)
+        self.said.get("auth_time").and_then(serde_json::Value::as_u64).map(Timestamp::from_unix)
     }
 }
 

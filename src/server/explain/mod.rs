@@ -22,10 +22,12 @@ use crate::bearer::{Caller, Fault};
 use crate::gate::route::{Found, Route};
 use crate::gate::rules::Circumstances;
 use crate::gate::{Denial, Gate, Verdict};
+use crate::oidc::is_another_s_address;
 use crate::random::Random;
 use crate::session::{Supposed, SupposedSessions};
 use crate::web::cookies::CookieName;
 use crate::web::cors::Cors;
+use crate::web::domain::DomainOwners;
 use crate::web::hygiene::CleanRequest;
 use crate::web::own_paths::endpoint_at;
 use crate::web::public_url::PublicUrl;
@@ -72,6 +74,8 @@ pub struct ExplainedSite {
     pub supposed: SupposedSessions,
     /// The providers, each with its issuer.
     pub providers: Vec<(String, String)>,
+    /// Which of them vouches for addresses at which domains.
+    pub domain_owners: Arc<DomainOwners>,
     /// The apps.
     pub upstreams: Vec<Upstream>,
     /// Each credential in words: its name and what it is.
@@ -162,11 +166,24 @@ impl Explainer {
 }
 
 impl ExplainedSite {
-    /// With which provider somebody has signed in: whose issuer they name, or else the first.
-    fn provider_of(&self, claims: &SupposedClaims) -> String {
+    /// With which provider somebody has signed in, and what is to be said of that: the one that is known to
+    /// have said it, or whose issuer they name, or else the first.
+    fn provider_of(&self, claims: &SupposedClaims) -> (String, Option<String>) {
+        let first = self.providers.first().map(|(name, _)| name.clone()).unwrap_or_default();
+        let several = self.providers.len() > 1;
+        if let Some(known) = claims.provider().filter(|_| several) {
+            let note = if self.providers.iter().any(|(name, _)| name == known) {
+                format!("as signed in with {known}")
+            } else {
+                format!("{known}, with which they have signed in, is not in the configuration: the session is over")
+            };
+            return (known.to_owned(), Some(note));
+        }
         let issuer = claims.issuer();
         let named = self.providers.iter().find(|(_, known)| Some(known.as_str()) == issuer);
-        named.or(self.providers.first()).map(|(name, _)| name.clone()).unwrap_or_default()
+        let name = named.map_or(first, |(name, _)| name.clone());
+        let note = format!("as signed in with {name}; the claim iss names another one, by its issuer");
+        (name, Some(note).filter(|_| several))
     }
 
     /// Puts whoever asks into the request.
@@ -181,12 +198,16 @@ impl ExplainedSite {
                     case.notes
                         .push("email_verified is not true, so the address is nobody's and is not looked at".to_owned());
                 }
-                let provider = self.provider_of(claims);
-                if self.providers.len() > 1 {
-                    case.notes
-                        .push(format!("as signed in with {provider}; the claim iss names another one, by its issuer"));
+                let (provider, note) = self.provider_of(claims);
+                case.notes.extend(note);
+                let mut said = claims.said();
+                if is_another_s_address(&said, &provider, &self.domain_owners) {
+                    said = said.retaining(|name| name != "email");
+                    case.notes.push(format!(
+                        "the address is at a domain of another provider's, so {provider} is not believed in it"
+                    ));
                 }
-                let who = Supposed { provider, claims: claims.said(), authenticated_at: claims.authenticated_at() };
+                let who = Supposed { provider, claims: said, authenticated_at: claims.authenticated_at() };
                 let cookie = self.supposed.cookie(&who, question.at, random);
                 let cookie = cookie.map_err(|error| BadQuestion::NoSuchSession(error.to_string()))?;
                 parts.headers.append(COOKIE, cookie);

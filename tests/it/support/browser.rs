@@ -254,6 +254,18 @@ impl Browser {
         serde_json::from_value(self.ask("GET", "/cookie", None).await).unwrap()
     }
 
+    /// Presses and releases a key, wherever the focus is (W3C WebDriver §17.4.2 has their names).
+    pub(crate) async fn press(&self, key: char) {
+        let stroke = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": stroke });
+        self.ask("POST", "/actions", Some(json!({ "actions": [keyboard] }))).await;
+    }
+
+    /// Forgets the cookie of that name.
+    pub(crate) async fn forget_cookie(&self, name: &str) {
+        self.ask("DELETE", &format!("/cookie/{name}"), None).await;
+    }
+
     /// Forgets the cookies that go to the page where the browser is.
     pub(crate) async fn forget_cookies(&self) {
         self.ask("DELETE", "/cookie", None).await;
