@@ -198,7 +198,11 @@ impl Seats {
             Changed::These(these) => {
                 let these: Vec<LicenceId> = these.into_iter().collect();
                 match self.read_these(&these, now).await {
-                    Ok(read) => self.register.manage_some(these.into_iter().zip(read).collect()),
+                    Ok(read) => {
+                        self.register.manage_some(these.iter().copied().zip(read).collect());
+                        // It may have more seats now: whoever was refused may ask at once.
+                        these.iter().for_each(|id| self.ledger.may_be_free(*id));
+                    }
                     Err(error) => {
                         these.into_iter().for_each(|id| self.managed.note_for_later(Some(id)));
                         return Err(error);
