@@ -204,7 +204,7 @@ impl Site {
             on_down,
         );
         let sessions = Arc::new(sessions.of_providers(known_providers(&config)));
-        let seats = seats_of(&config, &sessions, &store);
+        let seats = seats_of(&config, &sessions, (&ring, &store), random);
         let gate = Arc::new(gate_of(&config, &sessions, config.assertion.clone()).seating(seats.clone()));
         let explained =
             Arc::new(explained::explained(&config, Arc::clone(&gate), config.assertion.clone(), &**random)?);
@@ -309,8 +309,14 @@ fn known_providers(config: &Config) -> KnownProviders {
 
 /// The licences and seats of a site, where people need one. What replicas announce of them comes with what
 /// they announce of sessions.
-fn seats_of(config: &Config, sessions: &Sessions, store: &Arc<dyn Store>) -> Option<Arc<Seats>> {
-    let seats = Arc::new(Seats::new(config.seats.clone()?, Arc::clone(store)));
+fn seats_of(
+    config: &Config,
+    sessions: &Sessions,
+    (ring, store): (&Arc<KeyRing>, &Arc<dyn Store>),
+    random: &Arc<dyn Random>,
+) -> Option<Arc<Seats>> {
+    let seats = Seats::new(config.seats.clone()?, Arc::clone(ring), Arc::clone(store), Arc::clone(random));
+    let seats = Arc::new(seats);
     seats.register().declare(&config.licences, known_providers(config).are_several());
     let hears = Arc::clone(&seats);
     sessions.hand_other_news_to(move |entry, now| {

@@ -3,11 +3,14 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod admin_address;
+mod door;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod import;
 mod import_albert;
 mod import_oauth2_proxy;
+pub(crate) mod licences;
+pub(crate) mod seats;
 pub(crate) mod sessions;
 
 use base64::Engine;

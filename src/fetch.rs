@@ -142,6 +142,19 @@ impl Fetch {
         request: http::Request<Vec<u8>>,
         timeout: Duration,
     ) -> Result<http::Response<Vec<u8>>, FetchError> {
+        self.send_for(request, timeout, MAX_BODY).await
+    }
+
+    /// The same for an answer of so many bytes at most: for what is our own, and may be long.
+    ///
+    /// # Errors
+    /// [`FetchError`], when there is no whole answer.
+    pub async fn send_for(
+        &self,
+        request: http::Request<Vec<u8>>,
+        timeout: Duration,
+        most: usize,
+    ) -> Result<http::Response<Vec<u8>>, FetchError> {
         let mut request = reqwest::Request::try_from(request).map_err(|_| FetchError::Request)?;
         if !matches!(request.url().scheme(), "http" | "https") {
             return Err(FetchError::Request);
@@ -149,14 +162,14 @@ impl Fetch {
         *request.timeout_mut() = Some(timeout);
 
         let mut answer = self.client.execute(request).await.map_err(FetchError::from)?;
-        let too_large = |length: u64| usize::try_from(length).map_or(true, |length| length > MAX_BODY);
+        let too_large = |length: u64| usize::try_from(length).map_or(true, |length| length > most);
         if answer.content_length().is_some_and(too_large) {
             return Err(FetchError::TooLarge);
         }
         let mut body = Vec::new();
         // The length that was announced proves nothing: what arrives is counted.
         while let Some(chunk) = answer.chunk().await.map_err(FetchError::from)? {
-            if chunk.len() > MAX_BODY - body.len() {
+            if chunk.len() > most - body.len() {
                 return Err(FetchError::TooLarge);
             }
             body.extend_from_slice(&chunk);

@@ -54,6 +54,16 @@ enum Command {
         #[command(subcommand)]
         command: commands::sessions::SessionsCommand,
     },
+    /// Licences, of a sidecar that runs: see them, and change those that it keeps in its store
+    Licences {
+        #[command(subcommand)]
+        command: Box<commands::licences::LicencesCommand>,
+    },
+    /// Seats of licences, of a sidecar that runs
+    Seats {
+        #[command(subcommand)]
+        command: commands::seats::SeatsCommand,
+    },
     /// A configuration from the settings of another program
     Import {
         #[command(subcommand)]
@@ -105,6 +115,8 @@ fn main() -> ExitCode {
         Command::Keys { command: KeysCommand::Signing } => commands::new_signing_key(),
         Command::Keys { command: KeysCommand::Service { name } } => commands::new_service_key(&name),
         Command::Sessions { command } => commands::sessions::run(command),
+        Command::Licences { command } => commands::licences::run(*command),
+        Command::Seats { command } => commands::seats::run(command),
         Command::Import { command } => commands::import::run(command),
         Command::Schema => commands::schema(),
     }

@@ -1,7 +1,7 @@
 //! Where the admin listener of a sidecar that runs is asked: as its configuration says, or as it
 //! was given.
 //!
-//! Called by `health` and `sessions`, which run beside it. What cannot be asked is said with the
+//! Called by `health` and `door`, whose commands run beside it. What cannot be asked is said with the
 //! key that makes it so, and with what to give in its place.
 
 use super::Failure;

@@ -13,6 +13,7 @@ mod contact;
 mod device;
 mod error_kind;
 mod explain;
+mod graph;
 mod kept_form;
 mod language;
 mod loop_cause;
@@ -21,6 +22,7 @@ mod moment;
 mod no_seat;
 mod providers;
 mod response_headers;
+mod seats;
 mod sessions;
 mod sign_in;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub use providers::NamedProvider;
 pub use response_headers::{
     ASSET_HEADERS, FRAMED_HEADERS, Header, PAGE_HEADERS, content_security_policy, framed_by, sign_in_policy,
 };
+pub use seats::{LicenceRow, LicenceStanding, SeatsPage, UseHistory};
 pub use sessions::{AdminPage, OwnedRow, SessionRow};
 
 use crate::clock::Timestamp;
@@ -336,6 +339,11 @@ impl Pages {
     /// The page that says why, for the admin listener.
     pub fn render_explain(&self, page: ExplainPage, language: Language) -> String {
         explain::explained(self.frame(language, explain::title(language)), page, language)
+    }
+
+    /// The page of licences and their use, for the admin listener.
+    pub fn render_seats(&self, page: &SeatsPage<'_>, language: Language) -> String {
+        seats::page(self.frame(language, seats::title(language)), page, language)
     }
 
     /// The same pages for a listener where they have another prefix.

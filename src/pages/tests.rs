@@ -528,6 +528,7 @@ fn templates_trust_nothing() {
         include_str!("templates/sessions.html"),
         include_str!("templates/admin.html"),
         include_str!("templates/explain.html"),
+        include_str!("templates/seats.html"),
     ];
     for template in templates {
         let template = without_script(template);

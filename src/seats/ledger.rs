@@ -9,7 +9,7 @@ use super::licence::LicenceId;
 use super::register::Applicant;
 use super::{Member, NoSeat};
 use crate::clock::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -70,6 +70,8 @@ pub(super) struct Holding {
     next_stamp: AtomicU64,
     /// When the latest session began with which the store was asked.
     pub(super) counted: AtomicU64,
+    /// When it was noted last that they were seen.
+    pub(super) sighted: AtomicU64,
 }
 
 impl Holding {
@@ -88,6 +90,7 @@ impl Holding {
             stamps: [const { AtomicU64::new(0) }; STAMPS],
             next_stamp: AtomicU64::new(0),
             counted: AtomicU64::new(0),
+            sighted: AtomicU64::new(0),
         }
     }
 
@@ -272,6 +275,12 @@ impl Ledger {
             }
         }
         due.into_iter().map(|(licence, holdings)| Due { licence, holdings }).collect()
+    }
+
+    /// The licences of which somebody has a seat by what was done here.
+    pub(super) fn licences(&self) -> HashSet<LicenceId> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.values().map(|holding| holding.licence).collect()
     }
 
     /// Whose sessions have all ended by themselves, as far as this process knows of them.

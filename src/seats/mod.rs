@@ -16,10 +16,12 @@
 mod figures;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod history;
 mod ledger;
 pub mod licence;
+pub mod managed;
 mod news;
-mod people;
+pub mod people;
 pub mod register;
 #[cfg(test)]
 mod simulation;
@@ -29,21 +31,29 @@ mod taking;
 pub use figures::Figures;
 pub use ledger::Seat;
 pub use licence::{Fault, Licence, LicenceId, Standing, WhenFull, Written};
+pub use managed::ChangeError;
+pub use people::{Person, PersonError};
 pub use register::{Applicant, Entry, Register};
 
 use crate::clock::{Clock, Timestamp};
+use crate::random::Random;
+use crate::seal::KeyRing;
 use crate::store::{Key, Store, StoreError};
 use figures::{AllFigures, Event};
+use futures_util::future::join_all;
 use ledger::Ledger;
+use managed::Managed;
 use people::Sightings;
 use ring::digest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The most members that are carried to the store in one call.
 const AT_ONCE: usize = 1000;
+/// How many licences are counted at once.
+const COUNTED_AT_ONCE: usize = 32;
 
 /// How seats are given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +90,30 @@ impl Member {
     /// From what a set of the store holds.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
+    }
+
+    /// As administrators name them: 64 hexadecimal digits in lower case.
+    pub fn hex(&self) -> String {
+        use std::fmt::Write as _;
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// From [`Self::hex`].
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 64 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let pairs = text.as_bytes().chunks(2).filter(|_| is_hex);
+        let bytes: Option<Vec<u8>> =
+            pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+        Self::from_bytes(&bytes?)
+    }
+
+    /// The first byte, by which lists of people are parted.
+    fn first(&self) -> u8 {
+        let [first, ..] = self.0;
+        first
     }
 }
 
@@ -163,18 +197,35 @@ pub struct Seats {
     register: Register,
     ledger: Ledger,
     store: Arc<dyn Store>,
+    /// Seals what is kept of people.
+    ring: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+    managed: Managed,
+    history: history::Noted,
     hurry: Notify,
     figures: AllFigures,
     sightings: Mutex<Sightings>,
+    /// Notified when somebody was noted there.
+    sighted: Notify,
 }
 
 impl Seats {
-    /// Seats by these settings, of no licence yet.
-    pub fn new(settings: Settings, store: Arc<dyn Store>) -> Self {
-        let ledger = Ledger::new(settings.idle);
-        let register = Register::default();
-        let (figures, sightings) = (AllFigures::default(), Mutex::default());
-        Self { settings, register, ledger, store, hurry: Notify::new(), figures, sightings }
+    /// Seats by these settings, of no licence yet. The ring of the session keys seals what is kept of people.
+    pub fn new(settings: Settings, ring: Arc<KeyRing>, store: Arc<dyn Store>, random: Arc<dyn Random>) -> Self {
+        Self {
+            ledger: Ledger::new(settings.idle),
+            settings,
+            register: Register::default(),
+            store,
+            ring,
+            random,
+            managed: Managed::default(),
+            history: history::Noted::default(),
+            hurry: Notify::new(),
+            figures: AllFigures::default(),
+            sightings: Mutex::default(),
+            sighted: Notify::new(),
+        }
     }
 
     /// How seats are given.
@@ -252,8 +303,13 @@ impl Seats {
         self.ledger.len()
     }
 
-    /// Carries to the store who did something, again and again, for ever.
+    /// Carries to the store who did something, and reads what administrators changed, again and again, for
+    /// ever.
     pub async fn keep(&self, clock: &Clock) {
+        tokio::join!(self.keep_seats(clock), self.keep_licences(clock), self.keep_people(clock));
+    }
+
+    async fn keep_seats(&self, clock: &Clock) {
         let every = self.ledger.hold() / 2;
         loop {
             tokio::select! {
@@ -269,8 +325,34 @@ impl Seats {
         self.hurry.notify_one();
     }
 
-    /// Carries to the store who did something, one call for each licence.
+    /// Carries to the store who did something, one call for each licence; then writes down what is known of
+    /// people and of use.
     pub async fn renew(&self, now: Timestamp) {
+        self.renew_seats(now).await;
+        self.count(now).await;
+        if let Err(error) = self.keep_history(now).await {
+            tracing::debug!(%error, "the use of seats cannot be written down");
+        }
+        self.write_down(now).await;
+    }
+
+    /// Asks the store how many seats are in use, of the licences that are used here.
+    async fn count(&self, now: Timestamp) {
+        let used: BTreeSet<LicenceId> = self.ledger.licences().into_iter().chain(self.figures.in_use()).collect();
+        let used: Vec<LicenceId> = used.into_iter().collect();
+        for part in used.chunks(COUNTED_AT_ONCE) {
+            let counted = join_all(part.iter().map(|id| self.taken(*id, now))).await;
+            for (id, taken) in part.iter().zip(counted) {
+                // What cannot be counted is as it was when it could be.
+                let Ok(taken) = taken else { return };
+                let first_end = taken.iter().map(|(_, until)| *until).min();
+                let idle_since = first_end.map(|end| end.minus(self.settings.idle).min(now));
+                self.figures.counted(*id, taken.len(), idle_since);
+            }
+        }
+    }
+
+    async fn renew_seats(&self, now: Timestamp) {
         for due in self.ledger.due(now) {
             if self.register.get(due.licence).is_none_or(|entry| entry.standing(now) != Standing::InForce) {
                 for (holding, ..) in &due.holdings {
@@ -286,6 +368,7 @@ impl Seats {
                         for ((holding, seen, until), is_there) in part.iter().zip(found) {
                             if is_there {
                                 holding.confirm(now, *seen, *until, self.ledger.hold());
+                                self.sight_again(holding, *seen);
                             } else {
                                 // Freed elsewhere, or the store has lost it: the next request takes one.
                                 self.ledger.lost(holding);
@@ -318,7 +401,7 @@ impl Seats {
         self.store.free_place(&places_of(licence), member.bytes(), now).await?;
         self.store.delete(&seat_key(member), now).await?;
         self.lose(member, licence, why, now);
-        self.figures.note(licence, Event::Freed, now);
+        self.figures.note(licence, Event::Freed);
         tracing::info!(licence = %licence, person = %member, reason = ?why, "a seat was freed");
         self.announce(member, licence, why, now).await
     }
@@ -354,8 +437,8 @@ impl Seats {
 /// The first eight digits: enough to follow somebody through the log.
 impl std::fmt::Display for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "{:08x}", u32::from_be_bytes([a, b, c, d]))
+        let first = self.0.first_chunk().copied().map_or(0, u32::from_be_bytes);
+        write!(f, "{first:08x}")
     }
 }
 

@@ -27,7 +27,8 @@ impl Seats {
     }
 
     /// Takes in what another replica, or this one, has announced. What a newer version says and this one
-    /// does not know changes nothing. Whether the licences that administrators keep have changed.
+    /// does not know changes nothing. Whether the licences that administrators keep have changed, which
+    /// [`Seats::keep`] then reads.
     pub fn hear(&self, entry: &[u8], now: Timestamp) -> bool {
         let Some(([kind], rest)) = entry.strip_prefix(&BEGINS).and_then(|rest| rest.split_first_chunk::<1>()) else {
             return false;
@@ -36,7 +37,11 @@ impl Seats {
             SIGNED_OUT => Freed::SignedOut,
             DISPLACED => Freed::Displaced,
             BY_ADMINISTRATOR => Freed::ByAdministrator,
-            kind => return kind == LICENCES_CHANGED,
+            LICENCES_CHANGED => {
+                self.managed.note(LicenceId::from_bytes(rest));
+                return true;
+            }
+            _ => return false,
         };
         if let Some((licence, at, member)) = parts_of(rest) {
             // Not a seat that they took since.
@@ -63,12 +68,11 @@ impl Seats {
         self.store.announce(&entry, now.plus(LASTS), now).await
     }
 
-    /// Tells every replica that the licences that administrators keep have changed.
-    ///
-    /// # Errors
-    /// When the store cannot be had.
-    pub async fn announce_licences(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.store.announce(&[&BEGINS[..], &[LICENCES_CHANGED]].concat(), now.plus(LASTS), now).await
+    /// Tells every replica that a licence which administrators keep has changed, or any of them.
+    pub(super) async fn announce_licences(&self, which: Option<LicenceId>, now: Timestamp) -> Result<(), StoreError> {
+        let id = which.map(LicenceId::bytes);
+        let entry = [&BEGINS[..], &[LICENCES_CHANGED], id.as_ref().map_or(&[][..], |id| &id[..])].concat();
+        self.store.announce(&entry, now.plus(LASTS), now).await
     }
 }
 

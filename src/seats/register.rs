@@ -85,6 +85,8 @@ pub struct Register {
 #[derive(Default)]
 pub(super) struct Book {
     entries: Vec<Arc<Entry>>,
+    /// Those that administrators keep under a name that the configuration has as well.
+    hidden: Vec<Arc<Entry>>,
     by_id: HashMap<LicenceId, usize>,
     index: Index,
     /// Counts up with each change.
@@ -112,10 +114,7 @@ impl Register {
     /// `sub` says nothing without its provider.
     pub fn declare(&self, declared: &[Licence], several_providers: bool) {
         let declared = declared.iter().cloned().map(|licence| Entry::new(licence, false)).collect();
-        self.change(|former| {
-            let managed = former.entries.iter().filter(|entry| entry.is_managed).map(Arc::clone).collect();
-            (declared, managed, several_providers)
-        });
+        self.change(|former| (declared, former.managed().map(Arc::clone).collect(), several_providers));
     }
 
     /// The licences that administrators keep, in the place of those that they kept.
@@ -124,6 +123,19 @@ impl Register {
         self.change(|former| {
             let declared = former.entries.iter().filter(|entry| !entry.is_managed);
             let declared = declared.map(|entry| Entry::new(entry.licence.clone(), false)).collect();
+            (declared, managed, former.index.several_providers)
+        });
+    }
+
+    /// Puts in the place of some that administrators keep what there is of them now; none where they are gone.
+    pub(super) fn manage_some(&self, mut read: super::managed::Read) {
+        self.change(|former| {
+            let declared = former.entries.iter().filter(|entry| !entry.is_managed);
+            let declared = declared.map(|entry| Entry::new(entry.licence.clone(), false)).collect();
+            let others = former.managed().filter(|entry| !read.contains_key(&entry.licence.id()));
+            let others: Vec<_> = others.map(Arc::clone).collect();
+            let read = read.drain().filter_map(|(_, licence)| licence);
+            let managed = others.into_iter().chain(read.map(|licence| Arc::new(Entry::new(licence, true)))).collect();
             (declared, managed, former.index.several_providers)
         });
     }
@@ -178,6 +190,9 @@ impl Book {
         for entry in declared.into_iter().map(Arc::new).chain(managed) {
             let id = entry.licence.id();
             if book.by_id.contains_key(&id) {
+                if entry.is_managed {
+                    book.hidden.push(entry);
+                }
                 continue;
             }
             if let Some(first_use) = former.get(id).and_then(|former| former.first_use()) {
@@ -189,6 +204,11 @@ impl Book {
             book.entries.push(entry);
         }
         book
+    }
+
+    /// Those that administrators keep, in force or hidden.
+    fn managed(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.iter().filter(|entry| entry.is_managed).chain(&self.hidden)
     }
 
     fn get(&self, id: LicenceId) -> Option<&Arc<Entry>> {
@@ -323,7 +343,14 @@ mod tests {
         assert_eq!(covering(&register, "p", serde_json::json!({})), ["z", "a", "b"]);
         let first_uses = || register.all().iter().map(|entry| entry.first_use()).collect::<Vec<_>>();
         assert_eq!(first_uses(), [None, None, Some(Timestamp::from_unix(9))]);
+        register.declare(&[], false);
+        assert_eq!(covering(&register, "p", serde_json::json!({})), ["a", "b", "hidden"]);
+        let one = licence(3, "serial: c, covers: {everyone: true}");
+        register
+            .manage_some([(one.id(), Some(one.clone())), (licence(2, "covers: {everyone: true}").id(), None)].into());
+        assert_eq!(covering(&register, "p", serde_json::json!({})), ["c", "hidden"]);
+        assert_eq!(register.get(one.id()).and_then(|entry| entry.first_use()), Some(Timestamp::from_unix(9)));
         register.manage(Vec::new());
-        assert_eq!(covering(&register, "p", serde_json::json!({})), ["z"]);
+        assert_eq!(covering(&register, "p", serde_json::json!({})), Vec::<String>::new());
     }
 }

@@ -12,12 +12,14 @@ use super::{Freed, Licence, LicenceId, Member, Seated, Seats, Settings, WhenFull
 use crate::claims::Claims;
 use crate::clock::Timestamp;
 use crate::random::SystemRandom;
+use crate::seal::{KeyMaterial, KeyRing};
 use crate::store::{self, Claim, Claimed, Cursor, Key, Store, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 const PEOPLE: usize = 2000;
 const LICENCES: u64 = 60;
@@ -266,7 +268,9 @@ impl World {
         let line = Line { shared: Arc::clone(&self.shared), is_down: Arc::clone(&is_down) };
         let settings =
             Settings { idle: IDLE, when_full: WhenFull::Refuse, managed: false, lifetime: Duration::from_secs(86400) };
-        let seats = Seats::new(settings, Arc::new(line));
+        let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
+        let ring = Arc::new(KeyRing::new(&[key]).unwrap());
+        let seats = Seats::new(settings, ring, Arc::new(line), Arc::new(SystemRandom::new()));
         seats.register().declare(&self.licences, false);
         Replica { seats, behind: self.chance.below(600), is_down, cursor: Cursor::default() }
     }
@@ -290,7 +294,7 @@ impl World {
             860..900 => {
                 let at = self.chance.index(REPLICAS);
                 let now = self.now(at);
-                self.replicas[at].seats.renew(now).await;
+                self.replicas[at].seats.renew_seats(now).await;
             }
             900..980 => self.hear().await,
             980..985 => {

@@ -20,8 +20,8 @@ const TURN: Duration = Duration::from_secs(5);
 /// Between two tries for it, and how many.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 const TRIES: u32 = 100;
-/// For how long the first use of a licence is remembered: for ever.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// For how long a licence is kept, and its first use is remembered: for ever.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Somebody who asks for a seat now, until then if they do nothing more.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ impl Seats {
             Err(why) => {
                 self.ledger.goes_without(member, *why, now);
                 if let NoSeat::Full { licence, idle_since, .. } = why {
-                    self.figures.note(*licence, Event::Refused { idle_since: *idle_since }, now);
+                    self.figures.note(*licence, Event::Refused { idle_since: *idle_since });
                 }
             }
         }
@@ -89,6 +89,10 @@ impl Seats {
     ) -> Result<Result<Seat, NoSeat>, StoreError> {
         if let Some(displaced) = self.displacement(member, applicant, now).await? {
             return Ok(Err(displaced));
+        }
+        if !self.licences_were_read() {
+            // Whom they cover is not known yet: nobody is told that no licence covers them.
+            self.read_licences(now).await?;
         }
         let in_force = match self.in_force(applicant, now).await? {
             Ok(in_force) => in_force,
@@ -212,7 +216,7 @@ impl Seats {
                 let limit = licence.seats().saturating_add(usize::try_from(*more).unwrap_or_default());
                 let place = self.ask(entry, asker, limit, None).await?;
                 if place.as_ref().is_ok_and(|place| place.is_new) {
-                    self.figures.note(licence.id(), Event::Overflowed, asker.now);
+                    self.figures.note(licence.id(), Event::Overflowed);
                     tracing::warn!(licence = %licence.id(), seats = licence.seats(), "more people are in than the licence has seats (overflow)");
                 }
                 Ok(place)
@@ -248,7 +252,7 @@ impl Seats {
     /// Somebody has lost their place to another.
     async fn displace(&self, former: Member, licence: LicenceId, now: Timestamp) -> Result<(), StoreError> {
         tracing::info!(licence = %licence, person = %former, "a seat was given to somebody else (displace_idlest)");
-        self.figures.note(licence, Event::Displaced, now);
+        self.figures.note(licence, Event::Displaced);
         self.lose(former, licence, Freed::Displaced, now);
         self.mark_displaced(former, licence, Freed::Displaced, now).await?;
         self.store.delete(&seat_key(former), now).await?;
@@ -272,19 +276,20 @@ impl Seats {
             self.store.put_new(&key, &now.as_unix().to_be_bytes(), now.plus(FOR_EVER), now).await?;
             self.learn_first_use(&entry, now).await?;
         }
-        self.figures.note(licence, Event::Taken, now);
+        self.figures.note(licence, Event::Taken);
         tracing::info!(licence = %licence, person = %member, "a seat was taken");
         Ok(())
     }
 
-    async fn wait_for(&self, turn: &Lock, now: Timestamp) -> Result<(), StoreError> {
+    /// Waits for a lock that others hold for a moment.
+    pub(super) async fn wait_for(&self, turn: &Lock, now: Timestamp) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             if turn.taken(&*self.store, now.plus(TURN), now).await? {
                 return Ok(());
             }
             tokio::time::sleep(TRY_AGAIN).await;
         }
-        Err(StoreError::Unavailable("another request of theirs looks for a seat and does not end".to_owned()))
+        Err(StoreError::Unavailable("another request does the same and does not end".to_owned()))
     }
 
     /// Notes that somebody was displaced: what they come with next is told so.

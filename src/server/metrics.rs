@@ -2,6 +2,7 @@
 //!
 //! One registry an instance, never the global one: two instances run in one test process.
 
+use super::seat_metrics::{MeasuredLicence, SeatMetrics};
 use crate::clock::Timestamp;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -26,6 +27,7 @@ pub struct Metrics {
     pub(super) store_silent: IntGauge,
     pub(super) keys_to_delete: IntGauge,
     pub(super) provider_ready: IntGaugeVec,
+    seats: SeatMetrics,
 }
 
 impl Metrics {
@@ -96,6 +98,7 @@ impl Metrics {
             &["site", "provider"],
         )?;
         registry.register(Box::new(provider_ready.clone()))?;
+        let seats = SeatMetrics::new(&registry)?;
         Ok(Self {
             registry,
             requests,
@@ -116,6 +119,7 @@ impl Metrics {
             store_silent,
             keys_to_delete,
             provider_ready,
+            seats,
         })
     }
 
@@ -132,8 +136,9 @@ impl Metrics {
         }
     }
 
-    /// The text exposition format.
-    pub(super) fn render(&self) -> String {
+    /// The text exposition format, with these figures of licences.
+    pub(super) fn render(&self, licences: &[MeasuredLicence]) -> String {
+        let _turn = self.seats.set(licences);
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }

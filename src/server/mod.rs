@@ -29,6 +29,7 @@ mod provider_logout;
 mod proxy;
 mod reply;
 mod rescue;
+mod seat_metrics;
 mod seats;
 mod session_data;
 mod settings;
@@ -293,6 +294,7 @@ async fn site(parts: Parts, trusted: TrustedProxies, index: usize) -> (Proxy, Se
             Arc::new(move || credentials.keys_to_delete())
         },
         sessions: Arc::clone(&sessions),
+        seats: endpoints.seats.clone(),
         providers: login
             .providers()
             .iter()

@@ -24,7 +24,7 @@ async fn site() -> Site {
     Site::with(Setup { more, ..Setup::default() }).await
 }
 
-async fn ask(site: &Site, method: Method, path: &str) -> Answer {
+pub(crate) async fn ask(site: &Site, method: Method, path: &str) -> Answer {
     let bearer = format!("Bearer {ADMIN_TOKEN}");
     Client::new(site.admin).send(method, path, &[("authorization", &bearer)], Vec::new()).await
 }
@@ -141,7 +141,7 @@ async fn nothing_of_it_answers_on_the_proxy_listener() {
 }
 
 /// The files that the commands read.
-fn folder(site: &Site) -> TempDir {
+pub(crate) fn folder(site: &Site) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("token", &format!("{ADMIN_TOKEN}\n"));
@@ -166,7 +166,7 @@ fn printed(output: &Output) -> (i32, String, String) {
     (output.status.code().unwrap(), out, error)
 }
 
-async fn command(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) async fn command(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let (folder, arguments) = (folder.to_owned(), arguments.iter().map(|&one| one.to_owned()).collect::<Vec<_>>());
     let ran =
         tokio::task::spawn_blocking(move || run(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>()));

@@ -76,6 +76,7 @@ mod replicas;
 mod rule_circumstances;
 mod rules;
 mod seats;
+mod seats_admin;
 mod seats_browser;
 mod session;
 mod session_data;

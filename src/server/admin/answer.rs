@@ -1,10 +1,11 @@
 //! Answers of the admin listener, and why a request got none.
 
+use crate::seats::{ChangeError, Fault, PersonError};
 use crate::store::StoreError;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-/// Why a request about sessions is not answered as it was meant. The text is for whoever asked.
+/// Why a request is not answered as it was meant. The text is for whoever asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// What was asked for makes no sense; what would.
@@ -31,6 +32,24 @@ pub(super) enum Failure {
     /// There are too many sessions to look at them all.
     #[error("there are too many sessions to look through in time: give sub, which looks at one person's alone")]
     TooMany,
+    /// The same of what is to be written.
+    #[error("it takes too long to read all of it: ask for fewer days")]
+    TooSlow,
+    /// The site counts no seats.
+    #[error("this site has no licences: write `seats` and `licences` in the configuration")]
+    NoLicences,
+    /// Nobody has that seat.
+    #[error("this person has no seat of this licence")]
+    NoSuchSeat,
+    /// It was not said which state of a licence the change is about.
+    #[error("send If-Match with the ETag of the licence that you have seen, or * whatever it has become")]
+    NoTag,
+    /// A licence was not changed.
+    #[error(transparent)]
+    Licence(#[from] ChangeError),
+    /// Somebody under a licence was not changed.
+    #[error(transparent)]
+    Person(#[from] PersonError),
     /// In force here and not yet everywhere.
     #[error(
         "ended on this replica; the store could not be told yet, and the other replicas will hear of it as soon as it can"
@@ -45,7 +64,47 @@ impl Failure {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NoTokenConfigured | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NotListed => StatusCode::NOT_FOUND,
-            Self::StoreDown(_) | Self::TooMany | Self::NotAnnounced(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreDown(_) | Self::TooMany | Self::TooSlow | Self::NotAnnounced(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::NoLicences | Self::NoSuchSeat => StatusCode::NOT_FOUND,
+            Self::NoTag => StatusCode::PRECONDITION_REQUIRED,
+            Self::Licence(error) => match error {
+                ChangeError::Faults(_) => StatusCode::BAD_REQUEST,
+                ChangeError::Unknown(_) => StatusCode::NOT_FOUND,
+                ChangeError::NotManaged
+                | ChangeError::Declared(_)
+                | ChangeError::Exists(_)
+                | ChangeError::InUse { .. } => StatusCode::CONFLICT,
+                ChangeError::ChangedMeanwhile(_) => StatusCode::PRECONDITION_FAILED,
+                ChangeError::NotAnnounced(_) | ChangeError::Store(_) | ChangeError::NoRandomness(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            },
+            Self::Person(error) => match error {
+                PersonError::Unknown => StatusCode::NOT_FOUND,
+                PersonError::Role => StatusCode::BAD_REQUEST,
+                PersonError::Store(_) | PersonError::NoRandomness(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
+        }
+    }
+
+    /// What the store said, for the log.
+    pub(super) fn of_store(&self) -> Option<&StoreError> {
+        match self {
+            Self::StoreDown(cause)
+            | Self::NotAnnounced(cause)
+            | Self::Licence(ChangeError::NotAnnounced(cause) | ChangeError::Store(cause))
+            | Self::Person(PersonError::Store(cause)) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with a licence, key by key.
+    fn faults(&self) -> &[Fault] {
+        match self {
+            Self::Licence(ChangeError::Faults(faults)) => faults,
+            _ => &[],
         }
     }
 
@@ -59,7 +118,24 @@ impl Failure {
             Self::NotFound | Self::NotListed => "not_found",
             Self::StoreDown(_) => "store_unavailable",
             Self::TooMany => "too_many_sessions",
-            Self::NotAnnounced(_) => "not_announced_yet",
+            Self::NotAnnounced(_) | Self::Licence(ChangeError::NotAnnounced(_)) => "not_announced_yet",
+            Self::TooSlow => "too_slow",
+            Self::NoLicences => "no_licences",
+            Self::NoSuchSeat | Self::Licence(ChangeError::Unknown(_)) | Self::Person(PersonError::Unknown) => {
+                "not_found"
+            }
+            Self::NoTag => "if_match_required",
+            Self::Licence(error) => match error {
+                ChangeError::Faults(_) => "bad_licence",
+                ChangeError::NotManaged => "licences_not_managed",
+                ChangeError::Declared(_) => "licence_declared",
+                ChangeError::Exists(_) => "licence_exists",
+                ChangeError::InUse { .. } => "licence_in_use",
+                ChangeError::ChangedMeanwhile(_) => "changed_meanwhile",
+                _ => "store_unavailable",
+            },
+            Self::Person(PersonError::Role) => "bad_request",
+            Self::Person(_) => "store_unavailable",
         }
     }
 }
@@ -76,8 +152,21 @@ pub(super) fn json_text(status: StatusCode, body: String) -> Response<Vec<u8>> {
     answer(status, "application/json", body)
 }
 
+/// A file that a browser saves under this name.
+pub(super) fn download(content_type: &'static str, disposition: &'static str, body: String) -> Response<Vec<u8>> {
+    let mut file = answer(StatusCode::OK, content_type, body);
+    set_headers(&mut file, [(http::header::CONTENT_DISPOSITION.as_str(), disposition)]);
+    file
+}
+
 pub(super) fn error(failure: &Failure) -> Response<Vec<u8>> {
-    json(failure.status(), &serde_json::json!({ "error": failure.name(), "message": failure.to_string() }))
+    let mut body = serde_json::json!({ "error": failure.name(), "message": failure.to_string() });
+    let faults = failure.faults().iter().map(|fault| serde_json::json!({ "at": fault.at, "what": fault.what }));
+    let faults: Vec<_> = faults.collect();
+    if let (false, Some(body)) = (faults.is_empty(), body.as_object_mut()) {
+        body.insert("faults".to_owned(), faults.into());
+    }
+    json(failure.status(), &body)
 }
 
 /// Nothing of an answer is to be kept, nor taken for what it does not say it is.

@@ -1,31 +1,43 @@
 //! The admin listener: health, readiness and metrics for whoever can reach it; everybody's sessions
 //! for whoever has the token. Nothing of it answers on the proxy listener.
 //!
-//! [`access`] says who may, [`api`] answers programs, [`page`] answers a browser, [`mod@explain`] both; what programs
-//! find is described in `openapi.json`. Must never tell anything of a session, nor end one,
-//! without the token.
+//! [`access`] says who may, [`api`] answers programs, [`page`] answers a browser, [`mod@explain`] both; of licences
+//! [`licences`], [`seats`] and [`exports`] answer programs, [`seats_page`] a browser. What programs find is
+//! described in `openapi.json`. Must never tell anything of a session or of a licence, nor change one, without
+//! the token.
 
 mod access;
 mod answer;
 mod api;
+mod csv;
 mod explain;
+mod exports;
+#[cfg(test)]
+mod licence_tests;
+mod licences;
 mod page;
+mod seats;
+mod seats_page;
 #[cfg(test)]
 mod tests;
 
 use super::endpoints::MAX_FORM_LEN;
 use super::explain::Explainer;
 use super::metrics::Metrics;
+use super::seat_metrics::MeasuredLicence;
 use crate::clock::Clock;
 use crate::pages::{ASSET_HEADERS, Pages};
+use crate::seats::Seats;
 use crate::secret::SecretString;
 use crate::session::Sessions;
+use crate::store::MAX_VALUE_LEN;
 use access::{Access, Scheme};
 use answer::{Failure, error, json_text, text};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use licences::OfLicences;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use std::net::IpAddr;
@@ -44,6 +56,8 @@ pub(super) struct SeenSite {
     /// How many keys of ended sessions wait for being deleted.
     pub(super) keys_to_delete: Arc<dyn Fn() -> usize + Send + Sync>,
     pub(super) sessions: Arc<Sessions>,
+    /// Its licences and their seats, where it has some.
+    pub(super) seats: Option<Arc<Seats>>,
     /// The names of the providers, and whether each is ready.
     pub(super) providers: Vec<(String, IsReady)>,
 }
@@ -92,6 +106,8 @@ enum Named<'a> {
     Sessions,
     Session(&'a str),
     PersonSessions(&'a str),
+    Licences(OfLicences<'a>),
+    SeatsPage,
 }
 
 impl<'a> Named<'a> {
@@ -108,6 +124,8 @@ impl<'a> Named<'a> {
             ["sessions"] => Self::Sessions,
             ["sessions", id] if !id.is_empty() => Self::Session(id),
             ["people", subject, "sessions"] => Self::PersonSessions(subject),
+            ["seats"] => Self::SeatsPage,
+            ["licences", ref rest @ ..] => Self::Licences(OfLicences::by(rest)?),
             _ => return None,
         })
     }
@@ -118,6 +136,7 @@ impl<'a> Named<'a> {
             Self::Page | Self::Explain => "GET, HEAD, POST",
             Self::Session(_) => "GET, HEAD, DELETE",
             Self::PersonSessions(_) => "DELETE",
+            Self::Licences(named) => named.allow(),
             _ => "GET, HEAD",
         }
     }
@@ -125,8 +144,8 @@ impl<'a> Named<'a> {
     /// How whoever asks says that they may; nothing where everybody may.
     fn scheme(self) -> Option<Scheme> {
         match self {
-            Self::Page | Self::Explain => Some(Scheme::BearerOrBasic),
-            Self::Sessions | Self::Session(_) | Self::PersonSessions(_) => Some(Scheme::Bearer),
+            Self::Page | Self::Explain | Self::SeatsPage => Some(Scheme::BearerOrBasic),
+            Self::Sessions | Self::Session(_) | Self::PersonSessions(_) | Self::Licences(_) => Some(Scheme::Bearer),
             _ => None,
         }
     }
@@ -137,11 +156,13 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let parts = session.req_header().as_ref().clone();
-        let form = if parts.method == Method::POST { read_form(session).await } else { Some(String::new()) };
+        let has_form = matches!(parts.method, Method::POST | Method::PUT);
+        let (most, hint) = self.longest(parts.uri.path(), &parts.headers);
+        let form = if has_form { read_form(session, most).await } else { Some(String::new()) };
         let Some(form) = form else {
             // What is left of it must not be taken for the next request.
             session.set_keepalive(None);
-            return text(StatusCode::BAD_REQUEST, "a form of at most 16 kB is answered here\n");
+            return text(StatusCode::BAD_REQUEST, hint);
         };
         let asked = Asked {
             method: &parts.method,
@@ -156,9 +177,24 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// How long a body may be that is sent there, and what is said of a longer one: a licence may be long, from
+    /// whoever may write one.
+    fn longest(&self, path: &str, headers: &HeaderMap) -> (usize, &'static str) {
+        match Named::by(path) {
+            Some(Named::Licences(_)) if self.may(headers) => {
+                (MAX_VALUE_LEN, "a licence of at most 1 MB is answered here\n")
+            }
+            _ => (MAX_FORM_LEN, "a form of at most 16 kB is answered here\n"),
+        }
+    }
+
+    fn may(&self, headers: &HeaderMap) -> bool {
+        access::check(self.token.as_ref(), headers, Scheme::Bearer) == Access::Granted
+    }
+
     async fn answer(&self, asked: &Asked<'_>) -> Response<Vec<u8>> {
         let Some(named) = Named::by(asked.path) else {
-            let hint = "try /sessions, /openapi.json, /healthz, /readyz, /metrics, or / in a browser\n";
+            let hint = "try /sessions, /licences, /openapi.json, /healthz, /readyz, /metrics, or / in a browser\n";
             return text(StatusCode::NOT_FOUND, hint);
         };
         if let Some(scheme) = named.scheme() {
@@ -186,7 +222,7 @@ impl Admin {
             Named::Ready => Ok(text(StatusCode::SERVICE_UNAVAILABLE, &self.not_ready())),
             Named::Metrics => {
                 self.measure();
-                let mut metrics = text(StatusCode::OK, &self.metrics.render());
+                let mut metrics = text(StatusCode::OK, &self.metrics.render(&self.seats_measured()));
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 metrics.headers_mut().insert(CONTENT_TYPE, format);
                 Ok(metrics)
@@ -201,6 +237,8 @@ impl Admin {
             Named::Session(id) if *asked.method == Method::DELETE => self.end_session(id, asked).await,
             Named::Session(id) => self.one(id, asked).await,
             Named::PersonSessions(subject) => self.end_person(subject, asked).await,
+            Named::Licences(named) => self.licences(named, asked).await,
+            Named::SeatsPage => self.show_seats(asked).await,
         };
         answer.unwrap_or_else(|failure| refused(named, &failure))
     }
@@ -250,6 +288,24 @@ impl Admin {
         self.metrics.keys_to_delete.set(sum(&|site| (site.keys_to_delete)()));
     }
 
+    /// The figures of the licences whose seats somebody has asked for here.
+    fn seats_measured(&self) -> Vec<MeasuredLicence> {
+        let now = self.clock.now();
+        let of_site = |site: &SeenSite| {
+            let (Some(seats), name) = (&site.seats, site.name.clone().unwrap_or_default()) else { return Vec::new() };
+            seats
+                .figures()
+                .into_iter()
+                .filter_map(|(id, figures)| {
+                    let entry = seats.register().get(id)?;
+                    let idle = seats.settings().idle;
+                    Some(MeasuredLicence::new(name.clone(), entry.licence(), figures, idle, now))
+                })
+                .collect()
+        };
+        self.sites.iter().flat_map(of_site).collect()
+    }
+
     fn file(&self, name: &str) -> Response<Vec<u8>> {
         let Some(asset) = self.pages.asset(name) else { return text(StatusCode::NOT_FOUND, "no such file\n") };
         let mut file = text(StatusCode::OK, "");
@@ -261,21 +317,21 @@ impl Admin {
 
 /// A failure in the form that whoever asks can read.
 fn refused(named: Named<'_>, failure: &Failure) -> Response<Vec<u8>> {
-    if let Failure::StoreDown(cause) | Failure::NotAnnounced(cause) = failure {
+    if let Some(cause) = failure.of_store() {
         tracing::error!(%cause, "{failure}");
     }
     match named {
-        Named::Page => text(failure.status(), &format!("{failure}\n")),
+        Named::Page | Named::SeatsPage => text(failure.status(), &format!("{failure}\n")),
         _ => error(failure),
     }
 }
 
-/// The body of a POST; none where it is too long, too slow or no text.
-async fn read_form(session: &mut ServerSession) -> Option<String> {
+/// The body of a request; none where it is too long, too slow or no text.
+async fn read_form(session: &mut ServerSession, most: usize) -> Option<String> {
     let whole = async {
         let mut form: Vec<u8> = Vec::new();
         while let Some(piece) = session.read_request_body().await.ok()? {
-            if form.len() + piece.len() > MAX_FORM_LEN {
+            if form.len() + piece.len() > most {
                 return None;
             }
             form.extend_from_slice(&piece);
