@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use vestibule::claims::Claims;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::random::SystemRandom;
+use vestibule::seal::{KeyMaterial, KeyRing};
 use vestibule::seats::{Applicant, Freed, Licence, LicenceId, Member, NoSeat, Seated, Seats, Settings, WhenFull};
 use vestibule::store::{self, Cursor};
 
@@ -37,7 +38,9 @@ fn replica(port: u16) -> Arc<Seats> {
         managed: false,
         lifetime: Duration::from_secs(86_400),
     };
-    let seats = Arc::new(Seats::new(settings, Arc::clone(&store)));
+    let key = KeyMaterial { id: "k".to_owned(), secret: [7; 32].into(), until: None };
+    let ring = Arc::new(KeyRing::new(&[key]).unwrap());
+    let seats = Arc::new(Seats::new(settings, ring, Arc::clone(&store), Arc::new(SystemRandom::new())));
     seats.register().declare(&(0..LICENCES).map(licence).collect::<Vec<_>>(), false);
     // As a site follows what is announced.
     let hears = Arc::clone(&seats);
