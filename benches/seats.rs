@@ -19,8 +19,10 @@ use std::time::Duration;
 use vestibule::claims::Claims;
 use vestibule::clock::Timestamp;
 use vestibule::random::SystemRandom;
+use vestibule::seal::{KeyMaterial, KeyRing};
 use vestibule::seats::{Applicant, Licence, Seated, Seats, Settings, WhenFull, Written};
 use vestibule::store;
+use zeroize::Zeroizing;
 
 const NOW: Timestamp = Timestamp::from_unix(2_000_000_000);
 
@@ -73,7 +75,10 @@ fn site(licences: u64, people: u64) -> Seats {
     };
     let before = resident();
     let declared: Vec<Licence> = (1..=licences).map(licence).collect();
-    let seats = Seats::new(settings, store::open(&store::Settings::Memory).expect("a store"));
+    let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
+    let ring = Arc::new(KeyRing::new(&[key]).expect("a key"));
+    let store = store::open(&store::Settings::Memory).expect("a store");
+    let seats = Seats::new(settings, ring, store, Arc::new(SystemRandom::new()));
     seats.register().declare(&declared, false);
     drop(declared);
     told(&format!("{licences} licences"), before);

@@ -10,8 +10,10 @@ use tokio::task::JoinSet;
 use vestibule::claims::Claims;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::random::SystemRandom;
+use vestibule::seal::{KeyMaterial, KeyRing};
 use vestibule::seats::{Applicant, Freed, Licence, LicenceId, Member, NoSeat, Seated, Seats, Settings, WhenFull};
 use vestibule::store::{self, Cursor};
+use zeroize::Zeroizing;
 
 const PEOPLE: usize = 2000;
 const LICENCES: usize = 20;
@@ -37,7 +39,9 @@ fn replica(port: u16) -> Arc<Seats> {
         managed: false,
         lifetime: Duration::from_secs(86_400),
     };
-    let seats = Arc::new(Seats::new(settings, Arc::clone(&store)));
+    let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
+    let ring = Arc::new(KeyRing::new(&[key]).unwrap());
+    let seats = Arc::new(Seats::new(settings, ring, Arc::clone(&store), Arc::new(SystemRandom::new())));
     seats.register().declare(&(0..LICENCES).map(licence).collect::<Vec<_>>(), false);
     // As a site follows what is announced.
     let hears = Arc::clone(&seats);
