@@ -2,9 +2,12 @@
 //!
 //! The request is one that a browser sends to a Streamlit app: 14 headers, 8 cookies, a session
 //! of a ProConnect agent. `decision` is all that the gate does with it: find the cookie and open
-//! it, check the limits, find the route, decide, write the identity headers. Beside it, in the same run,
-//! stands a gate of ten thousand routes whose rules look at a list of a hundred thousand addresses. `floor` is what of
-//! this no design can avoid: base64 and AES-256-GCM over the same cookie.
+//! it, check the limits, find the route, decide, write the identity headers. `floor` is what of this no
+//! design can avoid: base64 and AES-256-GCM over the same cookie.
+//!
+//! `rules` is the same request where the gate is larger or asks for more: few routes and ten thousand,
+//! lists of ten and of a hundred thousand, hours, an expression, a signature. Beside it is said how long
+//! each takes to load.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -15,6 +18,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::request::Parts;
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use vestibule::clock::Timestamp;
@@ -46,23 +50,20 @@ routes:
   - {path: /**, upstream: playground}
 ";
 
-/// The address of the session's person.
+/// The address of the session's person, and the one that they ask from.
 const ADDRESS: &str = "helene.moreau@test.proconnect.gouv.fr";
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
-/// Four routes, the last for who is on a list of one.
-fn few() -> String {
-    let rule = "{path: /**, upstream: playground, require: listed}";
-    let text = CONFIGURATION.replace("{path: /**, upstream: playground}", rule);
-    format!("{text}policies: {{listed: {{email: {ADDRESS}}}}}\n")
+/// The last route, with a rule for whoever passes.
+fn requiring(rule: &str) -> String {
+    CONFIGURATION
+        .replace("{path: /**, upstream: playground}", &format!("{{path: /**, upstream: playground, require: {rule}}}"))
 }
 
-/// Ten thousand routes more, and a hundred thousand others on the list.
-fn many() -> String {
-    let route = |team| format!("  - {{path: /teams/{team}/**, upstream: playground, require: listed}}\n");
-    let routes: String = (0..10_000).map(route).collect();
-    let rule = "{path: /**, upstream: playground, require: listed}\n";
-    let text = CONFIGURATION.replace("{path: /**, upstream: playground}\n", &format!("{rule}{routes}"));
-    format!("{text}policies: {{listed: {{email: {{file: people.txt}}}}}}\n")
+/// A route for each of so many teams, and the four.
+fn teams(number: usize) -> String {
+    let route = |team| format!("  - {{path: /teams/{team}/**, upstream: playground}}\n");
+    format!("{CONFIGURATION}{}", (0..number).map(route).collect::<String>())
 }
 
 struct Vector;
@@ -88,18 +89,23 @@ impl Environment for Vector {
         Err(Unreadable::Absent)
     }
 
-    fn list(&self, _path: &Path) -> Result<Vec<u8>, Unreadable> {
-        let others = (0..100_000).map(|number| format!("person.{number}@example.gouv.fr\n"));
-        Ok(others.chain([ADDRESS.to_owned()]).collect::<String>().into_bytes())
+    /// `people-N` or `networks-N`: so many others, and the person of the session.
+    fn list(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
+        let (what, number) = path.to_str().and_then(|name| name.split_once('-')).ok_or(Unreadable::Absent)?;
+        let others = 0..number.parse::<u32>().map_err(|_| Unreadable::Absent)?;
+        let lines: String = if what == "people" {
+            others.map(|number| format!("person.{number}@example.gouv.fr\n")).chain([ADDRESS.to_owned()]).collect()
+        } else {
+            // None touches the next: they stay as many as they are.
+            let network = |number| format!("{}/31\n", Ipv4Addr::from_bits(0x0a00_0000 + 4 * number));
+            others.map(network).chain([CLIENT.to_string()]).collect()
+        };
+        Ok(lines.into_bytes())
     }
 }
 
 fn config() -> Config {
     config_of(CONFIGURATION)
-}
-
-fn config_with(more: &str) -> Config {
-    config_of(&format!("{CONFIGURATION}{more}"))
 }
 
 fn config_of(text: &str) -> Config {
@@ -196,20 +202,6 @@ fn decisions(criterion: &mut Criterion) {
         });
     }
 
-    let few = self::gate(config_of(&few())).0;
-    #[expect(clippy::disallowed_methods, reason = "how long it takes to load is what is measured")]
-    let begun = std::time::Instant::now();
-    let before = resident();
-    let many = self::gate(config_of(&many())).0;
-    let (took, ms) = (resident().saturating_sub(before) / 1024 / 1024, begun.elapsed().as_millis());
-    println!("10000 routes and 100000 addresses take {took} MiB and are read in {ms} ms");
-    for (name, gate) in [("few", &few), ("many", &many)] {
-        assert!(matches!(gate.judge(&clean, at, &random), Verdict::Forward(_)), "{name}");
-        group.bench_function(format!("decision: session, routes and addresses: {name}"), |bencher| {
-            bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random));
-        });
-    }
-
     let cases = [
         ("decision: session", "/chat?room=7", true, true),
         ("decision: no session", "/chat?room=7", false, false),
@@ -230,18 +222,50 @@ fn decisions(criterion: &mut Criterion) {
         });
     });
 
-    // The same with a signature over it, by either kind of key.
-    for (name, key) in [("ES256", "SIGNING_KEY"), ("EdDSA", "ED25519_KEY")] {
-        let (signing, _) =
-            self::gate(config_with(&format!("identity: {{assertion: {{keys: [{{key: {{env: {key}}}}}]}}}}\n")));
-        let clean = CleanRequest::inspect(&parts, b"/chat?room=7", &[b'x'; 900]).expect("clean");
-        group.bench_function(format!("decision: session, assertion: {name}"), |bencher| {
-            bencher.iter(|| signing.judge(black_box(&clean), black_box(at), &random));
-        });
-    }
-
     group.finish();
 }
 
-criterion_group!(benches, decisions);
+/// The gate of a configuration; says what it took to load.
+fn loaded(name: &str, text: &str) -> Gate {
+    #[expect(clippy::disallowed_methods, reason = "how long it takes to load is what is measured")]
+    let begun = std::time::Instant::now();
+    let gate = gate(config_of(text)).0;
+    println!("{name}: loaded in {} ms", begun.elapsed().as_millis());
+    gate
+}
+
+fn rules(criterion: &mut Criterion) {
+    let random = SystemRandom::new();
+    let now = Timestamp::from_unix(Vector::value("now").parse().expect("seconds"));
+    let at = Circumstances { now, client: Some(CLIENT) };
+    let asserting = |key| format!("{CONFIGURATION}identity: {{assertion: {{keys: [{{key: {{env: {key}}}}}]}}}}\n");
+    let expression = r#"{when: "claims.email.endsWith('.gouv.fr') && !claims.email.startsWith('external.')"}"#;
+    let cases = [
+        ("no rule", "/chat?room=7", CONFIGURATION.to_owned()),
+        ("routes: 10", "/teams/7/chat?room=7", teams(10)),
+        ("routes: 10000", "/teams/7777/chat?room=7", teams(10_000)),
+        ("e-mails: 10", "/chat?room=7", requiring("{email: {file: people-10}}")),
+        ("e-mails: 100000", "/chat?room=7", requiring("{email: {file: people-100000}}")),
+        ("networks: 10", "/chat?room=7", requiring("{network: {file: networks-10}}")),
+        ("networks: 100000", "/chat?room=7", requiring("{network: {file: networks-100000}}")),
+        ("hours", "/chat?room=7", requiring("{time: {days: mon-sun, hours: '00:00-24:00'}}")),
+        ("expression", "/chat?room=7", requiring(expression)),
+        ("assertion: ES256", "/chat?room=7", asserting("SIGNING_KEY")),
+        ("assertion: EdDSA", "/chat?room=7", asserting("ED25519_KEY")),
+    ];
+    // All stand while one is measured.
+    let gates = cases.map(|(name, target, text)| (name, target, loaded(name, &text)));
+    let mut group = criterion.benchmark_group("rules");
+    for (name, target, gate) in &gates {
+        let parts = request(target, true);
+        let clean = CleanRequest::inspect(&parts, target.as_bytes(), &[b'x'; 900]).expect("clean");
+        let Verdict::Forward(forward) = gate.judge(&clean, at, &random) else { panic!("{name} keeps out") };
+        let is_signed = forward.identity.iter().any(|(header, _)| header == "x-vestibule-assertion");
+        assert_eq!(is_signed, name.starts_with("assertion"), "{name}");
+        group.bench_function(*name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decisions, rules);
 criterion_main!(benches);

@@ -76,4 +76,10 @@ impl Caller {
             authenticated_at: None,
         }
     }
+
+    /// The same as the holder of a service key, whom no issuer speaks of.
+    #[cfg(test)]
+    pub(crate) fn by_service_key(self) -> Self {
+        Self { key: Some("night-job".to_owned()), ..self }
+    }
 }

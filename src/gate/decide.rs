@@ -203,6 +203,7 @@ mod tests {
     use super::*;
     use crate::gate::constraints::NONE;
     use crate::gate::route::{Access, PathPattern, Route};
+    use crate::gate::rules::{Condition, Listed, Rule, Rules, Subject, Test};
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
     use http::HeaderMap;
@@ -365,14 +366,17 @@ mod tests {
     fn a_request_without_a_session_is_answered_as_its_kind_can_understand() {
         all(|kind, found, access, session| {
             let (Some(Access::SignedIn), Err(reason)) = (access, session) else { return };
-            match (kind, decide(kind, found, &NONE, session, AT, false)) {
-                (_, Decision::Deny(denial)) if reason == NoSession::OtherSite => assert_eq!(denial, Denial::OtherSite),
-                (Kind::Navigation, Decision::SignIn(why)) => assert_eq!(why, reason),
-                (Kind::Submission, Decision::Deny(denial)) => assert_eq!(denial, Denial::FormWithoutSession(reason)),
-                (Kind::Program, Decision::Deny(denial)) => assert_eq!(denial, Denial::NotSignedIn(reason)),
-                (_, Decision::Unavailable(why)) => assert!(why == reason && reason.is_outage()),
-                (kind, decision) => panic!("{kind:?}: {decision:?}"),
-            }
+            let decision = decide(kind, found, &NONE, session, AT, false);
+            let is_so = match (reason, kind) {
+                (NoSession::ProviderDown | NoSession::StoreDown, _) => {
+                    matches!(decision, Decision::Unavailable(why) if why == reason)
+                }
+                (NoSession::OtherSite, _) => decision.denial() == Some(Denial::OtherSite),
+                (_, Kind::Navigation) => matches!(decision, Decision::SignIn(why) if why == reason),
+                (_, Kind::Submission) => decision.denial() == Some(Denial::FormWithoutSession(reason)),
+                (_, Kind::Program | Kind::Preflight) => decision.denial() == Some(Denial::NotSignedIn(reason)),
+            };
+            assert!(is_so, "{kind:?} {reason:?}: {decision:?}");
         });
     }
 
@@ -388,6 +392,7 @@ mod tests {
             assert_eq!(asks, counts, "{kind:?} {found:?} {session:?}");
         });
     }
+
     fn caller(rule: usize) -> Caller {
         let claims = serde_json::json!({"sub": "s", "email": "h@example.fr", "groups": ["robots"]});
         Caller::for_tests(rule, claims.as_object().unwrap())
@@ -449,6 +454,36 @@ mod tests {
             let navigation = decide(Kind::Navigation, Found::Route(4, &mixed), &NONE, Err(reason), AT, false);
             let led = matches!(navigation, Decision::SignIn(_) | Decision::Unavailable(_));
             assert!(led || reason == NoSession::OtherSite, "{navigation:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_up_is_offered_where_nothing_else_is_missing_and_to_whom_can_make_one() {
+        let sessions = sessions(&[[1; 32]]);
+        let begun = begun(&sessions, &HeaderMap::new(), &tokens(10), &SystemRandom::new());
+        let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
+        let session = sessions.read(&opened, START).unwrap();
+        let level = Test::OneOf(Listed::here(["eidas3".to_owned()].into()));
+        let condition = Condition::Is(Subject::Claim("acr".to_owned()), level);
+        let rules = Rules { require: vec![Rule { name: "r".into(), condition, who: None }], ..Rules::default() };
+        let route = Route { bearer: vec![1], rules, ..route(Access::SignedIn) };
+        let found = Found::Route(4, &route);
+        let nobody = Constraints::parse("allowed_groups=nobody");
+        let of_issuer = caller(1);
+        let service = caller(1).by_service_key();
+        for (constraints, whose, decision, expected) in [
+            (&NONE, "session", decide(Kind::Navigation, found, &NONE, Ok(&session), AT, false), true),
+            (&nobody, "session", decide(Kind::Navigation, found, &nobody, Ok(&session), AT, false), false),
+            (&NONE, "issuer's", decide_by_bearer(found, &NONE, Ok(&of_issuer), AT), true),
+            (&nobody, "issuer's", decide_by_bearer(found, &nobody, Ok(&of_issuer), AT), false),
+            (&NONE, "service", decide_by_bearer(found, &NONE, Ok(&service), AT), false),
+            (&nobody, "service", decide_by_bearer(found, &nobody, Ok(&service), AT), false),
+        ] {
+            match decision {
+                Decision::StepUp(step_up) => assert!(expected && step_up.acr_values == ["eidas3"], "{whose}"),
+                Decision::Deny(Denial::NotAdmitted(4, _)) => assert!(!expected, "{whose} {constraints:?}"),
+                other => panic!("{whose} {constraints:?}: {other:?}"),
+            }
         }
     }
 

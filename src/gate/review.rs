@@ -103,14 +103,19 @@ fn as_recent(found: Found<'_>, holder: Holder<'_>, since: Timestamp, at: Circums
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::route::{Access, PathPattern, Route};
+    use crate::gate::headers::{Headers, Settings};
+    use crate::gate::route::{Access, PathPattern, Route, Table};
     use crate::gate::rules::{Condition, Listed, Rule, Rules, Subject, Test};
+    use crate::gate::template::Encoding;
     use crate::oidc::Identity;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens, try_begin};
     use crate::session::{OpenedSession, Sessions};
+    use crate::web::public_url::PublicUrl;
+    use crate::web::return_to::Prefix;
     use http::HeaderMap;
     use serde_json::json;
+    use std::sync::Arc;
 
     const AT: Circumstances = Circumstances { now: START, client: None };
 
@@ -165,6 +170,33 @@ mod tests {
         let begun = try_begin(&sessions, &identity, &HeaderMap::new(), &tokens(10), &random).unwrap();
         let opened = sessions.open(&request_after(&HeaderMap::new(), &begun.cookies), START).unwrap();
         (sessions, opened)
+    }
+
+    #[test]
+    fn a_request_goes_on_by_the_route_that_is_there_for_it_now() {
+        let route = |path: &str, access| Route::new(PathPattern::parse(path).unwrap(), access);
+        let routes = ["/a/**", "/b/**", "/c/**"].map(|path| route(path, Access::Public)).into_iter();
+        let table = Table::new(routes.chain([route("/private/**", Access::SignedIn)]).collect()).unwrap();
+        let headers = Headers::new(Settings { headers: Vec::new(), encoding: Encoding::default(), assertion: None });
+        let url = PublicUrl::parse("https://app.example").unwrap();
+        let gate = Gate::new(table, headers, Arc::new(sessions(&[[1; 32]])), url, Prefix::default());
+        let review = |target: &str| {
+            let request = http::Request::get(target).header("host", "app.example").body(()).unwrap();
+            let (parts, ()) = request.into_parts();
+            gate.review(&CleanRequest::inspect(&parts, target.as_bytes(), b"").unwrap(), Holder::Nobody, START, AT)
+        };
+        for path in ["/a", "/b", "/c"] {
+            let index = review(&format!("{path}/x")).unwrap();
+            assert_eq!(gate.route(index).unwrap().path, PathPattern::parse(&format!("{path}/**")).unwrap());
+            assert_eq!(gate.review_on(index, Holder::Nobody, START, AT), Ok(()));
+        }
+        let absent = Err(Denial::NotSignedIn(NoSession::Absent));
+        assert_eq!(review("/private/x").map(drop), absent);
+        let private = gate.routes().position(|route| route.access == Access::SignedIn).unwrap();
+        assert_eq!(gate.review_on(private, Holder::Nobody, START, AT), absent);
+        // What was taken out of the configuration.
+        assert_eq!(review("/d/x"), Err(Denial::NoRoute));
+        assert_eq!(gate.review_on(4, Holder::Nobody, START, AT), Err(Denial::NoRoute));
     }
 
     #[test]

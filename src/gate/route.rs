@@ -232,6 +232,7 @@ pub struct Table {
     index: Index,
     /// Of each, whether one before it keeps more out: for most nothing else need be looked at.
     is_guarded: Vec<bool>,
+    tells_methods_apart: bool,
 }
 
 /// What tells apart whom routes keep out, as far as it can be told quickly.
@@ -291,11 +292,12 @@ impl Table {
             host.then_with(path).then_with(methods)
         });
         let is_guarded = guarded(&routes);
+        let tells_methods_apart = routes.iter().any(|route| !route.methods.is_empty());
         let mut index = Index::default();
         for (at, route) in routes.iter().enumerate() {
             index.add(at, route.host.as_deref(), &route.path);
         }
-        Ok(Self { routes, index, is_guarded })
+        Ok(Self { routes, index, is_guarded, tells_methods_apart })
     }
 
     /// Finds the route of a request, which every reading of its path must fall under.
@@ -317,7 +319,7 @@ impl Table {
 
     /// Whether some route names its methods.
     pub fn tells_methods_apart(&self) -> bool {
-        self.routes.iter().any(|route| !route.methods.is_empty())
+        self.tells_methods_apart
     }
 
     /// Whether a lenient app would take `path`, which is of the route at `index`, for one of another

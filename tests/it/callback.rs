@@ -5,6 +5,7 @@ use crate::sign_in::to_callback;
 use crate::support::client::{Answer, Client};
 use crate::support::shown::{LOGIN, SESSION, TOKENS, assert_error, email_at_app, error_id};
 use crate::support::site::{ORIGIN, Setup, Site};
+use crate::support::wire::{Act, Wire};
 use std::time::Duration;
 use vestibule::demo::provider::{
     CallbackFault, DiscoveryFault, Faults, Hold, IdTokenFault, JwksFault, TokenFault, UserinfoFault,
@@ -361,16 +362,17 @@ async fn a_provider_that_is_gone_is_an_outage_at_every_step() {
     assert_no_session(&client);
 
     // At userinfo, while we wait for it.
-    let site = Site::start().await;
+    let userinfo = Wire::scripted(|_| Act::Close(Vec::new())).await;
+    let provider = format!(
+        "    endpoints: {{authorization: '{{issuer}}/authorize', token: '{{issuer}}/token', jwks_uri: '{{issuer}}/jwks', \
+         userinfo: '{}/userinfo', callback_iss: true}}\n",
+        userinfo.url()
+    );
+    let site = Site::with(Setup { provider, ..Setup::default() }).await;
     let (client, callback) = begun(&site).await;
-    let hold = Hold::default();
-    site.provider.faults().set(|faults| faults.userinfo = Some(UserinfoFault::Held(hold.clone())));
-    let provider = site.provider;
-    let (page, ()) = tokio::join!(client.navigate(&callback), async {
-        hold.arrived(1).await;
-        drop(provider);
-    });
+    let page = client.navigate(&callback).await;
     assert_error(&page, ErrorKind::ProviderUnreachable, Language::French).await;
+    assert_eq!(userinfo.received().len(), 1);
     assert_no_session(&client);
 }
 

@@ -43,6 +43,7 @@ mod front_proxy_schemas;
 mod headers;
 mod health;
 mod hygiene;
+mod idle;
 mod image;
 mod import_albert;
 mod import_oauth2_proxy;

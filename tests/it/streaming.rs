@@ -1,7 +1,6 @@
 //! Connections, streams and their ends: nothing is held back, nothing is cut short, and whoever
 //! leaves is missed on the other side.
 
-use crate::support::counterparts::all_tests;
 use crate::support::raw::Raw;
 use crate::support::site::{ORIGIN, Setup, Site};
 use crate::support::waiting::in_time;
@@ -18,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 const MEGABYTE: usize = 1024 * 1024;
 
 /// A site whose routes are all open, in front of the test itself.
-async fn site_in_front_of_us() -> (Site, TcpListener) {
+pub(crate) async fn site_in_front_of_us() -> (Site, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = Some(format!("http://{}", listener.local_addr().unwrap()));
     let routes = "[{path: /**, access: public, upstream: app}]".to_owned();
@@ -26,7 +25,7 @@ async fn site_in_front_of_us() -> (Site, TcpListener) {
 }
 
 /// The next connection that the sidecar makes, with the request line and headers that came on it.
-async fn accept(listener: &TcpListener) -> (Raw, String) {
+pub(crate) async fn accept(listener: &TcpListener) -> (Raw, String) {
     let mut raw = Raw::over(listener.accept().await.unwrap().0);
     let head = raw.request_head().await;
     (raw, head)
@@ -47,7 +46,7 @@ async fn websocket(site: &Site, target: &str, cookies: Option<String>) -> Result
     Ok(socket)
 }
 
-async fn signed_in_websocket(site: &Site, target: &str) -> WebSocketStream<TcpStream> {
+pub(crate) async fn signed_in_websocket(site: &Site, target: &str) -> WebSocketStream<TcpStream> {
     let cookies = site.signed_in().await.cookie_header("app.example");
     let mut socket = websocket(site, target, cookies).await.unwrap();
     // The handshake, which the echo app sends first.
@@ -294,49 +293,6 @@ async fn an_idle_websocket_lives_as_long_as_the_configuration_says() {
             assert!(ended.is_err(), "idle for {idle}");
         }
     }
-}
-
-/// Longer than every time limit that Pingora sets by itself: 60 s.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_idle_for_70_seconds_goes_on_afterwards() {
-    if !all_tests() {
-        return crate::support::counterparts::skipped(
-            "idle connections: takes 70 seconds; VESTIBULE_TESTS=all runs it",
-        );
-    }
-    let idle = Duration::from_secs(70);
-    let site = Site::start().await;
-    let mut socket = signed_in_websocket(&site, "/ws").await;
-    let cookies = site.signed_in().await.cookie_header("app.example").unwrap();
-    let mut events = Raw::connect(site.address).await;
-    events.send(format!("GET /events HTTP/1.1\r\nHost: app.example\r\nCookie: {cookies}\r\n\r\n")).await;
-    assert_eq!(events.head().await.status, 200);
-    let mut kept = Raw::connect(site.address).await;
-    let mut forgotten = Raw::connect(site.address).await;
-    let request = "GET /public/a HTTP/1.1\r\nHost: app.example\r\n\r\n";
-    for connection in [&mut kept, &mut forgotten] {
-        connection.send(request).await;
-        assert_eq!(connection.answer().await.status, 200);
-    }
-    let (slow_site, listener) = site_in_front_of_us().await;
-    let mut slow = Raw::connect(slow_site.address).await;
-    slow.send("POST /slow HTTP/1.1\r\nHost: app.example\r\nContent-Length: 3\r\n\r\nabc").await;
-    let (mut app, _) = accept(&listener).await;
-
-    // What is proved is that nothing happens meanwhile: there is nothing to wait for.
-    tokio::time::sleep(idle).await;
-
-    socket.send(Message::text("still here")).await.unwrap();
-    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
-    site.echo.events.send("late".to_owned()).unwrap();
-    assert_eq!(events.chunk().await, b"data: late\n\n");
-    kept.send(request).await;
-    assert_eq!(kept.answer().await.status, 200);
-    assert_eq!(app.exactly(3).await, b"abc");
-    app.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate").await;
-    assert_eq!(slow.answer().await.text(), "late");
-    // After 75 seconds an idle connection ends; left to itself it would rest for ever.
-    assert!(forgotten.is_closed().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::claims::Claims;
+use arc_swap::ArcSwap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::time::Duration;
 
 fn set(values: &[&str]) -> Listed<HashSet<String>> {
     Listed::here(values.iter().map(|value| (*value).to_owned()).collect())
@@ -155,6 +157,72 @@ fn a_refusal_names_the_rule_and_what_it_looks_at_and_nothing_of_the_person() {
     let (cause, who) = refused(json!({"sub": "s-8", "roles": ["agent_public"]}));
     assert_eq!(cause, "allow one, two: none holds (by email_domain, idp_id)");
     assert_eq!(who, ["en one", "en two"]);
+}
+
+/// What another may be at any moment.
+fn in_file<T>(values: T) -> Listed<T> {
+    Listed::File { path: "list.txt".into(), held: Arc::new(ArcSwap::from_pointee(values)) }
+}
+
+#[test]
+fn what_rules_look_at_is_known_before_anybody_asks() {
+    let networks = || ["192.0.2.0/24".parse::<ipnet::IpNet>().unwrap()].into_iter().collect::<Networks>();
+    let at_night = Window {
+        zone: Zone::named("Europe/Paris").unwrap(),
+        days: [true; 7],
+        hours: Hours::parse("22:00-06:00").into_iter().collect(),
+        from: None,
+        until: None,
+    };
+    let compiler = Compiler::default();
+    let when = |source: &str| Condition::When(Arc::new(compiler.compile(source).unwrap()));
+    let of = |subject| Condition::Is(subject, Test::Present);
+    // Whether it changes by itself, whether it looks at the address, and the claims that it looks at.
+    let cases: [(Condition, bool, bool, &[&str]); 16] = [
+        (claim("roles", Test::OneOf(set(&["x"]))), false, false, &["roles"]),
+        (claim("roles", Test::OneOf(in_file(HashSet::new()))), true, false, &["roles"]),
+        (claim("custom.unit", Test::Present), false, false, &["custom", "custom.unit"]),
+        (Condition::Is(Subject::EmailDomain, Test::Domain(set(&["x.fr"]))), false, false, &["email"]),
+        (Condition::Is(Subject::EmailDomain, Test::Domain(in_file(HashSet::new()))), true, false, &["email"]),
+        (of(Subject::Email), false, false, &["email"]),
+        (of(Subject::Groups), false, false, &["groups", "roles"]),
+        (of(Subject::Siren), false, false, &["siren", "siret"]),
+        (of(Subject::Provider), false, false, &[]),
+        (Condition::MaxAge(Duration::from_secs(60)), true, false, &[]),
+        (Condition::Network(Listed::here(networks())), false, true, &[]),
+        (Condition::Network(in_file(networks())), true, true, &[]),
+        (Condition::During(Arc::new(at_night)), true, false, &[]),
+        (when("claims.a == 'x'"), false, false, &["a"]),
+        (when("client == '192.0.2.7'"), false, true, &[]),
+        (when("now > 0"), true, false, &[]),
+    ];
+    let said = |rules: &Rules| {
+        let claims: Vec<String> = rules.claims().into_iter().collect();
+        (rules.is_empty(), rules.change_by_themselves(), rules.look_at_the_address(), claims)
+    };
+    assert_eq!(said(&Rules::default()), (true, false, false, Vec::new()));
+    // What says nothing of the kind stands before it.
+    let other = || claim("a", Test::Present);
+    for (condition, changes, looks_at_the_address, claims) in cases {
+        let inner = || condition.clone();
+        for within in [
+            inner(),
+            Condition::All(vec![other(), inner()]),
+            Condition::Any(vec![other(), inner()]),
+            Condition::None(vec![other(), Condition::All(vec![inner()])]),
+        ] {
+            let mut claims: BTreeSet<&str> = claims.iter().copied().collect();
+            if within != condition {
+                claims.insert("a");
+            }
+            let claims: Vec<String> = claims.into_iter().map(str::to_owned).collect();
+            let expected = (false, changes, looks_at_the_address, claims);
+            let list = || vec![rule(within.clone())];
+            assert_eq!(said(&Rules { require: list(), ..Rules::default() }), expected, "{within:?}");
+            assert_eq!(said(&Rules { allow: list(), ..Rules::default() }), expected, "{within:?}");
+            assert_eq!(said(&Rules { deny: list(), ..Rules::default() }), expected, "{within:?}");
+        }
+    }
 }
 
 /// Claims and conditions over few names and values, so that they meet.

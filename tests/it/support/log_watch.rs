@@ -13,7 +13,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 static BEGUN: Once = Once::new();
 static SECRETS: OnceLock<Mutex<Secrets>> = OnceLock::new();
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The access lines, and the others that are looked for.
+static ACCESS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static OTHERS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// In a line of `credentials/wallet`.
 const WITHOUT_STORE: &str = "obtained without";
 /// In the lines of `app/list_watch`.
@@ -97,22 +99,33 @@ pub(crate) fn never_logged(secret: &str) {
 pub(crate) fn fault_of(line: &str) -> Option<String> {
     // The start of every JWT header in base64url: `{"`.
     let shapes = ["eyJ", "code=", "id_token_hint=", "Bearer ", "PRIVATE KEY"];
-    let shape = shapes.into_iter().find(|shape| line.contains(shape)).map(str::to_owned);
+    let shape = shapes.into_iter().find(|shape| holds(line, shape)).map(str::to_owned);
     shape.or_else(|| secrets().lock().unwrap().found_in(line))
+}
+
+/// Whether `text` is in a line: by a search that is fast without optimisation too, for there are many lines.
+fn holds(line: &str, text: &str) -> bool {
+    memchr::memmem::find(line.as_bytes(), text.as_bytes()).is_some()
 }
 
 /// The access lines so far that hold `text`.
 pub(crate) fn access_lines_with(text: &str) -> Vec<serde_json::Value> {
-    let lines = LINES.lock().unwrap();
-    let access = lines.iter().filter(|line| line.contains("vestibule::access") && line.contains(text));
-    access.map(|line| serde_json::from_str(line).unwrap()).collect()
+    let lines = ACCESS.lock().unwrap();
+    lines.iter().filter(|line| holds(line, text)).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The access line that holds `text`, once it is written: shortly after the answer is sent. Every
 /// test of this run logs here, so the text must be one that no other test has.
 pub(crate) async fn access_line_with(text: &str) -> serde_json::Value {
-    until(&format!("an access line holds {text:?}"), async || !access_lines_with(text).is_empty()).await;
-    access_lines_with(text).pop().unwrap()
+    let (mut seen, mut found) = (0, None);
+    until(&format!("an access line holds {text:?}"), async || {
+        let lines = ACCESS.lock().unwrap();
+        found = lines[seen..].iter().rfind(|line| holds(line, text)).cloned();
+        seen = lines.len();
+        found.is_some()
+    })
+    .await;
+    serde_json::from_str(&found.unwrap()).unwrap()
 }
 
 /// How often a sidecar of this run has done without its store, which has to answer within a second:
@@ -123,7 +136,10 @@ pub(crate) fn done_without_the_store() -> u64 {
 
 /// Every line so far that holds `text`.
 pub(crate) fn lines_with(text: &str) -> Vec<String> {
-    LINES.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    let of = |lines: &Mutex<Vec<String>>| -> Vec<String> {
+        lines.lock().unwrap().iter().filter(|line| holds(line, text)).cloned().collect()
+    };
+    [of(&ACCESS), of(&OTHERS)].concat()
 }
 
 /// One line in the making.
@@ -148,10 +164,13 @@ impl Drop for Watch {
             let _ = writeln!(std::io::stderr(), "\na log line holds {fault:?}, which must never be logged:\n{line}");
             std::process::exit(101);
         }
-        let mut lines = LINES.lock().unwrap();
         // Only what is looked for later: the libraries say more at this level than memory is worth.
-        let is_looked_for = ["vestibule::access", WITHOUT_STORE, OF_LISTS].iter().any(|text| line.contains(text));
-        if is_looked_for && lines.len() < KEPT_LINES {
+        let is_access = holds(&line, "vestibule::access");
+        if !is_access && ![WITHOUT_STORE, OF_LISTS].iter().any(|text| holds(&line, text)) {
+            return;
+        }
+        let mut lines = if is_access { &ACCESS } else { &OTHERS }.lock().unwrap();
+        if lines.len() < KEPT_LINES {
             lines.push(line);
         }
     }
