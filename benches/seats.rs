@@ -22,6 +22,7 @@ use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyMaterial, KeyRing};
 use vestibule::seats::{Applicant, Licence, Seated, Seats, Settings, WhenFull, Written};
 use vestibule::store;
+use zeroize::Zeroizing;
 
 const NOW: Timestamp = Timestamp::from_unix(2_000_000_000);
 
@@ -74,7 +75,7 @@ fn site(licences: u64, people: u64) -> Seats {
     };
     let before = resident();
     let declared: Vec<Licence> = (1..=licences).map(licence).collect();
-    let key = KeyMaterial { id: "k".to_owned(), secret: [7; 32].into(), until: None };
+    let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
     let ring = Arc::new(KeyRing::new(&[key]).expect("a key"));
     let store = store::open(&store::Settings::Memory).expect("a store");
     let seats = Seats::new(settings, ring, store, Arc::new(SystemRandom::new()));

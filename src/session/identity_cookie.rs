@@ -294,8 +294,8 @@ impl<'a> Session<'a> {
     /// Tells this state of what is said of its person from any other: of before a renewal or a step-up, and
     /// of another session. For what is looked at once for each.
     pub fn stamp(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.id.bytes();
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ u64::from(self.generation)
+        let first = self.id.bytes().first_chunk().copied().map_or(0, u64::from_be_bytes);
+        first ^ u64::from(self.generation)
     }
 
     /// Its name.

@@ -13,6 +13,7 @@ use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyMaterial, KeyRing};
 use vestibule::seats::{Applicant, Freed, Licence, LicenceId, Member, NoSeat, Seated, Seats, Settings, WhenFull};
 use vestibule::store::{self, Cursor};
+use zeroize::Zeroizing;
 
 const PEOPLE: usize = 2000;
 const LICENCES: usize = 20;
@@ -38,7 +39,7 @@ fn replica(port: u16) -> Arc<Seats> {
         managed: false,
         lifetime: Duration::from_secs(86_400),
     };
-    let key = KeyMaterial { id: "k".to_owned(), secret: [7; 32].into(), until: None };
+    let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
     let ring = Arc::new(KeyRing::new(&[key]).unwrap());
     let seats = Arc::new(Seats::new(settings, ring, Arc::clone(&store), Arc::new(SystemRandom::new())));
     seats.register().declare(&(0..LICENCES).map(licence).collect::<Vec<_>>(), false);
