@@ -186,6 +186,11 @@ impl Ledger {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(member).map(Arc::clone).map(Seat)
     }
 
+    /// The seat of somebody whose licence no longer counts for them, as long as the place is theirs.
+    pub(super) fn ending(&self, member: &Member, now: Timestamp) -> Option<Seat> {
+        self.find(member).filter(|seat| seat.0.is_ending() && seat.0.is_believed(now))
+    }
+
     /// Notes what the store said: the place is theirs.
     pub(super) fn hold_on(
         &self,

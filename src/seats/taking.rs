@@ -49,6 +49,8 @@ impl Seats {
             return Err(why);
         }
         let taken = match self.try_to_take(member, applicant, now, random).await {
+            // Where their licence has ended, their seat is theirs to its end, whether or not another has one.
+            Ok(Err(why)) => self.ledger.ending(&member, now).ok_or(why),
             Ok(taken) => taken,
             Err(error) => {
                 let seat = self.in_an_outage(member, now);

@@ -252,6 +252,24 @@ async fn whom_no_licence_covers_has_no_seat_and_whoever_is_in_when_it_ends_keeps
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_in_when_their_licence_ends_keeps_their_seat_though_another_licence_is_full() {
+    let second = format!("{{id: {OTHER}, seats: 1, covers: {{everyone: true}}}}");
+    let site = site("idle: 10m", &format!("{}, {second}", licence(""))).await;
+    let (one, two, three) = (seated(&site, "ada").await, seated(&site, "bea").await, seated(&site, "cleo").await);
+    let active = "serial: CH-17, seats: 2";
+    assert_eq!(site.reload(active, "active: false, serial: CH-17, seats: 2").await, Reloaded::Applied);
+    for _ in 0..2 {
+        assert_eq!([status(&one).await, status(&two).await, status(&three).await], [200, 200, 200]);
+        site.clock.advance(minutes(4));
+    }
+    // By then there is the seat of the other licence, and no more.
+    three.submit("/oauth2/sign_out", "").await;
+    site.clock.advance(minutes(2));
+    until("one of the two has it", async || status(&one).await == 200).await;
+    assert_eq!(status(&two).await, 409);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_several_licences_the_first_with_a_free_seat_counts_and_nobody_has_two() {
     let second = format!("{{id: {OTHER}, seats: 1, covers: {{everyone: true}}}}");
     let site = site("", &format!("{}, {second}", licence(""))).await;
