@@ -201,10 +201,14 @@ impl Seats {
                     Ok(read) => {
                         self.register.manage_some(these.iter().copied().zip(read).collect());
                         // It may have more seats now: whoever was refused may ask at once.
-                        these.iter().for_each(|id| self.ledger.may_be_free(*id));
+                        for id in &these {
+                            self.ledger.may_be_free(*id);
+                        }
                     }
                     Err(error) => {
-                        these.into_iter().for_each(|id| self.managed.note_for_later(Some(id)));
+                        for id in these {
+                            self.managed.note_for_later(Some(id));
+                        }
                         return Err(error);
                     }
                 }
@@ -441,7 +445,7 @@ mod tests {
         assert_eq!(here.register().get(id).unwrap().licence().seats(), 4);
         // Many at once who each add to what is there: nothing of it is lost.
         let add = |value: u32| {
-            let seats = if value % 2 == 0 { &here } else { &there };
+            let seats = if value.is_multiple_of(2) { &here } else { &there };
             seats.change_licence(id, None, move |former| Written { seats: former.seats + value, ..former }, NOW)
         };
         let all = futures_util::future::join_all((1..=8).map(add)).await;
@@ -459,7 +463,7 @@ mod tests {
         assert!(matches!(&bad, Err(ChangeError::Faults(faults)) if faults[0].at == "valid.to"), "{bad:?}");
         let declared = crate::seats::fixture::licence(2, "covers: {everyone: true}");
         let id = declared.id();
-        seats.register().declare(&[declared.clone()], false);
+        seats.register().declare(std::slice::from_ref(&declared), false);
         assert!(matches!(
             seats.add_licence(declared.written().clone(), NOW).await,
             Err(ChangeError::Declared(declared)) if declared == id

@@ -376,7 +376,7 @@ impl Seats {
                         }
                     }
                     Err(error) => {
-                        tracing::debug!(licence = %due.licence, %error, "seats cannot be renewed; tried again")
+                        tracing::debug!(licence = %due.licence, %error, "seats cannot be renewed; tried again");
                     }
                 }
             }

@@ -437,7 +437,7 @@ mod tests {
         let one = licence(1, "covers: {everyone: true}");
         let id = one.id();
         for seats in [&here, &there] {
-            seats.register().declare(&[one.clone()], false);
+            seats.register().declare(std::slice::from_ref(&one), false);
         }
         // (replica, who, when their session began, when they come)
         for (seats, subject, started, now) in [

@@ -63,11 +63,10 @@ impl Failure {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NoTokenConfigured | Self::OtherSite => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NotListed => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotListed | Self::NoLicences | Self::NoSuchSeat => StatusCode::NOT_FOUND,
             Self::StoreDown(_) | Self::TooMany | Self::TooSlow | Self::NotAnnounced(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::NoLicences | Self::NoSuchSeat => StatusCode::NOT_FOUND,
             Self::NoTag => StatusCode::PRECONDITION_REQUIRED,
             Self::Licence(error) => match error {
                 ChangeError::Faults(_) => StatusCode::BAD_REQUEST,
@@ -111,19 +110,22 @@ impl Failure {
     /// The cause as programs read it.
     fn name(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) => "bad_request",
+            Self::BadRequest(_) | Self::Person(PersonError::Role) => "bad_request",
             Self::Unauthorized => "unauthorized",
             Self::NoTokenConfigured => "no_token_configured",
             Self::OtherSite => "other_site",
-            Self::NotFound | Self::NotListed => "not_found",
-            Self::StoreDown(_) => "store_unavailable",
+            Self::NotFound
+            | Self::NotListed
+            | Self::NoSuchSeat
+            | Self::Licence(ChangeError::Unknown(_))
+            | Self::Person(PersonError::Unknown) => "not_found",
+            Self::StoreDown(_) | Self::Person(PersonError::Store(_) | PersonError::NoRandomness(_)) => {
+                "store_unavailable"
+            }
             Self::TooMany => "too_many_sessions",
             Self::NotAnnounced(_) | Self::Licence(ChangeError::NotAnnounced(_)) => "not_announced_yet",
             Self::TooSlow => "too_slow",
             Self::NoLicences => "no_licences",
-            Self::NoSuchSeat | Self::Licence(ChangeError::Unknown(_)) | Self::Person(PersonError::Unknown) => {
-                "not_found"
-            }
             Self::NoTag => "if_match_required",
             Self::Licence(error) => match error {
                 ChangeError::Faults(_) => "bad_licence",
@@ -134,8 +136,6 @@ impl Failure {
                 ChangeError::ChangedMeanwhile(_) => "changed_meanwhile",
                 _ => "store_unavailable",
             },
-            Self::Person(PersonError::Role) => "bad_request",
-            Self::Person(_) => "store_unavailable",
         }
     }
 }

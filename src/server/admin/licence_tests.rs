@@ -4,6 +4,7 @@ use super::tests::{Answer, Bench, TOKEN};
 use super::*;
 use crate::seats::Member;
 use crate::seats::fixture::{licence, take};
+use base64::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -69,7 +70,7 @@ async fn of_licences_the_description_says_what_is_answered_and_nothing_else() {
     let mut without = Bench::new(Some(TOKEN));
     without.admin.sites[0].seats = None;
     let declared = licence(7, "covers: {everyone: true}");
-    bench.seats().register().declare(&[declared.clone()], false);
+    bench.seats().register().declare(std::slice::from_ref(&declared), false);
     let id = bench.adds(json!({"serial": "L-1", "covers": {"sub": ["a"]}})).await;
     // The one of the configuration covers her too, and is first: it is her seat that is looked for.
     bench.seats().register().declare(&[licence(7, "covers: {sub: [nobody]}")], false);
@@ -208,7 +209,6 @@ async fn what_is_wrong_with_a_licence_is_said_with_its_key_and_changes_nothing()
     assert_eq!(bench.ask("POST", "/licences", &form, "{}").await.status, 400);
     assert!(bench.seats().register().is_empty());
     // A password that a browser knows opens nothing here.
-    use base64::Engine;
     let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("me:{TOKEN}")));
     assert_eq!(bench.ask("GET", "/licences", &[("authorization", &basic)], "").await.status, 401);
 }
@@ -354,7 +354,6 @@ async fn metrics_say_how_many_seats_are_in_use_and_ask_no_store() {
 
 #[tokio::test]
 async fn the_page_shows_what_is_in_use_and_draws_its_history() {
-    use base64::Engine;
     let bench = Bench::new(Some(TOKEN));
     let id =
         bench.adds(json!({"serial": "<b>L-1", "owner": {"affiliation": "Lycée <i>"}, "covers": {"sub": ["a"]}})).await;

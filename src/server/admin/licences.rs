@@ -75,9 +75,8 @@ impl<'a> OfLicences<'a> {
     pub(super) fn allow(self) -> &'static str {
         match self {
             Self::All => "GET, HEAD, POST",
-            Self::One(_) => "GET, HEAD, PUT, DELETE",
+            Self::One(_) | Self::Person(..) => "GET, HEAD, PUT, DELETE",
             Self::Change(..) => "POST",
-            Self::Person(..) => "GET, HEAD, PUT, DELETE",
             Self::Seat(..) => "DELETE",
             Self::Export | Self::Use | Self::People(_) | Self::Seats(_) | Self::UseOf(_) => "GET, HEAD",
         }
@@ -177,8 +176,11 @@ impl Admin {
         if written.id.as_deref().is_some_and(|other| LicenceId::parse(other) != Some(id)) {
             return Err(fault("id", format!("expected {id}, as in the path: a licence keeps its name")));
         }
-        let tag = tag_sent(asked.headers)?.ok_or(Failure::NoTag)?;
-        let changed = seats.change_licence(id, tag.as_deref(), |_| written, now).await;
+        let state = state_sent(asked.headers)?;
+        if state == State::Unsaid {
+            return Err(Failure::NoTag);
+        }
+        let changed = seats.change_licence(id, state.tag(), |_| written, now).await;
         logged(changed, "replaced", site, asked)?;
         self.shown(seats, id, StatusCode::OK, now).await
     }
@@ -192,7 +194,7 @@ impl Admin {
     ) -> Result<Response<Vec<u8>>, Failure> {
         let given = parameters(asked.query, &["site"])?;
         let (site, seats) = self.seats_of(given.get("site"))?;
-        let (id, tag) = (licence_id(id)?, tag_sent(asked.headers)?.flatten());
+        let (id, state) = (licence_id(id)?, state_sent(asked.headers)?);
         let (change, what): (Box<dyn FnOnce(Written) -> Written + Send>, _) = match verb {
             Verb::Suspend => (Box::new(|former| Written { active: false, ..former }), "suspended"),
             Verb::Resume => (Box::new(|former| Written { active: true, ..former }), "resumed"),
@@ -211,7 +213,7 @@ impl Admin {
                 (Box::new(extend), "extended")
             }
         };
-        let changed = seats.change_licence(id, tag.as_deref(), change, now).await;
+        let changed = seats.change_licence(id, state.tag(), change, now).await;
         logged(changed, what, site, asked)?;
         self.shown(seats, id, StatusCode::OK, now).await
     }
@@ -224,8 +226,8 @@ impl Admin {
             Some("true") => true,
             Some(_) => return Err(Failure::BadRequest("force is true or false".to_owned())),
         };
-        let (id, tag) = (licence_id(id)?, tag_sent(asked.headers)?.flatten());
-        let removed = seats.remove_licence(id, tag.as_deref(), force, now).await;
+        let (id, state) = (licence_id(id)?, state_sent(asked.headers)?);
+        let removed = seats.remove_licence(id, state.tag(), force, now).await;
         logged(removed, "removed", site, asked)?;
         Ok(nothing())
     }
@@ -356,17 +358,36 @@ fn fault(at: &str, what: String) -> Failure {
     Failure::Licence(ChangeError::Faults(vec![Fault { at: at.to_owned(), what }]))
 }
 
-/// Which state a change is about: none where that is not said, and none within where it may be any.
-fn tag_sent(headers: &HeaderMap) -> Result<Option<Option<String>>, Failure> {
+/// Which state of a licence a change is about.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// It is not said.
+    Unsaid,
+    /// Whatever it has become.
+    Any,
+    /// The one of this tag.
+    Tagged(String),
+}
+
+impl State {
+    fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Tagged(tag) => Some(tag),
+            Self::Unsaid | Self::Any => None,
+        }
+    }
+}
+
+fn state_sent(headers: &HeaderMap) -> Result<State, Failure> {
     let mut sent = headers.get_all(IF_MATCH).iter();
-    let Some(first) = sent.next() else { return Ok(None) };
+    let Some(first) = sent.next() else { return Ok(State::Unsaid) };
     let bad = || Failure::BadRequest("If-Match is one ETag, as a licence was answered with, or *".to_owned());
     let text = first.to_str().ok().map(str::trim).filter(|_| sent.next().is_none()).ok_or_else(bad)?;
     if text == "*" {
-        return Ok(Some(None));
+        return Ok(State::Any);
     }
     let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|tag| !tag.contains('"'));
-    Ok(Some(Some(tag.ok_or_else(bad)?.to_owned())))
+    Ok(State::Tagged(tag.ok_or_else(bad)?.to_owned()))
 }
 
 /// Done, and there is nothing to say.
