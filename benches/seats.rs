@@ -62,7 +62,7 @@ fn resident() -> usize {
 }
 
 fn told(what: &str, before: usize) {
-    println!("{what}: {:.1} MiB", (resident().saturating_sub(before)) as f64 / f64::from(1 << 20));
+    println!("{what}: {} kB", resident().saturating_sub(before) / 1000);
 }
 
 /// A site with so many licences and so many people who have a seat.

@@ -94,7 +94,7 @@ impl Door {
             .map_err(|error| format!("{address}: {error}; is this the admin listener of a sidecar that runs?"))?;
         let tag = answer.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let status = answer.status();
-        let body = answer.into_body().to_vec();
+        let body = answer.into_body();
         if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT) {
             return Ok(Answer { body, tag });
         }

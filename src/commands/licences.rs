@@ -373,8 +373,8 @@ pub(super) fn table(licences: &[Value]) -> String {
 fn show(shown: &Value) -> Result<String, Failure> {
     let written = shown.get("licence").ok_or("the answer shows no licence")?;
     let yaml = serde_yaml::to_string(written)?;
-    let yaml: String =
-        yaml.split_inclusive('\n').map(|line| format!("{}\n", plain(line.trim_end_matches('\n')))).collect();
+    let lines: Vec<_> = yaml.lines().map(plain).collect();
+    let yaml = lines.join("\n") + "\n";
     let state = |at: &str| text(shown, at).unwrap_or_else(|| "-".to_owned());
     let in_use = number(shown, "/in_use").unwrap_or_default();
     Ok(format!("{yaml}# {}, in use: {in_use}, ends: {}\n", state("/standing"), state("/ends")))
@@ -390,8 +390,8 @@ fn people(found: &Value, json: bool) {
         eprintln!("nobody has had a seat of this licence");
         return;
     }
-    const HEADS: [&str; 6] = ["PERSON", "WHO", "ROLE", "FIRST SEEN", "LAST SEEN", "SIGN-INS"];
-    let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
+    let heads = ["PERSON", "WHO", "ROLE", "FIRST SEEN", "LAST SEEN", "SIGN-INS"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(people.iter().map(|one| {
         [
             text(one, "/person"),
@@ -576,7 +576,7 @@ pub(super) fn number(one: &Value, at: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn over(former: Value, flags: WrittenFlags) -> Result<Value, String> {
+    fn over(former: &Value, flags: WrittenFlags) -> Result<Value, String> {
         let former = former.as_object().unwrap().clone();
         flags.into_object(former).map(Value::Object).map_err(|failure| failure.to_string())
     }
@@ -594,13 +594,13 @@ mod tests {
             "serial": "L-1", "seats": 5, "valid": {"from": "2026-01-01", "to": "2027-01-31"},
             "owner": {"name": "Claude", "email": "a@b.fr"}, "covers": {"siret": ["13002526500013"]},
         });
-        assert_eq!(over(former.clone(), flags), Ok(expected));
+        assert_eq!(over(&former, flags), Ok(expected));
         let cover = ["email=a@b.fr", "email = c@d.fr", "everyone"].map(str::to_owned).to_vec();
-        let covers = over(former.clone(), WrittenFlags { cover, ..WrittenFlags::default() }).unwrap();
+        let covers = over(&former, WrittenFlags { cover, ..WrittenFlags::default() }).unwrap();
         assert_eq!(covers["covers"], json!({"email": ["a@b.fr", "c@d.fr"], "everyone": true}));
-        assert_eq!(over(former.clone(), WrittenFlags::default()), Ok(former.clone()));
+        assert_eq!(over(&former, WrittenFlags::default()), Ok(former.clone()));
         let cover = vec!["somebody".to_owned()];
-        assert!(over(former, WrittenFlags { cover, ..WrittenFlags::default() }).unwrap_err().contains("somebody"));
+        assert!(over(&former, WrittenFlags { cover, ..WrittenFlags::default() }).unwrap_err().contains("somebody"));
     }
 
     #[test]
@@ -609,7 +609,7 @@ mod tests {
             "licence": {"id": "i", "serial": "L\u{1b}[2J", "seats": 3, "owner": {"affiliation": "Lycée"}},
             "managed": true, "standing": "in_force", "ends": null, "in_use": 2,
         });
-        let shown = table(&[one.clone()]);
+        let shown = table(std::slice::from_ref(&one));
         assert!(!shown.contains('\u{1b}') && shown.lines().count() == 2, "{shown}");
         assert!(shown.contains("Lycée") && shown.contains("store"), "{shown}");
         assert!(!show(&one).unwrap().contains('\u{1b}'));

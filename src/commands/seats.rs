@@ -90,8 +90,8 @@ fn list(found: &Value, json: bool) {
         eprintln!("nobody has a seat of this licence");
         return;
     }
-    const HEADS: [&str; 5] = ["PERSON", "WHO", "ROLE", "LAST ACTIVE", "ENDS"];
-    let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
+    let heads = ["PERSON", "WHO", "ROLE", "LAST ACTIVE", "ENDS"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(seats.iter().map(|one| {
         let who = text(one, "/email").or_else(|| text(one, "/sub"));
         [text(one, "/person"), who, text(one, "/role"), text(one, "/last_active"), text(one, "/ends")]
@@ -116,7 +116,7 @@ async fn watch(at: At, find: Option<String>, every: u64, looks: Option<u64>) -> 
                 let shown = table(listed(&found, "licences"));
                 print!("{REPAINT}{}\n{shown}", Clock::System.now().date_and_time());
             }
-            Ok(found) => before = changes(&found, before),
+            Ok(found) => before = changes(&found, &before),
             // Whoever watches goes on watching over an outage; the first look has to work.
             Err(failure) if count > 0 => eprintln!("{failure}"),
             Err(failure) => return Err(failure),
@@ -131,7 +131,7 @@ async fn watch(at: At, find: Option<String>, every: u64, looks: Option<u64>) -> 
 }
 
 /// A line for each licence of which more seats are in use than before, or fewer; what is in use now.
-fn changes(found: &Value, before: Vec<(String, String, String)>) -> Vec<(String, String, String)> {
+fn changes(found: &Value, before: &[(String, String, String)]) -> Vec<(String, String, String)> {
     let now = Clock::System.now().rfc3339();
     let licences = listed(found, "licences").iter().filter_map(|one| {
         let id = text(one, "/licence/id")?;
@@ -145,7 +145,7 @@ fn changes(found: &Value, before: Vec<(String, String, String)>) -> Vec<(String,
             println!("{now} {name}: {in_use} in use");
         }
     }
-    for (id, name, _) in &before {
+    for (id, name, _) in before {
         if !present.iter().any(|(there, ..)| there == id) {
             println!("{now} {name}: none in use");
         }

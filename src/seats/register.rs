@@ -281,7 +281,7 @@ mod tests {
     use crate::claims::Claims;
     use crate::seats::fixture::licence;
 
-    fn covering(register: &Register, provider: &str, claims: serde_json::Value) -> Vec<String> {
+    fn covering(register: &Register, provider: &str, claims: &serde_json::Value) -> Vec<String> {
         let claims = Claims::from_json(claims.as_object().unwrap());
         let view = claims.view();
         let subject = view.text("sub").unwrap_or_default().to_owned();
@@ -321,12 +321,12 @@ mod tests {
             (serde_json::json!({"organization_label": ["DINUM"]}), vec![]),
             (serde_json::json!({"email": "", "siret": "", "idp_id": ""}), vec![]),
         ] {
-            assert_eq!(covering(&register, "proconnect", claims.clone()), expected, "{claims}");
+            assert_eq!(covering(&register, "proconnect", &claims), expected, "{claims}");
         }
-        assert_eq!(covering(&register, "other", serde_json::json!({"sub": "s2"})), ["sub"]);
+        assert_eq!(covering(&register, "other", &serde_json::json!({"sub": "s2"})), ["sub"]);
         // The same `sub` of two providers is two people.
         register.declare(&declared, true);
-        assert_eq!(covering(&register, "proconnect", serde_json::json!({"sub": "s1"})), Vec::<String>::new());
+        assert_eq!(covering(&register, "proconnect", &serde_json::json!({"sub": "s1"})), Vec::<String>::new());
     }
 
     #[test]
@@ -340,17 +340,17 @@ mod tests {
         let shown = register.get(licence(3, "covers: {everyone: true}").id()).unwrap();
         shown.note_first_use(Timestamp::from_unix(9));
         register.declare(&[licence(1, "serial: z, covers: {everyone: true}")], false);
-        assert_eq!(covering(&register, "p", serde_json::json!({})), ["z", "a", "b"]);
+        assert_eq!(covering(&register, "p", &serde_json::json!({})), ["z", "a", "b"]);
         let first_uses = || register.all().iter().map(|entry| entry.first_use()).collect::<Vec<_>>();
         assert_eq!(first_uses(), [None, None, Some(Timestamp::from_unix(9))]);
         register.declare(&[], false);
-        assert_eq!(covering(&register, "p", serde_json::json!({})), ["a", "b", "hidden"]);
+        assert_eq!(covering(&register, "p", &serde_json::json!({})), ["a", "b", "hidden"]);
         let one = licence(3, "serial: c, covers: {everyone: true}");
         register
             .manage_some([(one.id(), Some(one.clone())), (licence(2, "covers: {everyone: true}").id(), None)].into());
-        assert_eq!(covering(&register, "p", serde_json::json!({})), ["c", "hidden"]);
+        assert_eq!(covering(&register, "p", &serde_json::json!({})), ["c", "hidden"]);
         assert_eq!(register.get(one.id()).and_then(|entry| entry.first_use()), Some(Timestamp::from_unix(9)));
         register.manage(Vec::new());
-        assert_eq!(covering(&register, "p", serde_json::json!({})), Vec::<String>::new());
+        assert_eq!(covering(&register, "p", &serde_json::json!({})), Vec::<String>::new());
     }
 }

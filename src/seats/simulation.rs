@@ -408,6 +408,7 @@ async fn play(seeds: std::ops::Range<u64>, steps: usize) {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a developer asks for more")]
 async fn whatever_fails_no_more_are_in_than_there_are_seats() {
     // `SEEDS=1000 cargo test --release --lib seats::simulation` plays for longer.
     let seeds = std::env::var("SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);

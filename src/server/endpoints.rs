@@ -163,15 +163,7 @@ impl Endpoints {
             AUTHORIZE | TOKEN | REFRESH | LOGOUT if self.login.by_app().is_some() => {
                 self.token_endpoint(name, query, form, parts, exchange).await
             }
-            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => {
-                method_not_allowed("GET, HEAD, POST", exchange)
-            }
-            "signed_out" | "userinfo" | "robots.txt" => method_not_allowed("GET, HEAD", exchange),
-            JWKS if !self.signing.is_empty() => method_not_allowed("GET, HEAD", exchange),
-            _ if self.called_back(name).is_some() => method_not_allowed("GET, HEAD", exchange),
-            SEAT if self.seats.is_some() => method_not_allowed("GET, HEAD, POST", exchange),
-            "backchannel_logout" => method_not_allowed("POST", exchange),
-            "frontchannel_logout" => method_not_allowed("GET", exchange),
+            _ if let Some(allow) = self.allowed(name) => method_not_allowed(allow, exchange),
             _ => {
                 exchange.decision = "static";
                 match name.strip_prefix("static/").and_then(|file| self.pages.asset(file)).filter(|_| get) {
@@ -188,6 +180,20 @@ impl Endpoints {
                 }
             }
         }
+    }
+
+    /// The methods that an endpoint answers to, where there is one of this name.
+    fn allowed(&self, name: &str) -> Option<&'static str> {
+        Some(match name {
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => "GET, HEAD, POST",
+            "signed_out" | "userinfo" | "robots.txt" => "GET, HEAD",
+            JWKS if !self.signing.is_empty() => "GET, HEAD",
+            _ if self.called_back(name).is_some() => "GET, HEAD",
+            SEAT if self.seats.is_some() => "GET, HEAD, POST",
+            "backchannel_logout" => "POST",
+            "frontchannel_logout" => "GET",
+            _ => return None,
+        })
     }
 
     async fn start(&self, asked: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {

@@ -203,11 +203,9 @@ impl Keeper {
                     Ok(is_renewed) => is_renewed,
                     Err(reason) => return Some(Cut::Over(reason)),
                 };
-                if let Err(lost) = review(guest, asked, is_renewed, round) {
-                    return Some(Cut::Lost(Arc::new(lost)));
-                }
-                if let Err(lost) = self.seat_of(guest, spoke, round) {
-                    return Some(Cut::Lost(Arc::new(lost)));
+                let reviewed = review(guest, asked, is_renewed, round);
+                if let Err(lost) = reviewed.and_then(|()| self.seat_of(guest, spoke, round)) {
+                    return Some(Cut::Lost(lost));
                 }
             }
             until.is_some_and(|until| round.now >= until).then_some(Cut::MaxAge)
@@ -215,7 +213,7 @@ impl Keeper {
     }
 
     /// Whether whoever needs a seat has lost theirs. What they do keeps it.
-    fn seat_of(&self, guest: &Guest, spoke: bool, round: &Round<'_>) -> Result<(), Lost> {
+    fn seat_of(&self, guest: &Guest, spoke: bool, round: &Round<'_>) -> Result<(), Arc<Lost>> {
         let Some(Some(seats)) = self.seats.get(guest.site) else { return Ok(()) };
         let (Some(gate), Whose::Person(held)) = (round.turn.gates.get(guest.site), &guest.whose) else { return Ok(()) };
         if !gate.route(guest.route).is_some_and(|route| route.needs_seat) {
@@ -223,7 +221,7 @@ impl Keeper {
         }
         let Some(sessions) = self.sessions.get(guest.site) else { return Ok(()) };
         let seating = Seating { seats, gate, sessions, random: &self.random };
-        seating.still_holds(held, spoke, round.now).map_err(|why| Lost::new(Denial::NoSeat(why), gate))
+        seating.still_holds(held, spoke, round.now).map_err(|why| Arc::new(Lost::new(Denial::NoSeat(why), gate)))
     }
 
     /// Whether a session says something else of its person than it did, or why it is over.
@@ -259,7 +257,7 @@ impl Keeper {
 }
 
 /// Judges again who is on a connection, where something may be another than it was.
-fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>) -> Result<(), Lost> {
+fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>) -> Result<(), Arc<Lost>> {
     // Every site has a gate in every turn.
     let Some(gate) = round.turn.gates.get(guest.site) else { return Ok(()) };
     // Let in by a later turn than this round knows: the next round, which that turn wakes, looks at it.
@@ -281,7 +279,7 @@ fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>)
                 session = read;
                 Holder::Person(&session)
             }
-            Err(reason) => return Err(Lost::new(Denial::NotSignedIn(reason), gate)),
+            Err(reason) => return Err(Arc::new(Lost::new(Denial::NotSignedIn(reason), gate))),
         },
     };
     let route = if is_of_this_turn {
@@ -293,7 +291,7 @@ fn review(guest: &mut Guest, asked: &Asked, is_renewed: bool, round: &Round<'_>)
             Err(_) => Err(Denial::AmbiguousPath),
         }
     };
-    let route = route.map_err(|denial| Lost::new(denial, gate))?;
+    let route = route.map_err(|denial| Arc::new(Lost::new(denial, gate)))?;
     (guest.turn, guest.route) = (round.turn.number, route);
     Ok(())
 }

@@ -6,12 +6,13 @@ use super::support::counterparts::require;
 use super::support::log_watch::access_line_with;
 use super::support::redis::Redis;
 use super::support::shown::header_at_app;
-use super::support::site::{ORIGIN, Setup, Site};
+use super::support::site::{ADMIN_TOKEN, ORIGIN, Setup, Site};
 use super::support::socket::{Socket, close_of, echoes, socket};
 use super::support::waiting::{promptly, until};
 use futures_util::future::join_all;
 use std::time::Duration;
 use vestibule::app::Reloaded;
+use vestibule::clock::Clock;
 use vestibule::demo::provider::Agent;
 
 const LICENCE: &str = "2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e";
@@ -74,6 +75,16 @@ async fn asks(client: &Client) -> Answer {
 
 async fn status(client: &Client) -> u16 {
     asks(client).await.status
+}
+
+/// Who has a seat, as administrators see it.
+async fn seats(site: &Site) -> Vec<serde_json::Value> {
+    let url = format!("http://{}/licences/{LICENCE}/seats", site.admin);
+    let authorization = format!("Bearer {ADMIN_TOKEN}");
+    let answer = reqwest::Client::new().get(url).header("authorization", authorization).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let shown: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    shown["seats"].as_array().unwrap().clone()
 }
 
 async fn open(site: &Site, client: &Client) -> Socket {
@@ -144,14 +155,18 @@ async fn whoever_does_nothing_gives_up_their_seat_and_gets_one_again_if_there_is
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_said_over_a_websocket_keeps_a_seat_and_silence_does_not() {
-    let site = site("idle: 10m", &licence("")).await;
+    let more = format!("admin: {{token: {{env: ADMIN_TOKEN}}}}\n{}", config("idle: 10m", &licence("")));
+    let site = site_with(&more).await;
     let (talks, silent) = (seated(&site, "ada").await, seated(&site, "bea").await);
     let (mut talking, mut still) = (open(&site, &talks).await, open(&site, &silent).await);
     for _ in 0..4 {
         site.clock.advance(minutes(4));
         assert!(echoes(&mut talking).await);
-        // Its traffic is looked at twice a second: until it has counted.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        until("what was said counts", async || {
+            let now = Clock::Manual(site.clock.clone()).now().rfc3339();
+            seats(&site).await.iter().any(|seat| seat["email"] == "ada@example.org" && seat["last_active"] == now)
+        })
+        .await;
     }
     let third = seated(&site, "cleo").await;
     assert_eq!((status(&talks).await, status(&third).await), (200, 200));

@@ -8,7 +8,7 @@ use super::support::counterparts::{require, start_streamlit};
 use super::support::log_watch::{self, access_line_with};
 use super::support::ports::free_port;
 use super::support::site::{CLIENT_SECRET, Secrets};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -71,22 +71,15 @@ impl Stage {
     }
 }
 
-/// Where pictures of the pages go that somebody wants to look at (`PICTURES=folder`).
-async fn picture(browser: &Browser, name: &str) {
-    let Some(folder) = std::env::var_os("PICTURES").map(PathBuf::from) else { return };
-    for (width, size) in [(1280, "desktop"), (390, "phone")] {
+/// Looks at a page of ours: nothing is wider than a phone. Pictures of it are left behind.
+async fn looked_at(browser: &Browser, name: &str) {
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (width, size) in [(390, "phone"), (1280, "desktop")] {
         browser.resize(width, 844).await;
-        browser.screenshot(&folder.join(format!("{name}-{size}.png"))).await;
+        let overflow = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+        assert_eq!(browser.execute(overflow, serde_json::json!([])).await, false, "{name} {size}");
+        browser.screenshot(&pictures.join(format!("{name}-{size}.png"))).await;
     }
-    browser.resize(1280, 960).await;
-}
-
-/// Nothing of a page is wider than a phone.
-async fn fits_a_phone(browser: &Browser) {
-    browser.resize(390, 844).await;
-    let wide = browser.execute("return document.documentElement.scrollWidth > innerWidth", serde_json::json!([])).await;
-    assert_eq!(wide, false);
-    browser.resize(1280, 960).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,8 +92,7 @@ async fn the_last_seat_is_waited_for_and_comes_by_itself() {
     let second = stage.comes("bea", "fr").await;
     second.wait_for_text("h1", "Toutes les places sont prises").await;
     second.wait_for_text(".notice", "L’unique place est prise.").await;
-    fits_a_phone(&second).await;
-    picture(&second, "no-seat-full").await;
+    looked_at(&second, "no-seat-full").await;
     first.goto(&format!("{}/oauth2/sign_out", stage.origin)).await;
     first.wait_for_text("h1", "Sign out?").await;
     first.click("button").await;
@@ -117,8 +109,16 @@ async fn whoever_gave_way_has_no_live_page_any_more_and_takes_a_seat_again_by_a_
     first.wait_for_text("p", "Counted 0").await;
     first.click("[data-testid=stButton] button").await;
     first.wait_for_text("p", "Counted 1").await;
-    stage.clock.advance(Duration::from_secs(360));
     let second = stage.comes("bea", "en").await;
+    second.wait_for_text("h1", "All seats are taken").await;
+    // What the first did on the page is looked at a moment later, and counts from then on.
+    second
+        .wait_until("the first is idle", async || {
+            stage.clock.advance(Duration::from_secs(360));
+            second.reload().await;
+            second.title().await != "All seats are taken - Dossier patient"
+        })
+        .await;
     second.wait_for_text("p", "Email: bea@example.org").await;
     let cut = access_line_with("cut: no longer admitted: their seat of licence").await;
     assert_eq!(cut["status"], 101, "{cut}");
@@ -127,8 +127,7 @@ async fn whoever_gave_way_has_no_live_page_any_more_and_takes_a_seat_again_by_a_
     access_line_with("their seat of licence 2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e was given up").await;
     first.reload().await;
     first.wait_for_text("h1", "Votre place a été donnée à quelqu’un d’autre").await;
-    fits_a_phone(&first).await;
-    picture(&first, "no-seat-displaced").await;
+    looked_at(&first, "no-seat-displaced").await;
     stage.clock.advance(Duration::from_secs(360));
     first.click("main form button").await;
     first.wait_for_text("p", "Email: ada@example.org").await;

@@ -195,16 +195,11 @@ impl Resolver<'_> {
         let ours = public_url.as_ref().zip(prefix.as_ref());
         let mut providers = self.providers(&root.key("providers"), written, ours, &mut aliases);
         let (mut session, keys, key_files) = self.session(&root.key("session"), written);
-        let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url.as_ref());
-        let request_token = self.request_token(&root.key("csrf").key("token"), written.csrf.as_ref());
-        let mut cookies = cookies.map(|cookies| web::cookies::Settings { request_token, ..cookies });
+        let mut cookies = self.all_cookies(written, public_url.as_ref());
         let mut login = self.sign_in(&root.key("sign_in"), written.sign_in.as_ref(), ours);
         login.domain_owners = Arc::clone(&providers.domain_owners);
         let cors = self.cors(&root.key("cors"), written.cors.as_ref());
         login.origins = self.trusted_origins(&root.key("csrf"), written.csrf.as_ref(), cors.as_ref());
-        let sign_out = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
-        let sign_out_answer =
-            sign_out.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer));
         let forward_auth = self.forward_auth(&root.key("forward_auth"), written);
         let domain = cookies.as_ref().and_then(|cookies| cookies.domain.as_deref());
         let surroundings = routes::Surroundings {
@@ -270,7 +265,7 @@ impl Resolver<'_> {
             list_files: policies.lists,
             cookies: cookies?,
             login,
-            sign_out_answer,
+            sign_out_answer: sign_out_answer(written),
             routes: routes?,
             playground: server::PlaygroundSettings { envelopes: book.envelopes, endpoints },
             credentials: book.all,
@@ -290,6 +285,14 @@ impl Resolver<'_> {
             accepted: Vec::new(),
             acceptances: self.acceptances(&root.key("accept"), written),
         })
+    }
+
+    /// How cookies are set, that of the token which scripts repeat among them.
+    fn all_cookies(&mut self, written: &Written, public_url: Option<&PublicUrl>) -> Option<web::cookies::Settings> {
+        let root = KeyPath::root();
+        let cookies = self.cookies(&root.key("cookies"), written.cookies.as_ref(), public_url);
+        let request_token = self.request_token(&root.key("csrf").key("token"), written.csrf.as_ref());
+        cookies.map(|cookies| web::cookies::Settings { request_token, ..cookies })
     }
 
     /// How apps sign people in themselves, and what that asks of sessions and cookies.
@@ -369,6 +372,12 @@ impl Resolver<'_> {
         let format = written.and_then(|log| log.format).unwrap_or_default();
         telemetry::Settings { format, level: level.to_owned() }
     }
+}
+
+/// What a script is answered that signs a person out.
+fn sign_out_answer(written: &Written) -> serde_json::Value {
+    let answer = written.sign_out.as_ref().and_then(|sign_out| sign_out.answer.as_ref());
+    answer.map_or_else(|| serde_json::json!({"signed_out": true}), |answer| serde_json::json!(answer))
 }
 
 /// The providers, asked for a recent sign-in where sessions want one.
