@@ -1,15 +1,17 @@
 //! Licences and seats as people and apps meet them: so many at once and never more, whoever comes, and
 //! whatever becomes of those who have one.
 
+use super::admin_sessions::ask;
 use super::support::client::{Answer, Client};
 use super::support::counterparts::require;
 use super::support::log_watch::access_line_with;
 use super::support::redis::Redis;
 use super::support::shown::header_at_app;
-use super::support::site::{ADMIN_TOKEN, ORIGIN, Setup, Site};
+use super::support::site::{ORIGIN, Setup, Site};
 use super::support::socket::{Socket, close_of, echoes, socket};
 use super::support::waiting::{promptly, until};
 use futures_util::future::join_all;
+use http::Method;
 use std::time::Duration;
 use vestibule::app::Reloaded;
 use vestibule::clock::Clock;
@@ -79,12 +81,9 @@ async fn status(client: &Client) -> u16 {
 
 /// Who has a seat, as administrators see it.
 async fn seats(site: &Site) -> Vec<serde_json::Value> {
-    let url = format!("http://{}/licences/{LICENCE}/seats", site.admin);
-    let authorization = format!("Bearer {ADMIN_TOKEN}");
-    let answer = reqwest::Client::new().get(url).header("authorization", authorization).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let shown: serde_json::Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-    shown["seats"].as_array().unwrap().clone()
+    let shown = ask(site, Method::GET, &format!("/licences/{LICENCE}/seats")).await;
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    shown.json()["seats"].as_array().unwrap().clone()
 }
 
 async fn open(site: &Site, client: &Client) -> Socket {
@@ -200,7 +199,7 @@ async fn the_idlest_gives_way_is_told_so_and_cut_and_may_ask_again() {
     assert!(page.text().contains("name=\"rd\" value=\"/deep\""));
     // Not for another site's page.
     let foreign = [("origin", "https://evil.example"), ("content-type", "application/x-www-form-urlencoded")];
-    let refused = idle.send(http::Method::POST, "/oauth2/seat", &foreign, b"rd=/".to_vec()).await;
+    let refused = idle.send(Method::POST, "/oauth2/seat", &foreign, b"rd=/".to_vec()).await;
     assert_eq!(refused.status, 400);
     assert_eq!(status(&idle).await, 409);
     // They ask for one: the third is the idlest by now.
