@@ -9,13 +9,13 @@ use super::fixture::licence;
 use super::licence::SHORTEST_GRACE;
 use super::register::Applicant;
 use super::{Freed, Licence, LicenceId, Member, Seated, Seats, Settings, WhenFull};
-use crate::claims::Claims;
+use crate::claims::{Claims, ClaimsView};
 use crate::clock::Timestamp;
 use crate::random::SystemRandom;
 use crate::seal::{KeyMaterial, KeyRing};
 use crate::store::{self, Claim, Claimed, Cursor, Key, Store, StoreError};
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 const PEOPLE: usize = 2000;
 const LICENCES: u64 = 60;
 const REPLICAS: usize = 4;
+const RECENT: usize = 24;
 const IDLE: Duration = Duration::from_secs(600);
 const NEVER: u64 = u64::MAX / 2;
 
@@ -193,6 +194,21 @@ struct Somebody {
     started: Option<u64>,
 }
 
+impl Somebody {
+    /// Them with their session, if they have one.
+    fn applicant<'a>(&'a self, claims: &'a ClaimsView<'a>) -> Option<Applicant<'a>> {
+        let started = self.started?;
+        Some(Applicant {
+            provider: "p",
+            subject: &self.subject,
+            claims,
+            started: Timestamp::from_unix(started),
+            ends_at: Timestamp::from_unix(NEVER),
+            stamp: started,
+        })
+    }
+}
+
 struct World {
     chance: Chance,
     shared: Arc<Shared>,
@@ -200,8 +216,10 @@ struct World {
     people: Vec<Somebody>,
     licences: Vec<Licence>,
     limits: BTreeMap<LicenceId, usize>,
-    /// Who has a session.
-    signed_in: HashSet<Member>,
+    /// Whose each digest is.
+    by_member: HashMap<Member, usize>,
+    /// Who came last: whoever comes again soon meets what is still believed.
+    recent: VecDeque<usize>,
     /// Until when, by the true time, what the store has forgotten may still be believed.
     excused_until: u64,
     served: u64,
@@ -251,11 +269,13 @@ impl World {
             people,
             licences,
             limits,
-            signed_in: HashSet::new(),
+            by_member: HashMap::new(),
+            recent: VecDeque::new(),
             excused_until: 0,
             served: 0,
             refused: 0,
         };
+        world.by_member = world.people.iter().enumerate().map(|(number, person)| (person.member, number)).collect();
         for _ in 0..REPLICAS {
             let replica = world.replica();
             world.replicas.push(replica);
@@ -318,23 +338,28 @@ impl World {
         }
     }
 
+    /// Mostly one of those who came last.
+    fn somebody(&mut self) -> usize {
+        let again = self.chance.below(3) > 0;
+        let at = self.chance.index(RECENT);
+        let who = match self.recent.get(at) {
+            Some(who) if again => *who,
+            _ => self.chance.index(PEOPLE),
+        };
+        self.recent.push_front(who);
+        self.recent.truncate(RECENT);
+        who
+    }
+
     async fn request(&mut self) {
-        let (who, at) = (self.chance.index(PEOPLE), self.chance.index(REPLICAS));
+        let (who, at) = (self.somebody(), self.chance.index(REPLICAS));
         let (time, now) = (self.time(), self.now(at));
         let person = &mut self.people[who];
         // By the clock of whoever began it; all replicas compare it with others of that kind alone.
-        let started = *person.started.get_or_insert(time);
-        self.signed_in.insert(person.member);
+        person.started.get_or_insert(time);
         let person = &self.people[who];
         let view = person.claims.view();
-        let applicant = Applicant {
-            provider: "p",
-            subject: &person.subject,
-            claims: &view,
-            started: Timestamp::from_unix(started),
-            ends_at: Timestamp::from_unix(NEVER),
-            stamp: started,
-        };
+        let Some(applicant) = person.applicant(&view) else { return };
         let seats = &self.replicas[at].seats;
         let seat = match seats.look(&applicant, now) {
             Seated::Held(seat) => Some(seat),
@@ -350,14 +375,13 @@ impl World {
     }
 
     async fn sign_out(&mut self) {
-        let (who, at) = (self.chance.index(PEOPLE), self.chance.index(REPLICAS));
+        let (who, at) = (self.somebody(), self.chance.index(REPLICAS));
         let now = self.now(at);
         let person = &mut self.people[who];
         if person.started.take().is_some() {
             // A new session begins in a later second, as `Sessions::moment_to_begin` sees to.
             self.shared.time.fetch_add(1, Ordering::Relaxed);
             let member = self.people[who].member;
-            self.signed_in.remove(&member);
             let _ = self.replicas[at].seats.free(member, Freed::SignedOut, now).await;
         }
     }
@@ -383,8 +407,13 @@ impl World {
         }
         let mut served: BTreeMap<LicenceId, BTreeSet<Member>> = BTreeMap::new();
         for (at, replica) in self.replicas.iter().enumerate() {
-            for (licence, member) in replica.seats.ledger.believed(self.now(at)) {
-                if self.signed_in.contains(&member) {
+            let now = self.now(at);
+            for (licence, member) in replica.seats.ledger.believed(now) {
+                let person = &self.people[self.by_member[&member]];
+                let view = person.claims.view();
+                let is_served =
+                    |applicant: Applicant<'_>| matches!(replica.seats.look(&applicant, now), Seated::Held(_));
+                if person.applicant(&view).is_some_and(is_served) {
                     served.entry(licence).or_default().insert(member);
                 }
             }
