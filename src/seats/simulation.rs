@@ -22,7 +22,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 const PEOPLE: usize = 2000;
-const LICENCES: u64 = 60;
+const LICENCES: u64 = 20;
 const REPLICAS: usize = 4;
 const RECENT: usize = 24;
 const IDLE: Duration = Duration::from_secs(600);
@@ -236,7 +236,7 @@ impl World {
         let mut limits = BTreeMap::new();
         let licences: Vec<Licence> = (1..=LICENCES)
             .map(|number| {
-                let seats = 1 + chance.below(12);
+                let seats = 1 + chance.below(5);
                 let (when_full, more) = match chance.below(3) {
                     0 => ("refuse".to_owned(), 0),
                     1 => (format!("{{displace_idlest: {}s}}", SHORTEST_GRACE.as_secs() + chance.below(200)), 0),
