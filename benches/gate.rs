@@ -198,7 +198,7 @@ fn decisions(criterion: &mut Criterion) {
     let clean = CleanRequest::inspect(&parts, b"/chat?room=7", &[b'x'; 900]).expect("clean");
     for (name, gate) in [("none", &gate), ("a million", &crowded)] {
         group.bench_function(format!("decision: session, revocations: {name}"), |bencher| {
-            bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random));
+            bencher.iter(|| gate.judge(&gate.case(black_box(&clean)), black_box(at), &random));
         });
     }
 
@@ -210,15 +210,17 @@ fn decisions(criterion: &mut Criterion) {
     for (name, target, session, forwards) in cases {
         let parts = request(target, session);
         let clean = CleanRequest::inspect(&parts, target.as_bytes(), &[b'x'; 900]).expect("clean");
-        assert_eq!(matches!(gate.judge(&clean, at, &random), Verdict::Forward(_)), forwards, "{name}");
-        group.bench_function(name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random)));
+        assert_eq!(matches!(gate.judge(&gate.case(&clean), at, &random), Verdict::Forward(_)), forwards, "{name}");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| gate.judge(&gate.case(black_box(&clean)), black_box(at), &random));
+        });
     }
 
     let parts = request("/chat?room=7", true);
     group.bench_function("hygiene and decision: session", |bencher| {
         bencher.iter(|| {
             let clean = CleanRequest::inspect(black_box(&parts), b"/chat?room=7", &[b'x'; 900]).expect("clean");
-            gate.judge(&clean, black_box(at), &random)
+            gate.judge(&gate.case(&clean), black_box(at), &random)
         });
     });
 
@@ -259,10 +261,12 @@ fn rules(criterion: &mut Criterion) {
     for (name, target, gate) in &gates {
         let parts = request(target, true);
         let clean = CleanRequest::inspect(&parts, target.as_bytes(), &[b'x'; 900]).expect("clean");
-        let Verdict::Forward(forward) = gate.judge(&clean, at, &random) else { panic!("{name} keeps out") };
+        let Verdict::Forward(forward) = gate.judge(&gate.case(&clean), at, &random) else { panic!("{name} keeps out") };
         let is_signed = forward.identity.iter().any(|(header, _)| header == "x-vestibule-assertion");
         assert_eq!(is_signed, name.starts_with("assertion"), "{name}");
-        group.bench_function(*name, |bencher| bencher.iter(|| gate.judge(black_box(&clean), black_box(at), &random)));
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| gate.judge(&gate.case(black_box(&clean)), black_box(at), &random));
+        });
     }
     group.finish();
 }

@@ -1,11 +1,13 @@
 //! The gate: may this request pass, to which app, and as whom.
 //!
 //! Called by `server` for every request that is not for one of our own endpoints, and for what front
-//! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: [`route`] → (session) → [`mod@decide`] → [`policy`] → [`headers`]
-//! (whose values [`template`] writes, and one of which may be a signed [`assertion`]); [`nearest`] and [`trace`] say why to who asks.
+//! proxies and apps ask at `/oauth2/auth`. The files in the order of a request: `case` → [`route`] → (session) →
+//! [`mod@decide`] → [`policy`] → [`headers`] (whose values [`template`] writes, and one of which may be a signed
+//! [`assertion`]) → `verdict`; [`nearest`], [`trace`] and `why` tell who asks why.
 //! Does no I/O, and never answers: it says what the answer is.
 
 pub mod assertion;
+mod case;
 pub mod constraints;
 pub mod decide;
 pub mod headers;
@@ -17,17 +19,19 @@ pub mod rules;
 mod step_up;
 pub mod template;
 pub mod trace;
+mod verdict;
+mod why;
 
+pub use case::{About, Case, Question};
+pub(crate) use case::{changes_something, headers_for_routes};
 pub use decide::Denial;
+pub use verdict::{Forward, Verdict};
 
-use crate::bearer::{Caller, Fault, Presented, presented};
+use crate::bearer::{Caller, Fault, presented};
 use crate::clock::Timestamp;
-use crate::oidc::StepUp;
 use crate::random::Random;
 use crate::seats::{Applicant, NoSeat, Seat, Seated, Seats};
-use crate::session::{NoSession, OpenedSession, Session, SessionId, Sessions};
-use crate::web::cors;
-use crate::web::hygiene::CleanRequest;
+use crate::session::{NoSession, OpenedSession, Session, Sessions};
 use crate::web::kind::Kind;
 use crate::web::origin::{self, Initiator, Origins};
 use crate::web::path::RequestPath;
@@ -35,18 +39,21 @@ use crate::web::public_url::PublicUrl;
 use crate::web::return_hosts::ReturnHosts;
 use crate::web::return_to::{Prefix, ReturnTo};
 use assertion::Assertions;
-use constraints::Constraints;
 use decide::{Decision, Seating, decide, decide_by_bearer, with_seat};
-use headers::{Headers, IdentityHeaders, fold, gap_auth, named_set};
-use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use nearest::{Near, Reading};
-use policy::Permit;
-use route::{Access, Csrf, Found, PathPattern, Route, Table};
+use headers::{Headers, gap_auth, named_set};
+use http::Method;
+use route::{Access, Found, PathPattern, Route, Table};
 use rules::{Asker, Circumstances, Explanation, Refusal};
-use std::borrow::Cow;
 use std::sync::Arc;
-use trace::Trace;
+
+/// What was asked of others about a request, each once.
+enum Asked {
+    Nothing,
+    /// The provider and the store, about its session.
+    Session,
+    /// Then the store, for a seat.
+    Seat(Result<Seat, NoSeat>),
+}
 
 /// Everything that a decision needs, made once.
 pub struct Gate {
@@ -66,205 +73,6 @@ pub struct Gate {
     passes_preflights: bool,
     assertions: Option<Assertions>,
     seats: Option<Arc<Seats>>,
-}
-
-/// What front proxies and apps ask at `/oauth2/auth`.
-#[derive(Debug)]
-pub struct Question<'r> {
-    /// About what.
-    pub about: About<'r>,
-    /// What has to hold besides the rule of the route.
-    pub constraints: Constraints,
-}
-
-/// What a question is about.
-#[derive(Debug)]
-pub enum About<'r> {
-    /// The session that these headers show, whatever for: as on a route for the signed in, and by a
-    /// proof of a session as well.
-    Session(&'r HeaderMap),
-    /// A request that a front proxy has, as if it had come to us: by the same rules.
-    Request {
-        /// The request.
-        request: &'r CleanRequest<'r>,
-        /// `http` or `https`, as the client spoke.
-        scheme: &'static str,
-    },
-}
-
-/// What is judged.
-struct Case<'g, 'r> {
-    headers: &'r HeaderMap,
-    method: &'r Method,
-    kind: Kind,
-    /// Whether it shows an access token of ours, which is what says whose session it is then.
-    shows_token: bool,
-    found: Found<'g>,
-    /// Where a browser would come back to.
-    target: Cow<'r, str>,
-    /// What says who it is.
-    says: &'g Headers,
-    /// What an assertion is bound to, and who signs it; none where it is about no request.
-    asserts: Option<(&'g Assertions, &'r CleanRequest<'r>)>,
-    constraints: &'r Constraints,
-}
-
-impl Case<'_, '_> {
-    /// Whether its route wants to know where what changes something comes from.
-    fn is_guarded(&self) -> bool {
-        !matches!(self.found, Found::Route(_, route) if route.csrf == Csrf::Off)
-    }
-
-    fn changes_something(&self) -> bool {
-        changes_something(self.method, self.headers)
-    }
-
-    /// What says who it is, the signed assertion included where the route asks for one.
-    fn identity(&self, permit: Permit<'_>, now: Timestamp) -> IdentityHeaders {
-        let asserted = match (self.asserts, self.found) {
-            (Some((assertions, request)), Found::Route(_, route)) => assertions.header(permit, route, request, now),
-            _ => None,
-        };
-        self.says.identity(permit).asserted(asserted)
-    }
-
-    /// The method by which its route is found: of a preflight the one that it asks about.
-    fn routed_by(&self, request: &CleanRequest<'_>) -> Method {
-        let asked = (self.kind == Kind::Preflight).then(|| cors::preflight_for(request.parts())).flatten();
-        asked.unwrap_or_else(|| self.method.clone())
-    }
-
-    /// The providers whose people its route takes.
-    fn providers(&self) -> Arc<[String]> {
-        match self.found {
-            Found::Route(_, route) => Arc::clone(&route.providers),
-            Found::Nothing | Found::Ambiguous => Arc::default(),
-        }
-    }
-}
-
-/// Whether a request's method, or one that an app may take in its place, is for changing something
-/// (RFC 9110 §9.2.1).
-pub(crate) fn changes_something(method: &Method, headers: &HeaderMap) -> bool {
-    let is_safe =
-        |method: &[u8]| ["GET", "HEAD", "OPTIONS"].iter().any(|safe| method.eq_ignore_ascii_case(safe.as_bytes()));
-    !is_safe(method.as_str().as_bytes())
-        || overriding_methods(headers).any(|method| !is_safe(method.as_bytes().trim_ascii()))
-}
-
-/// A decision, with what it borrowed worked out.
-#[derive(Debug)]
-pub enum Verdict<'g> {
-    /// The request goes to the app.
-    Forward(Forward<'g>),
-    /// The browser is led to sign in.
-    SignIn {
-        /// Where it comes back to.
-        return_to: ReturnTo,
-        /// Why it has no session; for the log.
-        reason: NoSession,
-        /// The providers whose people the route takes; all where it names none.
-        providers: Arc<[String]>,
-    },
-    /// A person is told that the route is for people of another provider than theirs.
-    OtherProvider {
-        /// Its index.
-        index: usize,
-        /// Where they come back to when they have signed in there.
-        return_to: ReturnTo,
-    },
-    /// The rules of the route would hold after this step-up.
-    StepUp {
-        /// What is asked for.
-        step_up: StepUp,
-        /// The session that it is for; none where it is a bearer token that does not do.
-        session: Option<OpenedSession>,
-        /// Who waits.
-        kind: Kind,
-        /// Where a browser comes back to.
-        return_to: ReturnTo,
-    },
-    /// The provider or the store has to be asked how it stands with the session first; then
-    /// [`Gate::judge_again`].
-    Refresh(OpenedSession),
-    /// They pass if they get a seat ([`Gate::applicant`]); then [`Gate::judge_seated`].
-    TakeSeat(OpenedSession),
-    /// The bearer token that it shows has to be verified first, by the rules of its route; then
-    /// [`Gate::judge_bearer`].
-    Verify {
-        /// The token.
-        token: Presented,
-        /// The rules, by their index.
-        rules: &'g [usize],
-    },
-    /// The request cannot be decided now: an outage has lasted too long.
-    Unavailable(NoSession),
-    /// The request is refused.
-    Deny(Denial),
-}
-
-impl Verdict<'_> {
-    /// Its name, as the log and explanations have it.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Forward(_) => "forward",
-            Self::SignIn { .. } => "sign_in",
-            Self::OtherProvider { .. } => "other_provider",
-            Self::StepUp { .. } => "step_up",
-            Self::Refresh(_) => "refresh",
-            Self::TakeSeat(_) => "take_seat",
-            Self::Verify { .. } => "verify",
-            Self::Unavailable(_) => "unavailable",
-            Self::Deny(_) => "deny",
-        }
-    }
-}
-
-/// What was asked of others about a request, each once.
-enum Asked {
-    Nothing,
-    /// The provider and the store, about its session.
-    Session,
-    /// Then the store, for a seat.
-    Seat(Result<Seat, NoSeat>),
-}
-
-/// A request that goes to the app.
-#[derive(Debug)]
-pub struct Forward<'g> {
-    /// Index of its route.
-    pub index: usize,
-    /// Its route.
-    pub route: &'g Route,
-    /// The headers that say who it is.
-    pub identity: IdentityHeaders,
-    /// The session it belongs to, if any.
-    pub session: Option<SessionId>,
-    /// Its cookie as it opened, for what outlives this decision.
-    pub opened: Option<OpenedSession>,
-    /// The session's cookies with the idle limit moved on, or under a newer key, when that is due.
-    pub renewal: Vec<HeaderValue>,
-    /// The app is only asked what a page may send: nobody's request, which needs nothing to be
-    /// trusted.
-    pub is_preflight: bool,
-    /// When the bearer token ends that lets it pass, where it is one that says so.
-    pub bearer_ends_at: Option<Timestamp>,
-}
-
-/// The headers that say, beside method and target, which route a request is for.
-pub(crate) fn headers_for_routes(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-    headers.iter().filter(|(name, _)| **name == HOST || overrides_method(name))
-}
-
-/// The methods that frameworks read from headers in the place of the request's own (Express,
-/// Rails, Symfony, Spring): a route that is for GET must not let a DELETE pass in such a dress.
-fn overriding_methods(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
-    headers.iter().filter(|(name, _)| overrides_method(name)).map(|(_, value)| value)
-}
-
-fn overrides_method(name: &HeaderName) -> bool {
-    name.as_str().starts_with('x')
-        && ["x-http-method-override", "x-http-method", "x-method-override"].contains(&&*fold(name.as_str()))
 }
 
 impl Gate {
@@ -323,122 +131,54 @@ impl Gate {
         Self { origins, passes_preflights, ..self }
     }
 
-    /// Judges a request in these circumstances.
-    pub fn judge(&self, request: &CleanRequest<'_>, at: Circumstances, random: &dyn Random) -> Verdict<'_> {
-        let case = self.case(request);
+    /// Judges a request in these circumstances; of a question `Forward` is yes.
+    pub fn judge<'g>(&'g self, case: &Case<'g, '_>, at: Circumstances, random: &dyn Random) -> Verdict<'g> {
         if let Some(verdict) = case.asks_about_bearer(at) {
             return verdict;
         }
-        let opened = self.sessions.open(case.headers, at.now);
-        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, at.now));
-        self.verdict(&case, opened, Asked::Nothing, at, random)
+        let opened = if case.takes_proof {
+            self.sessions.open_shown(case.headers, at.now)
+        } else {
+            self.sessions.open(case.headers, at.now)
+        };
+        let opened = opened.and_then(|opened| self.unless_borrowed(case, opened, at.now));
+        self.verdict(case, opened, Asked::Nothing, at, random)
+    }
+
+    /// Judges it again with what came of asking: the session as it is now, or why there is none.
+    pub fn judge_again<'g>(
+        &'g self,
+        case: &Case<'g, '_>,
+        session: Result<OpenedSession, NoSession>,
+        at: Circumstances,
+        random: &dyn Random,
+    ) -> Verdict<'g> {
+        self.verdict(case, session, Asked::Session, at, random)
+    }
+
+    /// Judges it once more with what came of asking for a seat.
+    pub fn judge_seated<'g>(
+        &'g self,
+        case: &Case<'g, '_>,
+        session: OpenedSession,
+        seat: Result<Seat, NoSeat>,
+        at: Circumstances,
+        random: &dyn Random,
+    ) -> Verdict<'g> {
+        self.verdict(case, Ok(session), Asked::Seat(seat), at, random)
     }
 
     /// The rules by which the client certificate of its connection may let a request pass: those of
     /// its route. None where it shows a token, which counts alone; where it asks for nothing, as a
     /// preflight does; and where a page of another site made a browser send it, for a certificate
     /// comes along by itself as a cookie does.
-    pub fn rules_for_certificate(&self, request: &CleanRequest<'_>) -> Option<&[usize]> {
-        let case = self.case(request);
+    pub fn rules_for_certificate<'g>(&self, case: &Case<'g, '_>) -> Option<&'g [usize]> {
         let Found::Route(_, route) = case.found else { return None };
         let shows_none = !case.shows_token && matches!(presented(case.headers), Ok(None));
         let counts = case.kind != Kind::Preflight && shows_none;
         let asks = case.changes_something() || origin::is_handshake(case.headers);
         let is_borrowed = asks && self.origins.initiator(case.headers) == Initiator::Foreign;
         (counts && !is_borrowed && !route.bearer.is_empty()).then_some(route.bearer.as_slice())
-    }
-
-    /// Judges a request with what came of verifying its bearer token, or with the holder of its
-    /// certificate.
-    pub fn judge_bearer(
-        &self,
-        request: &CleanRequest<'_>,
-        caller: Result<&Caller, Fault>,
-        at: Circumstances,
-    ) -> Verdict<'_> {
-        self.case(request).by_bearer(caller, at)
-    }
-
-    /// Judges it again with what came of asking: the session as it is now, or why there is none.
-    pub fn judge_again(
-        &self,
-        request: &CleanRequest<'_>,
-        session: Result<OpenedSession, NoSession>,
-        at: Circumstances,
-        random: &dyn Random,
-    ) -> Verdict<'_> {
-        self.verdict(&self.case(request), session, Asked::Session, at, random)
-    }
-
-    /// Judges it once more with what came of asking for a seat.
-    pub fn judge_seated(
-        &self,
-        request: &CleanRequest<'_>,
-        session: OpenedSession,
-        seat: Result<Seat, NoSeat>,
-        at: Circumstances,
-        random: &dyn Random,
-    ) -> Verdict<'_> {
-        self.verdict(&self.case(request), Ok(session), Asked::Seat(seat), at, random)
-    }
-
-    /// Answers a question in these circumstances, in the terms of a request: `Forward` is yes.
-    pub fn consult(&self, question: &Question<'_>, at: Circumstances, random: &dyn Random) -> Verdict<'_> {
-        let case = match self.case_of(question) {
-            Ok(case) => case,
-            Err(denial) => return Verdict::Deny(denial),
-        };
-        if let Some(verdict) = case.asks_about_bearer(at) {
-            return verdict;
-        }
-        let opened = match question.about {
-            About::Session(headers) => self.sessions.open_shown(headers, at.now),
-            About::Request { .. } => self.sessions.open(case.headers, at.now),
-        };
-        let opened = opened.and_then(|opened| self.unless_borrowed(&case, opened, at.now));
-        self.verdict(&case, opened, Asked::Nothing, at, random)
-    }
-
-    /// The same again with what came of asking.
-    pub fn consult_again(
-        &self,
-        question: &Question<'_>,
-        session: Result<OpenedSession, NoSession>,
-        at: Circumstances,
-        random: &dyn Random,
-    ) -> Verdict<'_> {
-        match self.case_of(question) {
-            Ok(case) => self.verdict(&case, session, Asked::Session, at, random),
-            Err(denial) => Verdict::Deny(denial),
-        }
-    }
-
-    /// The same once more with what came of asking for a seat.
-    pub fn consult_seated(
-        &self,
-        question: &Question<'_>,
-        session: OpenedSession,
-        seat: Result<Seat, NoSeat>,
-        at: Circumstances,
-        random: &dyn Random,
-    ) -> Verdict<'_> {
-        match self.case_of(question) {
-            Ok(case) => self.verdict(&case, Ok(session), Asked::Seat(seat), at, random),
-            Err(denial) => Verdict::Deny(denial),
-        }
-    }
-
-    /// Answers a question with what came of verifying the bearer token of the request.
-    pub fn consult_bearer(
-        &self,
-        question: &Question<'_>,
-        caller: Result<&Caller, Fault>,
-        at: Circumstances,
-    ) -> Verdict<'_> {
-        match self.case_of(question) {
-            Ok(case) => case.by_bearer(caller, at),
-            Err(denial) => Verdict::Deny(denial),
-        }
     }
 
     /// A session does not count for what a page of another site may have made the browser send:
@@ -467,66 +207,6 @@ impl Gate {
             false
         };
         if is_borrowed { Err(NoSession::OtherSite) } else { Ok(opened) }
-    }
-
-    /// What a question is about, as a case like any other.
-    fn case_of<'g, 'r>(&'g self, question: &'r Question<'_>) -> Result<Case<'g, 'r>, Denial> {
-        Ok(match question.about {
-            About::Session(headers) => Case {
-                headers,
-                method: &Method::GET,
-                kind: Kind::Program,
-                shows_token: self.sessions.shows_token(headers),
-                found: Found::Route(usize::MAX, &self.asked),
-                target: Cow::Borrowed("/"),
-                says: &self.told,
-                asserts: None,
-                constraints: &question.constraints,
-            },
-            About::Request { request, scheme } => {
-                if request.path().any(|reading| self.prefix.holds(reading)) {
-                    return Err(Denial::OwnPath);
-                }
-                // On its way to an app of ours it would be taken away. It is not ours to take here.
-                if request.parts().headers.keys().any(|name| self.headers.is_identity(name)) {
-                    return Err(Denial::ForgedIdentity);
-                }
-                let target = if request.host() == self.public_url.host() {
-                    Cow::Borrowed(request.target())
-                } else {
-                    let host = request.parts().headers.get(HOST).and_then(|host| host.to_str().ok());
-                    Cow::Owned(format!("{scheme}://{}{}", host.unwrap_or_default(), request.target()))
-                };
-                Case { target, says: &self.answered, constraints: &question.constraints, ..self.case(request) }
-            }
-        })
-    }
-
-    fn case<'g, 'r>(&'g self, request: &'r CleanRequest<'_>) -> Case<'g, 'r> {
-        let parts = request.parts();
-        // It passes without a session: in it no other method may be hidden.
-        let is_plain = || overriding_methods(&parts.headers).next().is_none() && !origin::is_handshake(&parts.headers);
-        let preflight = cors::preflight_for(parts).filter(|_| self.passes_preflights && is_plain());
-        let shows_token = self.sessions.shows_token(&parts.headers);
-        Case {
-            headers: &parts.headers,
-            method: &parts.method,
-            kind: match preflight {
-                Some(_) => Kind::Preflight,
-                // Nothing that a person looks at can show one, whatever it says that it understands.
-                None if shows_token => Kind::Program,
-                None => Kind::of(parts),
-            },
-            shows_token,
-            found: match &preflight {
-                Some(method) => self.routes.find(request.host(), method, request.path()),
-                None => self.find(request),
-            },
-            target: Cow::Borrowed(request.target()),
-            says: &self.headers,
-            asserts: self.assertions.as_ref().map(|assertions| (assertions, request)),
-            constraints: &constraints::NONE,
-        }
     }
 
     fn verdict<'g>(
@@ -658,69 +338,6 @@ impl Gate {
         found.unwrap_or_default()
     }
 
-    /// The route of a request, by its method and by those that an app may take in its place.
-    fn find(&self, request: &CleanRequest<'_>) -> Found<'_> {
-        let parts = request.parts();
-        let by = |method: &Method| self.routes.find(request.host(), method, request.path());
-        let found = by(&parts.method);
-        let agrees = |value: &HeaderValue| {
-            let method = Method::from_bytes(&value.as_bytes().trim_ascii().to_ascii_uppercase());
-            method.is_ok_and(|method| found.agrees_with(by(&method)))
-        };
-        if !self.routes.tells_methods_apart() || overriding_methods(&parts.headers).all(agrees) {
-            found
-        } else {
-            Found::Ambiguous
-        }
-    }
-
-    /// Under which route a request falls, whoever sends it; for who asks why.
-    pub fn found(&self, request: &CleanRequest<'_>) -> Found<'_> {
-        self.case(request).found
-    }
-
-    /// What each condition of its route comes to, where somebody is there to ask about: the caller, or
-    /// whose session it shows. For who asks why; nothing is decided by it.
-    pub fn trace(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> Trace {
-        let case = self.case(request);
-        let Found::Route(_, route) = case.found else { return Trace::default() };
-        if let Some(caller) = caller {
-            let claims = caller.claims().view();
-            let authenticated_at = caller.authenticated_at();
-            return route.rules.trace(&Asker { claims: &claims, provider: None, authenticated_at, at });
-        }
-        let is_for_people = route.access == Access::SignedIn && case.kind != Kind::Preflight;
-        let opened = self.sessions.open(case.headers, at.now).ok().filter(|_| is_for_people);
-        let session = opened.as_ref().and_then(|opened| self.sessions.read(opened, at.now).ok());
-        session.map(|session| route.rules.trace(&Asker::of(&session, at))).unwrap_or_default()
-    }
-
-    /// What decided, on one line: the route and what its rules came to. Nothing of the person.
-    pub fn in_short(&self, request: &CleanRequest<'_>, caller: Option<&Caller>, at: Circumstances) -> String {
-        let route = match self.found(request) {
-            Found::Route(_, route) => route.label(),
-            Found::Nothing => "none".to_owned(),
-            Found::Ambiguous => "ambiguous".to_owned(),
-        };
-        let rules = self.trace(request, caller, at).rules.into_iter().map(|rule| {
-            let outcome = rule.step.outcome();
-            format!("; {} {}: {outcome}", rule.list, rule.name)
-        });
-        format!("route={route}{}", rules.collect::<String>())
-    }
-
-    /// The routes that come nearest to it besides; for who asks why.
-    pub fn nearest(&self, request: &CleanRequest<'_>, most: usize) -> Vec<Near<'_>> {
-        let case = self.case(request);
-        let found = if let Found::Route(index, _) = case.found { Some(index) } else { None };
-        self.routes.nearest(found, request.host(), &case.routed_by(request), request.path(), most)
-    }
-
-    /// How apps may read its path; for who asks why.
-    pub fn readings(&self, request: &CleanRequest<'_>) -> Vec<Reading<'_>> {
-        self.routes.readings(request.host(), &self.case(request).routed_by(request), request.path())
-    }
-
     /// What is stripped from requests, for the last moment before they leave.
     pub fn headers(&self) -> &Headers {
         &self.headers
@@ -787,7 +404,8 @@ impl<'g> Case<'g, '_> {
         }
     }
 
-    fn by_bearer(&self, caller: Result<&Caller, Fault>, at: Circumstances) -> Verdict<'g> {
+    /// Judged with what came of verifying its bearer token, or with the holder of its certificate.
+    pub fn by_bearer(&self, caller: Result<&Caller, Fault>, at: Circumstances) -> Verdict<'g> {
         match (decide_by_bearer(self.found, self.constraints, caller, at), self.found) {
             (Decision::Forward(index, permit), Found::Route(_, route)) => Verdict::Forward(Forward {
                 index,
@@ -816,7 +434,8 @@ mod tests {
     use crate::gate::template::Encoding;
     use crate::random::SystemRandom;
     use crate::session::fixture::{START, begun, request_after, sessions, tokens};
-    use http::{HeaderMap, HeaderName, Method};
+    use crate::web::hygiene::CleanRequest;
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     use std::cell::Cell;
@@ -864,7 +483,7 @@ mod tests {
         }
         let parts = request.body(()).ok()?.into_parts().0;
         let request = CleanRequest::inspect(&parts, target.as_bytes(), b"").ok()?;
-        Some(look(&gate.judge(&request, AT, &SystemRandom::new())))
+        Some(look(&gate.judge(&gate.case(&request), AT, &SystemRandom::new())))
     }
 
     /// Method, target and headers of a request.
@@ -1015,7 +634,7 @@ mod tests {
             let request = http::Request::get(path).header("host", "playground.example.gouv.fr");
             let parts = request.header("cookie", good_cookie(&gate)).body(()).unwrap().into_parts().0;
             let request = CleanRequest::inspect(&parts, path.as_bytes(), b"").unwrap();
-            match gate.judge_bearer(&request, Ok(caller), AT) {
+            match gate.case(&request).by_bearer(Ok(caller), AT) {
                 Verdict::Forward(Forward { session: None, opened: None, renewal, identity, .. }) => {
                     assert!(renewal.is_empty());
                     let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! Bearer tokens on their way through the server: who verifies one, and what is said of one that
 //! does not count (RFC 6750 §3).
 //!
-//! Called by `server/look` and `server/forward_auth` when the gate wants a token verified, and by
+//! Called by `server/judged` when the gate wants a token verified, and by
 //! `server/endpoints` when it denies. The client hears one thing for all tokens that do not count;
 //! why is in the log. Must never repeat anything of a token.
 

@@ -1,6 +1,6 @@
 //! Client certificates: verified while a connection begins, read once for all requests on it.
 //!
-//! Called by `server/listen` for listeners with `client_ca`, and by `server/look` for what it read.
+//! Called by `server/listen` for listeners with `client_ca`, and by `server/judged` for what it read.
 //! Whose certificate it is, and whether a route takes it, is decided elsewhere (`bearer`, `gate`).
 //! Must never let a request have a certificate that TLS did not verify on its own connection.
 

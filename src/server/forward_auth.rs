@@ -171,21 +171,11 @@ impl Proxy {
         parts: &Parts,
         exchange: &mut Exchange,
     ) -> Answer {
-        let (headers, now, random) = (&parts.headers, self.endpoints.clock.now(), &*self.endpoints.random);
-        let at = exchange.circumstances(now);
-        let mut verdict = self.gate.consult(question, at, random);
-        if let Verdict::Refresh(opened) = verdict {
-            let session = self.refresh(opened, headers, exchange, now).await;
-            verdict = self.gate.consult_again(question, session, at, random);
-        }
-        if let Verdict::TakeSeat(opened) = verdict {
-            let seat = self.seat_for(&opened, now).await;
-            verdict = self.gate.consult_seated(question, opened, seat, at, random);
-        }
-        if let Verdict::Verify { token, rules } = verdict {
-            let caller = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.consult_bearer(question, caller.as_deref().map_err(|fault| *fault), at);
-        }
+        let at = exchange.circumstances(self.endpoints.clock.now());
+        let verdict = match self.gate.case_of(question) {
+            Ok(case) => self.judged(&case, None, &parts.headers, exchange, at).await.0,
+            Err(denial) => Verdict::Deny(denial),
+        };
         let reply = match verdict {
             Verdict::Forward(forward) => return self.permitted(forward, question, parts, exchange).await,
             Verdict::SignIn { return_to, reason, providers } => {

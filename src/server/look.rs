@@ -13,14 +13,12 @@ use super::playground_endpoints::PlaygroundEndpoint;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::rescue::Rescue;
-use super::seats::take_seat;
 use crate::bearer::Caller;
 use crate::clock::Timestamp;
 use crate::gate::route::{Route, SessionCookie};
 use crate::gate::{Denial, Forward, Verdict};
 use crate::pages::WaitingForm;
-use crate::seats::{NoSeat, Seat};
-use crate::session::{NoSession, OpenedSession, Place, Refreshed};
+use crate::session::{NoSession, OpenedSession, Place};
 use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
 use crate::web::forwarded::Forwarded;
@@ -35,7 +33,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::protocols::http::v1::server::HttpSession;
 use pingora::proxy::Session;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// By which a proxy says that it asks for somebody else.
 const FOR_OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-for"), FORWARDED];
@@ -124,41 +121,21 @@ impl Proxy {
         line: Option<&Line>,
         exchange: &mut Exchange,
     ) -> Step {
-        #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
-        let began = Instant::now();
-        let (now, random) = (self.endpoints.clock.now(), &*self.endpoints.random);
-        let at = exchange.circumstances(now);
-        let holder = certificate.and_then(|shown| self.holder(request, shown, exchange, now));
-        let mut verdict = match &holder {
-            Some(holder) => self.gate.judge_bearer(request, Ok(holder), at),
-            None => self.gate.judge(request, at, random),
-        };
-        self.metrics.decision_seconds.observe(began.elapsed().as_secs_f64());
-        if let Verdict::Refresh(opened) = verdict {
-            let session = self.refresh(opened, &request.parts().headers, exchange, now).await;
-            verdict = self.gate.judge_again(request, session, at, random);
-        }
-        if let Verdict::TakeSeat(opened) = verdict {
-            let seat = self.seat_for(&opened, now).await;
-            verdict = self.gate.judge_seated(request, opened, seat, at, random);
-        }
-        let mut caller = holder.map(Arc::new);
-        if let Verdict::Verify { token, rules } = verdict {
-            let verified = self.verified(&token, rules, exchange, now).await;
-            verdict = self.gate.judge_bearer(request, verified.as_deref().map_err(|fault| *fault), at);
-            caller = verified.ok();
-        }
+        let case = self.gate.case(request);
+        let at = exchange.circumstances(self.endpoints.clock.now());
+        let holder = certificate.and_then(|shown| self.holder(&case, shown, exchange, at.now));
+        let (verdict, caller) = self.judged(&case, holder, &request.parts().headers, exchange, at).await;
         if self.tells(&request.parts().headers, exchange) {
-            let said = format!("{}; {}", verdict.word(), self.gate.in_short(request, caller.as_deref(), at));
+            let said = format!("{}; {}", verdict.word(), self.gate.in_short(&case, caller.as_deref(), at));
             exchange.decided = HeaderValue::from_bytes(said.as_bytes()).ok();
         }
         match verdict {
             Verdict::Forward(forward) => {
-                let step = self.to_app(forward, request, (line, caller), exchange, now).await;
+                let step = self.to_app(forward, request, (line, caller), exchange, at.now).await;
                 // What does not go on to its app, for want of a credential say, has not arrived.
                 let opened = exchange.opened.clone();
                 if matches!(step, Step::Forward)
-                    && let Some(reply) = self.endpoints.form_arrives(request, opened.as_deref(), exchange, now).await
+                    && let Some(reply) = self.endpoints.form_arrives(request, opened.as_deref(), exchange, at.now).await
                 {
                     exchange.decision = "deny";
                     return Step::Reply(reply);
@@ -168,7 +145,7 @@ impl Proxy {
             Verdict::SignIn { return_to, reason, providers } => {
                 exchange.because(reason);
                 exchange.offered = providers;
-                if let Some(reply) = self.close_at_provider(request.parts(), exchange, now).await {
+                if let Some(reply) = self.close_at_provider(request.parts(), exchange, at.now).await {
                     return Step::Reply(reply);
                 }
                 exchange.decision = "sign_in";
@@ -218,12 +195,6 @@ impl Proxy {
         }
     }
 
-    /// A seat for whose session this is.
-    pub(super) async fn seat_for(&self, opened: &OpenedSession, now: Timestamp) -> Result<Seat, NoSeat> {
-        let (seats, random) = (self.endpoints.seats.as_deref(), &*self.endpoints.random);
-        take_seat(seats, (&self.gate, &self.sessions), opened, now, random).await
-    }
-
     /// Whether its client is told what decided.
     fn tells(&self, headers: &HeaderMap, exchange: &Exchange) -> bool {
         if self.told_in_short.is_empty() {
@@ -236,20 +207,6 @@ impl Proxy {
         };
         let client = exchange.forwarded.as_ref().filter(asks_for_itself).and_then(Forwarded::known_client);
         client.is_some_and(|client| self.told_in_short.iter().any(|network| network.contains(&client)))
-    }
-
-    /// Who has the certificate of the connection, where that says something on the request's route.
-    fn holder(
-        &self,
-        request: &CleanRequest<'_>,
-        shown: &ClientCertificate,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Option<Caller> {
-        exchange.certificate = Some(shown.to_string());
-        let holder = self.bearers.holder(self.gate.rules_for_certificate(request)?, shown, now)?;
-        exchange.bearer = Some(holder.label());
-        Some(holder)
     }
 
     /// Answers what the gate denies; whom the rules of a route keep out is told who may enter.
@@ -360,27 +317,6 @@ impl Proxy {
         };
         exchange.target = target;
         Step::Forward
-    }
-
-    /// Asks the provider, or the store, how it stands with a session.
-    pub(super) async fn refresh(
-        &self,
-        opened: OpenedSession,
-        headers: &HeaderMap,
-        exchange: &mut Exchange,
-        now: Timestamp,
-    ) -> Result<OpenedSession, NoSession> {
-        let (label, session) = match self.refresher.refresh(opened, headers, now).await {
-            Refreshed::Anew(opened, cookies) => {
-                exchange.renewal = cookies;
-                ("renewed", Ok(opened))
-            }
-            Refreshed::Unchanged(opened) => ("unchanged", Ok(opened)),
-            Refreshed::Over(reason) if reason.is_outage() => ("unavailable", Err(reason)),
-            Refreshed::Over(reason) => ("over", Err(reason)),
-        };
-        self.metrics.refreshes.with_label_values(&[label]).inc();
-        session
     }
 
     /// Lets the person and administrators see that a session is in use, and from where. Nobody

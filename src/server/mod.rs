@@ -16,6 +16,7 @@ mod farewell;
 mod form;
 mod forward_auth;
 mod held;
+mod judged;
 mod kept_form;
 mod line;
 mod listen;

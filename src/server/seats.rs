@@ -1,6 +1,6 @@
 //! Seats where requests need them: taken, told of, asked for again, and freed with the last session.
 //!
-//! Called by `look` and `forward_auth` where the gate says that somebody has to get a seat, by
+//! Called by `judged` where the gate says that somebody has to get a seat, by
 //! `endpoints` for the button of the page that says why there is none, and by `live` for what goes over
 //! a connection that outlives its check. Who has a seat is decided in `seats`.
 

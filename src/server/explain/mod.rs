@@ -21,7 +21,7 @@ use super::step_up;
 use crate::bearer::{Caller, Fault};
 use crate::gate::route::{Found, Route};
 use crate::gate::rules::Circumstances;
-use crate::gate::{Denial, Gate, Verdict};
+use crate::gate::{self, Denial, Gate, Verdict};
 use crate::oidc::is_another_s_address;
 use crate::random::Random;
 use crate::session::{Supposed, SupposedSessions};
@@ -268,18 +268,19 @@ impl<'s> Case<'s> {
             said.notes = self.notes;
             return said.decided("ours", format!("Vestibule answers it itself: {answer}"));
         }
-        let found = self.gate.found(&request);
+        let judged = self.gate.case(&request);
+        let found = judged.found();
         if let Found::Route(_, route) = found {
             said.route = Some(said::route(route));
         }
-        said.others = self.gate.nearest(&request, OTHERS).iter().map(OtherRoute::of).collect();
-        let readings = self.gate.readings(&request);
+        said.others = self.gate.nearest(&judged, &request, OTHERS).iter().map(OtherRoute::of).collect();
+        let readings = self.gate.readings(&judged, &request);
         if matches!(found, Found::Ambiguous) || readings.len() > 1 {
             said.readings = readings.iter().map(ReadingOf::of).collect();
         }
         let caller = self.caller.as_ref().and_then(|caller| caller.as_ref().ok());
-        said.rules = self.gate.trace(&request, caller, self.at);
-        let verdict = self.judge(&request, random);
+        said.rules = self.gate.trace(&judged, caller, self.at);
+        let verdict = self.judge(&judged, random);
         let (decision, reason) = self.in_words(&verdict, found);
         if let Verdict::Forward(forward) = &verdict {
             let is_supposed = matches!(question.who, Who::Person(_));
@@ -315,22 +316,22 @@ impl<'s> Case<'s> {
     }
 
     /// Has the gate judge it, as `look` does. What would be asked of the provider or the store is not.
-    fn judge(&mut self, request: &CleanRequest<'_>, random: &dyn Random) -> Verdict<'s> {
+    fn judge(&mut self, case: &gate::Case<'s, '_>, random: &dyn Random) -> Verdict<'s> {
         let gate = self.gate;
         let holds_certificate = self.is_certificate && {
-            let rules = gate.rules_for_certificate(request);
+            let rules = gate.rules_for_certificate(case);
             self.caller
                 .as_ref()
                 .and_then(|caller| caller.as_ref().ok())
                 .is_some_and(|caller| rules.is_some_and(|rules| rules.contains(&caller.rule())))
         };
         if holds_certificate && let Some(Ok(caller)) = &self.caller {
-            return gate.judge_bearer(request, Ok(caller), self.at);
+            return case.by_bearer(Ok(caller), self.at);
         }
-        match gate.judge(request, self.at, random) {
+        match gate.judge(case, self.at, random) {
             Verdict::Refresh(opened) => {
                 self.notes.push("the provider or the store would be asked first how it stands with this session; explained as if that changed nothing".to_owned());
-                gate.judge_again(request, Ok(opened), self.at, random)
+                gate.judge_again(case, Ok(opened), self.at, random)
             }
             verdict @ Verdict::TakeSeat(_) => {
                 self.notes.push("a seat would be asked for first; none is taken for an explanation".to_owned());
@@ -346,7 +347,7 @@ impl<'s> Case<'s> {
                         Err(Fault::Token)
                     }
                 };
-                gate.judge_bearer(request, caller, self.at)
+                case.by_bearer(caller, self.at)
             }
             verdict => verdict,
         }
