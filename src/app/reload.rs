@@ -164,6 +164,7 @@ impl Reloading {
         for (config, lasting) in config.each_site().zip(&self.sites) {
             if let Some(seats) = &lasting.seats {
                 seats.register().declare(&config.licences, known_providers(config).are_several());
+                seats.read_soon();
             }
         }
         // Its rules look at lists of their own, as they were a moment ago.

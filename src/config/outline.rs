@@ -47,6 +47,9 @@ impl Outline {
             let mut paths = Vec::new();
             differences(Some(old), Some(new), &KeyPath::root(), &mut paths);
             paths.extend(differently_inline(old, new));
+            if counts_seats(old) != counts_seats(new) {
+                paths.push("licences (whether there are any)".to_owned());
+            }
             for path in paths {
                 found.entry(path).or_default().push(name.as_deref().unwrap_or_default());
             }
@@ -84,6 +87,11 @@ fn name_of(segment: &Segment) -> Option<&str> {
         Segment::Key(name) => Some(name),
         Segment::Item(_) => None,
     }
+}
+
+/// Whether people need seats: what counts them is made at the start.
+fn counts_seats(written: &Value) -> bool {
+    ["seats", "licences"].iter().any(|key| written.get(key).is_some_and(|value| !value.is_null()))
 }
 
 /// Routes and upstreams may change, but not the credentials and envelopes that are written in them:
@@ -135,6 +143,9 @@ mod tests {
             ("{}", "{identity: {claims: [a], assertion: {key: k}}}", vec!["identity.assertion"]),
             ("{identity: {assertion: a}}", "{}", vec!["identity.assertion"]),
             ("{pages: {contact: a}, log: {level: a}}", "{log: {level: b}}", vec!["log.level"]),
+            ("{}", "{licences: [1]}", vec!["licences (whether there are any)"]),
+            ("{licences: [1]}", "{licences: null}", vec!["licences (whether there are any)"]),
+            ("{seats: {managed: true}}", "{seats: {managed: true}, licences: [1]}", vec![]),
             ("{routes: [1], routesx: 1}", "{routes: [2], routesx: 2}", vec!["routesx"]),
         ];
         for (old, new, expected) in cases {

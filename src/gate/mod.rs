@@ -109,7 +109,8 @@ impl Gate {
     /// The same gate, which looks for the seats of those who pass where a route asks for one.
     #[must_use]
     pub fn seating(self, seats: Option<Arc<Seats>>) -> Self {
-        Self { seats, ..self }
+        let asked = Route { needs_seat: seats.is_some(), ..self.asked };
+        Self { seats, asked, ..self }
     }
 
     /// The same gate, which signs who sent a request on the routes that ask for it.

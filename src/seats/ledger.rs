@@ -10,7 +10,7 @@ use super::register::Applicant;
 use super::{Member, NoSeat};
 use crate::clock::Timestamp;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,25 +23,39 @@ const MOST_WITHOUT: usize = 100_000;
 
 /// A seat that somebody has, as far as this process knows.
 #[derive(Clone, Debug)]
-pub struct Seat(Arc<Holding>);
+pub struct Seat {
+    holding: Arc<Holding>,
+    /// The licence does not count for who comes with it: it is theirs as long as the place is, and what they
+    /// do does not keep it.
+    is_lapsing: bool,
+}
 
 impl Seat {
     /// Of which licence.
     pub fn licence(&self) -> LicenceId {
-        self.0.licence
+        self.holding.licence
     }
 
     /// Notes that its holder did something at this moment.
     pub fn touch(&self, applicant: &Applicant<'_>, now: Timestamp) {
-        let holding = &*self.0;
-        if !holding.is_ending() {
-            holding.seen.fetch_max(now.as_unix(), Ordering::Relaxed);
-            holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
+        self.holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
+        if !self.is_lapsing {
+            self.holding.seen.fetch_max(now.as_unix(), Ordering::Relaxed);
         }
     }
 
+    /// The same as it is for somebody for whom its licence does not count.
+    pub(super) fn lapsing(self) -> Self {
+        Self { is_lapsing: true, ..self }
+    }
+
+    /// One that is known for this request alone.
+    pub(super) fn for_once(licence: LicenceId, member: Member, applicant: &Applicant<'_>) -> Self {
+        Self { holding: Arc::new(Holding::new(licence, member, applicant)), is_lapsing: true }
+    }
+
     pub(super) fn holding(&self) -> &Holding {
-        &self.0
+        &self.holding
     }
 }
 
@@ -51,10 +65,10 @@ pub(super) struct Holding {
     pub(super) member: Member,
     /// Whose it is: their provider and `sub`.
     pub(super) person: (Box<str>, Box<str>),
-    /// When the store was asked for it.
-    taken_at: AtomicU64,
     /// The store's word counts until then.
     believed_until: AtomicU64,
+    /// The same for somebody for whom the licence does not count.
+    lapsing_until: AtomicU64,
     /// The place is theirs until then whatever happens to this process, if nobody frees it.
     confirmed_until: AtomicU64,
     /// When they did something last.
@@ -63,8 +77,6 @@ pub(super) struct Holding {
     told: AtomicU64,
     /// When the last of their sessions ends.
     ends_at: AtomicU64,
-    /// The licence no longer counts for them: their seat is not renewed.
-    is_ending: AtomicBool,
     /// For which states of what is said of them the licence was found to count.
     stamps: [AtomicU64; STAMPS],
     next_stamp: AtomicU64,
@@ -80,13 +92,12 @@ impl Holding {
             licence,
             member,
             person: (applicant.provider.into(), applicant.subject.into()),
-            taken_at: AtomicU64::new(0),
             believed_until: AtomicU64::new(0),
+            lapsing_until: AtomicU64::new(0),
             confirmed_until: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             told: AtomicU64::new(0),
             ends_at: AtomicU64::new(applicant.ends_at.as_unix()),
-            is_ending: AtomicBool::new(false),
             stamps: [const { AtomicU64::new(0) }; STAMPS],
             next_stamp: AtomicU64::new(0),
             counted: AtomicU64::new(0),
@@ -104,25 +115,30 @@ impl Holding {
     }
 
     pub(super) fn is_believed(&self, now: Timestamp) -> bool {
-        let until = if self.is_ending() { &self.confirmed_until } else { &self.believed_until };
-        now.as_unix() < until.load(Ordering::Relaxed)
+        now.as_unix() < self.believed_until.load(Ordering::Relaxed)
     }
 
-    /// Whether the place is theirs although the store cannot be asked: others may be able to. `grace`:
-    /// after which somebody else may be given it.
-    pub(super) fn outlasts_an_outage(&self, now: Timestamp, hold: Duration, grace: Option<Duration>) -> bool {
+    /// The store was asked at this moment whether the place is still theirs, and it is. `grace`: after which
+    /// somebody else may be given it.
+    pub(super) fn confirm_lapsing(&self, asked: Timestamp, hold: Duration, grace: Option<Duration>) {
+        let until = asked.plus(hold).min(self.known_until(grace));
+        self.lapsing_until.store(until.as_unix(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_believed_lapsing(&self, now: Timestamp) -> bool {
+        now.as_unix() < self.lapsing_until.load(Ordering::Relaxed)
+    }
+
+    /// Until when the place is theirs whoever asks the store for one, if nobody frees it.
+    fn known_until(&self, grace: Option<Duration>) -> Timestamp {
+        let confirmed = Timestamp::from_unix(self.confirmed_until.load(Ordering::Relaxed));
         let told = Timestamp::from_unix(self.told.load(Ordering::Relaxed));
-        now.plus(hold).as_unix() < self.confirmed_until.load(Ordering::Relaxed)
-            && grace.is_none_or(|grace| now < told.plus(grace))
+        grace.map_or(confirmed, |grace| confirmed.min(told.plus(grace)))
     }
 
-    pub(super) fn is_ending(&self) -> bool {
-        self.is_ending.load(Ordering::Relaxed)
-    }
-
-    /// From now on it is not renewed.
-    pub(super) fn end(&self) {
-        self.is_ending.store(true, Ordering::Relaxed);
+    /// Whether the place is theirs although the store cannot be asked: others may be able to.
+    pub(super) fn outlasts_an_outage(&self, now: Timestamp, hold: Duration, grace: Option<Duration>) -> bool {
+        now < self.known_until(grace) && now.plus(hold) < self.known_until(None)
     }
 
     pub(super) fn knows(&self, stamp: u64) -> bool {
@@ -145,11 +161,8 @@ impl Holding {
     /// What the store does not know yet of what they did: when, and until when the place is theirs by it.
     fn news(&self, idle: Duration) -> Option<(Timestamp, Timestamp)> {
         let seen = self.seen.load(Ordering::Relaxed);
-        if self.is_ending() || seen <= self.told.load(Ordering::Relaxed) {
-            return None;
-        }
-        let seen = Timestamp::from_unix(seen);
-        Some((seen, seen.plus(idle)))
+        let is_news = seen > self.told.load(Ordering::Relaxed);
+        is_news.then(|| Timestamp::from_unix(seen)).map(|seen| (seen, seen.plus(idle)))
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -170,11 +183,13 @@ pub(super) struct Ledger {
     /// Who is known to have none, and since when: for what is still open of theirs, and so that whoever
     /// asks again and again does not make us ask the store as often.
     without: RwLock<HashMap<Member, (NoSeat, Timestamp)>>,
+    /// Counts whatever is let go of.
+    losses: AtomicU64,
 }
 
 impl Ledger {
     pub(super) fn new(idle: Duration) -> Self {
-        Self { idle, held: RwLock::default(), without: RwLock::default() }
+        Self { idle, held: RwLock::default(), without: RwLock::default(), losses: AtomicU64::new(0) }
     }
 
     /// For how long the store's word counts.
@@ -183,48 +198,53 @@ impl Ledger {
     }
 
     pub(super) fn find(&self, member: &Member) -> Option<Seat> {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).get(member).map(Arc::clone).map(Seat)
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(member).map(|holding| Seat { holding: Arc::clone(holding), is_lapsing: false })
     }
 
-    /// The seat of somebody whose licence no longer counts for them, as long as the place is theirs.
-    pub(super) fn ending(&self, member: &Member, now: Timestamp) -> Option<Seat> {
-        self.find(member).filter(|seat| seat.0.is_ending() && seat.0.is_believed(now))
+    /// How often anything was let go of, for [`Self::hold_on`].
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
-    /// Notes what the store said: the place is theirs.
+    /// Notes what the store said: the place is theirs. `losses` is from before it was asked: where anything
+    /// was let go of since, it may have been this, and the store's word counts for this request alone.
     pub(super) fn hold_on(
         &self,
         licence: LicenceId,
         member: Member,
         applicant: &Applicant<'_>,
         (asked, until): (Timestamp, Timestamp),
+        losses: u64,
     ) -> Seat {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let holding = match held.get(&member) {
-            Some(holding) if holding.licence == licence && !holding.is_ending() => Arc::clone(holding),
+            Some(holding) if holding.licence == licence => Arc::clone(holding),
             _ => {
                 let holding = Arc::new(Holding::new(licence, member, applicant));
                 held.insert(member, Arc::clone(&holding));
                 holding
             }
         };
-        drop(held);
         holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
         holding.counted.fetch_max(applicant.started.as_unix(), Ordering::Relaxed);
-        holding.taken_at.fetch_max(asked.as_unix(), Ordering::Relaxed);
-        holding.confirm(asked, asked, until, self.hold());
-        self.without.write().unwrap_or_else(PoisonError::into_inner).remove(&member);
-        Seat(holding)
+        // Under the lock that whoever lets go needs.
+        if losses == self.losses() {
+            holding.confirm(asked, asked, until, self.hold());
+            self.without.write().unwrap_or_else(PoisonError::into_inner).remove(&member);
+        }
+        drop(held);
+        Seat { holding, is_lapsing: false }
     }
 
-    /// Believes nothing of them any more; whether anything was.
-    pub(super) fn let_go(&self, member: &Member) -> bool {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(member).is_some()
-    }
-
-    /// Whether somebody has a seat that the store was asked for after this moment.
-    pub(super) fn was_taken_after(&self, member: &Member, at: Timestamp) -> bool {
-        self.find(member).is_some_and(|seat| seat.0.taken_at.load(Ordering::Relaxed) > at.as_unix())
+    /// Believes no more that they have a seat of this licence; whether they are believed to have none now.
+    pub(super) fn let_go(&self, member: &Member, licence: LicenceId) -> bool {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        self.losses.fetch_add(1, Ordering::Release);
+        if held.get(member).is_some_and(|holding| holding.licence == licence) {
+            held.remove(member);
+        }
+        !held.contains_key(member)
     }
 
     /// Lets go of one that the store does not know, unless it is another one by now.
@@ -295,12 +315,10 @@ impl Ledger {
         held.values().filter(is_over).map(|holding| holding.person.clone()).collect()
     }
 
-    /// Who is believed to have a seat now.
+    /// Of whom anything is known.
     #[cfg(test)]
-    pub(super) fn believed(&self, now: Timestamp) -> Vec<(LicenceId, Member)> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let is_believed = |holding: &&Arc<Holding>| holding.is_believed(now);
-        held.values().filter(is_believed).map(|holding| (holding.licence, holding.member)).collect()
+    pub(super) fn members(&self) -> Vec<Member> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
     /// How many seats are believed here.

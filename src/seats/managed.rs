@@ -13,6 +13,7 @@
 //! ```
 
 use super::licence::{Fault, Licence, LicenceId, Written};
+use super::register::Entry;
 use super::taking::FOR_EVER;
 use super::{Seats, first_use_key};
 use crate::clock::{Clock, Timestamp};
@@ -23,9 +24,10 @@ use ring::digest;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 /// Into how many parts the list of names goes: a store may write a part as a whole for each change.
 const PARTS: u8 = 64;
@@ -39,7 +41,6 @@ const RETRY: Duration = Duration::from_secs(5);
 const WITHIN: Duration = Duration::from_secs(4);
 
 /// What is known here of the licences in the store.
-#[derive(Default)]
 pub(super) struct Managed {
     /// One reading at a time: what was read last is in force.
     reading: tokio::sync::Mutex<()>,
@@ -50,12 +51,17 @@ pub(super) struct Managed {
 }
 
 /// What has to be read.
-#[derive(Default)]
 enum Changed {
     /// At the start, and now and then.
-    #[default]
     All,
     These(HashSet<LicenceId>),
+}
+
+/// Nothing.
+impl Default for Changed {
+    fn default() -> Self {
+        Self::These(HashSet::new())
+    }
 }
 
 /// Why a change was not made.
@@ -116,6 +122,13 @@ fn json_of(written: &Written) -> Vec<u8> {
     serde_json::to_vec(written).unwrap_or_default()
 }
 
+impl Default for Managed {
+    fn default() -> Self {
+        let (reading, changed) = (tokio::sync::Mutex::default(), Mutex::new(Changed::All));
+        Self { reading, changed, were_read: AtomicBool::new(false), wake: Notify::new() }
+    }
+}
+
 impl Managed {
     /// Has a licence read again, or all, at once.
     pub(super) fn note(&self, which: Option<LicenceId>) {
@@ -125,19 +138,45 @@ impl Managed {
 
     /// The same with the next reading.
     fn note_for_later(&self, which: Option<LicenceId>) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *changed, which) {
-            (Changed::These(these), Some(id)) => {
-                these.insert(id);
-            }
-            (Changed::All, _) => {}
-            (changed, None) => *changed = Changed::All,
-        }
+        self.changed().add(which.map_or(Changed::All, |id| Changed::These(HashSet::from([id]))));
     }
 
-    fn taken(&self) -> Changed {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *changed, Changed::These(HashSet::new()))
+    /// What has to be read, taken out until it is.
+    pub(super) fn taken(&self) -> Taken<'_> {
+        Taken { managed: self, what: std::mem::take(&mut *self.changed()) }
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changed {
+    fn add(&mut self, more: Self) {
+        match (&mut *self, more) {
+            (Self::These(these), Self::These(more)) => these.extend(more),
+            (Self::All, _) => {}
+            (these, Self::All) => *these = Self::All,
+        }
+    }
+}
+
+/// What is being read. Unless it is said to be done it has to be read again, also where whoever reads it is
+/// broken off.
+pub(super) struct Taken<'m> {
+    managed: &'m Managed,
+    what: Changed,
+}
+
+impl Taken<'_> {
+    fn done(mut self) {
+        self.what = Changed::default();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.managed.changed().add(std::mem::take(&mut self.what));
     }
 }
 
@@ -149,75 +188,77 @@ impl Seats {
 
     /// Reads what was changed, again and again, for ever.
     pub(super) async fn keep_licences(&self, clock: &Clock) {
-        if !self.settings.managed {
-            return std::future::pending().await;
-        }
+        let mut all = tokio::time::interval(ALL_EVERY);
+        all.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first reading needs no tick.
+        all.reset();
         loop {
-            let pause = match self.read_licences(clock.now()).await {
-                Ok(()) => ALL_EVERY,
+            let retry = match self.read_licences(clock.now()).await {
+                Ok(()) => Duration::MAX,
                 Err(error) => {
                     tracing::warn!(%error, "the licences that administrators keep cannot be read; tried again");
                     RETRY
                 }
             };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {
-                    if pause == ALL_EVERY {
-                        self.managed.note_for_later(None);
-                    }
-                }
+                _ = all.tick() => self.managed.note_for_later(None),
+                () = tokio::time::sleep(retry) => {}
                 () = self.managed.wake.notified() => {}
             }
         }
     }
 
-    /// Puts in force what the store has of the licences that were changed since the last reading.
+    /// Has all that is known of licences read again at once.
+    pub fn read_soon(&self) {
+        self.managed.note(None);
+    }
+
+    /// Puts in force what the store has of the licences that were changed since the last reading, and finds
+    /// out when those of the configuration were first used.
     ///
     /// # Errors
     /// When the store cannot be had: what was in force stays so, and the next reading tries again.
     pub async fn read_licences(&self, now: Timestamp) -> Result<(), StoreError> {
-        if !self.settings.managed {
-            return Ok(());
-        }
         let _turn = self.managed.reading.lock().await;
-        match self.managed.taken() {
-            Changed::All => match self.read_all(now).await {
-                Ok(licences) => {
+        let taken = self.managed.taken();
+        match &taken.what {
+            Changed::All => {
+                if self.settings.managed {
+                    let licences = self.read_all(now).await?;
                     let count = licences.len();
                     self.register.manage(licences);
                     if !self.managed.were_read.swap(true, Ordering::Relaxed) {
                         tracing::info!(licences = count, "the licences that administrators keep were read");
                     }
                 }
-                Err(error) => {
-                    self.managed.note_for_later(None);
-                    return Err(error);
-                }
-            },
-            Changed::These(these) if these.is_empty() => {}
+                self.learn_first_uses(now).await?;
+            }
             Changed::These(these) => {
-                let these: Vec<LicenceId> = these.into_iter().collect();
-                match self.read_these(&these, now).await {
-                    Ok(read) => {
-                        self.register.manage_some(these.iter().copied().zip(read).collect());
-                        // It may have more seats now: whoever was refused may ask at once.
-                        for id in &these {
-                            self.ledger.may_be_free(*id);
-                        }
-                    }
-                    Err(error) => {
-                        for id in these {
-                            self.managed.note_for_later(Some(id));
-                        }
-                        return Err(error);
-                    }
+                let these: Vec<LicenceId> = these.iter().copied().collect();
+                let read = self.read_these(&these, now).await?;
+                if !these.is_empty() {
+                    self.register.manage_some(these.iter().copied().zip(read).collect());
+                }
+                // It may have more seats now: whoever was refused may ask at once.
+                for id in &these {
+                    self.ledger.may_be_free(*id);
                 }
             }
+        }
+        taken.done();
+        Ok(())
+    }
+
+    /// Of those of the configuration that count from their first use, whether anybody has a seat or not.
+    async fn learn_first_uses(&self, now: Timestamp) -> Result<(), StoreError> {
+        let declared: Vec<_> = self.register.all().into_iter().filter(|entry| !entry.is_managed()).collect();
+        for part in declared.chunks(AT_ONCE) {
+            try_join_all(part.iter().map(|entry| self.learn_first_use(entry, now))).await?;
         }
         Ok(())
     }
 
-    async fn read_all(&self, now: Timestamp) -> Result<Vec<Licence>, StoreError> {
+    async fn read_all(&self, now: Timestamp) -> Result<Vec<Entry>, StoreError> {
         let parts: Vec<Key> = (0..PARTS).map(part_key).collect();
         let names = try_join_all(parts.iter().map(|part| self.store.index_members(part, now))).await?;
         let names: Vec<LicenceId> = names.iter().flatten().filter_map(|id| LicenceId::from_bytes(id)).collect();
@@ -225,12 +266,19 @@ impl Seats {
     }
 
     /// These, in their order; none where there is none, or none that could be in force.
-    async fn read_these(&self, these: &[LicenceId], now: Timestamp) -> Result<Vec<Option<Licence>>, StoreError> {
+    async fn read_these(&self, these: &[LicenceId], now: Timestamp) -> Result<Vec<Option<Entry>>, StoreError> {
         let mut read = Vec::with_capacity(these.len());
         for part in these.chunks(AT_ONCE) {
-            read.extend(try_join_all(part.iter().map(|id| self.kept_licence(*id, now))).await?);
+            read.extend(try_join_all(part.iter().map(|id| self.kept_entry(*id, now))).await?);
         }
         Ok(read)
+    }
+
+    async fn kept_entry(&self, id: LicenceId, now: Timestamp) -> Result<Option<Entry>, StoreError> {
+        let Some(licence) = self.kept_licence(id, now).await? else { return Ok(None) };
+        let entry = Entry::new(licence, true);
+        self.learn_first_use(&entry, now).await?;
+        Ok(Some(entry))
     }
 
     async fn kept_licence(&self, id: LicenceId, now: Timestamp) -> Result<Option<Licence>, StoreError> {
@@ -390,7 +438,7 @@ fn part_key(part: u8) -> Key {
 }
 
 /// What a reading of some licences found.
-pub(super) type Read = HashMap<LicenceId, Option<Licence>>;
+pub(super) type Read = HashMap<LicenceId, Option<Entry>>;
 
 #[cfg(test)]
 mod tests {

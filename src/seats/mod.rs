@@ -27,6 +27,8 @@ pub mod register;
 mod simulation;
 mod span;
 mod taking;
+#[cfg(test)]
+mod tests;
 
 pub use figures::Figures;
 pub use ledger::Seat;
@@ -244,22 +246,22 @@ impl Seats {
             return Seated::Unknown;
         };
         let holding = seat.holding();
-        if !holding.is_believed(now) {
-            return Seated::Unknown;
-        }
-        if !holding.is_ending() && !self.still_counts(&seat, applicant, now) {
-            holding.end();
-            if self.register.covering(applicant).iter().any(|entry| entry.standing(now) == Standing::InForce) {
-                // Another licence is for them now, or will be asked.
-                return Seated::Unknown;
-            }
-        }
-        if !holding.is_believed(now) {
-            return Seated::Unknown;
-        }
         // They may have signed out since, and their seat been given to somebody else: whoever has signed in
         // anew asks once.
-        if holding.is_new_sign_in(applicant.started) { Seated::Unknown } else { Seated::Held(seat) }
+        if holding.is_new_sign_in(applicant.started) {
+            return Seated::Unknown;
+        }
+        if self.still_counts(&seat, applicant, now) {
+            return if holding.is_believed(now) { Seated::Held(seat) } else { Seated::Unknown };
+        }
+        // Where another licence is for them now, that one is asked for first.
+        let is_lapsing = holding.is_believed_lapsing(now) && !self.is_covered(applicant, now);
+        if is_lapsing { Seated::Held(seat.lapsing()) } else { Seated::Unknown }
+    }
+
+    /// Whether a licence in force is for somebody.
+    fn is_covered(&self, applicant: &Applicant<'_>, now: Timestamp) -> bool {
+        self.register.covering(applicant).iter().any(|entry| entry.standing(now) == Standing::InForce)
     }
 
     /// Whether the licence of a seat is in force and covers its holder. What is said of them is looked
@@ -354,10 +356,8 @@ impl Seats {
 
     async fn renew_seats(&self, now: Timestamp) {
         for due in self.ledger.due(now) {
+            // Their seats end. Where it is in force again soon enough, they are carried then.
             if self.register.get(due.licence).is_none_or(|entry| entry.standing(now) != Standing::InForce) {
-                for (holding, ..) in &due.holdings {
-                    holding.end();
-                }
                 continue;
             }
             for part in due.holdings.chunks(AT_ONCE) {
@@ -388,22 +388,49 @@ impl Seats {
     /// # Errors
     /// When the store cannot be had: the seat ends by itself when they have been idle for long enough.
     pub async fn free(&self, member: Member, why: Freed, now: Timestamp) -> Result<(), StoreError> {
-        let known = self.ledger.find(&member).map(|seat| seat.licence());
-        let Some(licence) = (match known {
-            Some(licence) => Some(licence),
-            None => self.seat_of(member, now).await?,
-        }) else {
-            return Ok(());
-        };
+        // What is believed here may be of yesterday: they may have one of another licence by now.
+        let believed = self.ledger.find(&member).map(|seat| seat.licence());
+        let noted = self.seat_of(member, now).await?;
+        for licence in noted.into_iter().chain(believed.filter(|licence| noted != Some(*licence))) {
+            self.free_of(licence, member, why, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Frees somebody's seat of a licence; whether they had one.
+    ///
+    /// # Errors
+    /// As [`Self::free`].
+    pub async fn free_of(
+        &self,
+        licence: LicenceId,
+        member: Member,
+        why: Freed,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if !self.has_place(licence, member, now).await? {
+            self.ledger.let_go(&member, licence);
+            return Ok(false);
+        }
         if why != Freed::SignedOut {
             self.mark_displaced(member, licence, why, now).await?;
         }
         self.store.free_place(&places_of(licence), member.bytes(), now).await?;
-        self.store.delete(&seat_key(member), now).await?;
-        self.lose(member, licence, why, now);
         self.figures.note(licence, Event::Freed);
         tracing::info!(licence = %licence, person = %member, reason = ?why, "a seat was freed");
-        self.announce(member, licence, why, now).await
+        self.lose(member, licence, why, now);
+        self.store.take(&seat_key(member), &licence.bytes(), now).await?;
+        if let Err(error) = self.announce(member, licence, why, now).await {
+            tracing::warn!(licence = %licence, person = %member, %error, "the other replicas were not told of a freed seat: they believe in it for a minute at most");
+        }
+        Ok(true)
+    }
+
+    /// Whether somebody has a seat of a licence, as the store knows it.
+    async fn has_place(&self, licence: LicenceId, member: Member, now: Timestamp) -> Result<bool, StoreError> {
+        // To extend it until now moves nothing.
+        let asked = [(member.bytes().to_vec(), now)];
+        Ok(self.store.extend_places(&places_of(licence), &asked, now).await? == [true])
     }
 
     /// Of which licence somebody had a seat last.
@@ -425,9 +452,9 @@ impl Seats {
     }
 
     fn lose(&self, member: Member, licence: LicenceId, why: Freed, now: Timestamp) {
-        self.ledger.let_go(&member);
+        let has_none = self.ledger.let_go(&member, licence);
         self.ledger.may_be_free(licence);
-        if why != Freed::SignedOut {
+        if has_none && why != Freed::SignedOut {
             let by_administrator = why == Freed::ByAdministrator;
             self.ledger.goes_without(member, NoSeat::Displaced { licence, at: now, by_administrator }, now);
         }

@@ -24,7 +24,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(licence: Licence, is_managed: bool) -> Self {
+    pub(super) fn new(licence: Licence, is_managed: bool) -> Self {
         Self { licence, is_managed, first_use: AtomicU64::new(0) }
     }
 
@@ -48,6 +48,11 @@ impl Entry {
 
     pub(super) fn note_first_use(&self, at: Timestamp) {
         self.first_use.store(at.as_unix(), Ordering::Relaxed);
+    }
+
+    /// Those of the configuration stand as they are written, and come first.
+    fn order(&self) -> Option<(&str, LicenceId)> {
+        self.is_managed.then(|| (self.licence.written().serial.as_str(), self.licence.id()))
     }
 
     /// How it stands.
@@ -113,38 +118,39 @@ impl Register {
     /// The licences of the configuration, in the place of those that it had. `several_providers`: a
     /// `sub` says nothing without its provider.
     pub fn declare(&self, declared: &[Licence], several_providers: bool) {
-        let declared = declared.iter().cloned().map(|licence| Entry::new(licence, false)).collect();
-        self.change(|former| (declared, former.managed().map(Arc::clone).collect(), several_providers));
+        let entry = |licence: &Licence| Arc::new(Entry::new(licence.clone(), false));
+        let declared: Vec<_> = declared.iter().map(entry).collect();
+        self.change(|former| {
+            for entry in &declared {
+                if let Some(first_use) = former.get(entry.licence.id()).and_then(|former| former.first_use()) {
+                    entry.note_first_use(first_use);
+                }
+            }
+            Book::new(former, declared.into_iter().chain(former.managed().map(Arc::clone)), several_providers)
+        });
     }
 
     /// The licences that administrators keep, in the place of those that they kept.
-    pub fn manage(&self, managed: Vec<Licence>) {
-        let managed = managed.into_iter().map(|licence| Arc::new(Entry::new(licence, true))).collect();
-        self.change(|former| {
-            let declared = former.entries.iter().filter(|entry| !entry.is_managed);
-            let declared = declared.map(|entry| Entry::new(entry.licence.clone(), false)).collect();
-            (declared, managed, former.index.several_providers)
-        });
+    pub(super) fn manage(&self, managed: Vec<Entry>) {
+        let managed = managed.into_iter().map(Arc::new);
+        self.change(|former| Book::new(former, former.declared().chain(managed), former.index.several_providers));
     }
 
     /// Puts in the place of some that administrators keep what there is of them now; none where they are gone.
     pub(super) fn manage_some(&self, mut read: super::managed::Read) {
         self.change(|former| {
-            let declared = former.entries.iter().filter(|entry| !entry.is_managed);
-            let declared = declared.map(|entry| Entry::new(entry.licence.clone(), false)).collect();
             let others = former.managed().filter(|entry| !read.contains_key(&entry.licence.id()));
             let others: Vec<_> = others.map(Arc::clone).collect();
-            let read = read.drain().filter_map(|(_, licence)| licence);
-            let managed = others.into_iter().chain(read.map(|licence| Arc::new(Entry::new(licence, true)))).collect();
-            (declared, managed, former.index.several_providers)
+            let read = read.drain().filter_map(|(_, entry)| entry).map(Arc::new);
+            let managed = others.into_iter().chain(read);
+            Book::new(former, former.declared().chain(managed), former.index.several_providers)
         });
     }
 
-    fn change(&self, make: impl FnOnce(&Book) -> (Vec<Entry>, Vec<Arc<Entry>>, bool)) {
+    fn change(&self, make: impl FnOnce(&Book) -> Book) {
         let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let former = self.book.load();
-        let (declared, managed, several_providers) = make(&former);
-        self.book.store(Arc::new(Book::new(&former, declared, managed, several_providers)));
+        self.book.store(Arc::new(make(&former)));
     }
 
     /// All of them, in their order.
@@ -180,14 +186,14 @@ impl Register {
 }
 
 impl Book {
-    fn new(former: &Self, declared: Vec<Entry>, mut managed: Vec<Arc<Entry>>, several_providers: bool) -> Self {
-        managed.sort_by(|one, other| {
-            let key = |entry: &Arc<Entry>| (entry.licence.written().serial.clone(), entry.licence.id());
-            key(one).cmp(&key(other))
-        });
+    /// After the former: of these, the ones of the configuration first, in their order, then the others by their
+    /// serials.
+    fn new(former: &Self, entries: impl Iterator<Item = Arc<Entry>>, several_providers: bool) -> Self {
+        let mut entries: Vec<Arc<Entry>> = entries.collect();
+        entries.sort_by(|one, other| one.order().cmp(&other.order()));
         let mut book = Self { version: former.version + 1, ..Self::default() };
         book.index.several_providers = several_providers;
-        for entry in declared.into_iter().map(Arc::new).chain(managed) {
+        for entry in entries {
             let id = entry.licence.id();
             if book.by_id.contains_key(&id) {
                 if entry.is_managed {
@@ -195,15 +201,17 @@ impl Book {
                 }
                 continue;
             }
-            if let Some(first_use) = former.get(id).and_then(|former| former.first_use()) {
-                entry.note_first_use(first_use);
-            }
             let at = book.entries.len();
             book.index.add(at, &entry.licence.written().covers);
             book.by_id.insert(id, at);
             book.entries.push(entry);
         }
         book
+    }
+
+    /// Those of the configuration.
+    fn declared(&self) -> impl Iterator<Item = Arc<Entry>> {
+        self.entries.iter().filter(|entry| !entry.is_managed).map(Arc::clone)
     }
 
     /// Those that administrators keep, in force or hidden.
@@ -329,15 +337,19 @@ mod tests {
         assert_eq!(covering(&register, "proconnect", &serde_json::json!({"sub": "s1"})), Vec::<String>::new());
     }
 
+    fn kept(number: u64, more: &str) -> Entry {
+        Entry::new(licence(number, more), true)
+    }
+
     #[test]
     fn the_configuration_s_stand_first_and_count_where_both_have_one() {
         let register = Register::default();
         register.manage(vec![
-            licence(3, "serial: b, covers: {everyone: true}"),
-            licence(2, "serial: a, covers: {everyone: true}"),
-            licence(1, "serial: hidden, covers: {everyone: true}"),
+            kept(3, "serial: b, covers: {everyone: true}"),
+            kept(2, "serial: a, covers: {everyone: true}"),
+            kept(1, "serial: hidden, covers: {everyone: true}"),
         ]);
-        let shown = register.get(licence(3, "covers: {everyone: true}").id()).unwrap();
+        let shown = register.all().remove(1);
         shown.note_first_use(Timestamp::from_unix(9));
         register.declare(&[licence(1, "serial: z, covers: {everyone: true}")], false);
         assert_eq!(covering(&register, "p", &serde_json::json!({})), ["z", "a", "b"]);
@@ -345,11 +357,9 @@ mod tests {
         assert_eq!(first_uses(), [None, None, Some(Timestamp::from_unix(9))]);
         register.declare(&[], false);
         assert_eq!(covering(&register, "p", &serde_json::json!({})), ["a", "b", "hidden"]);
-        let one = licence(3, "serial: c, covers: {everyone: true}");
-        register
-            .manage_some([(one.id(), Some(one.clone())), (licence(2, "covers: {everyone: true}").id(), None)].into());
+        let (one, other) = (kept(3, "serial: c, covers: {everyone: true}"), kept(2, "covers: {everyone: true}"));
+        register.manage_some([(one.licence().id(), Some(one)), (other.licence().id(), None)].into());
         assert_eq!(covering(&register, "p", &serde_json::json!({})), ["c", "hidden"]);
-        assert_eq!(register.get(one.id()).and_then(|entry| entry.first_use()), Some(Timestamp::from_unix(9)));
         register.manage(Vec::new());
         assert_eq!(covering(&register, "p", &serde_json::json!({})), Vec::<String>::new());
     }

@@ -2,8 +2,10 @@
 //! happens, no more people are believed to be in than their licence has seats.
 //!
 //! The store goes by a clock of its own and measures spans, as Redis does; every replica's clock is off
-//! by minutes. What is announced comes late, or after its replica has died. One thing happens after the
-//! other: what happens at once is tried with real replicas (`tests/it/seats.rs`).
+//! by minutes. What is announced comes late, or after its replica has died. Licences are suspended and put
+//! in force again, by one replica sooner than by another, and people come with two sessions that do not say
+//! the same of them. One thing happens after the other: what happens at once is tried with real replicas
+//! (`tests/it/seats.rs`).
 
 use super::fixture::licence;
 use super::licence::SHORTEST_GRACE;
@@ -27,6 +29,8 @@ const REPLICAS: usize = 4;
 const RECENT: usize = 24;
 const IDLE: Duration = Duration::from_secs(600);
 const NEVER: u64 = u64::MAX / 2;
+/// For how long a seat that an administrator has freed may be believed in where nothing is heard of it.
+const BELIEVED: u64 = 90;
 
 /// Numbers that follow from a seed (Marsaglia's xorshift).
 struct Chance(u64);
@@ -189,14 +193,15 @@ struct Replica {
 struct Somebody {
     subject: String,
     member: Member,
-    claims: Claims,
+    /// What each of their two sessions says of them.
+    claims: [Claims; 2],
     /// When they signed in, by the true time.
     started: Option<u64>,
 }
 
 impl Somebody {
     /// Them with their session, if they have one.
-    fn applicant<'a>(&'a self, claims: &'a ClaimsView<'a>) -> Option<Applicant<'a>> {
+    fn applicant<'a>(&'a self, session: usize, claims: &'a ClaimsView<'a>) -> Option<Applicant<'a>> {
         let started = self.started?;
         Some(Applicant {
             provider: "p",
@@ -204,7 +209,7 @@ impl Somebody {
             claims,
             started: Timestamp::from_unix(started),
             ends_at: Timestamp::from_unix(NEVER),
-            stamp: started,
+            stamp: 2 * started + session as u64,
         })
     }
 }
@@ -214,7 +219,8 @@ struct World {
     shared: Arc<Shared>,
     replicas: Vec<Replica>,
     people: Vec<Somebody>,
-    licences: Vec<Licence>,
+    /// Each as it is in force, and suspended.
+    licences: Vec<[Licence; 2]>,
     limits: BTreeMap<LicenceId, usize>,
     /// Whose each digest is.
     by_member: HashMap<Member, usize>,
@@ -222,6 +228,8 @@ struct World {
     recent: VecDeque<usize>,
     /// Until when, by the true time, what the store has forgotten may still be believed.
     excused_until: u64,
+    /// The same of what administrators have freed.
+    excused: HashMap<(LicenceId, Member), u64>,
     served: u64,
     refused: u64,
 }
@@ -234,7 +242,7 @@ impl World {
             time: AtomicU64::new(2_000_000_000),
         });
         let mut limits = BTreeMap::new();
-        let licences: Vec<Licence> = (1..=LICENCES)
+        let licences: Vec<[Licence; 2]> = (1..=LICENCES)
             .map(|number| {
                 let seats = 1 + chance.below(5);
                 let (when_full, more) = match chance.below(3) {
@@ -247,17 +255,21 @@ impl World {
                 let text = format!(
                     "seats: {seats}, when_full: {when_full}, covers: {{email_domain: [i{number}.example]{group}}}"
                 );
-                let licence = licence(number, &text);
-                limits.insert(licence.id(), usize::try_from(seats + more).unwrap());
-                licence
+                let pair = [licence(number, &text), licence(number, &format!("active: false, {text}"))];
+                limits.insert(pair[0].id(), usize::try_from(seats + more).unwrap());
+                pair
             })
             .collect();
         let people = (0..PEOPLE)
             .map(|number| {
-                let email = format!("p{number}@i{}.example", 1 + chance.below(LICENCES));
+                let first = 1 + chance.below(LICENCES);
                 let label = if chance.below(10) == 0 { "group" } else { "alone" };
-                let claims = serde_json::json!({"email": email, "organization_label": label});
-                let claims = Claims::from_json(claims.as_object().unwrap());
+                let elsewhere = if chance.below(4) == 0 { 1 + chance.below(LICENCES + 1) } else { first };
+                let claims = [first, elsewhere].map(|institution| {
+                    let email = format!("p{number}@i{institution}.example");
+                    let claims = serde_json::json!({"email": email, "organization_label": label});
+                    Claims::from_json(claims.as_object().unwrap())
+                });
                 let subject = format!("s{number}");
                 Somebody { member: Member::of("p", &subject), subject, claims, started: None }
             })
@@ -272,6 +284,7 @@ impl World {
             by_member: HashMap::new(),
             recent: VecDeque::new(),
             excused_until: 0,
+            excused: HashMap::new(),
             served: 0,
             refused: 0,
         };
@@ -291,8 +304,17 @@ impl World {
         let key = KeyMaterial { id: "k".to_owned(), secret: Zeroizing::new([7; 32]), until: None };
         let ring = Arc::new(KeyRing::new(&[key]).unwrap());
         let seats = Seats::new(settings, ring, Arc::new(line), Arc::new(SystemRandom::new()));
-        seats.register().declare(&self.licences, false);
+        seats.register().declare(&self.some_suspended(), false);
         Replica { seats, behind: self.chance.below(600), is_down, cursor: Cursor::default() }
+    }
+
+    /// The licences, most of them in force.
+    fn some_suspended(&mut self) -> Vec<Licence> {
+        let chance = &mut self.chance;
+        self.licences
+            .iter()
+            .map(|[in_force, suspended]| if chance.below(8) > 0 { in_force } else { suspended }.clone())
+            .collect()
     }
 
     fn time(&self) -> u64 {
@@ -305,7 +327,12 @@ impl World {
 
     async fn step(&mut self) {
         match self.chance.below(1000) {
-            0..700 => self.request().await,
+            0..680 => self.request().await,
+            680..690 => {
+                let (at, licences) = (self.chance.index(REPLICAS), self.some_suspended());
+                self.replicas[at].seats.register().declare(&licences, false);
+            }
+            690..700 => self.free().await,
             700..760 => self.sign_out().await,
             760..860 => {
                 let seconds = 1 + self.chance.below(20);
@@ -358,8 +385,9 @@ impl World {
         // By the clock of whoever began it; all replicas compare it with others of that kind alone.
         person.started.get_or_insert(time);
         let person = &self.people[who];
-        let view = person.claims.view();
-        let Some(applicant) = person.applicant(&view) else { return };
+        let session = self.chance.index(2);
+        let view = person.claims[session].view();
+        let Some(applicant) = person.applicant(session, &view) else { return };
         let seats = &self.replicas[at].seats;
         let seat = match seats.look(&applicant, now) {
             Seated::Held(seat) => Some(seat),
@@ -386,6 +414,17 @@ impl World {
         }
     }
 
+    /// An administrator frees a seat.
+    async fn free(&mut self) {
+        let (who, at) = (self.somebody(), self.chance.index(REPLICAS));
+        let (now, member) = (self.now(at), self.people[who].member);
+        let seats = &self.replicas[at].seats;
+        let Ok(Some(licence)) = seats.seat_of(member, now).await else { return };
+        if let Ok(true) = seats.free_of(licence, member, Freed::ByAdministrator, now).await {
+            self.excused.insert((licence, member), self.time() + BELIEVED);
+        }
+    }
+
     async fn hear(&mut self) {
         let at = self.chance.index(REPLICAS);
         let now = self.now(at);
@@ -408,13 +447,16 @@ impl World {
         let mut served: BTreeMap<LicenceId, BTreeSet<Member>> = BTreeMap::new();
         for (at, replica) in self.replicas.iter().enumerate() {
             let now = self.now(at);
-            for (licence, member) in replica.seats.ledger.believed(now) {
+            for member in replica.seats.ledger.members() {
                 let person = &self.people[self.by_member[&member]];
-                let view = person.claims.view();
-                let is_served =
-                    |applicant: Applicant<'_>| matches!(replica.seats.look(&applicant, now), Seated::Held(_));
-                if person.applicant(&view).is_some_and(is_served) {
-                    served.entry(licence).or_default().insert(member);
+                for (session, claims) in person.claims.iter().enumerate() {
+                    let view = claims.view();
+                    let Some(applicant) = person.applicant(session, &view) else { continue };
+                    let Seated::Held(seat) = replica.seats.look(&applicant, now) else { continue };
+                    let excused_until = self.excused.get(&(seat.licence(), member)).copied().unwrap_or_default();
+                    if excused_until <= self.time() {
+                        served.entry(seat.licence()).or_default().insert(member);
+                    }
                 }
             }
         }

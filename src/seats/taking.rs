@@ -6,7 +6,7 @@
 //! licence that is not in force.
 
 use super::figures::Event;
-use super::licence::{LicenceId, Standing, WhenFull};
+use super::licence::{Licence, LicenceId, Standing, WhenFull};
 use super::register::{Applicant, Entry};
 use super::{Freed, Member, NoSeat, Seat, Seats, displaced_key, first_use_key, places_of, seat_key};
 use crate::clock::Timestamp;
@@ -49,8 +49,6 @@ impl Seats {
             return Err(why);
         }
         let taken = match self.try_to_take(member, applicant, now, random).await {
-            // Where their licence has ended, their seat is theirs to its end, whether or not another has one.
-            Ok(Err(why)) => self.ledger.ending(&member, now).ok_or(why),
             Ok(taken) => taken,
             Err(error) => {
                 let seat = self.in_an_outage(member, now);
@@ -96,30 +94,72 @@ impl Seats {
             // Whom they cover is not known yet: nobody is told that no licence covers them.
             self.read_licences(now).await?;
         }
-        let in_force = match self.in_force(applicant, now).await? {
-            Ok(in_force) => in_force,
-            Err(why) => return Ok(Err(why)),
-        };
         let asker = Asker { member, until: now.plus(self.settings.idle), now };
-        let place = if let [only] = in_force.as_slice() {
-            self.claim(only, asker).await?
-        } else {
-            let turn = Lock::new(Key::new("seat-turn", member.bytes()), random)
-                .map_err(|cause| StoreError::Unavailable(cause.to_string()))?;
-            self.wait_for(&turn, now).await?;
-            let place = self.claim_one_of(&in_force, asker).await;
-            turn.release(&*self.store, now).await;
-            place?
+        let losses = self.ledger.losses();
+        let place = match self.in_force(applicant, now).await? {
+            Ok(in_force) => self.place_of(&in_force, asker, applicant, random).await?,
+            Err(why) => Err(why),
         };
         match place {
             Ok(place) => {
-                if place.is_new {
-                    self.note_place(place.licence, asker).await?;
-                }
-                Ok(Ok(self.ledger.hold_on(place.licence, member, applicant, (now, asker.until))))
+                let asked = (now, asker.until);
+                Ok(Ok(self.ledger.hold_on(place.licence, member, applicant, asked, losses)))
             }
-            Err(why) => Ok(Err(why)),
+            Err(why) => Ok(self.lapsing(member, applicant, why, now).await?.ok_or(why)),
         }
+    }
+
+    /// A place of one of these licences, and what is to be written down of it.
+    async fn place_of(
+        &self,
+        in_force: &[Arc<Entry>],
+        asker: Asker,
+        applicant: &Applicant<'_>,
+        random: &dyn Random,
+    ) -> Result<Result<Place, NoSeat>, StoreError> {
+        let claim = async {
+            let place = match in_force {
+                [only] => self.claim(only, asker).await?,
+                several => self.claim_one_of(several, asker).await?,
+            };
+            if let Ok(place) = &place {
+                self.note_place(place, asker, applicant).await?;
+            }
+            Ok(place)
+        };
+        if in_force.len() == 1 {
+            return claim.await;
+        }
+        let turn = Lock::new(Key::new("seat-turn", asker.member.bytes()), random)
+            .map_err(|cause| StoreError::Unavailable(cause.to_string()))?;
+        self.wait_for(&turn, asker.now).await?;
+        let place = claim.await;
+        turn.release(&*self.store, asker.now).await;
+        place
+    }
+
+    /// The seat of somebody to whom none can be given, of a licence that no longer counts for them, as long
+    /// as the place is theirs. It is a person's: whatever session they come with.
+    async fn lapsing(
+        &self,
+        member: Member,
+        applicant: &Applicant<'_>,
+        why: NoSeat,
+        now: Timestamp,
+    ) -> Result<Option<Seat>, StoreError> {
+        let known = self.ledger.find(&member);
+        let licence = match &known {
+            Some(seat) => Some(seat.licence()),
+            None => self.seat_of(member, now).await?,
+        };
+        let is_out_of_it = |licence: &LicenceId| matches!(why, NoSeat::Full { licence: full, .. } if full == *licence);
+        let Some(licence) = licence.filter(|licence| !is_out_of_it(licence)) else { return Ok(None) };
+        if !self.has_place(licence, member, now).await? {
+            return Ok(None);
+        }
+        let Some(seat) = known else { return Ok(Some(Seat::for_once(licence, member, applicant))) };
+        seat.holding().confirm_lapsing(now, self.ledger.hold(), self.grace_of(licence));
+        Ok(Some(seat.lapsing()))
     }
 
     /// The licences in force that cover somebody, in their order.
@@ -148,7 +188,7 @@ impl Seats {
         Ok(if in_force.is_empty() { Err(why.unwrap_or(NoSeat::NotCovered)) } else { Ok(in_force) })
     }
 
-    async fn learn_first_use(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn learn_first_use(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
         if !entry.licence().counts_from_first_use() || entry.first_use().is_some() {
             return Ok(());
         }
@@ -170,9 +210,11 @@ impl Seats {
     /// A place of one of several: the one where they have it, then a free one, then what those that are
     /// full do about it.
     async fn claim_one_of(&self, several: &[Arc<Entry>], asker: Asker) -> Result<Result<Place, NoSeat>, StoreError> {
-        if let Some(licence) = self.seat_of(asker.member, asker.now).await?
-            && several.iter().any(|entry| entry.licence().id() == licence)
-        {
+        // What is written down of them may be lost, and then every place that they may have is looked at.
+        let noted = self.seat_of(asker.member, asker.now).await?;
+        let is_noted = |entry: &&Arc<Entry>| noted.is_none_or(|noted| entry.licence().id() == noted);
+        for entry in several.iter().filter(is_noted) {
+            let licence = entry.licence().id();
             let member = [(asker.member.bytes().to_vec(), asker.until)];
             if self.store.extend_places(&places_of(licence), &member, asker.now).await? == [true] {
                 return Ok(Ok(Place { licence, is_new: false }));
@@ -207,15 +249,15 @@ impl Seats {
         full: NoSeat,
     ) -> Result<Result<Place, NoSeat>, StoreError> {
         let licence = entry.licence();
-        match licence.written().when_full.as_ref().unwrap_or(&self.settings.when_full) {
+        match self.when_full(licence) {
             WhenFull::Refuse => Ok(Err(full)),
             WhenFull::DisplaceIdlest(grace) => {
                 // Whoever did something last at that moment has a place until then.
-                let before = asker.now.plus(self.settings.idle).minus(*grace);
+                let before = asker.now.plus(self.settings.idle).minus(grace);
                 self.ask(entry, asker, licence.seats(), Some(before)).await
             }
             WhenFull::Overflow(more) => {
-                let limit = licence.seats().saturating_add(usize::try_from(*more).unwrap_or_default());
+                let limit = licence.seats().saturating_add(usize::try_from(more).unwrap_or_default());
                 let place = self.ask(entry, asker, limit, None).await?;
                 if place.as_ref().is_ok_and(|place| place.is_new) {
                     self.figures.note(licence.id(), Event::Overflowed);
@@ -256,16 +298,28 @@ impl Seats {
         tracing::info!(licence = %licence, person = %former, "a seat was given to somebody else (displace_idlest)");
         self.figures.note(licence, Event::Displaced);
         self.lose(former, licence, Freed::Displaced, now);
-        self.mark_displaced(former, licence, Freed::Displaced, now).await?;
-        self.store.delete(&seat_key(former), now).await?;
+        // Of another licence, which they have come to since, they keep theirs.
+        if self.store.take(&seat_key(former), &licence.bytes(), now).await? {
+            self.mark_displaced(former, licence, Freed::Displaced, now).await?;
+        }
         self.announce(former, licence, Freed::Displaced, now).await
     }
 
-    /// Writes down whose place it is, and gives back one of another licence that they had.
-    async fn note_place(&self, licence: LicenceId, asker: Asker) -> Result<(), StoreError> {
-        let Asker { member, now, .. } = asker;
+    /// Writes down whose place it is: for a new one, for one that this process knew nothing of, and anew with
+    /// each sign-in, for what is written ends.
+    async fn note_place(&self, place: &Place, asker: Asker, applicant: &Applicant<'_>) -> Result<(), StoreError> {
+        let (licence, Asker { member, now, .. }) = (place.licence, asker);
+        let is_known = self
+            .ledger
+            .find(&member)
+            .is_some_and(|seat| seat.licence() == licence && !seat.holding().is_new_sign_in(applicant.started));
+        if is_known && !place.is_new {
+            return Ok(());
+        }
         if let Some(former) = self.seat_of(member, now).await?.filter(|former| *former != licence) {
-            self.store.free_place(&places_of(former), member.bytes(), now).await?;
+            // Their place there ends by itself: another replica may believe in it until it hears this.
+            self.ledger.let_go(&member, former);
+            self.announce(member, former, Freed::SignedOut, now).await?;
         }
         self.store.put(&seat_key(member), &licence.bytes(), now.plus(self.settings.lifetime), now).await?;
         // Of before they signed in again.
@@ -278,8 +332,10 @@ impl Seats {
             self.store.put_new(&key, &now.as_unix().to_be_bytes(), now.plus(FOR_EVER), now).await?;
             self.learn_first_use(&entry, now).await?;
         }
-        self.figures.note(licence, Event::Taken);
-        tracing::info!(licence = %licence, person = %member, "a seat was taken");
+        if place.is_new {
+            self.figures.note(licence, Event::Taken);
+            tracing::info!(licence = %licence, person = %member, "a seat was taken");
+        }
         Ok(())
     }
 
@@ -328,13 +384,22 @@ impl Seats {
     /// known here, and nobody else can get it.
     fn in_an_outage(&self, member: Member, now: Timestamp) -> Result<Seat, NoSeat> {
         let seat = self.ledger.find(&member).ok_or(NoSeat::StoreDown)?;
-        let entry = self.register.get(seat.licence());
-        let when_full = entry.as_ref().and_then(|entry| entry.licence().written().when_full.as_ref());
-        let grace = match when_full.unwrap_or(&self.settings.when_full) {
-            WhenFull::DisplaceIdlest(grace) => Some(*grace),
-            WhenFull::Refuse | WhenFull::Overflow(_) => None,
-        };
+        let grace = self.grace_of(seat.licence());
         let is_theirs = seat.holding().outlasts_an_outage(now, self.ledger.hold(), grace);
         if is_theirs { Ok(seat) } else { Err(NoSeat::StoreDown) }
+    }
+
+    /// What a licence does when all its seats are taken.
+    fn when_full(&self, licence: &Licence) -> WhenFull {
+        licence.written().when_full.as_ref().unwrap_or(&self.settings.when_full).clone()
+    }
+
+    /// How long somebody has to have been idle before their seat of a licence may be given to somebody else.
+    fn grace_of(&self, licence: LicenceId) -> Option<Duration> {
+        let entry = self.register.get(licence);
+        match entry.map_or_else(|| self.settings.when_full.clone(), |entry| self.when_full(entry.licence())) {
+            WhenFull::DisplaceIdlest(grace) => Some(grace),
+            WhenFull::Refuse | WhenFull::Overflow(_) => None,
+        }
     }
 }

@@ -14,14 +14,17 @@ use crate::pages::{ErrorKind, NoSeatPage, Page, SeatTrouble};
 use crate::random::Random;
 use crate::seats::{Freed, LicenceId, Member, NoSeat, Seat, Seated, Seats};
 use crate::session::{Departure, Held, OpenedSession, Sessions};
+use crate::store::StoreError;
 use crate::web::kind::Kind;
 use crate::web::return_to::ReturnTo;
+use futures_util::future::join_all;
 use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tracing::Level;
 
 /// The endpoint of the button.
@@ -30,6 +33,8 @@ pub(super) const SEAT: &str = "seat";
 const LOOK_AGAIN: u64 = 10;
 /// Between two looks for sessions that have ended by themselves.
 const LOOK_FOR_ENDS: Duration = Duration::from_secs(5);
+/// How many people are looked after at once who have signed out.
+const AT_ONCE: usize = 32;
 /// Has a browser load the page again (WHATWG HTML, "`Refresh`").
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
@@ -54,30 +59,38 @@ pub(super) async fn free_after(
     seats: &Seats,
     clock: &Clock,
 ) {
+    let mut ends = tokio::time::interval(LOOK_FOR_ENDS);
+    ends.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut departed = Vec::new();
     loop {
-        tokio::select! {
+        let gone: Vec<(Box<str>, Box<str>)> = tokio::select! {
             // Who tells lives as long as the site.
-            Some(Departure { provider, subject }) = departures.recv() => {
-                free_if_gone(&provider, &subject, sessions, seats, clock.now()).await;
+            1.. = departures.recv_many(&mut departed, AT_ONCE) => {
+                departed.drain(..).map(|Departure { provider, subject }| (provider.into(), subject.into())).collect()
             }
-            () = tokio::time::sleep(LOOK_FOR_ENDS) => {
-                for (provider, subject) in seats.outlived(clock.now()) {
-                    free_if_gone(&provider, &subject, sessions, seats, clock.now()).await;
-                }
+            _ = ends.tick() => seats.outlived(clock.now()),
+        };
+        for some in gone.chunks(AT_ONCE) {
+            let now = clock.now();
+            let freed = some.iter().map(|(provider, subject)| free_if_gone(provider, subject, sessions, seats, now));
+            if let Some(error) = join_all(freed).await.into_iter().find_map(Result::err) {
+                tracing::warn!(%error, "seats cannot be freed without the store: they end when they were idle for long enough");
             }
         }
     }
 }
 
-async fn free_if_gone(provider: &str, subject: &str, sessions: &Sessions, seats: &Seats, now: Timestamp) {
-    let freed = match sessions.listed_of(provider, subject, now).await {
-        Ok(listed) if listed.is_empty() => seats.free(Member::of(provider, subject), Freed::SignedOut, now).await,
-        Ok(_) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = freed {
-        tracing::warn!(%error, "a seat cannot be freed without the store: it ends when it was idle for long enough");
+async fn free_if_gone(
+    provider: &str,
+    subject: &str,
+    sessions: &Sessions,
+    seats: &Seats,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if !sessions.listed_of(provider, subject, now).await?.is_empty() {
+        return Ok(());
     }
+    seats.free(Member::of(provider, subject), Freed::SignedOut, now).await
 }
 
 impl Endpoints {

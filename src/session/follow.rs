@@ -111,10 +111,14 @@ impl Sessions {
         let stored = if self.departures.get().is_some() { self.stored_one(id, now).await } else { Ok(None) };
         let revoked = self.revoke(&Revocation::Session(id), now).await;
         self.tell(id);
-        self.tell_departures(stored.iter().flatten());
-        revoked?;
         // What is left ends by itself, and nobody sees it: it was revoked.
-        self.forget(id, now).await
+        let forgotten = match revoked {
+            Ok(()) => self.forget(id, now).await,
+            failed => failed,
+        };
+        // Of two that end at once on two replicas, one finds that the other is gone.
+        self.tell_departures(stored.iter().flatten());
+        forgotten
     }
 
     /// Ends every session of a person's that began up to `begun_until`: all, when that is now.
@@ -166,12 +170,14 @@ impl Sessions {
         for listed in &ended {
             self.tell(listed.id);
         }
-        self.tell_departures(ended.iter().copied());
-        revoked?;
-        for listed in ended {
-            self.forget(listed.id, now).await?;
+        let mut forgotten = revoked;
+        for listed in &ended {
+            if forgotten.is_ok() {
+                forgotten = self.forget(listed.id, now).await;
+            }
         }
-        Ok(())
+        self.tell_departures(ended.iter().copied());
+        forgotten
     }
 
     fn tell_departures<'l>(&self, ended: impl Iterator<Item = &'l Listed>) {

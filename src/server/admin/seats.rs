@@ -117,11 +117,9 @@ impl Admin {
         let given = parameters(asked.query, &["site"])?;
         let (site, seats) = self.seats_of(given.get("site"))?;
         let (id, member) = (licence_id(id)?, member(person)?);
-        let taken = seats.taken(id, now).await.map_err(Failure::StoreDown)?;
-        if !taken.iter().any(|(holder, _)| *holder == member) {
+        if !seats.free_of(id, member, Freed::ByAdministrator, now).await.map_err(Failure::StoreDown)? {
             return Err(Failure::NoSuchSeat);
         }
-        seats.free(member, Freed::ByAdministrator, now).await.map_err(Failure::StoreDown)?;
         tracing::info!(client = ?asked.client, site = site.name, licence = %id, person = %member, "an administrator freed a seat");
         Ok(nothing())
     }
