@@ -110,7 +110,7 @@ impl Gate {
     #[must_use]
     pub fn seating(self, seats: Option<Arc<Seats>>) -> Self {
         let asked = Route { needs_seat: seats.is_some(), ..self.asked };
-        Self { seats, asked, ..self }
+        Self { asked, seats, ..self }
     }
 
     /// The same gate, which signs who sent a request on the routes that ask for it.

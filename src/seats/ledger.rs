@@ -183,13 +183,13 @@ pub(super) struct Ledger {
     /// Who is known to have none, and since when: for what is still open of theirs, and so that whoever
     /// asks again and again does not make us ask the store as often.
     without: RwLock<HashMap<Member, (NoSeat, Timestamp)>>,
-    /// Counts whatever is let go of.
-    losses: AtomicU64,
+    /// Counts whatever is let go of, in parts so that one loss is not everybody's.
+    losses: [AtomicU64; 256],
 }
 
 impl Ledger {
     pub(super) fn new(idle: Duration) -> Self {
-        Self { idle, held: RwLock::default(), without: RwLock::default(), losses: AtomicU64::new(0) }
+        Self { idle, held: RwLock::default(), without: RwLock::default(), losses: [const { AtomicU64::new(0) }; 256] }
     }
 
     /// For how long the store's word counts.
@@ -202,13 +202,17 @@ impl Ledger {
         held.get(member).map(|holding| Seat { holding: Arc::clone(holding), is_lapsing: false })
     }
 
-    /// How often anything was let go of, for [`Self::hold_on`].
-    pub(super) fn losses(&self) -> u64 {
-        self.losses.load(Ordering::Acquire)
+    /// How often anything of theirs was let go of, and perhaps of a few others, for [`Self::hold_on`].
+    pub(super) fn losses(&self, member: &Member) -> u64 {
+        self.losses_of(member).map_or(0, |losses| losses.load(Ordering::Acquire))
+    }
+
+    fn losses_of(&self, member: &Member) -> Option<&AtomicU64> {
+        self.losses.get(usize::from(member.first()))
     }
 
     /// Notes what the store said: the place is theirs. `losses` is from before it was asked: where anything
-    /// was let go of since, it may have been this, and the store's word counts for this request alone.
+    /// was let go of since, the store's word counts for this request alone.
     pub(super) fn hold_on(
         &self,
         licence: LicenceId,
@@ -229,7 +233,7 @@ impl Ledger {
         holding.ends_at.fetch_max(applicant.ends_at.as_unix(), Ordering::Relaxed);
         holding.counted.fetch_max(applicant.started.as_unix(), Ordering::Relaxed);
         // Under the lock that whoever lets go needs.
-        if losses == self.losses() {
+        if losses == self.losses(&member) {
             holding.confirm(asked, asked, until, self.hold());
             self.without.write().unwrap_or_else(PoisonError::into_inner).remove(&member);
         }
@@ -240,7 +244,9 @@ impl Ledger {
     /// Believes no more that they have a seat of this licence; whether they are believed to have none now.
     pub(super) fn let_go(&self, member: &Member, licence: LicenceId) -> bool {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        self.losses.fetch_add(1, Ordering::Release);
+        if let Some(losses) = self.losses_of(member) {
+            losses.fetch_add(1, Ordering::Release);
+        }
         if held.get(member).is_some_and(|holding| holding.licence == licence) {
             held.remove(member);
         }

@@ -408,14 +408,14 @@ impl Seats {
         why: Freed,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        if !self.has_place(licence, member, now).await? {
+        // Whoever has a session is told, and is not to take another before that is written down.
+        if why != Freed::SignedOut && self.has_place(licence, member, now).await? {
+            self.mark_displaced(member, licence, why, now).await?;
+        }
+        if !self.store.free_place(&places_of(licence), member.bytes(), now).await? {
             self.ledger.let_go(&member, licence);
             return Ok(false);
         }
-        if why != Freed::SignedOut {
-            self.mark_displaced(member, licence, why, now).await?;
-        }
-        self.store.free_place(&places_of(licence), member.bytes(), now).await?;
         self.figures.note(licence, Event::Freed);
         tracing::info!(licence = %licence, person = %member, reason = ?why, "a seat was freed");
         self.lose(member, licence, why, now);

@@ -155,7 +155,7 @@ impl Store for Line {
         store.extend_places(places, &members, time).await
     }
 
-    async fn free_place(&self, places: &Key, member: &[u8], _: Timestamp) -> Result<(), StoreError> {
+    async fn free_place(&self, places: &Key, member: &[u8], _: Timestamp) -> Result<bool, StoreError> {
         let (store, time) = self.reach()?;
         store.free_place(places, member, time).await
     }

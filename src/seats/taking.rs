@@ -95,16 +95,13 @@ impl Seats {
             self.read_licences(now).await?;
         }
         let asker = Asker { member, until: now.plus(self.settings.idle), now };
-        let losses = self.ledger.losses();
+        let losses = self.ledger.losses(&member);
         let place = match self.in_force(applicant, now).await? {
             Ok(in_force) => self.place_of(&in_force, asker, applicant, random).await?,
             Err(why) => Err(why),
         };
         match place {
-            Ok(place) => {
-                let asked = (now, asker.until);
-                Ok(Ok(self.ledger.hold_on(place.licence, member, applicant, asked, losses)))
-            }
+            Ok(place) => Ok(Ok(self.ledger.hold_on(place.licence, member, applicant, (now, asker.until), losses))),
             Err(why) => Ok(self.lapsing(member, applicant, why, now).await?.ok_or(why)),
         }
     }

@@ -71,6 +71,8 @@ async fn end(seats: &Seats, number: u64, member: Member, now: Timestamp) -> Opti
 
 const FIRST: (u64, &str) = (1, "seats: 1, covers: {siret: ['13002526500013']}");
 const FIRST_SUSPENDED: (u64, &str) = (1, "seats: 1, active: false, covers: {siret: ['13002526500013']}");
+/// The first as it is for a day from its first use.
+const TRIAL: (u64, &str) = (1, "seats: 1, valid: {duration: 1d}, covers: {siret: ['13002526500013']}");
 const SECOND: (u64, &str) = (2, "seats: 1, covers: {siret: ['13002526500013', '11004601800013']}");
 
 #[tokio::test]
@@ -217,7 +219,7 @@ async fn what_is_heard_while_the_store_is_asked_counts() {
         Applicant { provider: "p", subject: "ada", claims: &view, started: at(0), ends_at: at(9000), stamp: 1 };
     let hold = |losses| seats.ledger.hold_on(id(1), ONE.member(), &applicant, (at(0), at(IDLE)), losses);
     let is_believed = |seat: Seat| seat.holding().is_believed(at(0));
-    let before = seats.ledger.losses();
+    let before = seats.ledger.losses(&ONE.member());
     assert!(is_believed(hold(before)));
     seats.ledger.let_go(&ONE.member(), id(1));
     assert!(!is_believed(hold(before)), "for longer than one request");
@@ -226,7 +228,6 @@ async fn what_is_heard_while_the_store_is_asked_counts() {
 #[tokio::test]
 async fn when_a_declared_licence_was_first_used_is_known_after_a_restart_before_anybody_comes() {
     let bench = Bench::default();
-    const TRIAL: (u64, &str) = (1, "seats: 1, valid: {duration: 1d}, covers: {siret: ['13002526500013']}");
     ONE.comes(&replica(&bench, &[TRIAL]), at(0)).await.unwrap();
     let restarted = replica(&bench, &[TRIAL]);
     restarted.read_licences(at(90_000)).await.unwrap();
@@ -236,7 +237,6 @@ async fn when_a_declared_licence_was_first_used_is_known_after_a_restart_before_
 #[tokio::test]
 async fn a_first_use_that_could_not_be_written_down_is_later() {
     let bench = Bench::default();
-    const TRIAL: (u64, &str) = (1, "seats: 1, valid: {duration: 1d}, covers: {siret: ['13002526500013']}");
     let (here, there) = (replica(&bench, &[TRIAL]), replica(&bench, &[TRIAL]));
     ONE.comes(&here, at(0)).await.unwrap();
     bench.store().delete(&super::first_use_key(id(1)), at(0)).await.unwrap();

@@ -252,8 +252,8 @@ impl Store for FileStore {
         }
     }
 
-    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.index_remove(places, member, now).await
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<bool, StoreError> {
+        self.did(Change::Member { index: places.text(), member: member.to_vec(), until: None }, now).await
     }
 
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {

@@ -75,7 +75,7 @@ impl Store for Shaky {
     ) -> Result<Vec<bool>, StoreError> {
         self.reach()?.extend_places(places, members, now).await
     }
-    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<bool, StoreError> {
         self.reach()?.free_place(places, member, now).await
     }
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {

@@ -233,9 +233,8 @@ impl Store for MemoryStore {
         Ok(self.change_places(places, now, extend))
     }
 
-    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.change_places(places, now, |set| set.free(member));
-        Ok(())
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.change_places(places, now, |set| set.free(member)))
     }
 
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {

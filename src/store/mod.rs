@@ -140,11 +140,11 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError>;
 
-    /// Frees a member's place, if it has one.
+    /// Frees a member's place, if it has one; whether it had.
     ///
     /// # Errors
-    /// [`StoreError`], by cause.
-    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError>;
+    /// [`StoreError`], by cause. When it is [`StoreError::Unavailable`], it may have been freed.
+    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<bool, StoreError>;
 
     /// Who has a place, and until when, in no order.
     ///

@@ -84,8 +84,9 @@ impl Places {
         self.0.get_mut(member).map(|end| *end = until.max(*end)).is_some()
     }
 
-    pub(super) fn free(&mut self, member: &[u8]) {
-        self.0.remove(member);
+    /// Frees the place of one; whether it had any. Asked after [`Self::sweep`].
+    pub(super) fn free(&mut self, member: &[u8]) -> bool {
+        self.0.remove(member).is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {

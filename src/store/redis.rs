@@ -120,6 +120,13 @@ end
 "
 );
 
+/// A member. Answers whether it had a place.
+const FREE_PLACE: &str = places!(
+    "\
+local answer = redis.call('ZREM', KEYS[1], ARGV[1])
+"
+);
+
 /// Who has a place, each with the milliseconds that are left.
 const PLACES: &str = places!(
     "\
@@ -306,8 +313,8 @@ impl Store for RedisStore {
         Ok(has.into_iter().map(|has| has == 1).collect())
     }
 
-    async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.index_remove(places, member, now).await
+    async fn free_place(&self, places: &Key, member: &[u8], _now: Timestamp) -> Result<bool, StoreError> {
+        self.ask(script(FREE_PLACE, &[self.key(places)]).arg(member), Repeat::Harmless).await
     }
 
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {

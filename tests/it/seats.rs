@@ -114,7 +114,8 @@ async fn so_many_are_in_at_once_and_the_next_has_the_place_of_whoever_signs_out(
     assert_eq!((status(&one).await, status(&two).await), (200, 200));
     assert_eq!(third.get("/help", &[]).await.status, 200);
     assert_eq!(third.get("/public/x", &[]).await.status, 200);
-    assert_eq!(third.get("/oauth2/auth", &[]).await.status, 202, "whether there is a session is another question");
+    assert_eq!(third.get("/oauth2/auth", &[]).await.status, 403, "whoever asks for an app hears it as well");
+    assert_eq!(one.get("/oauth2/auth", &[]).await.status, 202);
     one.submit("/oauth2/sign_out", "").await;
     until("the seat is free", async || status(&third).await == 200).await;
     assert_eq!(header_at_app(&asks(&third).await, "x-vestibule-licence").as_deref(), Some(LICENCE));

@@ -40,7 +40,7 @@ pub(super) enum Change {
     Replace { key: String, expected: Vec<u8>, value: Vec<u8>, until: Timestamp },
     /// Away with a value, or only where it is this one.
     Take { key: String, expected: Option<Vec<u8>> },
-    /// A member with its end, or away with it.
+    /// A member with its end, or away with it. Did something where the member was there.
     Member { index: String, member: Vec<u8>, until: Option<Timestamp> },
     /// A place among the members of a set, where one is free or can be had.
     Claim { places: String, member: Vec<u8>, until: Timestamp, limit: usize, displacing: Option<Timestamp> },
@@ -215,8 +215,9 @@ impl<'t> Tables<'t> {
                 taken
             }
             Change::Member { index, member, until } => {
+                let was_there = self.end_of(index, member, now)?.is_some();
                 self.set_member(index, member, until.filter(|until| *until > now))?;
-                true
+                was_there
             }
             Change::Claim { places, member, until, limit, displacing } => {
                 let claim = Claim { member, until: *until, limit: *limit, displacing: *displacing };
@@ -234,8 +235,7 @@ impl<'t> Tables<'t> {
             Change::Extend { places, members } => {
                 let mut has = Vec::with_capacity(members.len());
                 for (member, until) in members {
-                    let end = self.members.get((places.as_str(), member.as_slice()))?.map(|row| row.value());
-                    let end = end.map(Timestamp::from_unix).filter(|end| *end > now);
+                    let end = self.end_of(places, member, now)?;
                     if let Some(end) = end {
                         self.set_member(places, member, Some(end.max(*until)))?;
                     }
@@ -254,6 +254,12 @@ impl<'t> Tables<'t> {
             }
         };
         Ok(Done::Did(did))
+    }
+
+    /// The end of a member, where it has not come.
+    fn end_of(&self, index: &str, member: &[u8], now: Timestamp) -> Result<Option<Timestamp>, redb::StorageError> {
+        let end = self.members.get((index, member))?.map(|row| row.value());
+        Ok(end.map(Timestamp::from_unix).filter(|end| *end > now))
     }
 
     /// A member with its end, in the place of what is there; or away with it.

@@ -277,8 +277,9 @@ async fn places_are_given_until_none_is_left(on: &Subject) {
     let displacing = Claim { displacing: Some(on.in_(LONG * 2)), ..claim(b"c", until, 1) };
     assert!(matches!(on.other.claim_place(&places, &displacing, on.now()).await, Ok(Claimed::Full(Some(_)))));
     assert_eq!(seated(on, &places).await, [b"a".to_vec(), b"b".to_vec()]);
-    on.other.free_place(&places, b"a", on.now()).await.unwrap();
-    on.other.free_place(&places, b"never", on.now()).await.unwrap();
+    for (member, had) in [(&b"a"[..], true), (b"a", false), (b"never", false)] {
+        assert_eq!(on.other.free_place(&places, member, on.now()).await, Ok(had));
+    }
     assert_eq!(on.one.claim_place(&places, &claim(&[0, 255, 10], until, 2), on.now()).await, Ok(Claimed::Added));
     assert_eq!(seated(on, &places).await, [vec![0, 255, 10], b"b".to_vec()]);
     assert_eq!(seated(on, &neighbour).await, [b"c".to_vec()]);
