@@ -282,6 +282,17 @@ async fn what_is_refused_or_may_have_been_done_has_a_line_in_the_log() {
     assert_eq!(Client::new(site.admin).send(Method::DELETE, &path, &outdated, Vec::new()).await.status, 412);
     let lines = lines_with(&path);
     assert!(lines.iter().any(|line| line.contains("changed by somebody else")), "{lines:?}");
+    // Whether a store that does not answer has done it nobody knows.
+    let more = "admin: {token: {env: ADMIN_TOKEN}}\nstore: {redis: \"redis://127.0.0.1:1\"}\nseats: {managed: true}\n\
+                on_store_down: {sign_ins: keep, sessions: keep, for: 24h}";
+    let site = Site::with(Setup { more: more.to_owned(), ..Setup::default() }).await;
+    let seat = format!("/licences/{id}/seats/{}", "ab".repeat(32));
+    for (method, path) in [(Method::DELETE, seat), (Method::PUT, path)] {
+        let body = json!({"seats": 3, "covers": {"everyone": true}});
+        assert_eq!(send(&site, method, &path, &body).await.status, 503, "{path}");
+        let lines = lines_with(&format!("\"{path}\""));
+        assert!(lines.iter().any(|line| line.contains("may have been done")), "{lines:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
