@@ -1,6 +1,5 @@
 //! What each command does. Called by `main` only; prints for people, and says by its exit code
 //! whether it worked: 0, or 1 with the reason on standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod admin_address;
 mod door;
@@ -10,6 +9,7 @@ pub(crate) mod import;
 mod import_albert;
 mod import_oauth2_proxy;
 pub(crate) mod licences;
+mod say;
 pub(crate) mod seats;
 pub(crate) mod sessions;
 
@@ -38,7 +38,7 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            say::note(&failure.to_string());
             ExitCode::FAILURE
         }
     }
@@ -74,17 +74,17 @@ pub(crate) fn serve(paths: &[PathBuf]) -> ExitCode {
 pub(crate) fn check(paths: &[PathBuf], online: bool, deny_findings: bool) -> ExitCode {
     exit(load(paths).and_then(|config| {
         for finding in config.findings() {
-            println!("{finding}");
+            say::line(&finding.to_string())?;
         }
         for (finding, because) in config.accepted() {
-            println!("{finding}: accepted, because {because}");
+            say::line(&format!("{finding}: accepted, because {because}"))?;
         }
         config.each_site().try_for_each(read_key_books)?;
         if online {
             on_runtime(Some(1), async {
                 for site in config.each_site() {
                     if let Some(name) = &site.site {
-                        println!("{name}: {}", site.public_url.origin());
+                        say::line(&format!("{name}: {}", site.public_url.origin()))?;
                     }
                     ask_providers(site).await?;
                     ask_issuers(site).await?;
@@ -97,8 +97,7 @@ pub(crate) fn check(paths: &[PathBuf], online: bool, deny_findings: bool) -> Exi
         if deny_findings && count > 0 {
             return Err(format!("{}: {}", names(paths), denied(count)).into());
         }
-        println!("{}: the configuration is good", names(paths));
-        Ok(())
+        say::line(&format!("{}: the configuration is good", names(paths)))
     }))
 }
 
@@ -152,15 +151,14 @@ async fn ask_provider(settings: &oidc::Settings) -> Result<(), Failure> {
         return Err(format!("{issuer}: the provider {what}; see providers.{name}.id_token_algorithms").into());
     }
     if found.by_hand {
-        println!(
+        say::line(&format!(
             "{issuer}: {} answers with keys; the other endpoints are written by hand and not tried",
             found.jwks_uri
-        );
+        ))?;
     } else {
-        println!("{issuer}: the provider answers with metadata and keys");
+        say::line(&format!("{issuer}: the provider answers with metadata and keys"))?;
     }
-    println!("{issuer}: ID tokens may be signed with {algorithms}");
-    Ok(())
+    say::line(&format!("{issuer}: ID tokens may be signed with {algorithms}"))
 }
 
 /// Fetches the keys of those who issue access tokens to API clients.
@@ -170,8 +168,7 @@ async fn ask_issuers(config: &Config) -> Result<(), Failure> {
     }
     let bearers = Bearers::new(config.bearers.clone(), [], &Fetch::new()?);
     bearers.prepare(Clock::System.now()).await.map_err(|(name, error)| format!("bearer {name}: {error}"))?;
-    println!("the keys of every issuer under `bearer` are there");
-    Ok(())
+    say::line("the keys of every issuer under `bearer` are there")
 }
 
 /// Tries the admin bearer of each Albert API. All that is wrong is said, a line each.
@@ -184,9 +181,14 @@ async fn ask_apis(config: &Config) -> Result<(), Failure> {
             Ok(found) => {
                 let version =
                     found.version.map(|version| format!(", which calls itself {version}")).unwrap_or_default();
-                println!("{url}: the admin bearer is accepted; the admin interface is {}{version}", found.dialect);
+                say::line(&format!(
+                    "{url}: the admin bearer is accepted; the admin interface is {}{version}",
+                    found.dialect
+                ))?;
                 for role in &found.administrative_roles {
-                    println!("{url}: the role {role} makes administrators of those who get it (credentials {name})");
+                    say::line(&format!(
+                        "{url}: the role {role} makes administrators of those who get it (credentials {name})"
+                    ))?;
                 }
                 let missing = |what: &str, all: &[Reference]| -> Vec<String> {
                     all.iter().map(|one| format!("credentials {name}: {url} has no {what} {one}")).collect()
@@ -202,42 +204,44 @@ async fn ask_apis(config: &Config) -> Result<(), Failure> {
 
 /// The key alone on standard output, to be redirected into its file; what to do with it beside it.
 pub(crate) fn new_key(id: Option<&str>) -> ExitCode {
-    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|key| {
-        println!("{key}");
+    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).and_then(|key| {
+        say::line(&key)?;
         let of_today = || Clock::System.now().date();
         let id = id.map_or_else(of_today, str::to_owned);
-        eprintln!("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
-        eprintln!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}");
-        eprintln!("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+        say::note("Keep it in a file that only Vestibule can read, and put it first under session.keys:");
+        say::note(&format!("  - {{id: \"{id}\", secret: {{file: /run/secrets/session-key}}}}"));
+        say::note("Keys that were there before stay behind it, so that nobody is signed out (docs/keys.md).");
+        Ok(())
     }))
 }
 
 /// The key alone on standard output, to be redirected into its file; what to do with it beside it.
 pub(crate) fn new_signing_key() -> ExitCode {
-    exit(signing::new_key().map_err(Into::into).map(|key| {
-        print!("{key}");
-        eprintln!("Keep it in a file that only Vestibule can read, and put it into a list of keys of its own:");
-        eprintln!("  identity: {{assertion: {{keys: [{{key: {{file: /run/secrets/signing-key.pem}}}}]}}}}");
-        eprintln!("The public half is then published at /oauth2/jwks (docs/assertion.md).");
+    exit(signing::new_key().map_err(Into::into).and_then(|key| {
+        say::print(&key)?;
+        say::note("Keep it in a file that only Vestibule can read, and put it into a list of keys of its own:");
+        say::note("  identity: {assertion: {keys: [{key: {file: /run/secrets/signing-key.pem}}]}}");
+        say::note("The public half is then published at /oauth2/jwks (docs/assertion.md).");
+        Ok(())
     }))
 }
 
 /// The key alone on standard output, to be given to its program; its hash beside it.
 pub(crate) fn new_service_key(name: &str) -> ExitCode {
-    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).map(|random| {
+    exit(fresh_key(&SystemRandom::new()).map_err(Into::into).and_then(|random| {
         // By its beginning a scanner finds one that was put where it does not belong, too.
         let key = format!("{}{random}", bearer::PREFIX);
         let hash = bearer::hash_of(&key);
-        println!("{key}");
-        eprintln!("Give it to that program alone, which sends it as Authorization: Bearer. In the configuration,");
-        eprintln!("below a rule with kind: keys (docs/bearer.md), goes its hash, which opens nothing:");
-        eprintln!("  - {{name: \"{name}\", sha256: \"{hash}\"}}");
+        say::line(&key)?;
+        say::note("Give it to that program alone, which sends it as Authorization: Bearer. In the configuration,");
+        say::note("below a rule with kind: keys (docs/bearer.md), goes its hash, which opens nothing:");
+        say::note(&format!("  - {{name: \"{name}\", sha256: \"{hash}\"}}"));
+        Ok(())
     }))
 }
 
 pub(crate) fn schema() -> ExitCode {
-    println!("{:#}", config::schema());
-    ExitCode::SUCCESS
+    exit(say::line(&format!("{:#}", config::schema())))
 }
 
 pub(crate) fn demo(port: u16) -> ExitCode {
@@ -263,8 +267,8 @@ pub(crate) fn demo(port: u16) -> ExitCode {
         let config =
             config::from_text("demo.yaml", &text, &DemoSecrets { session_key: fresh_key(&*random)?, parts: &parts })?;
         let app = App::build(config, Clock::System, random)?;
-        println!("Vestibule demo: open {public_url}/");
-        println!("  (a ProConnect-like provider and a small app are behind it; stop with Ctrl-C)");
+        say::line(&format!("Vestibule demo: open {public_url}/"))?;
+        say::line("  (a ProConnect-like provider and a small app are behind it; stop with Ctrl-C)")?;
         app.run(told_to_stop()?).await;
         Ok(())
     }))

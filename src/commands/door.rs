@@ -1,23 +1,31 @@
 //! The admin listener of a sidecar that runs, as the commands ask it.
 //!
-//! Called by `sessions`, `licences` and `seats`. Must never print the token, nor give out text that would move
-//! the cursor of a terminal ([`plain`]).
+//! Called by `sessions`, `licences` and `seats`. Must never print the token, nor give out a reason that would move
+//! the cursor of a terminal.
 
+use super::say::plain;
 use super::{Failure, admin_address, load, names};
 use clap::Args;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vestibule::config::{Environment, SystemEnvironment};
-use vestibule::fetch::Fetch;
+use vestibule::fetch::{Fetch, FetchError};
 use vestibule::secret::{ExposeSecret, SecretString};
 
 /// For one answer: longer than the listener takes to look through all sessions.
 const WITHIN: Duration = Duration::from_secs(30);
 /// The longest answer, in bytes: ten thousand licences as one file, with room to spare.
 const LONGEST: usize = 256 * 1024 * 1024;
+
+/// The longest reason in plain text that is said on, in bytes.
+const LONGEST_REASON: usize = 200;
+
+/// It is not known whether what was asked for was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unsure(String);
 
 /// Where the admin listener is, and its token.
 #[derive(Args)]
@@ -88,12 +96,17 @@ impl Door {
         let request = request
             .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
             .map_err(|_| format!("{address} is no address, or the token holds what no header carries"))?;
-        let answer = Fetch::new()?
-            .send_for(request, WITHIN, LONGEST)
-            .await
-            .map_err(|error| format!("{address}: {error}; is this the admin listener of a sidecar that runs?"))?;
+        let answer = Fetch::new()?.send_for(request, WITHIN, LONGEST).await.map_err(|error| {
+            let what = format!("{address}: {error}; is this the admin listener of a sidecar that runs?");
+            match error {
+                FetchError::Request | FetchError::Connect(_) => Failure::from(what),
+                FetchError::Timeout | FetchError::TooLarge | FetchError::Broken(_) => Unsure(what).into(),
+            }
+        })?;
         let tag = answer.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let status = answer.status();
+        let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let is_text = content_type.is_some_and(|value| value.starts_with("text/plain"));
         let body = answer.into_body();
         if matches!(status, StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT) {
             return Ok(Answer { body, tag });
@@ -102,11 +115,19 @@ impl Door {
             return Err(format!("{address}: this is not its token (admin.token)").into());
         }
         let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-        match said.get("message").and_then(Value::as_str) {
-            Some(message) => Err(format!("{address}: {}", plain(message)).into()),
-            None => Err(format!("{address} answers {status}, which no admin listener of Vestibule's does").into()),
-        }
+        let what = match (said.get("message").and_then(Value::as_str), reason(is_text, &body)) {
+            (Some(message), _) => format!("{address}: {}", plain(message)),
+            (None, Some(reason)) => format!("{address} answers {status}: {reason}"),
+            (None, None) => format!("{address} answers {status}, which no admin listener of Vestibule's does"),
+        };
+        Err(if status.is_server_error() { Unsure(what).into() } else { what.into() })
     }
+}
+
+/// What a short answer in plain text says: so is refused what the listener did not even look into.
+fn reason(is_text: bool, body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok().filter(|text| is_text && text.len() <= LONGEST_REASON)?;
+    Some(plain(text.trim())).filter(|text| !text.is_empty())
 }
 
 /// An answer that is good.
@@ -141,29 +162,19 @@ fn token_in(path: &Path) -> Result<SecretString, Failure> {
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// Text without what a terminal would obey: it comes from browsers and from a provider.
-pub(super) fn plain(text: &str) -> String {
-    let obeyed = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if obeyed(c) { '\u{fffd}' } else { c }).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Rows of as many cells each, in columns; the first row says what they are.
-pub(super) fn columns(rows: &[Vec<String>]) -> String {
-    let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+    #[test]
+    fn a_short_reason_in_plain_text_is_said_on_and_nothing_else() {
+        assert_eq!(
+            reason(true, b"only GET, HEAD is answered here\n").as_deref(),
+            Some("only GET, HEAD is answered here")
+        );
+        assert_eq!(reason(true, b"a\x1b[2J").as_deref(), Some("a\u{fffd}[2J"));
+        for (is_text, body) in [(false, &b"<h1>no</h1>"[..]), (true, b" \n"), (true, b"\xff"), (true, &[b'x'; 201])] {
+            assert_eq!(reason(is_text, body), None, "{body:?}");
         }
     }
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
 }

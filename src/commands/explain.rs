@@ -4,7 +4,7 @@
 //! is said is the gate's own word (`server/explain`). A cookie is a secret: it is never printed, and
 //! may come out of a file.
 
-use super::{Failure, load};
+use super::{Failure, load, say};
 use clap::Args;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,9 @@ pub(crate) fn run(command: ExplainCommand) -> ExitCode {
     let json = command.json;
     let explained = explain(command).and_then(|explanation| {
         if json {
-            println!("{}", serde_json::to_string_pretty(&explanation)?);
+            say::line(&say::json(&explanation)?)?;
         } else {
-            print!("{explanation}");
+            say::print(&explanation.to_string())?;
         }
         Ok(explanation.is_forwarded())
     });
@@ -73,7 +73,7 @@ pub(crate) fn run(command: ExplainCommand) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("{failure}");
+            say::note(&failure.to_string());
             ExitCode::from(MISTAKE)
         }
     }

@@ -3,9 +3,8 @@
 //!
 //! Called by `main`, and by container engines, whose image has no shell and no other client. It
 //! asks the admin listener what a probe of Kubernetes asks. Needs no token, and must never send one.
-#![expect(clippy::print_stdout, reason = "a command line speaks by printing")]
 
-use super::{Failure, admin_address, exit, load, names, on_runtime};
+use super::{Failure, admin_address, exit, load, names, on_runtime, say};
 use clap::Args;
 use http::{Request, StatusCode};
 use std::path::PathBuf;
@@ -49,10 +48,7 @@ async fn ask(command: HealthCommand) -> Result<(), Failure> {
         .await
         .map_err(|error| format!("{address}: {error}; is this the admin listener of a sidecar that runs?"))?;
     match answer.status() {
-        StatusCode::OK => {
-            println!("{address}: {well}");
-            Ok(())
-        }
+        StatusCode::OK => say::line(&format!("{address}: {well}")),
         StatusCode::SERVICE_UNAVAILABLE if command.ready => {
             Err(format!("{address}: it runs and is not ready; its log says why").into())
         }

@@ -4,11 +4,10 @@
 //! how files are read, how the outcome is shown, and how a value is written as YAML. The
 //! configuration goes to standard output, what is left to do to standard error. Must never print a
 //! secret, nor print anything of a configuration that was not understood.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 pub(super) mod placeholder;
 
-use super::{Failure, exit, import_albert, import_oauth2_proxy};
+use super::{Failure, exit, import_albert, import_oauth2_proxy, say};
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -66,9 +65,9 @@ pub(super) fn show(mistakes: &[String], configuration: &str, notes: &[String]) -
     if !mistakes.is_empty() {
         return Err(format!("{}\nNothing was printed", mistakes.join("\n")).into());
     }
-    print!("{configuration}");
+    say::print(configuration)?;
     for note in notes {
-        eprintln!("{note}");
+        say::note(note);
     }
     Ok(())
 }

@@ -1,17 +1,23 @@
 //! `vestibule licences`: shows and changes licences, over the admin listener of a sidecar that runs.
 //!
 //! Called by `commands`. Knows no licence itself: it asks the listener's API (`door`), which says what is wrong
-//! with one, and says in words what came of it. A licence may be named by its serial where only one has it.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
+//! with one (`written`), and says in words what came of it (`shown`). A licence may be named by its serial where only
+//! one has it.
 
-use super::door::{AdminListener, Answer, Door, columns, plain, query};
-use super::{Failure, exit, on_runtime};
+pub(super) mod shown;
+mod written;
+
+use super::door::{AdminListener, Answer, Door, Unsure, query};
+use super::say::{line, note, plain, print};
+use super::{Failure, exit, on_runtime, say};
 use clap::{Args, Subcommand};
 use http::Method;
-use serde_json::{Map, Value, json};
-use std::io::Read;
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use shown::{has_more, listed, text};
 use std::process::ExitCode;
+use vestibule::random::{self, Random, SystemRandom};
+use vestibule::seats::LicenceId;
+use written::WrittenFlags;
 
 #[derive(Subcommand)]
 pub(crate) enum LicencesCommand {
@@ -35,13 +41,13 @@ pub(crate) enum LicencesCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show one licence, as it is written
+    /// Show one licence, as it is written, and the tag of its state
     Show {
         #[command(flatten)]
         at: At,
         /// Its identifier or its serial
         licence: String,
-        /// Print JSON, as the listener answers it
+        /// Print JSON, as the listener answers it, with its `etag`
         #[arg(long)]
         json: bool,
     },
@@ -49,38 +55,33 @@ pub(crate) enum LicencesCommand {
     Add {
         #[command(flatten)]
         at: At,
+        /// Its identifier, a UUID; a new one without it
+        #[arg(long, value_name = "ID", conflicts_with = "file")]
+        id: Option<String>,
         #[command(flatten)]
         written: WrittenFlags,
     },
     /// Change what is given of a licence, and leave the rest; with a file, replace it whole
     Change {
         #[command(flatten)]
-        at: At,
-        /// Its identifier or its serial
-        licence: String,
+        which: Which,
         #[command(flatten)]
         written: WrittenFlags,
     },
     /// Take a licence out of use: nobody gets a seat, whoever has one keeps it until it ends
     Suspend {
         #[command(flatten)]
-        at: At,
-        /// Its identifier or its serial
-        licence: String,
+        which: Which,
     },
     /// Take it into use again
     Resume {
         #[command(flatten)]
-        at: At,
-        /// Its identifier or its serial
-        licence: String,
+        which: Which,
     },
     /// Set another end
     Extend {
         #[command(flatten)]
-        at: At,
-        /// Its identifier or its serial
-        licence: String,
+        which: Which,
         /// The last day, or a moment
         #[arg(long, value_name = "DAY", required_unless_present = "duration", conflicts_with = "duration")]
         to: Option<String>,
@@ -91,9 +92,7 @@ pub(crate) enum LicencesCommand {
     /// Remove a licence of which no seat is taken
     Remove {
         #[command(flatten)]
-        at: At,
-        /// Its identifier or its serial
-        licence: String,
+        which: Which,
         /// Also where seats are taken
         #[arg(long)]
         force: bool,
@@ -165,46 +164,23 @@ pub(crate) struct At {
     pub(super) site: Option<String>,
 }
 
-/// A licence, in a file or in flags.
-#[derive(Args, Default)]
-pub(crate) struct WrittenFlags {
-    /// A file with the licence in YAML or JSON, or with several below `licences`; - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["serial", "seats", "from", "to", "duration", "name", "surname", "email", "affiliation", "comments", "cover"])]
-    file: Option<PathBuf>,
-    /// The number by which people call it
-    #[arg(long)]
-    serial: Option<String>,
-    /// How many people may be active at once
-    #[arg(long, value_name = "N")]
-    seats: Option<u32>,
-    /// The first day, or a moment
-    #[arg(long, value_name = "DAY")]
-    from: Option<String>,
-    /// The last day, or a moment
-    #[arg(long, value_name = "DAY")]
-    to: Option<String>,
-    /// How long from its first use, such as 365d
-    #[arg(long = "for", value_name = "SPAN", conflicts_with = "to")]
-    duration: Option<String>,
-    /// The owner's given name
-    #[arg(long)]
-    name: Option<String>,
-    /// The owner's family name
-    #[arg(long)]
-    surname: Option<String>,
-    /// The owner's e-mail address
-    #[arg(long)]
-    email: Option<String>,
-    /// The institution
-    #[arg(long)]
-    affiliation: Option<String>,
-    /// Whatever else is to be said of it
-    #[arg(long)]
-    comments: Option<String>,
-    /// Whom it covers, such as siret=13002526500013 or email_domain=example.gouv.fr or everyone; given several
-    /// times, all of them. Those that are given replace all that were there
-    #[arg(long = "cover", value_name = "CLAIM=VALUE")]
-    cover: Vec<String>,
+/// Which licence is changed, and in which state.
+#[derive(Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    at: At,
+    /// Its identifier or its serial
+    licence: String,
+    /// Only if it is still as it was seen: the `etag` that `show` printed
+    #[arg(long, value_name = "ETAG", value_parser = etag)]
+    if_match: Option<String>,
+}
+
+/// A tag as a request carries it, in quotes.
+fn etag(text: &str) -> Result<String, &'static str> {
+    let tag = text.trim().trim_matches('"');
+    let is_one = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_one.then(|| format!("\"{tag}\"")).ok_or("write the etag as `vestibule licences show` prints it")
 }
 
 pub(crate) fn run(command: LicencesCommand) -> ExitCode {
@@ -226,51 +202,40 @@ async fn done(command: LicencesCommand) -> Result<(), Failure> {
         }
         LicencesCommand::Show { at, licence, json } => {
             let (door, path) = at.licence(&licence).await?;
-            let shown = door.ask(Method::GET, &path.to("")).await?;
-            if json {
-                println!("{shown:#}");
-            } else {
-                print!("{}", show(&shown)?);
-            }
-            Ok(())
+            show(&door.send(Method::GET, &path.to(""), None, None).await?, json)
         }
-        LicencesCommand::Add { at, written } => add(at, written).await,
-        LicencesCommand::Change { at, licence, written } => change(at, &licence, written).await,
-        LicencesCommand::Suspend { at, licence } => changed(at, &licence, "suspend", None, "suspended").await,
-        LicencesCommand::Resume { at, licence } => changed(at, &licence, "resume", None, "resumed").await,
-        LicencesCommand::Extend { at, licence, to, duration } => {
+        LicencesCommand::Add { at, id, written } => add(at, id, written).await,
+        LicencesCommand::Change { which, written } => change(which, written).await,
+        LicencesCommand::Suspend { which } => changed(which, "suspend", None, "suspended").await,
+        LicencesCommand::Resume { which } => changed(which, "resume", None, "resumed").await,
+        LicencesCommand::Extend { which, to, duration } => {
             let body = match (to, duration) {
                 (Some(to), _) => json!({ "to": to }),
                 (None, duration) => json!({ "duration": duration }),
             };
-            changed(at, &licence, "extend", Some(&body), "extended").await
+            changed(which, "extend", Some(&body), "extended").await
         }
-        LicencesCommand::Remove { at, licence, force } => {
-            let (door, mut path) = at.licence(&licence).await?;
-            path.force = force;
-            door.ask(Method::DELETE, &path.to("")).await?;
-            println!("removed: {}", plain(&path.id));
-            Ok(())
+        LicencesCommand::Remove { which, force } => {
+            let (door, path) = which.at.licence(&which.licence).await?;
+            let force = query([("force", force.then(|| "true".to_owned()))]);
+            door.send(Method::DELETE, &path.to_with("", &force), None, which.if_match.as_deref()).await?;
+            line(&format!("removed: {}", plain(&path.id)))
         }
         LicencesCommand::People { at, licence, limit, after, json } => {
             let (door, path) = at.licence(&licence).await?;
             let more = query([("after", after), ("limit", limit.map(|limit| limit.to_string()))]);
-            let found = door.ask(Method::GET, &path.to_with("/people", &more)).await?;
-            people(&found, json);
-            Ok(())
+            people(&door.ask(Method::GET, &path.to_with("/people", &more)).await?, json)
         }
         LicencesCommand::Role { at, licence, person, role } => {
             let (door, path) = at.licence(&licence).await?;
             let body = json!({ "role": role });
             door.send(Method::PUT, &path.to(&format!("/people/{}", segment(&person))), Some(&body), None).await?;
-            println!("{}: {}", plain(&person), plain(&role));
-            Ok(())
+            line(&format!("{}: {}", plain(&person), plain(&role)))
         }
         LicencesCommand::Forget { at, licence, person } => {
             let (door, path) = at.licence(&licence).await?;
             door.ask(Method::DELETE, &path.to(&format!("/people/{}", segment(&person)))).await?;
-            println!("forgotten: {}", plain(&person));
-            Ok(())
+            line(&format!("forgotten: {}", plain(&person)))
         }
         LicencesCommand::Export { at, format } => {
             file(at.admin, "/licences/export", [("format", Some(format)), ("site", at.site), ("to", None)]).await
@@ -283,9 +248,8 @@ async fn done(command: LicencesCommand) -> Result<(), Failure> {
 
 /// Where a licence is.
 pub(super) struct LicencePath {
-    pub(super) id: String,
+    id: String,
     site: Option<String>,
-    force: bool,
 }
 
 impl LicencePath {
@@ -294,8 +258,7 @@ impl LicencePath {
     }
 
     pub(super) fn to_with(&self, below: &str, more: &str) -> String {
-        let force = self.force.then(|| "true".to_owned());
-        let given = query([("site", self.site.clone()), ("force", force)]);
+        let given = query([("site", self.site.clone())]);
         let all: Vec<&str> = [given.as_str(), more].into_iter().filter(|part| !part.is_empty()).collect();
         format!("/licences/{}{below}?{}", self.id, all.join("&"))
     }
@@ -307,23 +270,21 @@ impl At {
         let door = Door::to(self.admin)?;
         let is_id = named.len() == 36 && named.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if is_id {
-            return Ok((door, LicencePath { id: named.to_owned(), site: self.site, force: false }));
+            return Ok((door, LicencePath { id: named.to_owned(), site: self.site }));
         }
-        let given =
-            query([("q", Some(named.to_owned())), ("site", self.site.clone()), ("limit", Some("1000".to_owned()))]);
+        let given = query([("serial", Some(named.to_owned())), ("site", self.site.clone())]);
         let found = door.ask(Method::GET, &format!("/licences?{given}")).await?;
-        let of = |one: &Value, name: &str| {
-            one.pointer(&format!("/licence/{name}")).and_then(Value::as_str).map(str::to_owned)
-        };
-        let same = listed(&found, "licences").iter().filter(|one| of(one, "serial").as_deref() == Some(named));
-        let ids: Vec<String> = same.filter_map(|one| of(one, "id")).collect();
+        let ids: Vec<String> = listed(&found, "licences").iter().filter_map(|one| text(one, "/licence/id")).collect();
         match ids.as_slice() {
-            [id] => Ok((door, LicencePath { id: id.clone(), site: self.site, force: false })),
+            [id] => Ok((door, LicencePath { id: id.clone(), site: self.site })),
             [] => {
                 Err(format!("no licence has the serial {:?}; give its identifier, as `list` shows it", plain(named))
                     .into())
             }
-            several => Err(format!("{} licences have this serial: {}", several.len(), several.join(", ")).into()),
+            several => {
+                let more = if has_more(&found) { "more than " } else { "" };
+                Err(format!("{more}{} licences have this serial: {}", several.len(), several.join(", ")).into())
+            }
         }
     }
 }
@@ -331,225 +292,123 @@ impl At {
 async fn list(door: &Door, filters: [(&str, Option<String>); 5], json: bool) -> Result<(), Failure> {
     let found = door.ask(Method::GET, &format!("/licences?{}", query(filters))).await?;
     if json {
-        println!("{found:#}");
-        return Ok(());
+        return line(&say::json(&found)?);
     }
     let licences = listed(&found, "licences");
     if licences.is_empty() {
-        eprintln!("no licence is found");
+        note("no licence is found");
         return Ok(());
     }
-    print!("{}", table(licences));
-    if found.get("more") == Some(&Value::Bool(true)) {
-        eprintln!("there are more: give --find, a larger --limit, or --after with the last identifier");
+    print(&shown::table(licences))?;
+    if has_more(&found) {
+        note("there are more: give --find, a larger --limit, or --after with the last identifier");
     }
     Ok(())
 }
 
-/// One line a licence, in columns.
-pub(super) fn table(licences: &[Value]) -> String {
-    const HEADS: [&str; 8] = ["ID", "SERIAL", "OWNER", "IN USE", "SEATS", "STATE", "ENDS", "KEPT IN"];
-    let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
-    rows.extend(licences.iter().map(|one| {
-        let owner = text(one, "/licence/owner/affiliation").or_else(|| text(one, "/licence/owner/surname"));
-        let kept = if one.get("managed") == Some(&Value::Bool(true)) { "store" } else { "configuration" };
-        [
-            text(one, "/licence/id"),
-            text(one, "/licence/serial"),
-            owner,
-            number(one, "/in_use"),
-            number(one, "/licence/seats"),
-            text(one, "/standing"),
-            text(one, "/ends"),
-            Some(kept.to_owned()),
-        ]
-        .map(|cell| cell.unwrap_or_else(|| "-".to_owned()))
-        .to_vec()
-    }));
-    columns(&rows)
+fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
+    let mut found = answer.json();
+    if !json {
+        return print(&shown::licence(&found, answer.tag.as_deref())?);
+    }
+    if let Some(found) = found.as_object_mut() {
+        found.insert("etag".to_owned(), answer.tag.clone().into());
+    }
+    line(&say::json(&found)?)
 }
 
-/// A licence as a configuration has it, and how it stands.
-fn show(shown: &Value) -> Result<String, Failure> {
-    let written = shown.get("licence").ok_or("the answer shows no licence")?;
-    let yaml = serde_yaml::to_string(written)?;
-    let lines: Vec<_> = yaml.lines().map(plain).collect();
-    let yaml = lines.join("\n") + "\n";
-    let state = |at: &str| text(shown, at).unwrap_or_else(|| "-".to_owned());
-    let in_use = number(shown, "/in_use").unwrap_or_default();
-    Ok(format!("{yaml}# {}, in use: {in_use}, ends: {}\n", state("/standing"), state("/ends")))
-}
-
-fn people(found: &Value, json: bool) {
+fn people(found: &Value, json: bool) -> Result<(), Failure> {
     if json {
-        println!("{found:#}");
-        return;
+        return line(&say::json(found)?);
     }
     let people = listed(found, "people");
     if people.is_empty() {
-        eprintln!("nobody has had a seat of this licence");
-        return;
+        note("nobody has had a seat of this licence");
+        return Ok(());
     }
-    let heads = ["PERSON", "WHO", "ROLE", "FIRST SEEN", "LAST SEEN", "SIGN-INS"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(people.iter().map(|one| {
-        [
-            text(one, "/person"),
-            text(one, "/email").or_else(|| text(one, "/sub")),
-            text(one, "/role"),
-            text(one, "/first_seen"),
-            text(one, "/last_seen"),
-            number(one, "/sign_ins"),
-        ]
-        .map(|cell| cell.unwrap_or_else(|| "-".to_owned()))
-        .to_vec()
-    }));
-    print!("{}", columns(&rows));
-    if found.get("more") == Some(&Value::Bool(true)) {
-        eprintln!("there are more: give a larger --limit, or --after with the last person");
+    print(&shown::people(people))?;
+    if has_more(found) {
+        note("there are more: give a larger --limit, or --after with the last person");
     }
+    Ok(())
 }
 
-async fn add(at: At, written: WrittenFlags) -> Result<(), Failure> {
+async fn add(at: At, id: Option<String>, written: WrittenFlags) -> Result<(), Failure> {
     let door = Door::to(at.admin)?;
     let given = query([("site", at.site)]);
     let licences = match written.read()? {
         Some(licences) => licences,
-        None => vec![Value::Object(written.into_object(Map::new())?)],
+        None => {
+            let id = id.map(|id| ("id".to_owned(), id.into()));
+            vec![Value::Object(written.into_object(id.into_iter().collect())?)]
+        }
     };
-    for (index, licence) in licences.iter().enumerate() {
-        let added = door.send(Method::POST, &format!("/licences?{given}"), Some(licence), None).await;
+    let (count, random) = (licences.len(), SystemRandom::new());
+    for (index, mut licence) in licences.into_iter().enumerate() {
+        let id = identified(&mut licence, &random)?;
+        let added = door.send(Method::POST, &format!("/licences?{given}"), Some(&licence), None).await;
         // Those before it are there: whoever repeats the command leaves them out.
-        let added = added.map_err(|failure| match licences.len() {
-            1 => failure,
-            count => format!("licence {} of {count} ({index} added): {failure}", index + 1).into(),
+        let added = added.map_err(|failure| {
+            let unsure = if failure.is::<Unsure>() {
+                format!("; it may be there: look for {id}, and repeat the command with it as `id` if it is not")
+            } else {
+                String::new()
+            };
+            let of =
+                if count == 1 { String::new() } else { format!("licence {} of {count} ({index} added): ", index + 1) };
+            format!("{of}{failure}{unsure}")
         })?;
-        println!("{}", id_of(&added));
+        line(&id_of(&added))?;
     }
     Ok(())
 }
 
-async fn change(at: At, licence: &str, written: WrittenFlags) -> Result<(), Failure> {
-    let (door, path) = at.licence(licence).await?;
-    let present = door.send(Method::GET, &path.to(""), None, None).await?;
-    let new = match written.read()? {
+/// The identifier that a licence is added by. It is made here where it has none, so that what is sent twice is not
+/// added twice.
+fn identified(licence: &mut Value, random: &dyn Random) -> Result<String, Failure> {
+    let id = licence.get("id").and_then(Value::as_str).map(plain);
+    let (None, Some(licence)) = (&id, licence.as_object_mut()) else { return Ok(id.unwrap_or_default()) };
+    if licence.get("id").is_none_or(Value::is_null) {
+        let new = LicenceId::from_random(random::bytes(random)?).to_string();
+        licence.insert("id".to_owned(), new.clone().into());
+        return Ok(new);
+    }
+    // What it has is no text, which the listener will say.
+    Ok(String::new())
+}
+
+async fn change(which: Which, written: WrittenFlags) -> Result<(), Failure> {
+    let seen = which.if_match;
+    let (door, path) = which.at.licence(&which.licence).await?;
+    let (tag, new) = match written.read()? {
         Some(licences) => match <[Value; 1]>::try_from(licences) {
-            Ok([one]) => one,
+            Ok([one]) => (seen, one),
             Err(several) => {
                 return Err(format!("the file has {} licences; one is changed at a time", several.len()).into());
             }
         },
         None => {
+            let present = door.send(Method::GET, &path.to(""), None, None).await?;
+            if seen.is_some() && seen != present.tag {
+                return Err("the licence is not as it was seen any more: look at it again, and change that".into());
+            }
             let former = present.json().get("licence").and_then(Value::as_object).cloned().unwrap_or_default();
-            Value::Object(written.into_object(former)?)
+            (present.tag, Value::Object(written.into_object(former)?))
         }
     };
-    let tag = present.tag.as_deref().unwrap_or("*");
-    let changed = door.send(Method::PUT, &path.to(""), Some(&new), Some(tag)).await?;
-    println!("changed: {}", id_of(&changed));
-    Ok(())
+    let changed = door.send(Method::PUT, &path.to(""), Some(&new), Some(tag.as_deref().unwrap_or("*"))).await?;
+    line(&format!("changed: {}", id_of(&changed)))
 }
 
-async fn changed(at: At, licence: &str, verb: &str, body: Option<&Value>, done: &str) -> Result<(), Failure> {
-    let (door, path) = at.licence(licence).await?;
-    door.send(Method::POST, &path.to(&format!("/{verb}")), body, None).await?;
-    println!("{done}: {}", plain(&path.id));
-    Ok(())
+async fn changed(which: Which, verb: &str, body: Option<&Value>, done: &str) -> Result<(), Failure> {
+    let (door, path) = which.at.licence(&which.licence).await?;
+    door.send(Method::POST, &path.to(&format!("/{verb}")), body, which.if_match.as_deref()).await?;
+    line(&format!("{done}: {}", plain(&path.id)))
 }
 
 async fn file(admin: AdminListener, path: &str, given: [(&str, Option<String>); 3]) -> Result<(), Failure> {
     let answer = Door::to(admin)?.send(Method::GET, &format!("{path}?{}", query(given)), None, None).await?;
-    print!("{}", answer.text());
-    Ok(())
-}
-
-impl WrittenFlags {
-    /// The licences of the file, where one is given.
-    fn read(&self) -> Result<Option<Vec<Value>>, Failure> {
-        let Some(path) = &self.file else { return Ok(None) };
-        let named = path.display();
-        let text = if path.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|error| format!("standard input: {error}"))?;
-            text
-        } else {
-            std::fs::read_to_string(path).map_err(|error| format!("--file: {named}: {error}"))?
-        };
-        let value: Value = serde_yaml::from_str(&text).map_err(|error| format!("--file: {named}: {error}"))?;
-        let licences = match value {
-            Value::Object(mut object) if object.contains_key("licences") => {
-                object.remove("licences").unwrap_or_default()
-            }
-            other => other,
-        };
-        match licences {
-            Value::Array(licences) => Ok(Some(licences)),
-            Value::Object(licence) => Ok(Some(vec![Value::Object(licence)])),
-            _ => Err(format!("--file: {named}: expected a licence, or `licences` with a list of them").into()),
-        }
-    }
-
-    /// What the flags say, over what there was.
-    fn into_object(self, mut licence: Map<String, Value>) -> Result<Map<String, Value>, Failure> {
-        let mut set = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                licence.insert(name.to_owned(), value);
-            }
-        };
-        set("serial", self.serial.map(Value::from));
-        set("seats", self.seats.map(Value::from));
-        let valid = [("from", self.from), ("to", self.to), ("duration", self.duration)];
-        merge(&mut licence, "valid", valid, &[("to", "duration"), ("duration", "to")]);
-        let owner = [
-            ("name", self.name),
-            ("surname", self.surname),
-            ("email", self.email),
-            ("affiliation", self.affiliation),
-            ("comments", self.comments),
-        ];
-        merge(&mut licence, "owner", owner, &[]);
-        if !self.cover.is_empty() {
-            let mut covers: Map<String, Value> = Map::new();
-            for cover in &self.cover {
-                match cover.split_once('=') {
-                    Some((claim, value)) => {
-                        let values = covers.entry(claim.trim()).or_insert_with(|| json!([]));
-                        if let Some(values) = values.as_array_mut() {
-                            values.push(value.trim().into());
-                        }
-                    }
-                    None if cover == "everyone" => {
-                        covers.insert("everyone".to_owned(), true.into());
-                    }
-                    None => return Err(format!("--cover: {cover:?}: write CLAIM=VALUE, or everyone").into()),
-                }
-            }
-            licence.insert("covers".to_owned(), Value::Object(covers));
-        }
-        Ok(licence)
-    }
-}
-
-/// Sets what is given within a part of a licence; some of it takes the place of something else.
-fn merge<const N: usize>(
-    licence: &mut Map<String, Value>,
-    part: &str,
-    given: [(&str, Option<String>); N],
-    instead: &[(&str, &str)],
-) {
-    if given.iter().all(|(_, value)| value.is_none()) {
-        return;
-    }
-    let part = licence.entry(part).or_insert_with(|| json!({}));
-    let Some(part) = part.as_object_mut() else { return };
-    for (name, value) in given {
-        if let Some(value) = value {
-            for (_, other) in instead.iter().filter(|(new, _)| *new == name) {
-                part.remove(*other);
-            }
-            part.insert(name.to_owned(), value.into());
-        }
-    }
+    print(&answer.text())
 }
 
 fn id_of(answer: &Answer) -> String {
@@ -558,60 +417,4 @@ fn id_of(answer: &Answer) -> String {
 
 pub(super) fn segment(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-pub(super) fn listed<'v>(found: &'v Value, name: &str) -> &'v [Value] {
-    found.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-pub(super) fn text(one: &Value, at: &str) -> Option<String> {
-    one.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty()).map(plain)
-}
-
-pub(super) fn number(one: &Value, at: &str) -> Option<String> {
-    one.pointer(at).and_then(Value::as_u64).map(|number| number.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn over(former: &Value, flags: WrittenFlags) -> Result<Value, String> {
-        let former = former.as_object().unwrap().clone();
-        flags.into_object(former).map(Value::Object).map_err(|failure| failure.to_string())
-    }
-
-    #[test]
-    fn flags_change_what_they_name_and_leave_the_rest() {
-        let text = |text: &str| Some(text.to_owned());
-        let former = json!({
-            "serial": "L-1", "seats": 3, "valid": {"from": "2026-01-01", "duration": "30d"},
-            "owner": {"name": "Claude"}, "covers": {"siret": ["13002526500013"]},
-        });
-        let flags =
-            WrittenFlags { seats: Some(5), to: text("2027-01-31"), email: text("a@b.fr"), ..WrittenFlags::default() };
-        let expected = json!({
-            "serial": "L-1", "seats": 5, "valid": {"from": "2026-01-01", "to": "2027-01-31"},
-            "owner": {"name": "Claude", "email": "a@b.fr"}, "covers": {"siret": ["13002526500013"]},
-        });
-        assert_eq!(over(&former, flags), Ok(expected));
-        let cover = ["email=a@b.fr", "email = c@d.fr", "everyone"].map(str::to_owned).to_vec();
-        let covers = over(&former, WrittenFlags { cover, ..WrittenFlags::default() }).unwrap();
-        assert_eq!(covers["covers"], json!({"email": ["a@b.fr", "c@d.fr"], "everyone": true}));
-        assert_eq!(over(&former, WrittenFlags::default()), Ok(former.clone()));
-        let cover = vec!["somebody".to_owned()];
-        assert!(over(&former, WrittenFlags { cover, ..WrittenFlags::default() }).unwrap_err().contains("somebody"));
-    }
-
-    #[test]
-    fn a_licence_is_shown_in_one_line_that_moves_no_cursor() {
-        let one = json!({
-            "licence": {"id": "i", "serial": "L\u{1b}[2J", "seats": 3, "owner": {"affiliation": "Lycée"}},
-            "managed": true, "standing": "in_force", "ends": null, "in_use": 2,
-        });
-        let shown = table(std::slice::from_ref(&one));
-        assert!(!shown.contains('\u{1b}') && shown.lines().count() == 2, "{shown}");
-        assert!(shown.contains("Lycée") && shown.contains("store"), "{shown}");
-        assert!(!show(&one).unwrap().contains('\u{1b}'));
-    }
 }

@@ -2,10 +2,10 @@
 //!
 //! Called by `commands`. Knows no session itself: it asks the listener's API (`door`), and says in words
 //! what came of it. Must never print to a terminal what would move its cursor.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
-use super::door::{AdminListener, Door, columns, plain, query};
-use super::{Failure, exit, on_runtime};
+use super::door::{AdminListener, Door, query};
+use super::say::{columns, line, note, plain, print};
+use super::{Failure, exit, on_runtime, say};
 use clap::Subcommand;
 use http::Method;
 use serde_json::Value;
@@ -92,17 +92,16 @@ pub(crate) fn run(command: SessionsCommand) -> ExitCode {
 async fn list(admin: AdminListener, filters: [(&str, Option<String>); 7], json: bool) -> Result<(), Failure> {
     let found = Door::to(admin)?.ask(Method::GET, &format!("/sessions?{}", query(filters))).await?;
     if json {
-        println!("{found:#}");
-        return Ok(());
+        return line(&say::json(&found)?);
     }
     let sessions = found.get("sessions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if sessions.is_empty() {
-        eprintln!("no live session is found");
+        note("no live session is found");
         return Ok(());
     }
-    print!("{}", table(sessions));
+    print(&table(sessions))?;
     if found.get("more") == Some(&Value::Bool(true)) {
-        eprintln!("there are more: give a filter or a larger --limit");
+        note("there are more: give a filter or a larger --limit");
     }
     Ok(())
 }
@@ -120,16 +119,15 @@ async fn end(
             let subject = percent_encoding::utf8_percent_encode(&subject, percent_encoding::NON_ALPHANUMERIC);
             let done = door.ask(Method::DELETE, &format!("/people/{subject}/sessions?{query}")).await?;
             let count = done.get("ended").and_then(Value::as_u64).unwrap_or_default();
-            println!("ended: {count} session{}", if count == 1 { "" } else { "s" });
+            line(&format!("ended: {count} session{}", if count == 1 { "" } else { "s" }))
         }
         (Some(id), None) => {
             let path = percent_encoding::utf8_percent_encode(&id, percent_encoding::NON_ALPHANUMERIC);
             door.ask(Method::DELETE, &format!("/sessions/{path}?{query}")).await?;
-            println!("ended: {}", plain(&id));
+            line(&format!("ended: {}", plain(&id)))
         }
-        (None, None) => return Err("give a session's identifier, or --person SUB".into()),
+        (None, None) => Err("give a session's identifier, or --person SUB".into()),
     }
-    Ok(())
 }
 
 /// One line a session, in columns.

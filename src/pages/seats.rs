@@ -6,7 +6,7 @@
 use super::graph::{self, Picture};
 use super::language::Language;
 use super::moment::moment;
-use super::{Contact, Frame, html};
+use super::{Contact, Frame, html, sessions};
 use crate::clock::Timestamp;
 use askama::Template;
 
@@ -63,8 +63,8 @@ pub struct SeatsPage<'a> {
     pub query: &'a str,
     /// Whether all are shown, and not those alone that are in use.
     pub all: bool,
-    /// How many stand before the first that is shown.
-    pub skipped: usize,
+    /// Where the ones before them begin, if there are some.
+    pub previous: Option<usize>,
     /// Where the next ones begin, if there are more.
     pub next: Option<usize>,
     /// How many there are of what is shown.
@@ -235,6 +235,8 @@ struct SeatsHtml<'a> {
     next: Option<String>,
     previous: Option<String>,
     back: String,
+    /// The page of the sessions.
+    sessions: String,
 }
 
 /// The title of the page.
@@ -263,25 +265,20 @@ pub(super) fn page(frame: Frame<'_>, page: &SeatsPage<'_>, language: Language) -
         ends: row.ends.map_or_else(|| words.never.to_owned(), |ends| moment(ends, language)),
         link: link(&[("licence", &row.id)]),
     });
-    let of_site = |site: &&'_ str| {
-        format!(
-            "{prefix}/seats?{}",
-            url::form_urlencoded::Serializer::new(String::new()).append_pair("site", site).finish()
-        )
-    };
     let figures = page.history.iter().zip(page.rows).flat_map(|(history, row)| {
         let seats = u64::try_from(row.seats).unwrap_or(u64::MAX);
         [of_day(history, seats, language), of_month(history, seats, language)]
     });
     html(&SeatsHtml {
         words,
-        links: page.sites.iter().map(|site| (of_site(site), *site)).collect(),
+        links: page.sites.iter().map(|site| (sessions::link(prefix, "seats", site), *site)).collect(),
         shown: shown.collect(),
         figures: figures.collect(),
         other: link(&[("all", if page.all { "" } else { "1" })]),
         next: page.next.map(leaf),
-        previous: (page.skipped > 0).then(|| leaf(page.skipped.saturating_sub(page.rows.len().max(1)))),
+        previous: page.previous.map(leaf),
         back: link(&[]),
+        sessions: sessions::link(prefix, "", page.site),
         frame,
         page,
     })

@@ -57,6 +57,8 @@ pub struct AdminPage<'a> {
     pub site: &'a str,
     /// The names of all sites; empty likewise.
     pub sites: &'a [&'a str],
+    /// Whether it has licences, which have a page of their own.
+    pub has_licences: bool,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -103,6 +105,8 @@ struct AdminHtml<'a> {
     /// The pages of the sites, and their names.
     links: Vec<(String, &'a str)>,
     sessions: Vec<(Shown<'a>, OwnedRow<'a>)>,
+    /// The page of its licences, and what that is called.
+    licences: Option<(String, &'static str)>,
     page: AdminPage<'a>,
 }
 
@@ -113,7 +117,14 @@ pub(super) fn own(frame: Frame<'_>, rows: &[SessionRow<'_>], now: Timestamp, lan
 
 pub(super) fn of_everybody(frame: Frame<'_>, page: AdminPage<'_>, language: Language) -> String {
     let sessions = page.rows.iter().map(|row| (Shown::of(&row.session, page.now, language), *row)).collect();
-    let query = |site: &str| url::form_urlencoded::Serializer::new(String::new()).append_pair("site", site).finish();
-    let links = page.sites.iter().map(|site| (format!("{}/?{}", frame.prefix, query(site)), *site)).collect();
-    html(&AdminHtml { frame, links, sessions, page })
+    let links = page.sites.iter().map(|site| (link(frame.prefix, "", site), *site)).collect();
+    let licences = page.has_licences.then(|| (link(frame.prefix, "seats", page.site), super::seats::title(language)));
+    html(&AdminHtml { frame, links, sessions, licences, page })
+}
+
+/// A page of administrators for a site; `site` is empty where there is one without a name.
+pub(super) fn link(prefix: &str, page: &str, site: &str) -> String {
+    let site = Some(("site", site)).filter(|(_, site)| !site.is_empty());
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(site).finish();
+    if query.is_empty() { format!("{prefix}/{page}") } else { format!("{prefix}/{page}?{query}") }
 }

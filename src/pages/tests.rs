@@ -479,8 +479,15 @@ fn nothing_outside_changes_the_administrators_page() {
             organization: Some(outside),
         };
         let rows = [owned, OwnedRow { email: None, organization: None, ..owned }];
-        let page =
-            AdminPage { rows: &rows, email: outside, more: true, site: outside, sites: &[outside, "other"], now: NOW };
+        let page = AdminPage {
+            rows: &rows,
+            email: outside,
+            more: true,
+            site: outside,
+            sites: &[outside, "other"],
+            has_licences: true,
+            now: NOW,
+        };
         pages.render_admin(page, language)
     };
     for language in Language::ALL {
@@ -491,7 +498,7 @@ fn nothing_outside_changes_the_administrators_page() {
             assert_eq!(skeleton(&of(hostile, language)), skeleton(&plain), "{hostile}");
         }
     }
-    let nobody = AdminPage { rows: &[], email: "", more: false, site: "", sites: &[], now: NOW };
+    let nobody = AdminPage { rows: &[], email: "", more: false, site: "", sites: &[], has_licences: false, now: NOW };
     assert!(pages.render_admin(nobody, Language::English).contains("There is no live session."));
 }
 

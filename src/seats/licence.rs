@@ -345,9 +345,14 @@ fn moment_of(text: &str, is_end: bool) -> Option<Timestamp> {
         return Timestamp::from_rfc3339(text);
     }
     let day: Date = text.parse().ok()?;
-    let day = if is_end { day.tomorrow().ok()? } else { day };
     let zone: TimeZone = TimeZoneDatabase::bundled().get(ZONE).ok()?;
-    let moment = zone.to_timestamp(day.to_datetime(Time::midnight())).ok()?;
+    let moment = if is_end {
+        // 9999-12-31, as people write "for ever", has no day behind it: it is as late as can be said.
+        let next = day.tomorrow().and_then(|next| zone.to_timestamp(next.to_datetime(Time::midnight())));
+        next.unwrap_or(jiff::Timestamp::MAX)
+    } else {
+        zone.to_timestamp(day.to_datetime(Time::midnight())).ok()?
+    };
     u64::try_from(moment.as_second()).ok().map(Timestamp::from_unix)
 }
 
@@ -476,6 +481,17 @@ mod tests {
         ] {
             assert_eq!(licence.standing(None, at(now)), expected, "{now}");
         }
+    }
+
+    #[test]
+    fn the_last_day_of_all_is_for_ever() {
+        for day in ["9999-12-31", "9999-12-30"] {
+            let licence = Licence::parse(written(&format!(", covers: {{everyone: true}}, valid: {{to: {day}}}")));
+            let licence = licence.unwrap();
+            assert_eq!(licence.standing(None, at("9999-12-30T21:00:00Z")), Standing::InForce, "{day}");
+            assert_eq!(licence.written().valid.to.as_deref(), Some(day));
+        }
+        assert_eq!(faults(", covers: {everyone: true}, valid: {to: '9999-12-32'}").len(), 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A store for tests of other rooms: memory, which can be out of reach.
+//! A store for tests of other rooms: memory, which can be out of reach, or be read no more.
 
 use super::memory::MemoryStore;
 use super::{Claim, Claimed, Cursor, Key, Store, StoreError};
@@ -13,11 +13,20 @@ pub(crate) struct Shaky {
     memory: Arc<dyn Store>,
     pub(crate) away: AtomicBool,
     pub(crate) announced: AtomicUsize,
+    /// How many more values it takes before nothing can be read any more, and yet written; 0: it can be read.
+    pub(crate) unreadable_after: AtomicUsize,
+    unreadable: AtomicBool,
 }
 
 impl Default for Shaky {
     fn default() -> Self {
-        Self { memory: Arc::new(MemoryStore::new()), away: AtomicBool::new(false), announced: AtomicUsize::new(0) }
+        Self {
+            memory: Arc::new(MemoryStore::new()),
+            away: AtomicBool::new(false),
+            announced: AtomicUsize::new(0),
+            unreadable_after: AtomicUsize::new(0),
+            unreadable: AtomicBool::new(false),
+        }
     }
 }
 
@@ -26,17 +35,32 @@ impl Shaky {
         let away = self.away.load(Ordering::Relaxed);
         if away { Err(StoreError::Unavailable("away".to_owned())) } else { Ok(&*self.memory) }
     }
+
+    fn read(&self) -> Result<&dyn Store, StoreError> {
+        let unreadable = self.unreadable.load(Ordering::Relaxed);
+        if unreadable { Err(StoreError::Unavailable("unreadable".to_owned())) } else { self.reach() }
+    }
+
+    fn written(&self) {
+        let left = self.unreadable_after.load(Ordering::Relaxed);
+        self.unreadable_after.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
+            self.unreadable.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[async_trait]
 impl Store for Shaky {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reach()?.get(key, now).await
+        self.read()?.get(key, now).await
     }
     async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.written();
         self.reach()?.put(key, value, until, now).await
     }
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.written();
         self.reach()?.put_new(key, value, until, now).await
     }
     async fn replace(
@@ -62,7 +86,7 @@ impl Store for Shaky {
         self.reach()?.index_remove(key, member, now).await
     }
     async fn index_members(&self, key: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.reach()?.index_members(key, now).await
+        self.read()?.index_members(key, now).await
     }
     async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
         self.reach()?.claim_place(places, claim, now).await
@@ -79,7 +103,7 @@ impl Store for Shaky {
         self.reach()?.free_place(places, member, now).await
     }
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
-        self.reach()?.places(places, now).await
+        self.read()?.places(places, now).await
     }
     async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         self.announced.fetch_add(1, Ordering::Relaxed);

@@ -62,6 +62,7 @@ mod overlays;
 mod pages;
 mod playground;
 mod playground_real;
+mod printing;
 mod programs;
 mod provider_logout;
 mod providers;

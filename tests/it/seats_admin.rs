@@ -5,6 +5,7 @@ use crate::admin_sessions::{ask, command, folder};
 use crate::support::browser::Browser;
 use crate::support::client::{Answer, Client};
 use crate::support::counterparts::require;
+use crate::support::log_watch::lines_with;
 use crate::support::redis::Redis;
 use crate::support::site::{ADMIN_TOKEN, Setup, Site};
 use crate::support::waiting::{promptly, until, until_well};
@@ -193,6 +194,104 @@ async fn the_commands_manage_licences_and_show_seats() {
     }
     for arguments in [&["licences", "extend", "CH-1"][..], &["seats", "free", "CH-1"], &["licences"]] {
         assert_eq!(command(here, arguments).await.0, 2, "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_change_what_was_seen_and_add_nothing_twice() {
+    let state = tempfile::tempdir().unwrap();
+    let site = site(&state).await;
+    let folder = folder(&site);
+    let here = folder.path();
+    let address = format!("http://{}", site.admin);
+    let door = ["--admin", address.as_str(), "--token-file", "token"];
+    let run = async |arguments: &[&str]| command(here, &[arguments, &door[..]].concat()).await;
+
+    let add = ["licences", "add", "--serial", "5", "--seats", "3", "--cover", "sub=a"];
+    let id = "00000000-0000-4000-8000-000000000005";
+    assert_eq!(run(&[&add[..], &["--id", id]].concat()).await.1, format!("{id}\n"));
+    // Whoever repeats it adds nothing.
+    let (code, _, error) = run(&[&add[..], &["--id", id]].concat()).await;
+    assert!(code == 1 && error.contains("there is a licence"), "{error}");
+    let licences = [r#"{"serial": "15", "seats": 3, "covers": {"everyone": true}}"#, r#"{"serial": "51", "seats": 3}"#];
+    std::fs::write(here.join("two.json"), format!("[{}]", licences.join(","))).unwrap();
+    let (code, out, error) = run(&["licences", "add", "--file", "two.json"]).await;
+    assert!(code == 1 && out.lines().count() == 1 && error.contains("licence 2 of 2 (1 added)"), "{out}{error}");
+    assert!(!error.contains("it may be there"), "it was refused, and is not: {error}");
+    // Not the one that holds its serial.
+    let (_, seen, _) = run(&["licences", "show", "5"]).await;
+    assert!(seen.contains(id), "{seen}");
+    let tag = seen.lines().last().and_then(|line| line.strip_prefix("# etag: ")).unwrap();
+    let (_, json, _) = run(&["licences", "show", "5", "--json"]).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["etag"].as_str(), Some(tag));
+
+    let tag = tag.trim_matches('"');
+    let seen = ["--if-match", tag];
+    assert_eq!(run(&[&["licences", "change", "5", "--seats", "4"], &seen[..]].concat()).await.0, 0);
+    // It is another state by now.
+    for arguments in [
+        &["licences", "change", "5", "--seats", "9"][..],
+        &["licences", "change", "5", "--file", "one.json"],
+        &["licences", "suspend", "5"],
+        &["licences", "resume", "5"],
+        &["licences", "extend", "5", "--for", "30d"],
+        &["licences", "remove", "5"],
+    ] {
+        std::fs::write(here.join("one.json"), licences[0]).unwrap();
+        let (code, out, error) = run(&[arguments, &seen[..]].concat()).await;
+        assert!(code == 1 && out.is_empty() && error.contains("look at it again"), "{arguments:?}: {out}{error}");
+    }
+    assert!(run(&["licences", "show", "5"]).await.1.contains("seats: 4"));
+    assert_eq!(run(&["licences", "remove", "5", "--if-match", "*"]).await.0, 2);
+
+    std::fs::write(here.join("none.yaml"), "licences: []\n").unwrap();
+    std::fs::write(here.join("twice.yaml"), "seats: 3\nseats: 30\ncovers: {everyone: true}\n").unwrap();
+    for (file, words) in [("none.yaml", "there is no licence in it"), ("twice.yaml", "duplicate entry")] {
+        let (code, out, error) = run(&["licences", "add", "--file", file]).await;
+        assert!(code == 1 && out.is_empty() && error.contains(words) && error.contains(file), "{file}: {error}");
+    }
+    // What the listener does not look into at all is said in its own words.
+    let long = json!({"seats": 3, "owner": {"comments": "x".repeat(2_000_000)}}).to_string();
+    std::fs::write(here.join("long.json"), long).unwrap();
+    let (code, _, error) = run(&["licences", "add", "--file", "long.json"]).await;
+    assert!(code == 1 && error.contains("a licence of at most 1 MB is answered here"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_or_may_have_been_done_has_a_line_in_the_log() {
+    let state = tempfile::tempdir().unwrap();
+    let site = site(&state).await;
+    // The token is looked at before the body, however long that is.
+    let wrong = [("authorization", "Bearer wrong"), ("content-type", "application/json")];
+    let path = format!("/licences/{DECLARED}/extend");
+    let answer = Client::new(site.admin).send(Method::POST, &path, &wrong, vec![b' '; 100_000]).await;
+    assert_eq!(answer.status, 401);
+    let refused = lines_with(&path);
+    assert!(refused.iter().any(|line| line.contains("refused on the admin listener")), "{refused:?}");
+
+    let suspend = format!("/licences/{DECLARED}/suspend");
+    assert_eq!(send(&site, Method::POST, &suspend, &Value::Null).await.status, 409);
+    let lines = lines_with(&suspend);
+    let line = lines.iter().find(|line| line.contains("was not done")).unwrap();
+    assert!(line.contains("declared in the configuration") && line.contains("127.0.0.1"), "{line}");
+    let id = add(&site, &json!({"serial": "CH-2", "seats": 1, "covers": {"email": [EMAIL]}})).await;
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let outdated = [("authorization", bearer.as_str()), ("if-match", "\"other\"")];
+    let path = format!("/licences/{id}");
+    assert_eq!(Client::new(site.admin).send(Method::DELETE, &path, &outdated, Vec::new()).await.status, 412);
+    let lines = lines_with(&path);
+    assert!(lines.iter().any(|line| line.contains("changed by somebody else")), "{lines:?}");
+    // Whether a store that does not answer has done it nobody knows.
+    let more = "admin: {token: {env: ADMIN_TOKEN}}\nstore: {redis: \"redis://127.0.0.1:1\"}\nseats: {managed: true}\n\
+                on_store_down: {sign_ins: keep, sessions: keep, for: 24h}";
+    let site = Site::with(Setup { more: more.to_owned(), ..Setup::default() }).await;
+    let seat = format!("/licences/{id}/seats/{}", "ab".repeat(32));
+    for (method, path) in [(Method::DELETE, seat), (Method::PUT, path)] {
+        let body = json!({"seats": 3, "covers": {"everyone": true}});
+        assert_eq!(send(&site, method, &path, &body).await.status, 503, "{path}");
+        let lines = lines_with(&format!("\"{path}\""));
+        assert!(lines.iter().any(|line| line.contains("may have been done")), "{lines:?}");
     }
 }
 

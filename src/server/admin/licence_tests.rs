@@ -7,6 +7,7 @@ use crate::seats::fixture::{licence, take};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 impl Bench {
     fn seats(&self) -> &Seats {
@@ -254,6 +255,53 @@ async fn two_administrators_lose_nothing_and_a_licence_in_use_is_kept() {
 }
 
 #[tokio::test]
+async fn a_change_that_was_made_is_answered_as_made_where_nothing_can_be_read_since() {
+    let bench = Bench::new(Some(TOKEN));
+    bench.store.unreadable_after.store(1, Ordering::Relaxed);
+    let new = json!({"seats": 3, "covers": {"everyone": true}});
+    let added = bench.sends("POST", "/licences", &new, &[]).await;
+    let shown = added.json();
+    assert_eq!((added.status, &shown["in_use"], &shown["managed"]), (201, &Value::Null, &json!(true)), "{shown}");
+    assert_eq!(shown["standing"], "in_force");
+    let id = shown["licence"]["id"].as_str().unwrap();
+    assert_eq!(added.headers["location"].to_str().unwrap(), format!("/licences/{id}"));
+    // Of any other change: its turn is written, then the licence.
+    for (method, below, body, pointer, expected) in [
+        ("PUT", "", json!({"seats": 5, "covers": {"everyone": true}}), "/licence/seats", json!(5)),
+        ("POST", "/suspend", Value::Null, "/standing", json!("suspended")),
+        ("POST", "/extend", json!({"to": "2027-01-31"}), "/ends", json!("2027-01-31T23:00:00Z")),
+    ] {
+        let bench = Bench::new(Some(TOKEN));
+        let id = bench.adds(json!({})).await;
+        let target = format!("/licences/{id}");
+        let former = bench.may("GET", &target).await.headers["etag"].clone();
+        bench.store.unreadable_after.store(2, Ordering::Relaxed);
+        let done = bench.sends(method, &format!("{target}{below}"), &body, &[("if-match", "*")]).await;
+        assert_eq!((done.status, done.json().pointer(pointer)), (200, Some(&expected)), "{below}: {}", done.body);
+        let written = serde_json::from_value(done.json()["licence"].clone()).unwrap();
+        let tag = format!("\"{}\"", crate::seats::managed::tag_of(&written));
+        assert_eq!(done.headers["etag"].to_str().unwrap(), tag, "{below}");
+        assert_ne!(done.headers["etag"], former, "{below}");
+    }
+}
+
+#[tokio::test]
+async fn a_serial_is_looked_for_exactly_however_many_others_hold_it() {
+    let bench = Bench::new(Some(TOKEN));
+    let many = (1..=2000).map(|number| licence(number, &format!("serial: '{number}', covers: {{sub: [s{number}]}}")));
+    bench.seats().register().declare(&[licence(3000, "serial: '5', covers: {everyone: true}")], false);
+    bench.seats().register().manage(many.collect());
+    let ids = async |target: &str| {
+        let found = bench.may("GET", target).await.json();
+        let all = found["licences"].as_array().unwrap().clone();
+        all.iter().map(|one| one["licence"]["id"].as_str().unwrap()[24..].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("/licences?serial=5").await, ["000000003000", "000000000005"]);
+    assert_eq!(ids("/licences?serial=2000&limit=1").await, ["000000002000"]);
+    assert_eq!(ids("/licences?serial=2001").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn lists_come_in_parts_and_are_searched() {
     let bench = Bench::new(Some(TOKEN));
     for serial in ["L-1", "L-2", "M-3"] {
@@ -272,6 +320,11 @@ async fn lists_come_in_parts_and_are_searched() {
     assert_eq!(serials(bench.may("GET", "/licences?used=true").await), Vec::<String>::new());
     bench.sits("M-3").await;
     assert_eq!(serials(bench.may("GET", "/licences?used=true").await), ["M-3"]);
+    // Behind one that is not, or not any more, among those that are asked for.
+    assert_eq!(serials(bench.may("GET", &format!("/licences?used=true&after={last}")).await), ["M-3"]);
+    assert_eq!(serials(bench.may("GET", &format!("/licences?q=M-3&after={last}")).await), ["M-3"]);
+    let unknown = format!("/licences?after={}", "00000000-0000-4000-8000-000000000009");
+    assert_eq!(bench.may("GET", &unknown).await.status, 400);
 }
 
 #[tokio::test]
@@ -386,4 +439,14 @@ async fn the_page_shows_what_is_in_use_and_draws_its_history() {
     assert!(first.contains("N-19") && !first.contains("N-20") && first.contains("skip=20"), "{first}");
     let third = show("/seats?q=N-&skip=40", "en").await;
     assert!(third.contains("N-44") && !third.contains("rel=\"next\"") && third.contains("rel=\"prev\""), "{third}");
+    assert!(third.contains("skip=20\" rel=\"prev\""), "the leaf before it is a whole one: {third}");
+    // From the page of the sessions and back, where there are licences.
+    assert!(third.contains("<a href=\"/\">Live sessions</a>"), "{third}");
+    for (language, title) in [("en", "Licences and seats"), ("fr", "Licences et places")] {
+        let link = format!("<a href=\"/seats\">{title}</a>");
+        assert!(show("/", language).await.contains(&link), "{language}");
+    }
+    let mut without = Bench::new(Some(TOKEN));
+    without.admin.sites[0].seats = None;
+    assert!(!without.ask("GET", "/", &[("authorization", &basic)], "").await.body.contains("/seats"));
 }

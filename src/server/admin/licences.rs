@@ -109,10 +109,21 @@ impl Admin {
     }
 
     async fn list_licences(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
-        let given = parameters(asked.query, &["site", "q", "used", "after", "limit"])?;
+        let given = parameters(asked.query, &["site", "q", "serial", "used", "after", "limit"])?;
         let (_, seats) = self.seats_of(given.get("site"))?;
         let limit = limit_of(&given)?;
-        let mut all = found(seats, given.get("q").map_or("", String::as_str));
+        let mut all = seats.register().all();
+        if let Some(after) = given.get("after") {
+            let after = licence_id(after)?;
+            // In the order of all: it need not be among those that are asked for, and may have been on the page before.
+            let at = all.iter().position(|entry| entry.licence().id() == after);
+            let at = at.ok_or_else(|| Failure::BadRequest("`after` names no licence that there is".to_owned()))?;
+            all.drain(..=at);
+        }
+        let mut all = found(all, given.get("q").map_or("", String::as_str));
+        if let Some(serial) = given.get("serial") {
+            all.retain(|entry| entry.licence().written().serial == *serial);
+        }
         match given.get("used").map(String::as_str) {
             None | Some("false") => {}
             Some("true") => {
@@ -121,40 +132,28 @@ impl Admin {
             }
             Some(_) => return Err(Failure::BadRequest("used is true or false".to_owned())),
         }
-        if let Some(after) = given.get("after") {
-            let after = licence_id(after)?;
-            let at = all.iter().position(|entry| entry.licence().id() == after);
-            let at = at.ok_or_else(|| Failure::BadRequest("`after` names no licence that is listed".to_owned()))?;
-            all.drain(..=at);
-        }
         let more = all.len() > limit;
         all.truncate(limit);
         let in_use = in_use(seats, &all, now).await?;
-        let licences: Vec<Value> = all.iter().zip(in_use).map(|(entry, in_use)| json_of(entry, in_use, now)).collect();
+        let shown = all.iter().zip(in_use).map(|(entry, in_use)| Shown::of(entry, in_use).json(now));
+        let licences: Vec<Value> = shown.collect();
         Ok(json(StatusCode::OK, &json!({ "licences": licences, "more": more })))
     }
 
     async fn show_licence(&self, id: &str, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
         let given = parameters(asked.query, &["site"])?;
         let (_, seats) = self.seats_of(given.get("site"))?;
-        self.shown(seats, licence_id(id)?, StatusCode::OK, now).await
-    }
-
-    /// A licence as it is now, with its tag.
-    async fn shown(
-        &self,
-        seats: &Seats,
-        id: LicenceId,
-        status: StatusCode,
-        now: Timestamp,
-    ) -> Result<Response<Vec<u8>>, Failure> {
+        let id = licence_id(id)?;
         let entry = seats.register().get(id).ok_or(ChangeError::Unknown(id))?;
         let in_use = seats.taken(id, now).await.map_err(Failure::StoreDown)?.len();
-        let mut answer = json(status, &json_of(&entry, in_use, now));
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", tag_of(entry.licence().written()))) {
-            answer.headers_mut().insert(ETAG, tag);
-        }
-        Ok(answer)
+        Ok(Shown::of(&entry, in_use).answer(StatusCode::OK, now))
+    }
+
+    /// A licence as a change has made it: the change was made, whether or not anything can be read since.
+    async fn changed(&self, seats: &Seats, licence: &Licence, status: StatusCode, now: Timestamp) -> Response<Vec<u8>> {
+        let first_use = seats.register().get(licence.id()).and_then(|entry| entry.first_use());
+        let in_use = seats.taken(licence.id(), now).await.map(|taken| taken.len()).ok();
+        Shown { licence, is_managed: true, first_use, in_use }.answer(status, now)
     }
 
     async fn add_licence(&self, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
@@ -162,7 +161,7 @@ impl Admin {
         let (site, seats) = self.seats_of(given.get("site"))?;
         let added = seats.add_licence(sent::<Written>(asked)?, now).await;
         let licence = logged(added, "added", site, asked)?;
-        let mut answer = self.shown(seats, licence.id(), StatusCode::CREATED, now).await?;
+        let mut answer = self.changed(seats, &licence, StatusCode::CREATED, now).await;
         if let Ok(location) = HeaderValue::from_str(&format!("/licences/{}", licence.id())) {
             answer.headers_mut().insert(LOCATION, location);
         }
@@ -181,8 +180,8 @@ impl Admin {
             return Err(Failure::NoTag);
         }
         let changed = seats.change_licence(id, state.tag(), |_| written, now).await;
-        logged(changed, "replaced", site, asked)?;
-        self.shown(seats, id, StatusCode::OK, now).await
+        let licence = logged(changed, "replaced", site, asked)?;
+        Ok(self.changed(seats, &licence, StatusCode::OK, now).await)
     }
 
     async fn do_to_licence(
@@ -214,8 +213,8 @@ impl Admin {
             }
         };
         let changed = seats.change_licence(id, state.tag(), change, now).await;
-        logged(changed, what, site, asked)?;
-        self.shown(seats, id, StatusCode::OK, now).await
+        let licence = logged(changed, what, site, asked)?;
+        Ok(self.changed(seats, &licence, StatusCode::OK, now).await)
     }
 
     async fn remove_licence(&self, id: &str, asked: &Asked<'_>, now: Timestamp) -> Result<Response<Vec<u8>>, Failure> {
@@ -239,7 +238,8 @@ impl Admin {
     }
 }
 
-/// Writes into the log what an administrator has done, also where only the other replicas do not know it yet.
+/// Writes into the log what an administrator has done, also where only the other replicas do not know it yet. What
+/// was refused, or may have been done, has its line with its answer (`mod`).
 fn logged(
     changed: Result<Licence, ChangeError>,
     what: &'static str,
@@ -259,10 +259,9 @@ fn logged(
     Ok(changed?)
 }
 
-/// The licences that a text is found in; all where it is empty.
-pub(super) fn found(seats: &Seats, text: &str) -> Vec<Arc<Entry>> {
+/// Those of them that a text is found in; all where it is empty.
+pub(super) fn found(mut all: Vec<Arc<Entry>>, text: &str) -> Vec<Arc<Entry>> {
     let asked = text.trim().to_lowercase();
-    let mut all = seats.register().all();
     all.retain(|entry| {
         let written = entry.licence().written();
         let owner = &written.owner;
@@ -284,19 +283,43 @@ pub(super) async fn in_use(seats: &Seats, of: &[Arc<Entry>], now: Timestamp) -> 
     Ok(counts)
 }
 
-fn json_of(entry: &Entry, in_use: usize, now: Timestamp) -> Value {
-    let licence = entry.licence();
-    let standing = entry.standing(now);
-    let begins = if let Standing::NotYet(from) = standing { Some(from.rfc3339()) } else { None };
-    json!({
-        "licence": licence.written(),
-        "managed": entry.is_managed(),
-        "standing": standing_name(standing),
-        "begins": begins,
-        "ends": licence.until(entry.first_use()).map(Timestamp::rfc3339),
-        "first_use": entry.first_use().map(Timestamp::rfc3339),
-        "in_use": in_use,
-    })
+/// A licence, and what is said of it.
+struct Shown<'a> {
+    licence: &'a Licence,
+    is_managed: bool,
+    first_use: Option<Timestamp>,
+    /// Not known where the store could not be asked.
+    in_use: Option<usize>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(entry: &'a Entry, in_use: usize) -> Self {
+        let (licence, is_managed) = (entry.licence(), entry.is_managed());
+        Self { licence, is_managed, first_use: entry.first_use(), in_use: Some(in_use) }
+    }
+
+    fn json(&self, now: Timestamp) -> Value {
+        let standing = self.licence.standing(self.first_use, now);
+        let begins = if let Standing::NotYet(from) = standing { Some(from.rfc3339()) } else { None };
+        json!({
+            "licence": self.licence.written(),
+            "managed": self.is_managed,
+            "standing": standing_name(standing),
+            "begins": begins,
+            "ends": self.licence.until(self.first_use).map(Timestamp::rfc3339),
+            "first_use": self.first_use.map(Timestamp::rfc3339),
+            "in_use": self.in_use,
+        })
+    }
+
+    /// The same with the tag of its state.
+    fn answer(&self, status: StatusCode, now: Timestamp) -> Response<Vec<u8>> {
+        let mut answer = json(status, &self.json(now));
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", tag_of(self.licence.written()))) {
+            answer.headers_mut().insert(ETAG, tag);
+        }
+        answer
+    }
 }
 
 /// As programs read it.

@@ -3,8 +3,8 @@
 //!
 //! [`access`] says who may, [`api`] answers programs, [`page`] answers a browser, [`mod@explain`] both; of licences
 //! [`licences`], [`seats`] and [`exports`] answer programs, [`seats_page`] a browser. What programs find is
-//! described in `openapi.json`. Must never tell anything of a session or of a licence, nor change one, without
-//! the token.
+//! described in `openapi.json`. Must never tell anything of a session, nor change one or a licence, without the
+//! token; of a licence no more than its metrics do: its identifier, its serial, and how many seats of it are taken.
 
 mod access;
 mod answer;
@@ -27,7 +27,7 @@ use super::metrics::Metrics;
 use super::seat_metrics::MeasuredLicence;
 use crate::clock::Clock;
 use crate::pages::{ASSET_HEADERS, Pages};
-use crate::seats::Seats;
+use crate::seats::{ChangeError, Seats};
 use crate::secret::SecretString;
 use crate::session::Sessions;
 use crate::store::MAX_VALUE_LEN;
@@ -64,6 +64,8 @@ pub(super) struct SeenSite {
 
 /// For the whole of a form, however it trickles in.
 const FORM_WITHIN: Duration = Duration::from_secs(10);
+/// How long a body may be that is no licence, in bytes, and what is said of a longer one.
+const A_FORM: (usize, &str) = (MAX_FORM_LEN, "a form of at most 16 kB is answered here\n");
 /// The description of what programs find here.
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -141,6 +143,19 @@ impl<'a> Named<'a> {
         }
     }
 
+    /// Whether an administrator may change something so.
+    fn is_changed_by(self, method: &Method) -> bool {
+        !matches!(self, Self::Explain) && !matches!(*method, Method::GET | Method::HEAD)
+    }
+
+    /// How long a body may be, in bytes, and what is said of a longer one: a licence may be long.
+    fn longest(self) -> (usize, &'static str) {
+        match self {
+            Self::Licences(_) => (MAX_VALUE_LEN, "a licence of at most 1 MB is answered here\n"),
+            _ => A_FORM,
+        }
+    }
+
     /// How whoever asks says that they may; nothing where everybody may.
     fn scheme(self) -> Option<Scheme> {
         match self {
@@ -156,66 +171,69 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let parts = session.req_header().as_ref().clone();
+        let admitted = self.admitted(&parts.method, parts.uri.path(), &parts.headers, client);
         let has_form = matches!(parts.method, Method::POST | Method::PUT);
-        let (most, hint) = self.longest(parts.uri.path(), &parts.headers);
+        let (most, hint) = admitted.as_ref().map_or(A_FORM, |named| named.longest());
+        // Also of whoever is refused: a connection that is closed over what is unread may lose the answer.
         let form = if has_form { read_form(session, most).await } else { Some(String::new()) };
-        let Some(form) = form else {
+        if form.is_none() {
             // What is left of it must not be taken for the next request.
             session.set_keepalive(None);
-            return text(StatusCode::BAD_REQUEST, hint);
-        };
-        let asked = Asked {
-            method: &parts.method,
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &parts.headers,
-            form: &form,
-            client,
-        };
-        self.answer(&asked).await
+        }
+        match (admitted, form) {
+            (Err(refusal), _) => *refusal,
+            (Ok(_), None) => text(StatusCode::BAD_REQUEST, hint),
+            (Ok(named), Some(form)) => {
+                let asked = Asked {
+                    method: &parts.method,
+                    path: parts.uri.path(),
+                    query: parts.uri.query().unwrap_or_default(),
+                    headers: &parts.headers,
+                    form: &form,
+                    client,
+                };
+                self.answer(named, &asked).await
+            }
+        }
     }
 }
 
 impl Admin {
-    /// How long a body may be that is sent there, and what is said of a longer one: a licence may be long, from
-    /// whoever may write one.
-    fn longest(&self, path: &str, headers: &HeaderMap) -> (usize, &'static str) {
-        match Named::by(path) {
-            Some(Named::Licences(_)) if self.may(headers) => {
-                (MAX_VALUE_LEN, "a licence of at most 1 MB is answered here\n")
-            }
-            _ => (MAX_FORM_LEN, "a form of at most 16 kB is answered here\n"),
-        }
-    }
-
-    fn may(&self, headers: &HeaderMap) -> bool {
-        access::check(self.token.as_ref(), headers, Scheme::Bearer) == Access::Granted
-    }
-
-    async fn answer(&self, asked: &Asked<'_>) -> Response<Vec<u8>> {
-        let Some(named) = Named::by(asked.path) else {
+    /// What is asked for, of whoever may; what anybody else is answered. No body was read yet.
+    fn admitted<'a>(
+        &self,
+        method: &Method,
+        path: &'a str,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+    ) -> Result<Named<'a>, Box<Response<Vec<u8>>>> {
+        let Some(named) = Named::by(path) else {
             let hint = "try /sessions, /licences, /openapi.json, /healthz, /readyz, /metrics, or / in a browser\n";
-            return text(StatusCode::NOT_FOUND, hint);
+            return Err(Box::new(text(StatusCode::NOT_FOUND, hint)));
         };
         if let Some(scheme) = named.scheme() {
-            match access::check(self.token.as_ref(), asked.headers, scheme) {
+            match access::check(self.token.as_ref(), headers, scheme) {
                 Access::Granted => {}
-                Access::NoTokenConfigured => return refused(named, &Failure::NoTokenConfigured),
+                Access::NoTokenConfigured => return Err(Box::new(refused(named, &Failure::NoTokenConfigured))),
                 Access::Refused(why) => {
-                    tracing::warn!(client = ?asked.client, path = asked.path, why, "refused on the admin listener");
+                    tracing::warn!(?client, path, why, "refused on the admin listener");
                     let challenge = HeaderValue::from_static(scheme.challenge());
                     let mut refusal = refused(named, &Failure::Unauthorized);
                     refusal.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-                    return refusal;
+                    return Err(Box::new(refusal));
                 }
             }
         }
         let allow = named.allow();
-        if !allow.split(", ").any(|method| method == asked.method.as_str()) {
+        if !allow.split(", ").any(|allowed| allowed == method.as_str()) {
             let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allow} is answered here\n"));
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-            return refusal;
+            return Err(Box::new(refusal));
         }
+        Ok(named)
+    }
+
+    async fn answer(&self, named: Named<'_>, asked: &Asked<'_>) -> Response<Vec<u8>> {
         let answer = match named {
             Named::Health => Ok(text(StatusCode::OK, "ok\n")),
             Named::Ready if self.sites.iter().all(|site| (site.is_ready)()) => Ok(text(StatusCode::OK, "ready\n")),
@@ -240,7 +258,12 @@ impl Admin {
             Named::Licences(named) => self.licences(named, asked).await,
             Named::SeatsPage => self.show_seats(asked).await,
         };
-        answer.unwrap_or_else(|failure| refused(named, &failure))
+        answer.unwrap_or_else(|failure| {
+            if named.is_changed_by(asked.method) {
+                not_done(&failure, asked);
+            }
+            refused(named, &failure)
+        })
     }
 
     /// The site that is meant: the only one, or the one that is named.
@@ -312,6 +335,19 @@ impl Admin {
         *file.body_mut() = asset.body.to_vec();
         answer::set_headers(&mut file, ASSET_HEADERS.into_iter().chain([("content-type", asset.content_type)]));
         file
+    }
+}
+
+/// Writes into the log what an administrator wanted and was not answered to have. What was done, and only the other
+/// replicas do not know yet, has its line already.
+fn not_done(failure: &Failure, asked: &Asked<'_>) {
+    let (client, method, path) = (asked.client, asked.method, asked.path);
+    match failure {
+        Failure::NotAnnounced(_) | Failure::Licence(ChangeError::NotAnnounced(_)) => {}
+        _ if failure.of_store().is_some() => {
+            tracing::warn!(?client, %method, path, %failure, "what an administrator asked for may have been done");
+        }
+        _ => tracing::info!(?client, %method, path, %failure, "what an administrator asked for was not done"),
     }
 }
 

@@ -25,6 +25,7 @@ impl Admin {
         }
         let filter = Filter { email: looked_for, site: site.clone(), ..Filter::default() };
         let (found, more) = self.found(&filter).await?;
+        let has_licences = self.site(site.as_deref())?.seats.is_some();
         let ids: Vec<String> = found.iter().map(|listed| listed.id.to_string()).collect();
         let row = |(listed, id)| {
             let listed: &crate::session::Listed = listed;
@@ -46,7 +47,7 @@ impl Admin {
         let rows: Vec<OwnedRow<'_>> = found.iter().zip(ids.iter().map(String::as_str)).map(row).collect();
         let language = language_of(asked.headers);
         let site = site.as_deref().unwrap_or_default();
-        let page = AdminPage { rows: &rows, email, more, site, sites: &sites, now: self.clock.now() };
+        let page = AdminPage { rows: &rows, email, more, site, sites: &sites, has_licences, now: self.clock.now() };
         let mut answer = text(StatusCode::OK, &self.pages.render_admin(page, language));
         set_headers(&mut answer, self.pages.admin_headers(language));
         Ok(answer)

@@ -81,7 +81,7 @@ impl Admin {
         let (id, limit) = (licence_id(id)?, limit_of(&given)?);
         let mut taken = seats.taken(id, now).await.map_err(Failure::StoreDown)?;
         // Whoever did nothing for the longest time comes first: theirs is free next.
-        taken.sort_by_key(|(member, until)| (*until, member.hex()));
+        taken.sort_unstable_by_key(|(member, until)| (*until, *member));
         let in_use = taken.len();
         taken.truncate(limit);
         let mut shown = Vec::with_capacity(taken.len());

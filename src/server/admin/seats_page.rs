@@ -38,7 +38,11 @@ impl Admin {
             entries.push(seats.register().get(id).ok_or(ChangeError::Unknown(id))?);
             history = Some(history_of(seats, id, now).await?);
         } else {
-            entries = if all || !query.is_empty() { found(seats, query) } else { in_use_now(seats, now).await? };
+            entries = if all || !query.is_empty() {
+                found(seats.register().all(), query)
+            } else {
+                in_use_now(seats, now).await?
+            };
             count = entries.len();
             skipped = skip.min(count);
             entries.drain(..skipped);
@@ -51,7 +55,7 @@ impl Admin {
             rows: &rows,
             query,
             all,
-            skipped,
+            previous: (skipped > 0).then(|| skipped.saturating_sub(A_LEAF)),
             next,
             count,
             history,

@@ -77,7 +77,7 @@ fn explainer() -> Explainer {
 /// An admin listener, without its socket.
 pub(super) struct Bench {
     pub(super) admin: Admin,
-    store: Arc<Shaky>,
+    pub(super) store: Arc<Shaky>,
     ready: Arc<AtomicBool>,
     pub(super) clock: ManualClock,
 }
@@ -142,7 +142,10 @@ impl Bench {
         }
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let asked = Asked { method: &method, path, query, headers: &map, form, client: None };
-        let response = self.admin.answer(&asked).await;
+        let response = match self.admin.admitted(&method, path, &map, None) {
+            Ok(named) => self.admin.answer(named, &asked).await,
+            Err(refusal) => *refusal,
+        };
         let (parts, body) = response.into_parts();
         assert_eq!(parts.headers["x-content-type-options"], "nosniff", "{target}");
         assert!(!parts.headers.contains_key("access-control-allow-origin"), "{target}");

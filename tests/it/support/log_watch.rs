@@ -20,6 +20,8 @@ static OTHERS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const WITHOUT_STORE: &str = "obtained without";
 /// In the lines of `app/list_watch`.
 const OF_LISTS: &str = "a list of the rules";
+/// In the lines of `server/admin`.
+const OF_ADMINISTRATORS: &str = "\"vestibule::server::admin";
 /// More than the whole suite makes requests.
 const KEPT_LINES: usize = 200_000;
 
@@ -166,7 +168,7 @@ impl Drop for Watch {
         }
         // Only what is looked for later: the libraries say more at this level than memory is worth.
         let is_access = holds(&line, "vestibule::access");
-        if !is_access && ![WITHOUT_STORE, OF_LISTS].iter().any(|text| holds(&line, text)) {
+        if !is_access && ![WITHOUT_STORE, OF_LISTS, OF_ADMINISTRATORS].iter().any(|text| holds(&line, text)) {
             return;
         }
         let mut lines = if is_access { &ACCESS } else { &OTHERS }.lock().unwrap();

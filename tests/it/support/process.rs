@@ -42,6 +42,12 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).stdin(Stdio::null()).output().unwrap()
 }
 
+/// The same with this for its standard output.
+pub(crate) fn run_into(folder: &Path, arguments: &[&str], out: impl Into<Stdio>) -> Output {
+    let child = command(folder, arguments).stdin(Stdio::null()).stdout(out).stderr(Stdio::piped()).spawn();
+    child.unwrap().wait_with_output().unwrap()
+}
+
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command.args(arguments).current_dir(folder).env("SESSION_KEY", SESSION_KEY);
