@@ -289,8 +289,8 @@ async fn a_change_that_was_made_is_answered_as_made_where_nothing_can_be_read_si
 async fn a_serial_is_looked_for_exactly_however_many_others_hold_it() {
     let bench = Bench::new(Some(TOKEN));
     let many = (1..=2000).map(|number| licence(number, &format!("serial: '{number}', covers: {{sub: [s{number}]}}")));
-    bench.seats().register().declare(&[licence(3000, "serial: '5', covers: {everyone: true}")], false);
-    bench.seats().register().manage(many.collect());
+    let first = licence(3000, "serial: '5', covers: {everyone: true}");
+    bench.seats().register().declare(&[first].into_iter().chain(many).collect::<Vec<_>>(), false);
     let ids = async |target: &str| {
         let found = bench.may("GET", target).await.json();
         let all = found["licences"].as_array().unwrap().clone();
