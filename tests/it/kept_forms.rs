@@ -26,7 +26,7 @@ pub(super) const BODY: &str =
 pub(super) type Posted = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
 
 /// An app that writes down what is sent to it.
-async fn app() -> (String, Posted) {
+pub(super) async fn app() -> (String, Posted) {
     let posted = Posted::default();
     let writes = Arc::clone(&posted);
     let answers = async move |method: Method, uri: http::Uri, headers: http::HeaderMap, body: Bytes| {

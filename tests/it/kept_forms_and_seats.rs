@@ -1,9 +1,9 @@
 //! A form whose person has no seat for the moment: it waits for one, and arrives once; and what nobody gets
 //! by that.
 
-use super::kept_forms::{BODY, Scene, URLENCODED, held, presses, send, sent_from, signs_in_to};
+use super::kept_forms::{BODY, Scene, URLENCODED, app, held, presses, send, sent_from, signs_in_to};
 use super::support::client::{Answer, Client};
-use super::support::site::ORIGIN;
+use super::support::site::{ORIGIN, Setup, Site};
 use super::support::waiting::until;
 use http::Method;
 use std::time::Duration;
@@ -12,12 +12,15 @@ use vestibule::demo::provider::Agent;
 const LICENCE: &str = "2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e";
 
 /// One seat, for everybody.
-async fn scene(seats: &str) -> Scene {
-    Scene::with(&format!(
+fn config(seats: &str) -> String {
+    format!(
         "seats: {{{seats}}}\nlicences: [{{id: {LICENCE}, seats: 1, covers: {{everyone: true}}}}]\n\
          session: {{idle: 24h, lifetime: 48h, keys: [{{id: k1, secret: {{env: SESSION_KEY}}}}]}}\n"
-    ))
-    .await
+    )
+}
+
+async fn scene(seats: &str) -> Scene {
+    Scene::with(&config(seats)).await
 }
 
 /// Somebody who has just signed in, and what they were answered.
@@ -205,4 +208,28 @@ async fn what_is_no_form_of_the_site_s_own_is_refused_for_want_of_a_seat_and_not
         assert!(text.contains(&format!("href=\"{back}\"")) && !text.contains("tries again"), "{what}: {text}");
     }
     assert_eq!(scene.arrived(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_lacks_more_than_a_seat_takes_none_by_the_page_of_their_form() {
+    let (address, posted) = app().await;
+    let routes = "[{path: /mfa/**, upstream: app, require: {acr: eidas1-mfa}}, {path: /**, upstream: app, seat: none}]";
+    let setup = Setup { upstream: Some(address), routes: routes.to_owned(), more: config(""), ..Setup::default() };
+    let scene = Scene { site: Site::with(setup).await, posted };
+    let (person, status) = comes(&scene, "ada").await;
+    assert_eq!(status, 200);
+    let answer = send(&person, "/mfa/save", URLENCODED, BODY).await;
+    assert_eq!(answer.status, 401);
+    let page = answer.text().split("name=\"rd\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(open(&person, &page).await.status, 200);
+    // The seat is somebody else's still to take.
+    let stronger = |name: &str| Agent {
+        acr: "eidas1-mfa".to_owned(),
+        ..Agent::new(name, "Durand", &format!("{name}@example.org"))
+    };
+    scene.site.provider.sign_in_as(stronger("bea"));
+    assert_eq!(scene.site.client().browse("/mfa/x").await.status, 200);
+    scene.site.provider.sign_in_as(stronger("ada"));
+    assert_eq!(person.browse("/mfa/x").await.status, 409);
+    assert_eq!(waits_at(&open(&person, &page).await), page);
 }
