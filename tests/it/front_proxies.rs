@@ -9,6 +9,7 @@ use super::support::client::{Answer, Client};
 use super::support::counterparts::{Counterpart, require};
 use super::support::front_proxy::{FrontProxy, shipped, with_credentials};
 use super::support::raw::Raw;
+use super::support::scene::app_of;
 use super::support::shown::{email_at_app, header_at_app};
 use super::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site};
 use super::support::socket::{echoes, socket_at};
@@ -471,6 +472,29 @@ async fn each_tells_the_app_of_a_licence_and_people_why_they_have_no_seat() {
         seats_are_told_of(which, false).await;
     }
     seats_are_told_of(Counterpart::Envoy, true).await;
+}
+
+/// nginx asks once more why: by then the answer may be another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nginx_was_told_to_refuse_stays_refused_whatever_it_hears_then() {
+    require!(Nginx);
+    let credentials = "credentials: {ours: {kind: static, secret: {env: CLIENT_SECRET}}}\n";
+    let site = site_with("nginx", "{path: /v1/**, credentials: ours}, ", credentials).await;
+    let person = site.client();
+    // There is no app behind Vestibule itself.
+    assert_eq!(person.browse("/app/x").await.status, 404);
+    let refuses = app_of(axum::Router::new().fallback(async || http::StatusCode::FORBIDDEN)).await;
+    let asked_at = refuses.trim_start_matches("http://").parse().unwrap();
+    let app = site.echo.address;
+    let front = FrontProxy::start_with_credentials(Counterpart::Nginx, site.address, asked_at, app).await;
+    let scene = Scene { which: Counterpart::Nginx, grpc: false, site, front };
+    let cookies = person.cookie_header("app.example").unwrap();
+    for path in ["/v1/models", "/public/x"] {
+        let asks = async || scene.client().get(path, &[("cookie", &cookies), ("accept", "text/html")]).await;
+        let answer = scene.out_of_reach(asks).await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{path}");
+        assert!(!format!("{:?}", answer.headers).contains(CLIENT_SECRET), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 use super::support::client::{Answer, Client};
 use super::support::log_watch;
 use super::support::raw::Raw;
+use super::support::scene::app_of;
 use super::support::shown::{LOGIN, SESSION, assert_error, assert_page_headers};
 use super::support::site::{ORIGIN, Setup, Site};
 use super::support::waiting::until_well;
@@ -13,7 +14,6 @@ use axum::response::{IntoResponse, Redirect};
 use http::Method;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use vestibule::demo::provider::{Agent, ExchangeFault};
 use vestibule::pages::{ErrorKind, Language};
 
@@ -36,10 +36,7 @@ pub(super) async fn app() -> (String, Posted) {
         }
         if uri.path() == "/slash" { Redirect::temporary("/slash/").into_response() } else { "the app".into_response() }
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answers)).await.unwrap() });
-    (address, posted)
+    (app_of(Router::new().fallback(answers)).await, posted)
 }
 
 pub(super) struct Scene {
