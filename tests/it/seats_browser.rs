@@ -156,7 +156,7 @@ async fn app_with_a_form() -> (String, Arc<Mutex<Vec<String>>>) {
         "<!doctype html><title>App</title><h1>The app</h1><form method=post action=/save>\
          <input name=title value=x><button>Go</button></form>",
     );
-    (app_of(Router::new().route("/{*rest}", get(page.clone()).post(save)).route("/", get(page))).await, posted)
+    (app_of(Router::new().route("/{*rest}", get(page).post(save)).route("/", get(page))).await, posted)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
