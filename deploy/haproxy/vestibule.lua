@@ -16,6 +16,7 @@ local identity = {
     "x-auth-request-preferred-username",
     "x-auth-request-groups",
     "x-vestibule-session",
+    "x-vestibule-licence",
     "x-vestibule-bearer",
 }
 

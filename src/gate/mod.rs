@@ -324,19 +324,30 @@ impl Gate {
     /// The providers whose people may open an address that a sign-in returns to; all where that is not
     /// said, or the address is on another site.
     pub fn providers_for(&self, return_to: &ReturnTo) -> Arc<[String]> {
-        let address = return_to.location(&self.public_url);
-        let found = url::Url::parse(&address).ok().and_then(|url| {
-            let (host, path) = (url.host_str()?, RequestPath::parse(url.path()).ok()?);
-            // Our own pages are everybody's.
-            if path.any(|reading| self.prefix.holds(reading)) {
-                return None;
-            }
-            match self.routes.find(host, &Method::GET, &path) {
-                Found::Route(_, route) => Some(Arc::clone(&route.providers)),
-                Found::Nothing | Found::Ambiguous => None,
-            }
-        });
-        found.unwrap_or_default()
+        self.route_to(&Method::GET, return_to).map(|route| Arc::clone(&route.providers)).unwrap_or_default()
+    }
+
+    /// Whether nothing but a seat could be missing to whoever sends a form to this address by their session.
+    pub fn form_needs_seat(&self, target: &ReturnTo, session: &Session<'_>, at: Circumstances) -> bool {
+        self.route_to(&Method::POST, target).is_some_and(|route| {
+            route.needs_seat
+                && route.takes_people_of(session.provider())
+                && route.rules.judge(&Asker::of(session, at)).is_ok()
+        })
+    }
+
+    /// The route that an address is on, where it is on one.
+    fn route_to(&self, method: &Method, address: &ReturnTo) -> Option<&Route> {
+        let url = url::Url::parse(&address.location(&self.public_url)).ok()?;
+        let (host, path) = (url.host_str()?, RequestPath::parse(url.path()).ok()?);
+        // Our own pages are everybody's.
+        if path.any(|reading| self.prefix.holds(reading)) {
+            return None;
+        }
+        match self.routes.find(host, method, &path) {
+            Found::Route(_, route) => Some(route),
+            Found::Nothing | Found::Ambiguous => None,
+        }
     }
 
     /// What is stripped from requests, for the last moment before they leave.

@@ -80,7 +80,7 @@ pub enum Notice {
     FormNotSent,
 }
 
-/// A form that was sent where a step-up has to come first.
+/// A form that was sent where a step-up has to come first, or a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitingForm<'a> {
     /// None was.

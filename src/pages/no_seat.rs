@@ -4,9 +4,10 @@
 //! business here.
 
 use super::contact::Contact;
+use super::kept_form;
 use super::language::Language;
 use super::moment::{ago, moment};
-use super::{Frame, html};
+use super::{Frame, WaitingForm, html};
 use crate::clock::Timestamp;
 use askama::Template;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct NoSeatPage<'a> {
     pub retry: Option<u64>,
     /// Where the reader goes with a seat.
     pub return_to: &'a str,
+    /// What has become of a form that was sent.
+    pub form: WaitingForm<'a>,
     /// The id that the log line carries too.
     pub id: &'a str,
 }
@@ -68,6 +71,9 @@ struct NoSeatTemplate<'a> {
     retries: Option<String>,
     licence: Option<String>,
     ask: &'static str,
+    /// What is said of a form, and what discards it.
+    notice: Option<&'static str>,
+    discard: Option<String>,
     page: &'a NoSeatPage<'a>,
 }
 
@@ -97,6 +103,7 @@ pub(super) fn page<'a>(frame: Frame<'a>, page: &'a NoSeatPage<'a>, language: Lan
         Language::French => "Responsable de la licence\u{a0}:",
         Language::English => "In charge of the licence:",
     };
+    let (notice, kept) = frame.words.waiting_form(page.form);
     html(&NoSeatTemplate {
         frame,
         explanation,
@@ -107,6 +114,8 @@ pub(super) fn page<'a>(frame: Frame<'a>, page: &'a NoSeatPage<'a>, language: Lan
         retries,
         licence,
         ask,
+        notice,
+        discard: kept.map(kept_form::discard),
         page,
     })
 }

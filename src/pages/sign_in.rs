@@ -76,17 +76,13 @@ impl Pages {
         language: Language,
     ) -> String {
         let words = Wording::of(language);
-        let (notice, discard) = match form {
-            WaitingForm::None => (None, None),
-            WaitingForm::Lost => (Some(words.step_up_loses_form), None),
-            WaitingForm::Kept(id) => (Some(words.step_up_keeps_form), Some(id)),
-        };
+        let (notice, kept) = words.waiting_form(form);
         let lead = if asked.max_age.is_some() { words.step_up_for_recent } else { words.step_up_for_level };
         html(&SignInPage {
             return_to: Some(asked.return_to),
             asked: asked.parameters(),
             notice,
-            discard: discard.map(kept_form::discard),
+            discard: kept.map(kept_form::discard),
             ..self.with_one_button((words.step_up, words.step_up), lead, provider, language)
         })
     }

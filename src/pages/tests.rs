@@ -115,12 +115,14 @@ fn no_seat_pages(outside: &str) -> Vec<NoSeatPage<'_>> {
         SeatTrouble::Expired(NOW),
         SeatTrouble::NotCovered,
     ];
-    let page = |trouble| {
+    let page = |trouble, form| {
         let is_said = trouble != SeatTrouble::NotCovered;
         let text = if is_said { outside } else { "" };
-        NoSeatPage { trouble, serial: text, owner: text, retry: is_said.then_some(10), return_to: outside, id: outside }
+        let retry = is_said.then_some(10);
+        NoSeatPage { trouble, serial: text, owner: text, retry, return_to: outside, form, id: outside }
     };
-    troubles.map(page).into()
+    let forms = [WaitingForm::None, WaitingForm::Lost, WaitingForm::Kept(outside)];
+    troubles.into_iter().flat_map(|trouble| forms.map(|form| page(trouble, form))).collect()
 }
 
 /// Every page in every language for both providers, rendered, with a name for messages.

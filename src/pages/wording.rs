@@ -5,7 +5,7 @@
 
 use super::error_kind::Action;
 use super::language::Language;
-use super::{Notice, ProviderKind, SignOutReach};
+use super::{Notice, ProviderKind, SignOutReach, WaitingForm};
 
 /// The fixed words of one language.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,8 @@ pub(super) struct Wording {
     pub(super) step_up: &'static str,
     pub(super) step_up_for_level: &'static str,
     pub(super) step_up_for_recent: &'static str,
-    pub(super) step_up_keeps_form: &'static str,
-    pub(super) step_up_loses_form: &'static str,
+    pub(super) form_waits: &'static str,
+    pub(super) form_lost: &'static str,
     pub(super) confirm_sign_out: &'static str,
     pub(super) confirm_sign_out_of_proconnect: &'static str,
     pub(super) confirm_sign_out_of_other: &'static str,
@@ -112,8 +112,8 @@ const FRENCH: Wording = Wording {
     session_would_end: "Si vous continuez, votre session actuelle ici se terminera.",
     or_between: " ou avec ",
     kept_form: "Envoyer votre formulaire\u{a0}?",
-    kept_form_lead: "Il fallait vous identifier quand vous l’avez envoyé. Il a été gardé, et n’a pas encore été \
-                     transmis. Il ne sera envoyé qu’une fois.",
+    kept_form_lead: "Il ne pouvait pas être transmis quand vous l’avez envoyé. Il a été gardé, et ne sera envoyé \
+                     qu’une fois.",
     sent_to: "Destination",
     fields_in_it: "Champs",
     choose_files_again: "Les fichiers n’ont pas été gardés\u{a0}: choisissez-les à nouveau avant l’envoi.",
@@ -123,9 +123,8 @@ const FRENCH: Wording = Wording {
     step_up: "Identifiez\u{2011}vous à nouveau",
     step_up_for_level: "Cette page demande une identification plus sûre que la vôtre, par exemple en deux étapes.",
     step_up_for_recent: "Cette page demande que vous vous soyez identifié récemment.",
-    step_up_keeps_form: "Votre formulaire n’a pas encore été transmis. Il est gardé\u{a0}: vous pourrez l’envoyer \
-                         ensuite.",
-    step_up_loses_form: "Votre formulaire n’a pas été transmis. Remplissez-le à nouveau ensuite.",
+    form_waits: "Votre formulaire n’a pas encore été transmis. Il est gardé\u{a0}: vous pourrez l’envoyer ensuite.",
+    form_lost: "Votre formulaire n’a pas été transmis. Remplissez-le à nouveau ensuite.",
     confirm_sign_out: "Se déconnecter\u{a0}?",
     confirm_sign_out_of_proconnect: "Votre session ici et votre session ProConnect seront fermées.",
     confirm_sign_out_of_other: "Votre session sera fermée.",
@@ -191,8 +190,7 @@ const ENGLISH: Wording = Wording {
     session_would_end: "If you go on, your present session here will end.",
     or_between: " or with ",
     kept_form: "Send your form?",
-    kept_form_lead: "You had to identify yourself when you sent it. It was kept, and has not been passed on yet. It will be \
-                     sent once only.",
+    kept_form_lead: "It could not be passed on when you sent it. It was kept, and will be sent once only.",
     sent_to: "It goes to",
     fields_in_it: "Fields in it",
     choose_files_again: "Files were not kept: please choose them again before you send the form.",
@@ -201,8 +199,8 @@ const ENGLISH: Wording = Wording {
     step_up: "Identify yourself once more",
     step_up_for_level: "This page asks for a safer way of signing in than you used, in two steps for example.",
     step_up_for_recent: "This page asks that you identified yourself recently.",
-    step_up_keeps_form: "Your form has not been passed on yet. It has been kept: you can send it afterwards.",
-    step_up_loses_form: "Your form was not passed on. Please fill it in again afterwards.",
+    form_waits: "Your form has not been passed on yet. It has been kept: you can send it afterwards.",
+    form_lost: "Your form was not passed on. Please fill it in again afterwards.",
     confirm_sign_out: "Sign out?",
     confirm_sign_out_of_proconnect: "Your session here and your ProConnect session will be closed.",
     confirm_sign_out_of_other: "Your session will be closed.",
@@ -262,6 +260,15 @@ impl Wording {
         match notice {
             Notice::SessionEnded => self.session_ended,
             Notice::FormNotSent => self.form_not_sent,
+        }
+    }
+
+    /// What is said of a form that was sent, and its name where it is kept.
+    pub(super) const fn waiting_form<'a>(&self, form: WaitingForm<'a>) -> (Option<&'static str>, Option<&'a str>) {
+        match form {
+            WaitingForm::None => (None, None),
+            WaitingForm::Lost => (Some(self.form_lost), None),
+            WaitingForm::Kept(id) => (Some(self.form_waits), Some(id)),
         }
     }
 

@@ -20,14 +20,16 @@ use crate::login::callback::Arrival;
 use crate::login::logout::Outcome;
 use crate::login::start::{Asked, Start, StartError};
 use crate::oidc::Provider;
-use crate::pages::{ASSET_HEADERS, ErrorKind, Language, LoopCause, Notice, Page, Pages, SignOutReach, text};
+use crate::pages::{
+    ASSET_HEADERS, ErrorKind, Language, LoopCause, Notice, Page, Pages, SignOutReach, WaitingForm, text,
+};
 use crate::random::{self, Random};
 use crate::seats::Seats;
 use crate::session::{NoSession, Place, Refresher, Session, Sessions};
 use crate::signing::{SigningRing, published};
 use crate::web::kind::Kind;
 use crate::web::public_url::PublicUrl;
-use crate::web::return_to::{FORM_PAGE, Prefix, ReturnTo, SESSIONS_PAGE};
+use crate::web::return_to::{Prefix, ReturnTo, SESSIONS_PAGE};
 use http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -123,10 +125,6 @@ impl Endpoints {
                 exchange.decision = "seat";
                 Reply::redirect(&parts.method, "/")
             }
-            FORM_PAGE if get || post => {
-                exchange.decision = "form";
-                self.kept_form(query, parts, exchange).await
-            }
             "signed_out" if get => {
                 exchange.decision = "signed_out";
                 self.signed_out(query, parts, exchange).await
@@ -185,7 +183,7 @@ impl Endpoints {
     /// The methods that an endpoint answers to, where there is one of this name.
     fn allowed(&self, name: &str) -> Option<&'static str> {
         Some(match name {
-            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE | FORM_PAGE => "GET, HEAD, POST",
+            "start" | "sign_in" | "sign_out" | SESSIONS_PAGE => "GET, HEAD, POST",
             "signed_out" | "userinfo" | "robots.txt" => "GET, HEAD",
             JWKS if !self.signing.is_empty() => "GET, HEAD",
             _ if self.called_back(name).is_some() => "GET, HEAD",
@@ -410,7 +408,9 @@ impl Endpoints {
     /// Answers what the gate denies.
     pub(super) fn deny(&self, denial: Denial, parts: &Parts, exchange: &mut Exchange) -> Reply {
         match (denial, Rescue::of_denial(denial)) {
-            (Denial::NoSeat(why), _) => self.no_seat(why, parts, exchange),
+            (Denial::NoSeat(why), _) => {
+                self.no_seat(why, self.page_asked_for(parts).as_ref(), WaitingForm::None, parts, exchange)
+            }
             (_, Some(rescue)) => self.rescue(rescue, &denial, parts, exchange),
             (Denial::FormWithoutSession(_), None) => {
                 exchange.because(denial);
@@ -452,9 +452,13 @@ impl Endpoints {
             return self.deny(denial, parts, exchange);
         }
         exchange.because(denial);
-        let target = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
-        let return_to = target.and_then(|target| ReturnTo::parse(target.as_str(), &self.public_url, &self.prefix).ok());
-        self.sign_in_page(&return_to.unwrap_or_else(ReturnTo::root), None, parts, exchange)
+        self.sign_in_page(&self.page_asked_for(parts).unwrap_or_else(ReturnTo::root), None, parts, exchange)
+    }
+
+    /// The address of a request that can be made again.
+    fn page_asked_for(&self, parts: &Parts) -> Option<ReturnTo> {
+        let target = parts.uri.path_and_query().filter(|_| parts.method == Method::GET)?;
+        ReturnTo::parse(target.as_str(), &self.public_url, &self.prefix).ok()
     }
 
     /// Answers a request that lost the right to its route before its answer began.

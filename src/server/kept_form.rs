@@ -1,4 +1,5 @@
-//! A form that met a session which is over: kept, offered again after the sign-in, and sent once.
+//! A form that met a session which is over: kept, offered again after the sign-in, and sent once. So are
+//! those that meet a session which has to step up first, or whose person has no seat for the moment.
 //!
 //! ```text
 //! POST /send            no session  →  kept; the sign-in page, 401
@@ -7,8 +8,8 @@
 //! POST /send                        →  the form is deleted; the app gets it
 //! ```
 //!
-//! Called by `proxy` for the form that met no session, by `endpoints` for the two of ours, and by
-//! `look` when it arrives. It is deleted where it arrives and not a step before, so that whoever
+//! Called by `proxy` for the form that cannot go on yet and for the two of ours, and by `look` when it
+//! arrives. It is deleted where it arrives and not a step before, so that whoever
 //! presses twice, or whose line breaks in between, has it still; and what arrives without having been
 //! there is refused, so that no press, reload or step back has it sent twice; but for where its app
 //! sends it on by a redirect that keeps the method. By `Referer` we know it
@@ -16,15 +17,18 @@
 //!
 //! Must never send anything that the person did not press a button for, nor show it to another one.
 
-use super::endpoints::Endpoints;
+use super::endpoints::{Endpoints, method_not_allowed};
 use super::exchange::Exchange;
 use super::form::{discard_body, field, read_body};
 use super::reply::Reply;
 use super::rescue::Rescue;
+use super::seats::take_seat;
 use crate::clock::Timestamp;
-use crate::gate::Denial;
+use crate::gate::rules::Circumstances;
+use crate::gate::{Denial, Gate};
 use crate::oidc::StepUp;
 use crate::pages::{ErrorKind, Page, WaitingForm};
+use crate::seats::NoSeat;
 use crate::session::{FoundForm, NoSession, OpenedSession};
 use crate::store::StoreError;
 use crate::web::form_id::FormId;
@@ -59,6 +63,8 @@ pub(super) enum Met {
     End(NoSession),
     /// A session that has to step up first.
     StepUp(StepUp),
+    /// A session whose person has no seat for the moment.
+    NoSeat(NoSeat),
 }
 
 impl Endpoints {
@@ -78,13 +84,13 @@ impl Endpoints {
         let Some(form) = form else { return Ok(self.form_not_kept(met, parts, exchange)) };
         if let Some(id) = self.login.form_page_in(&parts.headers) {
             // It is on its way from our own page, and kept already.
-            return Ok(self.sign_in_for_form(met, id, parts, exchange));
+            return Ok(self.way_to_form(met, id, parts, exchange));
         }
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let kept = self.login.keep_form(&parts.headers, target, form, self.clock.now(), &*self.random).await;
         Ok(match kept {
             Ok(kept) => {
-                let reply = self.sign_in_for_form(met, kept.id, parts, exchange).cookies(kept.cookie);
+                let reply = self.way_to_form(met, kept.id, parts, exchange).cookies(kept.cookie);
                 exchange.also("the form is kept");
                 reply
             }
@@ -104,7 +110,24 @@ impl Endpoints {
                 let return_to = self.login.page_of_form(&parts.headers).unwrap_or_else(ReturnTo::root);
                 self.lacks_step_up(step_up, &return_to, WaitingForm::Lost, Kind::Submission, parts, exchange)
             }
+            Met::NoSeat(why) => self.form_without_seat(*why, None, parts, exchange),
         }
+    }
+
+    /// Answers whoever sent a form and has no seat. `kept`: under which name it waits for one.
+    pub(super) fn form_without_seat(
+        &self,
+        why: NoSeat,
+        kept: Option<FormId>,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
+        let Some(id) = kept else {
+            let return_to = self.login.page_of_form(&parts.headers);
+            return self.no_seat(why, return_to.as_ref(), WaitingForm::Lost, parts, exchange);
+        };
+        let (return_to, id) = (ReturnTo::form_page(&self.prefix, id), id.to_string());
+        self.no_seat(why, Some(&return_to), WaitingForm::Kept(&id), parts, exchange)
     }
 
     /// What the body has to be read as; none where it is not to be read.
@@ -118,8 +141,8 @@ impl Endpoints {
         FormType::parse(one.to_str().ok()?).filter(|_| may_be_kept)
     }
 
-    /// The sign-in page that leads to the page of a form.
-    fn sign_in_for_form(&self, met: &Met, id: FormId, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    /// The page that leads to the page of a form: by a sign-in, or with a seat.
+    fn way_to_form(&self, met: &Met, id: FormId, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let return_to = ReturnTo::form_page(&self.prefix, id);
         match met {
             Met::End(reason) => exchange.because(Denial::FormWithoutSession(*reason)),
@@ -128,6 +151,7 @@ impl Endpoints {
                 let form = WaitingForm::Kept(&id);
                 return self.lacks_step_up(step_up, &return_to, form, Kind::Submission, parts, exchange);
             }
+            Met::NoSeat(why) => return self.form_without_seat(*why, Some(id), parts, exchange),
         }
         let (return_to, form) = (return_to.as_str(), id.to_string());
         // It is the form of somebody who signed in with this one.
@@ -149,22 +173,33 @@ impl Endpoints {
     }
 
     /// `/oauth2/form`: the page that offers a form, and what its two buttons do.
-    pub(super) async fn kept_form(&self, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    pub(super) async fn kept_form(&self, gate: &Gate, query: &str, parts: &Parts, exchange: &mut Exchange) -> Reply {
         let now = self.clock.now();
         let is_post = parts.method == Method::POST;
+        if !is_post && !matches!(parts.method, Method::GET | Method::HEAD) {
+            return method_not_allowed("GET, HEAD, POST", exchange);
+        }
+        exchange.decision = "form";
         if is_post && !self.login.is_from_our_page(&parts.headers) {
             let refused = Rescue { kind: ErrorKind::OtherSite, level: Level::WARN };
             return self.rescue(refused, &"the form was not sent by a page of this site", parts, exchange);
         }
         let named = |name| field(query, name).as_deref().and_then(FormId::parse);
         match (named(ID), named(DISCARD)) {
-            (Some(id), None) => self.offer_or_send(id, parts, exchange, now).await,
+            (Some(id), None) => self.offer_or_send(id, gate, parts, exchange, now).await,
             (None, Some(id)) if is_post => self.discard(id, parts, exchange, now).await,
             _ => self.gone(&Gone::NoName, parts, exchange),
         }
     }
 
-    async fn offer_or_send(&self, id: FormId, parts: &Parts, exchange: &mut Exchange, now: Timestamp) -> Reply {
+    async fn offer_or_send(
+        &self,
+        id: FormId,
+        gate: &Gate,
+        parts: &Parts,
+        exchange: &mut Exchange,
+        now: Timestamp,
+    ) -> Reply {
         let (opened, cookies) = match self.own_session(parts, now).await {
             Ok(found) => found,
             Err(reason) if reason.is_outage() => return self.rescue(Rescue::OF_OUTAGE, &reason, parts, exchange),
@@ -174,7 +209,7 @@ impl Endpoints {
                 exchange.session = self.sessions.named(&parts.headers, now);
                 return match Kind::of(parts) {
                     Kind::Navigation => self.enter(ReturnTo::form_page(&self.prefix, id), parts, exchange).await,
-                    Kind::Submission => self.sign_in_for_form(&Met::End(reason), id, parts, exchange),
+                    Kind::Submission => self.way_to_form(&Met::End(reason), id, parts, exchange),
                     Kind::Program | Kind::Preflight => self.deny(Denial::NotSignedIn(reason), parts, exchange),
                 };
             }
@@ -184,6 +219,11 @@ impl Endpoints {
             Ok(None) => return self.gone(&Gone::NotThere, parts, exchange).cookies(cookies),
             Err(error) => return self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange),
         };
+        let target = self.login.address_of(Some(&found.sent().target));
+        // Whoever lacks a seat would only meet that again, and from some browsers the form is gone by then.
+        if let Err(why) = self.seat_for_form(&target, &opened, gate, exchange.circumstances(now)).await {
+            return self.form_without_seat(why, Some(id), parts, exchange).cookies(cookies);
+        }
         if parts.method != Method::POST {
             let (to, form) = (found.sent().target.as_str(), &found.sent().form);
             let page = Page::KeptForm { id: &id.to_string(), to: to.split('?').next().unwrap_or(to), form };
@@ -197,13 +237,29 @@ impl Endpoints {
                 Err(error) => return self.rescue(Rescue::OF_OUTAGE, &error, parts, exchange),
             }
         }
-        let location = self.login.address_of(Some(&found.sent().target)).location(&self.public_url);
+        let location = target.location(&self.public_url);
         // Method and body stay as they are (RFC 9110 §15.4.8). They are not read here.
         let location = HeaderValue::from_str(&location).unwrap_or_else(|_| HeaderValue::from_static("/"));
         Reply::new(StatusCode::TEMPORARY_REDIRECT, "")
             .header(LOCATION, location)
             .header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .cookies(cookies)
+    }
+
+    /// Takes a seat for whoever is about to send a form, where nothing else is missing.
+    async fn seat_for_form(
+        &self,
+        target: &ReturnTo,
+        opened: &OpenedSession,
+        gate: &Gate,
+        at: Circumstances,
+    ) -> Result<(), NoSeat> {
+        let Ok(session) = self.sessions.read(opened, at.now) else { return Ok(()) };
+        if !gate.form_needs_seat(target, &session, at) {
+            return Ok(());
+        }
+        let seats = self.seats.as_deref();
+        take_seat(seats, (gate, &self.sessions), opened, at.now, &*self.random).await.map(|_| ())
     }
 
     /// A form of the person whose session this is.

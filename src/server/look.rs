@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::gate::route::{Route, SessionCookie};
 use crate::gate::{Denial, Forward, Verdict};
 use crate::pages::WaitingForm;
+use crate::seats::NoSeat;
 use crate::session::{NoSession, OpenedSession, Place};
 use crate::web::client_certificate::ClientCertificate;
 use crate::web::cors;
@@ -188,6 +189,14 @@ impl Proxy {
                 exchange.decision = "deny";
                 Step::FormThatWaits(Met::End(reason))
             }
+            // What passes: there may be a seat for them by and by.
+            Verdict::Deny(Denial::NoSeat(why @ (NoSeat::Full { .. } | NoSeat::Displaced { .. })))
+                if Kind::of(request.parts()) == Kind::Submission
+                    && request.host() == self.endpoints.public_url.host() =>
+            {
+                exchange.decision = "deny";
+                Step::FormThatWaits(Met::NoSeat(why))
+            }
             Verdict::Deny(denial) => {
                 exchange.decision = "deny";
                 Step::Reply(self.deny(denial, request.parts(), exchange))
@@ -220,6 +229,9 @@ impl Proxy {
             Denial::OtherProvider(index) => {
                 let page = self.endpoints.login.page_of_form(&parts.headers);
                 self.other_provider(index, &page.unwrap_or_else(ReturnTo::root), parts, exchange)
+            }
+            Denial::NoSeat(why) if Kind::of(parts) == Kind::Submission => {
+                self.endpoints.form_without_seat(why, None, parts, exchange)
             }
             denial => self.endpoints.deny(denial, parts, exchange),
         }

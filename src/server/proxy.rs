@@ -167,17 +167,20 @@ impl ProxyHttp for Proxy {
             Step::Endpoint { name, .. } if name == SESSION_DATA && self.sessions.keeps_app_data() => {
                 self.endpoints.session_data(session, exchange).await?
             }
-            Step::Endpoint { name, query } => {
-                // What is sent to the page of a kept form goes on to its app, and may be long.
-                let is_ours = session.req_header().method == Method::POST && name != FORM_PAGE;
-                let form = if is_ours { read_form(session).await? } else { String::new() };
-                exchange.offered =
-                    self.offered(&name, if is_ours { &form } else { &query }, session.req_header().as_ref());
-                let reply = self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await;
-                if name == FORM_PAGE && exchange.session.is_some() {
+            Step::Endpoint { name, query } if name == FORM_PAGE => {
+                // What is sent there goes on to its app, and may be long.
+                let reply = self.endpoints.kept_form(&self.gate, &query, session.req_header().as_ref(), exchange).await;
+                if exchange.session.is_some() {
                     discard_body(session).await?;
                 }
                 reply
+            }
+            Step::Endpoint { name, query } => {
+                let is_post = session.req_header().method == Method::POST;
+                let form = if is_post { read_form(session).await? } else { String::new() };
+                exchange.offered =
+                    self.offered(&name, if is_post { &form } else { &query }, session.req_header().as_ref());
+                self.endpoints.answer(&name, &query, &form, session.req_header().as_ref(), exchange).await
             }
             Step::Playground { endpoint, query } => {
                 let form =

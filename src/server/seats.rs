@@ -10,7 +10,7 @@ use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::clock::{Clock, Timestamp};
 use crate::gate::{Denial, Gate};
-use crate::pages::{ErrorKind, NoSeatPage, Page, SeatTrouble};
+use crate::pages::{ErrorKind, NoSeatPage, Page, SeatTrouble, WaitingForm};
 use crate::random::Random;
 use crate::seats::{Freed, LicenceId, Member, NoSeat, Seat, Seated, Seats};
 use crate::session::{Departure, Held, OpenedSession, Sessions};
@@ -20,7 +20,7 @@ use crate::web::return_to::ReturnTo;
 use futures_util::future::join_all;
 use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -94,8 +94,16 @@ async fn free_if_gone(
 }
 
 impl Endpoints {
-    /// Answers whoever may pass and has no seat.
-    pub(super) fn no_seat(&self, why: NoSeat, parts: &Parts, exchange: &mut Exchange) -> Reply {
+    /// Answers whoever may pass and has no seat. `return_to`: where they go with one, if that is known.
+    /// `form` is as for [`NoSeatPage`].
+    pub(super) fn no_seat(
+        &self,
+        why: NoSeat,
+        return_to: Option<&ReturnTo>,
+        form: WaitingForm<'_>,
+        parts: &Parts,
+        exchange: &mut Exchange,
+    ) -> Reply {
         let denial = Denial::NoSeat(why);
         let Some(trouble) = trouble_of(why, self.clock.now()) else {
             return self.rescue(Rescue::OF_OUTAGE, &denial, parts, exchange);
@@ -109,21 +117,18 @@ impl Endpoints {
         let kind = Kind::of(parts);
         let reply = if kind.shows_pages() {
             let (serial, owner) = why.licence().map(|licence| self.of_licence(licence)).unwrap_or_default();
-            let target = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
-            let return_to =
-                target.and_then(|target| ReturnTo::parse(target.as_str(), &self.public_url, &self.prefix).ok());
-            let retries = waits && return_to.is_some();
-            let return_to = return_to.unwrap_or_else(ReturnTo::root);
+            let again = return_to.filter(|_| waits).and_then(|return_to| look_again(return_to, form));
             let page = NoSeatPage {
                 trouble,
                 serial: &serial,
                 owner: &owner,
-                retry: retries.then_some(LOOK_AGAIN),
-                return_to: return_to.as_str(),
+                retry: again.is_some().then_some(LOOK_AGAIN),
+                return_to: return_to.map_or("/", ReturnTo::as_str),
+                form,
                 id: &id,
             };
             let reply = self.page(status, Page::NoSeat(&page), parts);
-            if retries { reply.header(REFRESH, HeaderValue::from(LOOK_AGAIN)) } else { reply }
+            reply.headers(again.map(|again| (REFRESH, again)))
         } else {
             Reply::json(status, &json_of(why, &id))
         };
@@ -153,7 +158,7 @@ impl Endpoints {
         };
         match asked {
             Ok(cookies) => Reply::redirect(&parts.method, &return_to.location(&self.public_url)).cookies(cookies),
-            Err(why) => self.no_seat(why, parts, exchange),
+            Err(why) => self.no_seat(why, Some(&return_to), WaitingForm::None, parts, exchange),
         }
     }
 
@@ -163,6 +168,16 @@ impl Endpoints {
             tracing::warn!(%error, "nobody can ask for a seat without the store");
             NoSeat::StoreDown
         })
+    }
+}
+
+/// By which a page looks again by itself. Not where its reader may want to go back to a form.
+fn look_again(return_to: &ReturnTo, form: WaitingForm<'_>) -> Option<HeaderValue> {
+    match form {
+        WaitingForm::None => Some(HeaderValue::from(LOOK_AGAIN)),
+        // It stands at the address that the form was sent to, and that is not asked for by GET.
+        WaitingForm::Kept(_) => HeaderValue::try_from(format!("{LOOK_AGAIN}; url={}", return_to.as_str())).ok(),
+        WaitingForm::Lost => None,
     }
 }
 

@@ -9,6 +9,7 @@ use super::support::client::{Answer, Client};
 use super::support::counterparts::{Counterpart, require};
 use super::support::front_proxy::{FrontProxy, shipped, with_credentials};
 use super::support::raw::Raw;
+use super::support::scene::app_of;
 use super::support::shown::{email_at_app, header_at_app};
 use super::support::site::{CLIENT_SECRET, ORIGIN, Setup, Site};
 use super::support::socket::{echoes, socket_at};
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use vestibule::bearer::hash_of;
+use vestibule::demo::provider::Agent;
 
 pub(crate) const EMAIL: &str = "helene.moreau@test.proconnect.gouv.fr";
 /// Whom nobody can sign in as.
@@ -27,7 +29,7 @@ const FORGED: &str = "admin@forged.example";
 const SERVICE_KEY: &str = "vsk_the-service-key-of-the-front-proxies";
 
 /// Names under which an app could take a client's word for who it is.
-const FORGED_NAMES: [&str; 25] = [
+const FORGED_NAMES: [&str; 26] = [
     "X-Auth-Request-Email",
     "x-auth-request-email",
     "X-Auth-Request-User",
@@ -52,6 +54,7 @@ const FORGED_NAMES: [&str; 25] = [
     "SCRIPT_NAME",
     "PATH_INFO",
     "X-Vestibule-Session",
+    "X-Vestibule-Licence",
     "X-Vestibule-Bearer",
 ];
 
@@ -430,6 +433,70 @@ async fn each_hands_on_a_credential_to_the_app_alone() {
     }
 }
 
+/// The app is told whose licence it is, by Vestibule alone; whoever finds no seat sees Vestibule's own page,
+/// which looks again by itself.
+async fn seats_are_told_of(which: Counterpart, grpc: bool) {
+    const LICENCE: &str = "2f1e4a52-8a3e-4b7d-9c56-0d2f6a1b3c4e";
+    let folder = format!("{which:?}{}", if grpc { "-grpc" } else { "" }).to_lowercase();
+    let more = format!("licences: [{{id: {LICENCE}, seats: 1, covers: {{everyone: true}}}}]\n");
+    let site = site_with(&folder, "{path: /help, seat: none}, ", &more).await;
+    let scene = Scene::of(which, grpc, site).await;
+    let holder = scene.client();
+    let page = holder.browse("/app/x").await;
+    assert_eq!(header_at_app(&page, "x-vestibule-licence").as_deref(), Some(LICENCE), "{which:?}");
+    // Not where none is needed.
+    assert_eq!(header_at_app(&holder.browse("/help").await, "x-vestibule-licence"), None, "{which:?}");
+    for path in ["/help", "/public/x", "/app/x"] {
+        let forged = holder.get(path, &[("x-vestibule-licence", FORGED)]).await;
+        assert!(!forged.text().contains(FORGED), "{which:?} {path}: {}", forged.text());
+    }
+
+    scene.site.provider.sign_in_as(Agent::new("Malo", "Kergoat", "malo@test.proconnect.gouv.fr"));
+    let other = scene.client();
+    assert_eq!(other.browse("/help").await.status, 200, "{which:?}");
+    let page = scene.out_of_reach(async || other.navigate("/app/x").await).await;
+    assert_eq!(page.status, 403, "{which:?}: {}", page.text());
+    assert!(page.text().contains("L’unique place est prise."), "{which:?}: {}", page.text());
+    assert_eq!((page.header("refresh"), page.header("retry-after")), (Some("10"), Some("10")), "{which:?}");
+    let told = scene.out_of_reach(async || post(&other, "/app/x", &[], vec![b'x'; 100_000]).await).await;
+    assert_eq!((told.status, told.json()["error"].as_str()), (403, Some("seats_taken")), "{which:?}");
+    // Who else is refused hears why as well.
+    let unnamed = scene.out_of_reach(async || other.get("/app/x", &[("x-auth-request-email", FORGED)]).await).await;
+    assert!([400, 403].contains(&unnamed.status) && !unnamed.text().contains(FORGED), "{which:?}: {}", unnamed.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tells_the_app_of_a_licence_and_people_why_they_have_no_seat() {
+    require!(Nginx, Caddy, Haproxy, Envoy);
+    for which in [Counterpart::Nginx, Counterpart::Caddy, Counterpart::Haproxy, Counterpart::Envoy] {
+        seats_are_told_of(which, false).await;
+    }
+    seats_are_told_of(Counterpart::Envoy, true).await;
+}
+
+/// nginx asks once more why: by then the answer may be another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nginx_was_told_to_refuse_stays_refused_whatever_it_hears_then() {
+    require!(Nginx);
+    let credentials = "credentials: {ours: {kind: static, secret: {env: CLIENT_SECRET}}}\n";
+    let site = site_with("nginx", "{path: /v1/**, credentials: ours}, ", credentials).await;
+    let person = site.client();
+    // There is no app behind Vestibule itself.
+    assert_eq!(person.browse("/app/x").await.status, 404);
+    let refuses = app_of(axum::Router::new().fallback(async || http::StatusCode::FORBIDDEN)).await;
+    let asked_at = refuses.trim_start_matches("http://").parse().unwrap();
+    let app = site.echo.address;
+    let front = FrontProxy::start_with_credentials(Counterpart::Nginx, site.address, asked_at, app).await;
+    let scene = Scene { which: Counterpart::Nginx, grpc: false, site, front };
+    let cookies = person.cookie_header("app.example").unwrap();
+    for path in ["/v1/models", "/public/x"] {
+        let asks = async || scene.client().get(path, &[("cookie", &cookies), ("accept", "text/html")]).await;
+        let answer = scene.out_of_reach(asks).await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{path}");
+        assert!(!format!("{:?}", answer.headers).contains(CLIENT_SECRET), "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_asks_and_does_as_it_is_told() {
     require!(Nginx);
@@ -518,13 +585,14 @@ fn documents(path: &str) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(&shipped(path)).map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
-/// The headers that a session has by the shipped configuration, and its name.
-const IDENTITY: [&str; 6] = [
+/// The headers that a session has by the shipped configuration, its name, and that of its licence.
+const IDENTITY: [&str; 7] = [
     "X-Auth-Request-User",
     "X-Auth-Request-Email",
     "X-Auth-Request-Preferred-Username",
     "X-Auth-Request-Groups",
     "X-Vestibule-Session",
+    "X-Vestibule-Licence",
     "X-Vestibule-Bearer",
 ];
 
@@ -592,7 +660,7 @@ fn istio_is_told_where_to_ask_and_what_to_hand_on() {
     {
         assert!(has("includeRequestHeadersInCheck", header), "{header}");
     }
-    for header in ["set-cookie", "location", "content-type"] {
+    for header in ["set-cookie", "location", "content-type", "refresh", "retry-after"] {
         assert!(has("headersToDownstreamOnDeny", header), "{header}");
     }
     assert!(has("headersToDownstreamOnAllow", "set-cookie"));

@@ -4,6 +4,7 @@
 use super::support::client::{Answer, Client};
 use super::support::log_watch;
 use super::support::raw::Raw;
+use super::support::scene::app_of;
 use super::support::shown::{LOGIN, SESSION, assert_error, assert_page_headers};
 use super::support::site::{ORIGIN, Setup, Site};
 use super::support::waiting::until_well;
@@ -13,20 +14,19 @@ use axum::response::{IntoResponse, Redirect};
 use http::Method;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use vestibule::demo::provider::{Agent, ExchangeFault};
 use vestibule::pages::{ErrorKind, Language};
 
 const IDLE: Duration = Duration::from_secs(3600);
-const URLENCODED: &str = "application/x-www-form-urlencoded";
-const BODY: &str =
+pub(super) const URLENCODED: &str = "application/x-www-form-urlencoded";
+pub(super) const BODY: &str =
     "title=%C3%89t%C3%A9+%26+hiver&text=a%0D%0Ab&tag=1&tag=2&empty=&password=hunter2hunter2&q=%22%3E%3Cscript%3E";
 
 /// What reached the app by POST: the target, the `Content-Type` and the body.
-type Posted = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
+pub(super) type Posted = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
 
 /// An app that writes down what is sent to it.
-async fn app() -> (String, Posted) {
+pub(super) async fn app() -> (String, Posted) {
     let posted = Posted::default();
     let writes = Arc::clone(&posted);
     let answers = async move |method: Method, uri: http::Uri, headers: http::HeaderMap, body: Bytes| {
@@ -36,19 +36,16 @@ async fn app() -> (String, Posted) {
         }
         if uri.path() == "/slash" { Redirect::temporary("/slash/").into_response() } else { "the app".into_response() }
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answers)).await.unwrap() });
-    (address, posted)
+    (app_of(Router::new().fallback(answers)).await, posted)
 }
 
-struct Scene {
-    site: Site,
-    posted: Posted,
+pub(super) struct Scene {
+    pub(super) site: Site,
+    pub(super) posted: Posted,
 }
 
 impl Scene {
-    async fn with(more: &str) -> Self {
+    pub(super) async fn with(more: &str) -> Self {
         let (address, posted) = app().await;
         let routes = "[{path: /open/**, upstream: app, csrf: off}, {path: /**, upstream: app}]".to_owned();
         let setup = Setup { upstream: Some(address), routes, more: more.to_owned(), ..Setup::default() };
@@ -66,13 +63,13 @@ impl Scene {
         person
     }
 
-    fn arrived(&self) -> usize {
+    pub(super) fn arrived(&self) -> usize {
         self.posted.lock().unwrap().len()
     }
 }
 
 /// A form as a page of the app sends it.
-fn sent_from(page: &'static str, content_type: &'static str) -> [(&'static str, &'static str); 6] {
+pub(super) fn sent_from(page: &'static str, content_type: &'static str) -> [(&'static str, &'static str); 6] {
     [
         ("accept", "text/html"),
         ("sec-fetch-mode", "navigate"),
@@ -83,7 +80,7 @@ fn sent_from(page: &'static str, content_type: &'static str) -> [(&'static str, 
     ]
 }
 
-async fn send(person: &Client, path: &str, content_type: &'static str, body: &str) -> Answer {
+pub(super) async fn send(person: &Client, path: &str, content_type: &'static str, body: &str) -> Answer {
     let headers = sent_from("https://app.example/edit?step=2", content_type);
     person.send(Method::POST, path, &headers, body.as_bytes().to_vec()).await
 }
@@ -100,13 +97,13 @@ fn form_page(page: &Answer) -> String {
 }
 
 /// Signs in by the button of that page, and is at the form's own.
-async fn signs_in_to(person: &Client, page: &str) -> Answer {
+pub(super) async fn signs_in_to(person: &Client, page: &str) -> Answer {
     let rd: String = url::form_urlencoded::byte_serialize(page.as_bytes()).collect();
     person.follow(person.submit("/oauth2/start", &format!("rd={rd}")).await).await
 }
 
 /// What the browser sends from the form's own page: to us, and where we lead it.
-async fn presses(person: &Client, page: &str, to: &str, referer: &str, body: &str) -> Answer {
+pub(super) async fn presses(person: &Client, page: &str, to: &str, referer: &str, body: &str) -> Answer {
     let referer = format!("{ORIGIN}{referer}");
     let mut headers = vec![
         ("accept", "text/html"),
@@ -122,7 +119,7 @@ async fn presses(person: &Client, page: &str, to: &str, referer: &str, body: &st
 }
 
 /// The hidden fields of a page, as a browser sends them.
-fn held(page: &Answer) -> String {
+pub(super) fn held(page: &Answer) -> String {
     let text = page.text();
     let form = text.split("<form method=\"post\"").nth(1).unwrap().split("</form>").next().unwrap();
     let mut out = url::form_urlencoded::Serializer::new(String::new());

@@ -1,10 +1,10 @@
 //! Expired in the middle, in a person's Chromium: a form on its way round by the sign-in, and an
 //! address whose last part no server sees.
 
-use crate::support::binary::{Configuration, Vestibule};
+use crate::support::binary::Vestibule;
 use crate::support::browser::Browser;
 use crate::support::counterparts::{OidcProvider, require};
-use crate::support::ports::free_port;
+use crate::support::scene::{Cast, app_of, in_front_of};
 use axum::body::Bytes;
 use axum::response::Html;
 use axum::routing::get;
@@ -12,7 +12,6 @@ use axum::{Router, extract::DefaultBodyLimit};
 use http::HeaderMap;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>App</title><h1>The app</h1>
 <form id="plain" method="post" action="/save?draft=7"><input name="title" value="Été &amp; hiver"><textarea name="text">
@@ -36,7 +35,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn with(more: &str) -> Self {
+    async fn with(more: &'static str) -> Self {
         let seen = Seen::default();
         let (shows, writes) = (seen.clone(), seen.clone());
         let show = async move |headers: HeaderMap| {
@@ -50,31 +49,8 @@ impl Scene {
             Html("<title>Saved</title><h1>Saved</h1>")
         };
         let router = Router::new().route("/{*rest}", get(show).post(write)).layer(DefaultBodyLimit::disable());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-
-        let port = free_port();
-        let own = |name| format!("http://localhost:{port}/oauth2/{name}");
-        let provider = OidcProvider::start(json!({
-            "redirect_uris": [own("callback")],
-            "post_logout_redirect_uris": [own("signed_out")],
-            "backchannel_logout_uri": own("backchannel_logout"),
-        }))
-        .await;
-        let client = provider.client("ES256");
-        let vestibule = Vestibule::serve(&Configuration {
-            port,
-            issuer: &provider.issuer,
-            client_id: &client.id,
-            client_secret: &client.secret,
-            provider: "",
-            upstream: &upstream,
-            upstreams: "",
-            routes: None,
-            more,
-        })
-        .await;
+        let cast = Cast { more, told: true, ..Cast::default() };
+        let (vestibule, provider) = in_front_of(&app_of(router).await, &cast).await;
         Self { vestibule, provider, seen }
     }
 

@@ -48,6 +48,7 @@ mod image;
 mod import_albert;
 mod import_oauth2_proxy;
 mod kept_forms;
+mod kept_forms_and_seats;
 mod kept_forms_browser;
 mod keys;
 mod kubernetes;

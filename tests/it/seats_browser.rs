@@ -7,9 +7,13 @@ use super::support::browser::Browser;
 use super::support::counterparts::{require, start_streamlit};
 use super::support::log_watch::{self, access_line_with};
 use super::support::ports::free_port;
+use super::support::scene::app_of;
 use super::support::site::{CLIENT_SECRET, Secrets};
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -138,4 +142,76 @@ async fn whoever_gave_way_has_no_live_page_any_more_and_takes_a_seat_again_by_a_
         })
         .await;
     first.wait_for_text("p", "Email: ada@example.org").await;
+}
+
+/// An app with a form, and what was sent to it.
+async fn app_with_a_form() -> (String, Arc<Mutex<Vec<String>>>) {
+    let posted = Arc::new(Mutex::new(Vec::new()));
+    let writes = Arc::clone(&posted);
+    let save = async move |body: String| {
+        writes.lock().unwrap().push(body);
+        Html("<title>Saved</title><h1>Saved</h1>")
+    };
+    let page = Html(
+        "<!doctype html><title>App</title><h1>The app</h1><form method=post action=/save>\
+         <input name=title value=x><button>Go</button></form>",
+    );
+    (app_of(Router::new().route("/{*rest}", get(page).post(save)).route("/", get(page))).await, posted)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_of_somebody_who_gave_way_is_offered_by_itself_when_they_have_a_seat_again() {
+    require!(Chromium);
+    let (app, posted) = app_with_a_form().await;
+    let stage = Stage::with(&app, "{when_full: {displace_idlest: 5m}}").await;
+    for (language, gave_way, full, kept, offered) in [
+        ("fr", "Votre place a été donnée", "Toutes les places", "Il est gardé", "Envoyer votre formulaire"),
+        ("en", "Your seat was given", "All seats are taken", "It has been kept", "Send your form?"),
+    ] {
+        let idle = Duration::from_secs(360);
+        stage.clock.advance(idle);
+        let first = stage.comes(&format!("ada-{language}"), language).await;
+        first.wait_for_text("h1", "The app").await;
+        stage.clock.advance(idle);
+        let second = stage.comes(&format!("bea-{language}"), language).await;
+        second.wait_for_text("h1", "The app").await;
+        first.click("form button").await;
+        first.wait_for_text("h1", gave_way).await;
+        first.wait_for_text(".notice + .notice", kept).await;
+        looked_at(&first, &format!("no-seat-displaced-form-{language}")).await;
+        first.click("main form button").await;
+        first.wait_for_text("h1", full).await;
+        assert!(first.url().await.starts_with(&format!("{}/oauth2/form?id=", stage.origin)));
+        looked_at(&first, &format!("no-seat-full-form-{language}")).await;
+        // Nobody presses anything until there is a seat.
+        second.goto(&format!("{}/oauth2/sign_out", stage.origin)).await;
+        second.click("main form button").await;
+        first.wait_for_text("h1", offered).await;
+        looked_at(&first, &format!("kept-form-{language}")).await;
+        first.click("main form button").await;
+        first.wait_for_text("h1", "Saved").await;
+        assert_eq!(std::mem::take(&mut *posted.lock().unwrap()), ["title=x"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_finds_all_seats_taken_is_offered_by_itself_when_there_is_one() {
+    require!(Chromium);
+    let (app, posted) = app_with_a_form().await;
+    let stage = Stage::with(&app, "{idle: 10m}").await;
+    let first = stage.comes("ada", "fr").await;
+    first.wait_for_text("h1", "The app").await;
+    stage.clock.advance(Duration::from_secs(660));
+    let second = stage.comes("bea", "en").await;
+    second.wait_for_text("h1", "The app").await;
+    first.click("form button").await;
+    // It stands at the address that the form was sent to, and leads elsewhere by itself.
+    first.wait_for_text("h1", "Toutes les places").await;
+    assert_eq!(first.url().await, format!("{}/save", stage.origin));
+    second.goto(&format!("{}/oauth2/sign_out", stage.origin)).await;
+    second.click("main form button").await;
+    first.wait_for_text("h1", "Envoyer votre formulaire").await;
+    first.click("main form button").await;
+    first.wait_for_text("h1", "Saved").await;
+    assert_eq!(*posted.lock().unwrap(), ["title=x"]);
 }

@@ -1,17 +1,16 @@
 //! The step-up in a person's Chromium, at the provider that ProConnect runs on: the whole way round, and the
 //! pages that end it, looked at on a phone and at a desk.
 
-use super::support::binary::{Configuration, Vestibule};
+use super::support::binary::Vestibule;
 use super::support::browser::Browser;
 use super::support::counterparts::{OidcProvider, require};
-use super::support::ports::free_port;
+use super::support::scene::{Cast, app_of, in_front_of};
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 
 const ROUTES: &str = "[{path: /mfa/**, upstream: app, require: {acr: eidas1-mfa}}, \
                        {path: /fresh/**, upstream: app, require: {max_age: 15m}}, {path: /**, upstream: app}]";
@@ -53,30 +52,13 @@ impl Scene {
             Html("<title>Saved</title><h1>Saved</h1>")
         };
         let router = Router::new().route("/{*rest}", get(async || Html(PAGE)).post(save));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let port = free_port();
-        let own = |name| format!("http://localhost:{port}/oauth2/{name}");
-        let provider = OidcProvider::start(json!({
-            "redirect_uris": [own("callback")],
-            "post_logout_redirect_uris": [own("signed_out")],
-            "asks": true,
-        }))
-        .await;
-        let client = provider.client("ES256");
-        let vestibule = Vestibule::serve(&Configuration {
-            port,
-            issuer: &provider.issuer,
-            client_id: &client.id,
-            client_secret: &client.secret,
-            provider: "",
-            upstream: &upstream,
-            upstreams: "",
+        let cast = Cast {
+            asks: true,
             routes: Some(ROUTES),
             more: "pages: {application: Albert Playground, contact: assistance@exemple.gouv.fr}",
-        })
-        .await;
+            ..Cast::default()
+        };
+        let (vestibule, provider) = in_front_of(&app_of(router).await, &cast).await;
         Self { vestibule, provider, posted }
     }
 

@@ -3,6 +3,7 @@
 
 use super::step_up::{AGE, at_level, essential, session_of, setup, site};
 use super::support::client::{Answer, Client};
+use super::support::scene::app_of;
 use super::support::shown::{SESSION, assert_error};
 use super::support::site::{Setup, Site};
 use super::support::waiting::until;
@@ -12,7 +13,6 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use vestibule::demo::provider::{Hold, IdTokenFault, RefreshFault};
 use vestibule::pages::{ErrorKind, Language};
@@ -70,9 +70,7 @@ async fn an_answer_that_began_before_it_does_not_take_it_away() {
         "at last"
     };
     let router = Router::new().route("/slow", get(slow)).route("/{*rest}", get(async || "at once"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = Some(format!("http://{}", listener.local_addr().unwrap()));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let upstream = Some(app_of(router).await);
     let site = Site::with(Setup { upstream, ..setup("") }).await;
     for steps_up in [false, true] {
         site.provider.sign_in_as(at_level("eidas1"));

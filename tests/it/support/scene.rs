@@ -4,6 +4,8 @@ use super::binary::{Configuration, Vestibule};
 use super::browser::Browser;
 use super::counterparts::{Application, OidcProvider};
 use super::ports::free_port;
+use axum::Router;
+use tokio::net::TcpListener;
 
 /// Who signs in where a test does not care who: the person that the provider's form proposes.
 pub(crate) const EMAIL: &str = "agent@exemple.gouv.fr";
@@ -20,12 +22,54 @@ pub(crate) struct Cast {
     pub(crate) more: &'static str,
     /// Whether the provider tells us of sign-outs (back-channel logout).
     pub(crate) told: bool,
+    /// Whether the provider shows its form to everybody who has to prove something.
+    pub(crate) asks: bool,
+    /// Routes in the place of the usual ones, as a list in brackets.
+    pub(crate) routes: Option<&'static str>,
 }
 
 impl Default for Cast {
     fn default() -> Self {
-        Self { algorithm: "ES256", wrong_secret: None, more: "", told: false }
+        Self { algorithm: "ES256", wrong_secret: None, more: "", told: false, asks: false, routes: None }
     }
+}
+
+/// An app of the test's own on a free port: its address.
+pub(crate) async fn app_of(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+/// The program in front of `upstream`, and the provider.
+pub(crate) async fn in_front_of(upstream: &str, cast: &Cast) -> (Vestibule, OidcProvider) {
+    let port = free_port();
+    let own = |name| format!("http://localhost:{port}/oauth2/{name}");
+    let mut settings = serde_json::json!({
+        "redirect_uris": [own("callback")],
+        "post_logout_redirect_uris": [own("signed_out")],
+        "asks": cast.asks,
+    });
+    if cast.told {
+        settings["backchannel_logout_uri"] = own("backchannel_logout").into();
+    }
+    let provider = OidcProvider::start(settings).await;
+    let client = provider.client(cast.algorithm);
+    let vestibule = Vestibule::serve(&Configuration {
+        port,
+        issuer: &provider.issuer,
+        client_id: &client.id,
+        client_secret: cast.wrong_secret.unwrap_or(&client.secret),
+        // HS256 counts only where an operator has written it.
+        provider: if cast.algorithm == "HS256" { "    id_token_algorithms: [HS256]" } else { "" },
+        upstream,
+        upstreams: "",
+        routes: cast.routes,
+        more: cast.more,
+    })
+    .await;
+    (vestibule, provider)
 }
 
 /// Everything but the browsers, running.
@@ -42,30 +86,7 @@ impl Scene {
     }
 
     pub(crate) async fn of(app: Application, cast: Cast) -> Self {
-        let port = free_port();
-        let own = |name| format!("http://localhost:{port}/oauth2/{name}");
-        let mut settings = serde_json::json!({
-            "redirect_uris": [own("callback")],
-            "post_logout_redirect_uris": [own("signed_out")],
-        });
-        if cast.told {
-            settings["backchannel_logout_uri"] = own("backchannel_logout").into();
-        }
-        let provider = OidcProvider::start(settings).await;
-        let client = provider.client(cast.algorithm);
-        let vestibule = Vestibule::serve(&Configuration {
-            port,
-            issuer: &provider.issuer,
-            client_id: &client.id,
-            client_secret: cast.wrong_secret.unwrap_or(&client.secret),
-            // HS256 counts only where an operator has written it.
-            provider: if cast.algorithm == "HS256" { "    id_token_algorithms: [HS256]" } else { "" },
-            upstream: &app.address,
-            upstreams: "",
-            routes: None,
-            more: cast.more,
-        })
-        .await;
+        let (vestibule, provider) = in_front_of(&app.address, &cast).await;
         Self { vestibule, provider, app }
     }
 
