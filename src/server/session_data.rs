@@ -152,6 +152,8 @@ impl Endpoints {
         let asked = Preconditions::of(&parts.headers);
         match self.sessions.change_app_data(session, new, &asked, now, &*self.random).await {
             Ok(Changed::NotAsExpected) => changed(exchange),
+            // Known from what lies there; this process may not have heard of it.
+            Ok(Changed::SessionEnded) => self.no_data_without_session(NoSession::Ended, parts, exchange),
             Ok(Changed::Made { was_there }) => {
                 let is_new = new.is_some() && !was_there;
                 let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
