@@ -1,23 +1,32 @@
-//! A store for tests of other rooms: memory, which can be out of reach.
+//! A store for tests of other rooms: memory, which can be out of reach, as a whole or in one place.
 
 use super::memory::MemoryStore;
 use super::{Claim, Claimed, Cursor, Key, Store, StoreError};
 use crate::clock::Timestamp;
 use async_trait::async_trait;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A memory store that can be away, and counts what is announced.
+/// A memory store that can be away, and counts what is announced and which values are read.
 pub(crate) struct Shaky {
     memory: Arc<dyn Store>,
     pub(crate) away: AtomicBool,
+    /// What is under these keys is out of reach.
+    pub(crate) broken: Mutex<Vec<Key>>,
     pub(crate) announced: AtomicUsize,
+    pub(crate) read: AtomicUsize,
 }
 
 impl Default for Shaky {
     fn default() -> Self {
-        Self { memory: Arc::new(MemoryStore::new()), away: AtomicBool::new(false), announced: AtomicUsize::new(0) }
+        Self {
+            memory: Arc::new(MemoryStore::new()),
+            away: AtomicBool::new(false),
+            broken: Mutex::default(),
+            announced: AtomicUsize::new(0),
+            read: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -26,18 +35,24 @@ impl Shaky {
         let away = self.away.load(Ordering::Relaxed);
         if away { Err(StoreError::Unavailable("away".to_owned())) } else { Ok(&*self.memory) }
     }
+
+    fn at(&self, key: &Key) -> Result<&dyn Store, StoreError> {
+        let is_broken = self.broken.lock().unwrap().contains(key);
+        if is_broken { Err(StoreError::Unavailable("broken".to_owned())) } else { self.reach() }
+    }
 }
 
 #[async_trait]
 impl Store for Shaky {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reach()?.get(key, now).await
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.at(key)?.get(key, now).await
     }
     async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.put(key, value, until, now).await
+        self.at(key)?.put(key, value, until, now).await
     }
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        self.reach()?.put_new(key, value, until, now).await
+        self.at(key)?.put_new(key, value, until, now).await
     }
     async fn replace(
         &self,
@@ -47,25 +62,25 @@ impl Store for Shaky {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.reach()?.replace(key, expected, value, until, now).await
+        self.at(key)?.replace(key, expected, value, until, now).await
     }
     async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-        self.reach()?.take(key, expected, now).await
+        self.at(key)?.take(key, expected, now).await
     }
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.delete(key, now).await
+        self.at(key)?.delete(key, now).await
     }
     async fn index_add(&self, key: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.index_add(key, member, until, now).await
+        self.at(key)?.index_add(key, member, until, now).await
     }
     async fn index_remove(&self, key: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.index_remove(key, member, now).await
+        self.at(key)?.index_remove(key, member, now).await
     }
     async fn index_members(&self, key: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.reach()?.index_members(key, now).await
+        self.at(key)?.index_members(key, now).await
     }
     async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
-        self.reach()?.claim_place(places, claim, now).await
+        self.at(places)?.claim_place(places, claim, now).await
     }
     async fn extend_places(
         &self,
@@ -73,13 +88,13 @@ impl Store for Shaky {
         members: &[(Vec<u8>, Timestamp)],
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
-        self.reach()?.extend_places(places, members, now).await
+        self.at(places)?.extend_places(places, members, now).await
     }
     async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.free_place(places, member, now).await
+        self.at(places)?.free_place(places, member, now).await
     }
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
-        self.reach()?.places(places, now).await
+        self.at(places)?.places(places, now).await
     }
     async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         self.announced.fetch_add(1, Ordering::Relaxed);
