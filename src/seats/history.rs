@@ -28,6 +28,8 @@ const PARTS: u8 = 64;
 /// And that of those that were used on a day, which grows once a day for each.
 const DAY_PARTS: u8 = 16;
 const AT_ONCE: usize = 32;
+/// How many values are read at once where nothing is written: one may be a network away.
+const READ_AT_ONCE: usize = 128;
 /// For how long one replica counts for all. Where it has not come to its end by then, another may count again.
 const TURN: Duration = Duration::from_secs(60);
 /// What is said of an interval in the store: that a replica counts, that all was counted.
@@ -279,7 +281,7 @@ impl Seats {
             let day = Timestamp::from_unix(day * DAY);
             let ids = self.used_on(day, now).await?;
             let read = stream::iter(ids).map(async |id| Ok((id, self.use_of(id, day, day, now).await?)));
-            let mut read = std::pin::pin!(read.buffered(AT_ONCE));
+            let mut read = std::pin::pin!(read.buffered(READ_AT_ONCE));
             while let Some((id, used)) = read.try_next().await? {
                 if !used.iter().all(|used| tell(id, used)) {
                     return Ok(());
@@ -448,7 +450,7 @@ mod tests {
         let (before, mut told) = (reads(), Vec::new());
         let each = seats.each_use(at(0), now, now, |id, used| {
             told.push((used.begins, id, used.peak()));
-            assert!(reads() - before < told.len() + 2 * AT_ONCE, "what is read waits to be told");
+            assert!(reads() - before < told.len() + 2 * READ_AT_ONCE, "what is read waits to be told");
             true
         });
         each.await.unwrap();

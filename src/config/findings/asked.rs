@@ -22,11 +22,11 @@ fn by_rules(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
         let mut looked_at = Vec::new();
         rule.condition.subjects(&mut |subject| looked_at.push(Cow::Borrowed(subject)));
         in_expressions(&rule.condition, &mut |claim| looked_at.push(Cow::Owned(Subject::Claim(claim.to_owned()))));
-        let missing = looked_at.iter().filter_map(|subject| {
+        // The last of them says it for the rule.
+        looked_at.iter().rev().find_map(|subject| {
             let add = missing(subject, linted.providers_of(route))?;
             Some(found(at.key(list), subject.name(), &add))
-        });
-        missing.last()
+        })
     })
 }
 
