@@ -128,6 +128,7 @@ fn count(people: &[Person], are_in: &[bool]) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "figures of a long run, for whoever asked for it")]
 async fn never_more_than_its_seats_are_in_at_once_on_three_replicas_of_which_one_dies() {
     require!(Redis);
     #[expect(clippy::disallowed_methods, reason = "a developer asks for a long run")]
