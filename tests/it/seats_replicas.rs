@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use vestibule::demo::provider::Agent;
 
 /// How many people, where nothing else is said.
-const PEOPLE: usize = 300;
+const PEOPLE: usize = 150;
 /// How many of them ask at the same time.
 const AT_ONCE: usize = 40;
 const REPLICAS: usize = 3;
