@@ -81,11 +81,11 @@ impl Endpoints {
         let reply = match parts.method {
             Method::PUT => self.put_data(&session, body, parts, exchange, now).await,
             Method::DELETE => self.change_data(&session, None, parts, exchange, now).await,
-            _ => self.get_data(&session, parts, exchange, now).await,
+            _ => Ok(self.get_data(&session, parts, exchange, now).await),
         };
         // It may have ended since: then nothing of it is told, and its cookie does not come back.
-        match self.sessions.read(&opened, now) {
-            Ok(_) => reply.cookies(cookies),
+        match reply.and_then(|reply| self.sessions.read(&opened, now).map(|_| reply)) {
+            Ok(reply) => reply.cookies(cookies),
             Err(reason) => self.no_data_without_session(reason, parts, exchange),
         }
     }
@@ -124,19 +124,19 @@ impl Endpoints {
         parts: &Parts,
         exchange: &mut Exchange,
         now: Timestamp,
-    ) -> Reply {
+    ) -> Result<Reply, NoSession> {
         if !is_json(&parts.headers) {
             let why = "The body has to be application/json.";
-            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", why, exchange);
+            return Ok(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", why, exchange));
         }
         // A part of a document would be taken for a whole one (RFC 9110 §14.5).
         if parts.headers.contains_key(CONTENT_RANGE) {
             let why = "A document is put as a whole.";
-            return refused(StatusCode::BAD_REQUEST, "invalid_request", why, exchange);
+            return Ok(refused(StatusCode::BAD_REQUEST, "invalid_request", why, exchange));
         }
         if strict_json::object(body).is_err() {
             let why = "The body has to be one JSON object, in which no name is there twice.";
-            return refused(StatusCode::BAD_REQUEST, "invalid_request", why, exchange);
+            return Ok(refused(StatusCode::BAD_REQUEST, "invalid_request", why, exchange));
         }
         self.change_data(session, Some(body), parts, exchange, now).await
     }
@@ -148,10 +148,12 @@ impl Endpoints {
         parts: &Parts,
         exchange: &mut Exchange,
         now: Timestamp,
-    ) -> Reply {
+    ) -> Result<Reply, NoSession> {
         let asked = Preconditions::of(&parts.headers);
-        match self.sessions.change_app_data(session, new, &asked, now, &*self.random).await {
+        Ok(match self.sessions.change_app_data(session, new, &asked, now, &*self.random).await {
             Ok(Changed::NotAsExpected) => changed(exchange),
+            // Known from what lies there; this process may not have heard of it.
+            Ok(Changed::SessionEnded) => return Err(NoSession::Ended),
             Ok(Changed::Made { was_there }) => {
                 let is_new = new.is_some() && !was_there;
                 let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
@@ -160,7 +162,7 @@ impl Endpoints {
                 Reply::new(status, "").headers(tag).fixed_headers(NO_PAGE)
             }
             Err(error) => self.error_as_json(Rescue::OF_OUTAGE, &error, exchange),
-        }
+        })
     }
 }
 

@@ -7,8 +7,10 @@
 //! - **of a person** it is sealed with the session keys, and outlives their sessions for a while. A person
 //!   is a `sub` of one registration with one provider, and nobody else.
 //!
-//! Either is bound to its place, so that what lies at one place opens at no other. Must never give anybody
-//! the document of another, nor take what does not open for theirs.
+//! Either is bound to its place, so that what lies at one place opens at no other. Where one is forgotten, a
+//! mark stays in its place for a while: a write of a session from before, under way on whatever replica, finds
+//! it where it expects what it has read, and writes nothing. Must never give anybody the document of another,
+//! nor take what does not open for theirs.
 
 use super::kept::{digest_of, own_ring};
 use super::{Session, SessionId, Sessions};
@@ -21,6 +23,11 @@ use std::time::Duration;
 
 /// Tries to change a document while others change it.
 const TRIES: u32 = 20;
+/// For how long a session that has ended is written for no more: longer than any request is under way, and
+/// than its end takes to be heard of. What comes later nobody can read, and it ends as the session would have.
+const UNDER_WAY: Duration = Duration::from_secs(5 * 60);
+/// What a mark begins with; no sealed document has a space.
+const MARK: &str = "forgotten ";
 
 /// Whose the app's data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +51,8 @@ pub enum Changed {
     },
     /// What is there is not what the request is about.
     NotAsExpected,
+    /// Nothing was: the session has ended, or what is kept of its person was forgotten with it.
+    SessionEnded,
 }
 
 /// Where a document lies.
@@ -88,6 +97,11 @@ impl Sessions {
         let sealed = new.map(|new| self.seal_data(session, &at, new, random)).transpose()?;
         for _ in 0..TRIES {
             let held = self.store.get(&at.key, now).await?;
+            let is_forgotten =
+                held.as_deref().and_then(forgotten_until).is_some_and(|until| session.started() <= until);
+            if is_forgotten || self.was_ended(session) {
+                return Ok(Changed::SessionEnded);
+            }
             let document = held.as_deref().and_then(|held| self.open_data(session, &at, held, now));
             if !preconditions.allow_change(document.as_deref().map(EntityTag::of).as_ref()) {
                 return Ok(Changed::NotAsExpected);
@@ -95,6 +109,7 @@ impl Sessions {
             // Only in the place of what was looked at: another may have changed it since.
             let is_made = match (&held, &sealed) {
                 (None, None) => true,
+                (Some(held), None) if forgotten_until(held).is_some() => true,
                 (None, Some(sealed)) => self.store.put_new(&at.key, sealed.as_bytes(), at.until, now).await?,
                 (Some(held), None) => self.store.take(&at.key, held, now).await?,
                 (Some(held), Some(sealed)) => {
@@ -102,9 +117,11 @@ impl Sessions {
                 }
             };
             if is_made {
-                // Ended meanwhile: whoever ended it may have been here before this.
+                // Ended meanwhile, by whoever did not know of it or was here before this. A person's is not to
+                // go with a session: where that is meant, the mark was there before this, or takes its place.
                 if at.of == AppData::OfSession && self.was_ended(session) {
-                    self.store.delete(&at.key, now).await?;
+                    self.forget_app_data(session.id(), now).await?;
+                    return Ok(Changed::SessionEnded);
                 }
                 return Ok(Changed::Made { was_there: document.is_some() });
             }
@@ -135,18 +152,34 @@ impl Sessions {
         self.store.replace(&at.key, &held, &sealed, at.until, now).await.map(drop)
     }
 
-    /// Forgets what is kept of a person.
+    /// Forgets what is kept of a person, and takes nothing of their sessions any more that began up to
+    /// `begun_until`: those that were ended with it.
     ///
     /// # Errors
     /// When the store cannot be had.
-    pub async fn forget_app_data_of(&self, provider: &str, subject: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.store.delete(&of_person(&self.digest_of_person(provider, subject)), now).await
+    pub async fn forget_app_data_of(
+        &self,
+        provider: &str,
+        subject: &str,
+        begun_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = of_person(&self.digest_of_person(provider, subject));
+        match self.settings.app_data {
+            // None of those sessions lasts longer.
+            Some(AppData::OfPerson { .. }) => {
+                let until = now.plus(self.settings.lifetime);
+                self.store.put(&key, mark(begun_until).as_bytes(), until, now).await
+            }
+            // From before the configuration changed: nobody writes there.
+            _ => self.store.delete(&key, now).await,
+        }
     }
 
-    /// Forgets what is kept of a session.
+    /// Forgets what is kept of a session, which has ended.
     pub(super) async fn forget_app_data(&self, id: SessionId, now: Timestamp) -> Result<(), StoreError> {
         if self.settings.app_data == Some(AppData::OfSession) {
-            self.store.delete(&of_session(id), now).await?;
+            self.store.put(&of_session(id), mark(now).as_bytes(), now.plus(UNDER_WAY), now).await?;
         }
         Ok(())
     }
@@ -156,7 +189,8 @@ impl Sessions {
         Some(match of {
             AppData::OfSession => {
                 let (key, place) = (of_session(session.id()), session.id().bytes().to_vec());
-                Where { of, key, place, until: self.ends_at(session) }
+                // Not when it ends as it is now: a step-up, or a renewal, may move that.
+                Where { of, key, place, until: session.started().plus(self.settings.lifetime) }
             }
             AppData::OfPerson { forget_after } => {
                 let place = self.digest_of_person(session.provider(), session.subject());
@@ -196,6 +230,16 @@ impl Sessions {
         };
         opened.map(|opened| opened.plaintext().to_vec())
     }
+}
+
+/// What lies in the place of a document that was forgotten, with the sessions that began up to then.
+fn mark(begun_until: Timestamp) -> String {
+    format!("{MARK}{}", begun_until.as_unix())
+}
+
+fn forgotten_until(held: &[u8]) -> Option<Timestamp> {
+    let seconds = std::str::from_utf8(held).ok()?.strip_prefix(MARK)?;
+    seconds.parse().ok().map(Timestamp::from_unix)
 }
 
 fn of_session(id: SessionId) -> Key {
@@ -281,10 +325,64 @@ mod tests {
         let last = Timestamp::from_unix(end.as_unix() - 1);
         assert_eq!((kept(&sessions, &one, last).is_some(), kept(&sessions, &one, end)), (true, None));
         now_or_never(sessions.end(one.id, START)).unwrap();
-        assert_eq!(now_or_never(sessions.store.get(&place(&one), START)), Ok(None));
-        // A request that was under way leaves nothing behind.
-        assert_eq!(put(&sessions, &one, b"{}", START), MADE);
-        assert_eq!(now_or_never(sessions.store.get(&place(&one), START)), Ok(None));
+        let left = |now| now_or_never(sessions.store.get(&place(&one), now)).unwrap();
+        assert_eq!(left(START), Some(mark(START).into_bytes()));
+        // A request that was under way leaves nothing behind, and in the end nor does the end.
+        assert_eq!(put(&sessions, &one, b"{}", START), Changed::SessionEnded);
+        assert_eq!((left(START), left(START.plus(UNDER_WAY))), (Some(mark(START).into_bytes()), None));
+    }
+
+    #[test]
+    fn a_session_s_lasts_as_long_as_a_step_up_may_make_the_session_last() {
+        let mut sessions = keeping(AppData::OfSession);
+        let age = Duration::from_secs(1800);
+        sessions.settings.sign_in_age = Some(age);
+        let begun = begun_by(&sessions, &agent());
+        put(&sessions, &begun, b"{}", START);
+        let (later, random) = (START.plus(age / 2), SystemRandom::new());
+        let mut claims = json!({"sub": agent().subject(), "auth_time": later.as_unix()});
+        claims["acr"] = "eidas1".into();
+        let again = Identity::for_tests(agent().provider(), claims.as_object().unwrap());
+        let (tokens, place, request) = (tokens(10), crate::session::Place::default(), HeaderMap::new());
+        let step = sessions.step_up(&begun.opened, &again, &tokens, &request, &place, later, &random);
+        let stepped_up = now_or_never(step).unwrap();
+        let last = Timestamp::from_unix(later.plus(age).as_unix() - 1);
+        assert!(sessions.read(&stepped_up.opened, last).is_ok(), "it has not ended");
+        assert_eq!(kept(&sessions, &stepped_up, last), Some(b"{}".to_vec()));
+        assert_eq!(kept(&sessions, &stepped_up, START.plus(sessions.settings.lifetime)), None);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_put_back_by_no_session_of_before_on_any_replica() {
+        for of in [AppData::OfSession, OF_PERSON] {
+            let (here, mut there) = (keeping(of), keeping(of));
+            there.store = Arc::clone(&here.store);
+            let tabs = [0, 1].map(|_| begun_by(&here, &agent()));
+            let identity = agent();
+            let (provider, subject) = (identity.provider(), identity.subject());
+            assert_eq!(put(&there, &tabs[0], b"{}", START), MADE, "{of:?}");
+            now_or_never(here.end_person(provider, subject, START, START)).unwrap();
+            now_or_never(here.forget_app_data_of(provider, subject, START, START)).unwrap();
+            // The other replica has not heard of it.
+            assert!(tabs.iter().all(|tab| there.read(&tab.opened, START).is_ok()), "{of:?}");
+            for tab in &tabs {
+                assert_eq!(put(&there, tab, b"{\"a\":1}", START), Changed::SessionEnded, "{of:?}");
+                let deleted = put_if(&there, tab, None, &Preconditions::default(), START);
+                assert_eq!((deleted, kept(&there, tab, START)), (Changed::SessionEnded, None), "{of:?}");
+            }
+            // Whoever comes back begins with nothing, and keeps what they write.
+            let later = START.plus(Duration::from_secs(1));
+            let (tokens, place, request) = (tokens(10), crate::session::Place::default(), HeaderMap::new());
+            let random = SystemRandom::new();
+            let back = here.begin(&identity, &tokens, &request, &place, later, &random);
+            let back = now_or_never(back).unwrap();
+            let deleted = put_if(&there, &back, None, &Preconditions::default(), later);
+            assert_eq!((deleted, kept(&there, &back, later)), (MADE, None), "{of:?}");
+            assert_eq!(put(&there, &tabs[0], b"{}", later), Changed::SessionEnded, "{of:?}");
+            let any = asks(IF_NONE_MATCH, &HeaderValue::from_static("*"));
+            assert_eq!(put_if(&there, &back, Some(b"[]"), &any, later), MADE, "{of:?}");
+            assert_eq!(kept(&here, &back, later), Some(b"[]".to_vec()), "{of:?}");
+        }
     }
 
     #[test]
@@ -323,7 +421,7 @@ mod tests {
         let later = START.plus(Duration::from_secs(1));
         let again = begun_by(&first, &person("one", "s"));
         assert_eq!(kept(&first, &again, later), Some(b"{}".to_vec()));
-        now_or_never(first.forget_app_data_of(provider, subject, later)).unwrap();
+        now_or_never(first.forget_app_data_of(provider, subject, later, later)).unwrap();
         assert_eq!(kept(&first, &again, later), None);
     }
 

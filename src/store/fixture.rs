@@ -1,21 +1,25 @@
-//! A store for tests of other rooms: memory, which can be out of reach, or be read no more.
+//! A store for tests of other rooms: memory, which can be out of reach, as a whole or in one place, or be
+//! read no more.
 
 use super::memory::MemoryStore;
 use super::{Claim, Claimed, Cursor, Key, Store, StoreError};
 use crate::clock::Timestamp;
 use async_trait::async_trait;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A memory store that can be away, and counts what is announced.
+/// A memory store that can be away, and counts what is announced and which values are read.
 pub(crate) struct Shaky {
     memory: Arc<dyn Store>,
     pub(crate) away: AtomicBool,
+    /// What is under these keys is out of reach.
+    pub(crate) broken: Mutex<Vec<Key>>,
     pub(crate) announced: AtomicUsize,
     /// How many more values it takes before nothing can be read any more, and yet written; 0: it can be read.
     pub(crate) unreadable_after: AtomicUsize,
     unreadable: AtomicBool,
+    pub(crate) read: AtomicUsize,
 }
 
 impl Default for Shaky {
@@ -23,9 +27,11 @@ impl Default for Shaky {
         Self {
             memory: Arc::new(MemoryStore::new()),
             away: AtomicBool::new(false),
+            broken: Mutex::default(),
             announced: AtomicUsize::new(0),
             unreadable_after: AtomicUsize::new(0),
             unreadable: AtomicBool::new(false),
+            read: AtomicUsize::new(0),
         }
     }
 }
@@ -36,9 +42,14 @@ impl Shaky {
         if away { Err(StoreError::Unavailable("away".to_owned())) } else { Ok(&*self.memory) }
     }
 
-    fn read(&self) -> Result<&dyn Store, StoreError> {
+    fn at(&self, key: &Key) -> Result<&dyn Store, StoreError> {
+        let is_broken = self.broken.lock().unwrap().contains(key);
+        if is_broken { Err(StoreError::Unavailable("broken".to_owned())) } else { self.reach() }
+    }
+
+    fn read_at(&self, key: &Key) -> Result<&dyn Store, StoreError> {
         let unreadable = self.unreadable.load(Ordering::Relaxed);
-        if unreadable { Err(StoreError::Unavailable("unreadable".to_owned())) } else { self.reach() }
+        if unreadable { Err(StoreError::Unavailable("unreadable".to_owned())) } else { self.at(key) }
     }
 
     fn written(&self) {
@@ -53,15 +64,16 @@ impl Shaky {
 #[async_trait]
 impl Store for Shaky {
     async fn get(&self, key: &Key, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read()?.get(key, now).await
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.read_at(key)?.get(key, now).await
     }
     async fn put(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         self.written();
-        self.reach()?.put(key, value, until, now).await
+        self.at(key)?.put(key, value, until, now).await
     }
     async fn put_new(&self, key: &Key, value: &[u8], until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         self.written();
-        self.reach()?.put_new(key, value, until, now).await
+        self.at(key)?.put_new(key, value, until, now).await
     }
     async fn replace(
         &self,
@@ -71,25 +83,25 @@ impl Store for Shaky {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.reach()?.replace(key, expected, value, until, now).await
+        self.at(key)?.replace(key, expected, value, until, now).await
     }
     async fn take(&self, key: &Key, expected: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-        self.reach()?.take(key, expected, now).await
+        self.at(key)?.take(key, expected, now).await
     }
     async fn delete(&self, key: &Key, now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.delete(key, now).await
+        self.at(key)?.delete(key, now).await
     }
     async fn index_add(&self, key: &Key, member: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.index_add(key, member, until, now).await
+        self.at(key)?.index_add(key, member, until, now).await
     }
     async fn index_remove(&self, key: &Key, member: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        self.reach()?.index_remove(key, member, now).await
+        self.at(key)?.index_remove(key, member, now).await
     }
     async fn index_members(&self, key: &Key, now: Timestamp) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.read()?.index_members(key, now).await
+        self.read_at(key)?.index_members(key, now).await
     }
     async fn claim_place(&self, places: &Key, claim: &Claim<'_>, now: Timestamp) -> Result<Claimed, StoreError> {
-        self.reach()?.claim_place(places, claim, now).await
+        self.at(places)?.claim_place(places, claim, now).await
     }
     async fn extend_places(
         &self,
@@ -97,13 +109,13 @@ impl Store for Shaky {
         members: &[(Vec<u8>, Timestamp)],
         now: Timestamp,
     ) -> Result<Vec<bool>, StoreError> {
-        self.reach()?.extend_places(places, members, now).await
+        self.at(places)?.extend_places(places, members, now).await
     }
     async fn free_place(&self, places: &Key, member: &[u8], now: Timestamp) -> Result<bool, StoreError> {
-        self.reach()?.free_place(places, member, now).await
+        self.at(places)?.free_place(places, member, now).await
     }
     async fn places(&self, places: &Key, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp)>, StoreError> {
-        self.read()?.places(places, now).await
+        self.read_at(places)?.places(places, now).await
     }
     async fn announce(&self, entry: &[u8], until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         self.announced.fetch_add(1, Ordering::Relaxed);

@@ -81,6 +81,7 @@ mod rules;
 mod seats;
 mod seats_admin;
 mod seats_browser;
+mod seats_replicas;
 mod session;
 mod session_data;
 mod sign_in;

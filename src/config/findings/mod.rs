@@ -6,6 +6,7 @@
 //! A finding has to be worth reading: where one cannot tell whether something is meant, none is made.
 
 mod accept;
+mod asked;
 mod combinations;
 mod reachable;
 mod satisfiable;
@@ -19,6 +20,7 @@ use super::written::Preset;
 use crate::credentials;
 use crate::gate::route::{Access, PathPattern, Route, Table};
 use crate::oidc;
+use crate::seats::Licence;
 use crate::web::cookies::SameSite;
 use crate::web::cors;
 use crate::web::public_url::PublicUrl;
@@ -71,7 +73,7 @@ codes! {
     LevelUnknown = "level-unknown",
     /// A level that nobody has whom the provider's `acr_values` let in.
     LevelLeftOut = "level-left-out",
-    /// The provider is not asked for a claim that a rule looks at.
+    /// The provider is not asked for a claim that a rule or a licence looks at.
     ClaimNotAsked = "claim-not-asked",
     /// A whole top-level domain may enter.
     DomainOfEverybody = "domain-of-everybody",
@@ -172,6 +174,8 @@ pub(super) struct Linted<'a> {
     /// Each provider, with what is known of it beforehand.
     pub(super) providers: Vec<(&'a oidc::Settings, Preset)>,
     pub(super) credentials: &'a [credentials::Settings],
+    /// Each licence, where it is written.
+    pub(super) licences: &'a [(KeyPath, Licence)],
     pub(super) cors: Option<&'a cors::Settings>,
     pub(super) same_site: SameSite,
 }
@@ -208,6 +212,7 @@ pub(super) fn lint(linted: &Linted<'_>) -> Vec<Found> {
         found.extend(reachable::lint(linted));
     }
     found.extend(satisfiable::lint(linted));
+    found.extend(asked::lint(linted));
     found.extend(combinations::lint(linted));
     found
 }

@@ -9,9 +9,8 @@ use crate::config::written::Preset;
 use crate::gate::route::{Access, Route};
 use crate::gate::rules::Listed::Here;
 use crate::gate::rules::{Condition, Rule, Subject, Test, is_of};
-use crate::oidc::{self, at_least};
+use crate::oidc::at_least;
 use crate::web::domain;
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 /// Alternatives beyond this many are not tried one by one.
@@ -23,13 +22,12 @@ pub(super) fn lint(linted: &Linted<'_>) -> Vec<Found> {
         found.extend(nobody_passes(at, route));
         found.extend(too_many_pass(at, route));
         found.extend(levels(linted, at, route).or_else(|| left_out(linted, at, route)));
-        found.extend(not_asked(linted, at, route));
     }
     found
 }
 
 /// Every rule of a route, with the key of its list.
-fn rules_of(route: &Route) -> impl Iterator<Item = (&'static str, &Rule)> {
+pub(super) fn rules_of(route: &Route) -> impl Iterator<Item = (&'static str, &Rule)> {
     let rules = &route.rules;
     let lists = [("deny", &rules.deny), ("require", &rules.require), ("allow", &rules.allow)];
     lists.into_iter().flat_map(|(list, rules)| rules.iter().map(move |rule| (list, rule)))
@@ -310,86 +308,6 @@ fn left_out(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
             Found::new(Code::LevelLeftOut, at.key(list), why)
         })
     })
-}
-
-/// Claims that come with no scope that is asked for.
-fn not_asked(linted: &Linted<'_>, at: &KeyPath, route: &Route) -> Option<Found> {
-    if route.access == Access::Bearer {
-        return None;
-    }
-    rules_of(route).find_map(|(list, rule)| {
-        let mut missing = None;
-        let mut looked_at = Vec::new();
-        rule.condition.subjects(&mut |subject| looked_at.push(Cow::Borrowed(subject)));
-        in_expressions(&rule.condition, &mut |claim| looked_at.push(Cow::Owned(Subject::Claim(claim.to_owned()))));
-        for subject in &looked_at {
-            // Of several providers one may be the one that says it.
-            let scopes: Option<Vec<_>> = linted
-                .providers_of(route)
-                .map(|(provider, preset)| Some((scope_missing(subject, provider, preset)?, &provider.name)))
-                .collect();
-            if let Some((scope, provider)) = scopes.and_then(|scopes| scopes.into_iter().next()) {
-                missing = Some((name_of(subject), scope, provider));
-            }
-        }
-        missing.map(|(name, scope, provider)| {
-            let why = format!(
-                "looks at {name}, for which the provider is not asked: nobody has it; add {scope} to providers.{provider}.scopes"
-            );
-            Found::new(Code::ClaimNotAsked, at.key(list), why)
-        })
-    })
-}
-
-/// The scope that is not asked for and without which nothing is known of a subject; none where one
-/// cannot tell.
-fn scope_missing(subject: &Subject, provider: &oidc::Settings, preset: Preset) -> Option<&'static str> {
-    /// Each is the claim of its own name (the federation's list of scopes).
-    const OF_PROCONNECT: [&str; 14] = [
-        "given_name",
-        "usual_name",
-        "email",
-        "uid",
-        "siren",
-        "siret",
-        "organizational_unit",
-        "belonging_population",
-        "phone",
-        "chorusdt",
-        "idp_id",
-        "idp_acr",
-        "roles",
-        "organization_label",
-    ];
-    /// OpenID Connect Core §5.4.
-    const STANDARD: [(&str, &str); 3] = [("email", "email"), ("phone_number", "phone"), ("address", "address")];
-    let asked = |scope: &str| provider.scopes.iter().any(|asked| asked == scope);
-    let by_parameter = serde_json::Value::Object(provider.claims.clone()).to_string();
-    let claims = subject.claims();
-    if claims.iter().any(|claim| by_parameter.contains(&format!("\"{claim}\""))) {
-        return None;
-    }
-    let scopes: Vec<Option<&'static str>> = match preset {
-        Preset::ProConnect => {
-            claims.iter().map(|claim| OF_PROCONNECT.iter().copied().find(|scope| scope == claim)).collect()
-        }
-        Preset::Generic => claims
-            .iter()
-            .map(|claim| STANDARD.iter().find(|(name, _)| name == claim).map(|(_, scope)| *scope))
-            .collect(),
-    };
-    // `groups` is no claim of ProConnect's, but `roles` stands in for it.
-    let known: Vec<&'static str> = scopes.iter().copied().flatten().collect();
-    let is_certain = known.len() == claims.len() || (matches!(subject, Subject::Groups) && !known.is_empty());
-    (is_certain && !known.iter().any(|scope| asked(scope))).then(|| known.last().copied()).flatten()
-}
-
-/// The claims that expressions look at.
-fn in_expressions<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c str)) {
-    match condition {
-        Condition::When(_) => condition.claims(note),
-        _ => condition.parts().iter().for_each(|part| in_expressions(part, note)),
-    }
 }
 
 fn each_test<'c>(condition: &'c Condition, note: &mut impl FnMut(&'c Subject, &'c Test)) {

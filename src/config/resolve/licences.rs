@@ -22,7 +22,8 @@ const CLAIMS: [&str; 4] = ["email", "idp_id", "organization_label", "siret"];
 #[derive(Default)]
 pub(super) struct Licensing {
     pub(super) settings: Option<Settings>,
-    pub(super) licences: Vec<Licence>,
+    /// Each with where it is written.
+    pub(super) licences: Vec<(KeyPath, Licence)>,
 }
 
 impl Licensing {
@@ -30,7 +31,7 @@ impl Licensing {
     pub(super) fn claims(&self) -> Vec<String> {
         let settings = self.settings.as_ref();
         let Some(settings) = settings else { return Vec::new() };
-        let covers = || self.licences.iter().map(|licence| &licence.written().covers);
+        let covers = || self.licences.iter().map(|(_, licence)| &licence.written().covers);
         let asks = |claim: &str| match claim {
             // The person's page and the administrators' call people by it.
             "email" => true,
@@ -82,7 +83,12 @@ impl Resolver<'_> {
         Licensing { settings: Some(Settings { idle, when_full, managed, lifetime }), licences }
     }
 
-    fn licences(&mut self, at: &KeyPath, written: Option<&List<written::Licence>>, lasts: bool) -> Vec<Licence> {
+    fn licences(
+        &mut self,
+        at: &KeyPath,
+        written: Option<&List<written::Licence>>,
+        lasts: bool,
+    ) -> Vec<(KeyPath, Licence)> {
         let mut licences = Vec::new();
         let mut known: HashMap<LicenceId, KeyPath> = HashMap::new();
         for (at, licence) in self.items(at, written) {
@@ -114,7 +120,7 @@ impl Resolver<'_> {
                     if let Some(first) = known.insert(licence.id(), at.clone()) {
                         self.fault(&at.key("id"), format!("is the id of {first} too; every licence has its own"));
                     }
-                    licences.push(licence);
+                    licences.push((at, licence));
                 }
                 Err(faults) => {
                     for fault in faults {

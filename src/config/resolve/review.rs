@@ -6,6 +6,7 @@ use crate::config::problem::KeyPath;
 use crate::config::suggest::did_you_mean;
 use crate::config::written::{self, Preset, Written};
 use crate::gate::route::Table;
+use crate::seats::Licence;
 use crate::web::cookies::{self, SameSite};
 use crate::web::cors;
 use crate::web::public_url::PublicUrl;
@@ -20,6 +21,7 @@ pub(super) struct Together<'a> {
     pub(super) providers: &'a [oidc::Settings],
     pub(super) aliases: &'a [(String, String)],
     pub(super) credentials: &'a [credentials::Settings],
+    pub(super) licences: &'a [(KeyPath, Licence)],
     pub(super) cors: Option<&'a cors::Settings>,
     pub(super) cookies: Option<&'a cookies::Settings>,
     pub(super) origins: &'a [PublicUrl],
@@ -48,6 +50,7 @@ impl Resolver<'_> {
             aliases: parts.aliases,
             providers: parts.providers.iter().map(|provider| (provider, preset(&provider.name))).collect(),
             credentials: parts.credentials,
+            licences: parts.licences,
             cors: parts.cors,
             same_site,
         };

@@ -33,7 +33,7 @@ pub(super) enum Failure {
     #[error("there are too many sessions to look through in time: give sub, which looks at one person's alone")]
     TooMany,
     /// The same of what is to be written.
-    #[error("it takes too long to read all of it: ask for fewer days")]
+    #[error("it is too much to be read at once: ask for fewer days")]
     TooSlow,
     /// The site counts no seats.
     #[error("this site has no licences: write `seats` and `licences` in the configuration")]

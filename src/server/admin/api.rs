@@ -178,17 +178,18 @@ impl Admin {
         }
         let site = self.site(site.as_deref())?;
         let provider = site.provider(provider.as_deref())?;
-        let ended = self.end_everything_of(site, provider, &subject, asked).await?;
+        let now = self.clock.now();
+        let ended = self.end_everything_of(site, provider, &subject, asked, now).await?;
         if data.is_some() {
-            // Behind the sessions, which could put it there again.
-            let forgotten = site.sessions.forget_app_data_of(provider, &subject, self.clock.now()).await;
+            // Of the same moment as the end of the sessions, none of which puts it there again.
+            let forgotten = site.sessions.forget_app_data_of(provider, &subject, now, self.clock.now()).await;
             forgotten.map_err(Failure::StoreDown)?;
             tracing::info!(client = ?asked.client, site = site.name, provider, subject = &*subject, "an administrator had what the app keeps of a person forgotten");
         }
         Ok(json(StatusCode::OK, &serde_json::json!({ "ended": ended })))
     }
 
-    /// Ends every session of a person that began until now, listed or not; says how many were
+    /// Ends every session of a person that began until `now`, listed or not; says how many were
     /// listed.
     pub(super) async fn end_everything_of(
         &self,
@@ -196,8 +197,8 @@ impl Admin {
         provider: &str,
         subject: &str,
         asked: &Asked<'_>,
+        now: Timestamp,
     ) -> Result<usize, Failure> {
-        let now: Timestamp = self.clock.now();
         let listed = site.sessions.listed_of(provider, subject, now).await;
         let ended = site.sessions.end_person(provider, subject, now, now).await;
         let count = listed.as_ref().map_or(0, Vec::len);

@@ -67,7 +67,8 @@ impl Admin {
             },
             (None, Some(subject)) => {
                 let provider = field(asked.form, "provider");
-                self.end_everything_of(site, site.provider(provider.as_deref())?, &subject, asked).await?;
+                let provider = site.provider(provider.as_deref())?;
+                self.end_everything_of(site, provider, &subject, asked, self.clock.now()).await?;
             }
             _ => return Err(Failure::BadRequest("the form names a session or a person".to_owned())),
         }
