@@ -186,7 +186,7 @@ impl Seats {
     }
 
     /// Writes down who was seen since the last time. What cannot be written is tried again.
-    pub(super) async fn write_down(&self, now: Timestamp) {
+    pub async fn write_down(&self, now: Timestamp) {
         let noted = std::mem::take(&mut *self.sightings.lock().unwrap_or_else(PoisonError::into_inner));
         let noted: Vec<_> = noted.into_iter().collect();
         let mut is_away = false;
