@@ -2,7 +2,7 @@
 //! does not count (RFC 6750 §3).
 //!
 //! Called by `server/judged` when the gate wants a token verified, and by
-//! `server/endpoints` when it denies. The client hears one thing for all tokens that do not count;
+//! `server/refusal` when the gate denies. The client hears one thing for all tokens that do not count;
 //! why is in the log. Must never repeat anything of a token.
 
 use super::endpoints::Endpoints;

@@ -28,6 +28,7 @@ mod playground;
 mod playground_endpoints;
 mod provider_logout;
 mod proxy;
+mod refusal;
 mod reply;
 mod rescue;
 mod seat_metrics;

@@ -3,8 +3,9 @@
 //! Called by `look` and `forward_auth` where the gate says `StepUp`. A navigation goes to the provider, a
 //! form is kept meanwhile, and a program hears what to do (RFC 9470 §3). Decides nothing.
 
-use super::endpoints::{Endpoints, with_retry};
+use super::endpoints::Endpoints;
 use super::exchange::Exchange;
+use super::refusal::with_retry;
 use super::reply::Reply;
 use super::rescue::Rescue;
 use crate::oidc::StepUp;
