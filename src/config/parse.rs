@@ -215,6 +215,7 @@ impl Complaint {
                     "a Value::Tagged enum" => "one of the words that this key takes",
                     "f64" => "a number",
                     "u16" => "a whole number between 1 and 65535",
+                    "u8" | "u32" | "u64" | "usize" => "a whole number",
                     other => other,
                 };
                 let found = if wanted.contains("number") && found == "a number" { "another" } else { found };
