@@ -40,6 +40,8 @@ pub struct LicenceRow {
     pub standing: LicenceStanding,
     /// When it is over, where that is known.
     pub ends: Option<Timestamp>,
+    /// That counts from its first use, which is to come.
+    pub is_unused: bool,
 }
 
 /// The use of a licence, for its graphs.
@@ -94,6 +96,7 @@ struct Words {
     standing: &'static str,
     ends: &'static str,
     never: &'static str,
+    unused: &'static str,
     id: &'static str,
     back: &'static str,
     next: &'static str,
@@ -125,6 +128,7 @@ const FRENCH: Words = Words {
     standing: "État",
     ends: "Fin",
     never: "sans fin prévue",
+    unused: "selon la première utilisation, à venir",
     id: "Identifiant",
     back: "Retour à la liste",
     next: "Suivantes",
@@ -156,6 +160,7 @@ const ENGLISH: Words = Words {
     standing: "State",
     ends: "Ends",
     never: "no end is set",
+    unused: "counts from the first use, which is to come",
     id: "Identifier",
     back: "Back to the list",
     next: "Next",
@@ -262,7 +267,11 @@ pub(super) fn page(frame: Frame<'_>, page: &SeatsPage<'_>, language: Language) -
         row,
         name: if row.serial.is_empty() { &row.id } else { &row.serial },
         standing: row.standing.words(language),
-        ends: row.ends.map_or_else(|| words.never.to_owned(), |ends| moment(ends, language)),
+        ends: match row.ends {
+            Some(ends) => moment(ends, language),
+            None if row.is_unused => words.unused.to_owned(),
+            None => words.never.to_owned(),
+        },
         link: link(&[("licence", &row.id)]),
     });
     let figures = page.history.iter().zip(page.rows).flat_map(|(history, row)| {

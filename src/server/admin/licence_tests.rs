@@ -423,7 +423,10 @@ async fn the_page_shows_what_is_in_use_and_draws_its_history() {
     let list = show("/seats", "en").await;
     assert!(list.contains("Licences in use now (1)") && list.contains("1 of 3") && !list.contains("quiet"), "{list}");
     assert!(show("/seats?all=1", "fr").await.contains("Toutes les licences (2)"));
-    assert!(show("/seats?q=QUIET", "en").await.contains("quiet"));
+    assert!(show("/seats?q=QUIET", "en").await.contains("no end is set"));
+    bench.adds(json!({"serial": "trial", "valid": {"duration": "30d"}, "covers": {"sub": ["later"]}})).await;
+    assert!(show("/seats?q=trial", "en").await.contains("counts from the first use, which is to come"));
+    assert!(show("/seats?q=trial", "fr").await.contains("selon la première utilisation, à venir"));
     let one = show(&format!("/seats?licence={id}"), "en").await;
     assert_eq!((one.matches("<svg").count(), one.matches("<desc").count(), one.matches("<table>").count()), (2, 2, 2));
     assert!(one.contains("1 of 3 seats now, at most 1 at once."), "{one}");

@@ -130,5 +130,6 @@ fn row(entry: &Entry, in_use: usize, now: Timestamp) -> LicenceRow {
         },
         // Said as the last moment in which it counts.
         ends: licence.until(entry.first_use()).map(|until| until.minus(Duration::from_secs(1))),
+        is_unused: licence.counts_from_first_use() && entry.first_use().is_none(),
     }
 }
