@@ -12,6 +12,9 @@
     reason = "a bench that cannot begin has nothing to measure, and measuring looks at the clock"
 )]
 
+mod fixture;
+
+use fixture::{resident, written};
 use futures_util::future::join_all;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -22,7 +25,7 @@ use vestibule::claims::Claims;
 use vestibule::clock::{Clock, Timestamp};
 use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyMaterial, KeyRing};
-use vestibule::seats::{Applicant, Freed, Licence, LicenceId, Member, Seats, Settings, WhenFull, Written};
+use vestibule::seats::{Applicant, Freed, Licence, LicenceId, Member, Seats, Settings, WhenFull};
 use vestibule::store::{self, Mode, Node, RedisSettings};
 use zeroize::Zeroizing;
 
@@ -69,28 +72,6 @@ impl Drop for Redis {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// Resident memory of this process, in bytes.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
-}
-
-/// A licence as it is sold: three values cover its people.
-fn written(number: u64) -> Written {
-    let text = serde_json::json!({
-        "id": format!("00000000-0000-4000-8000-{number:012}"),
-        "serial": format!("CH-{number}"),
-        "seats": 50,
-        "owner": {"name": "Claude", "surname": "Martin", "email": "licences@example.org", "affiliation": "CH"},
-        "covers": {
-            "email_domain": [format!("i{number}.example")],
-            "siret": [format!("{number:014}")],
-            "organization_label": [format!("Institution {number}")],
-        },
-    });
-    serde_json::from_value(text).expect("what is written")
 }
 
 /// A replica that starts.

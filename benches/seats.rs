@@ -12,7 +12,10 @@
     reason = "a bench that cannot begin has nothing to measure"
 )]
 
+mod fixture;
+
 use criterion::{Criterion, criterion_group, criterion_main};
+use fixture::{resident, written};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,27 +23,14 @@ use vestibule::claims::Claims;
 use vestibule::clock::Timestamp;
 use vestibule::random::SystemRandom;
 use vestibule::seal::{KeyMaterial, KeyRing};
-use vestibule::seats::{Applicant, Licence, Seated, Seats, Settings, WhenFull, Written};
+use vestibule::seats::{Applicant, Licence, Seated, Seats, Settings, WhenFull};
 use vestibule::store;
 use zeroize::Zeroizing;
 
 const NOW: Timestamp = Timestamp::from_unix(2_000_000_000);
 
-/// A licence of an institution, with three values that cover its people.
 fn licence(number: u64) -> Licence {
-    let text = serde_json::json!({
-        "id": format!("00000000-0000-4000-8000-{number:012}"),
-        "serial": format!("CH-{number}"),
-        "seats": 50,
-        "owner": {"name": "Claude", "surname": "Martin", "email": "licences@example.org", "affiliation": "CH"},
-        "covers": {
-            "email_domain": [format!("i{number}.example")],
-            "siret": [format!("{number:014}")],
-            "organization_label": [format!("Institution {number}")],
-        },
-    });
-    let written: Written = serde_json::from_value(text).expect("what is written");
-    Licence::parse(written).unwrap_or_else(|faults| panic!("{faults:?}"))
+    Licence::parse(written(number)).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 /// What is said of somebody.
@@ -53,12 +43,6 @@ fn claims(number: u64, licences: u64) -> Claims {
         "roles": ["agent_public", "agent_public_etat"],
     });
     Claims::from_json(claims.as_object().expect("an object"))
-}
-
-/// Resident memory, in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
 fn told(what: &str, before: usize) {
