@@ -17,6 +17,7 @@
 //! | `Unavailable` | 503: an outage is not a sign-out |
 
 use super::exchange::Exchange;
+use super::judged::began;
 use super::proxy::Proxy;
 use super::reply::Reply;
 use super::rescue::Rescue;
@@ -172,8 +173,9 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Answer {
         let at = exchange.circumstances(self.endpoints.clock.now());
+        let began = began();
         let verdict = match self.gate.case_of(question) {
-            Ok(case) => self.judged(&case, None, &parts.headers, exchange, at).await.0,
+            Ok(case) => self.judged(&case, None, &parts.headers, exchange, (at, began)).await.0,
             Err(denial) => Verdict::Deny(denial),
         };
         let reply = match verdict {

@@ -16,19 +16,23 @@ use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// The moment from which a decision is measured.
+#[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
+pub(super) fn began() -> Instant {
+    Instant::now()
+}
+
 impl Proxy {
     /// What the gate says, and whose token or certificate it is that counts. `holder`: of the certificate, where
-    /// the connection has one that may let it pass.
+    /// the connection has one that may let it pass. `began`: before the case was made, which is most of the work.
     pub(super) async fn judged<'g>(
         &'g self,
         case: &Case<'g, '_>,
         holder: Option<Arc<Caller>>,
         headers: &HeaderMap,
         exchange: &mut Exchange,
-        at: Circumstances,
+        (at, began): (Circumstances, Instant),
     ) -> (Verdict<'g>, Option<Arc<Caller>>) {
-        #[expect(clippy::disallowed_methods, reason = "measures the decision; nothing is decided by it")]
-        let began = Instant::now();
         let random = &*self.endpoints.random;
         let mut verdict = match &holder {
             Some(holder) => case.by_bearer(Ok(holder), at),

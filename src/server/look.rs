@@ -7,6 +7,7 @@
 use super::client_certificates::certificate_of;
 use super::exchange::Exchange;
 use super::forward_auth::AUTH;
+use super::judged::began;
 use super::kept_form::Met;
 use super::line::{Guest, Line, Whose};
 use super::playground_endpoints::PlaygroundEndpoint;
@@ -122,10 +123,11 @@ impl Proxy {
         line: Option<&Line>,
         exchange: &mut Exchange,
     ) -> Step {
+        let began = began();
         let case = self.gate.case(request);
         let at = exchange.circumstances(self.endpoints.clock.now());
         let holder = certificate.and_then(|shown| self.holder(&case, shown, exchange, at.now));
-        let (verdict, caller) = self.judged(&case, holder, &request.parts().headers, exchange, at).await;
+        let (verdict, caller) = self.judged(&case, holder, &request.parts().headers, exchange, (at, began)).await;
         if self.tells(&request.parts().headers, exchange) {
             let said = format!("{}; {}", verdict.word(), self.gate.in_short(&case, caller.as_deref(), at));
             exchange.decided = HeaderValue::from_bytes(said.as_bytes()).ok();
